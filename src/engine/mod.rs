@@ -1,0 +1,11 @@
+//! Sessions, statements, the one pipeline, running queries.
+//!
+//! INVARIANT: every row that leaves the gateway comes out of [`RowStream`], and a `RowStream` is made only by `pipeline`.
+
+mod column;
+mod parameter;
+mod reply;
+
+pub use column::{Column, PgType};
+pub use parameter::{Format, Parameter};
+pub use reply::{CopyFormat, CopyOut, Notice, Reply, RowStream, TransactionStatus};

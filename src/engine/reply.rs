@@ -1,0 +1,131 @@
+//! What a statement answers.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use arrow::record_batch::RecordBatch;
+use futures::{Stream, StreamExt};
+
+use crate::error::{ClientMessage, SqlState};
+
+use super::Column;
+
+/// A message beside the result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// `NOTICE`, `WARNING`, …
+    pub severity: &'static str,
+    /// Code, text, detail, hint.
+    pub message: ClientMessage,
+}
+
+impl Notice {
+    /// A warning.
+    pub fn warning(sqlstate: SqlState, message: impl Into<String>) -> Self {
+        Self { severity: "WARNING", message: ClientMessage::new(sqlstate, message) }
+    }
+}
+
+/// The session's transaction state, as ReadyForQuery reports it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TransactionStatus {
+    /// Not in a transaction.
+    #[default]
+    Idle,
+    /// In a transaction.
+    Active,
+    /// In a failed transaction.
+    Failed,
+}
+
+/// What a statement answers.
+#[derive(Debug)]
+pub enum Reply {
+    /// The text held no statement.
+    Empty,
+    /// Done, with the command's tag (`SET`, `BEGIN`, …).
+    Done(String),
+    /// Rows; the tag is `SELECT <rows>` or `FETCH <rows>` and so on.
+    Rows(RowStream),
+    /// COPY … TO STDOUT.
+    Copy(CopyOut),
+}
+
+/// A running query's rows. Dropping it stops the query and closes its audit record as aborted.
+pub struct RowStream {
+    /// The columns.
+    pub columns: Arc<[Column]>,
+    /// The word of the command tag: `SELECT`, `FETCH`, `SHOW`, `EXPLAIN`, …; the count follows for `SELECT` and `FETCH`.
+    pub verb: &'static str,
+    batches: Pin<Box<dyn Stream<Item = Result<RecordBatch, ClientMessage>> + Send>>,
+}
+
+impl RowStream {
+    /// A stream of batches. Only the pipeline and the session's own statements make one.
+    pub(super) fn new(
+        columns: Arc<[Column]>,
+        verb: &'static str,
+        batches: impl Stream<Item = Result<RecordBatch, ClientMessage>> + Send + 'static,
+    ) -> Self {
+        Self { columns, verb, batches: Box::pin(batches) }
+    }
+
+    /// The next batch; `None` when the result is complete. Never called again after an error.
+    pub async fn next(&mut self) -> Option<Result<RecordBatch, ClientMessage>> {
+        self.batches.next().await
+    }
+
+    /// The command tag of a result with so many rows.
+    pub fn tag(&self, rows: u64) -> String {
+        match self.verb {
+            "SELECT" | "FETCH" | "COPY" => format!("{} {rows}", self.verb),
+            verb => verb.to_owned(),
+        }
+    }
+}
+
+impl std::fmt::Debug for RowStream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RowStream").field("columns", &self.columns).field("verb", &self.verb).finish_non_exhaustive()
+    }
+}
+
+/// The options of COPY … TO STDOUT.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CopyFormat {
+    /// PostgreSQL's text format.
+    Text {
+        /// One byte.
+        delimiter: u8,
+        /// The text for NULL.
+        null: String,
+        /// Whether the first line names the columns.
+        header: bool,
+    },
+    /// CSV.
+    Csv {
+        /// One byte.
+        delimiter: u8,
+        /// The text for NULL.
+        null: String,
+        /// Whether the first line names the columns.
+        header: bool,
+        /// One byte.
+        quote: u8,
+        /// One byte.
+        escape: u8,
+        /// Columns (by index) that are always quoted.
+        force_quote: Vec<usize>,
+    },
+    /// PostgreSQL's binary format.
+    Binary,
+}
+
+/// COPY … TO STDOUT.
+#[derive(Debug)]
+pub struct CopyOut {
+    /// The rows; its verb is `COPY`.
+    pub rows: RowStream,
+    /// How they are written.
+    pub format: CopyFormat,
+}

@@ -1,0 +1,90 @@
+//! One consistent view of all contracts. Never changes; a reload makes a new one.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::product::{DomainName, PortName, Product};
+
+/// A domain of the map.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Domain {
+    /// Its name.
+    pub name: DomainName,
+    /// The schema's name in SQL: `name.to_sql()`.
+    pub schema: String,
+    /// The team that owns it.
+    pub owner_team: String,
+    /// Whom to call.
+    pub oncall: Option<String>,
+    /// `defaults.retention_days`.
+    pub retention_days: Option<u32>,
+}
+
+/// A name in SQL and what answers it.
+#[derive(Debug, Clone)]
+pub struct TableEntry {
+    /// Schema in SQL.
+    pub schema: String,
+    /// Table in SQL.
+    pub table: String,
+    /// What answers.
+    pub located: Located,
+    /// Whether it is listed (`\dt`): the product's own name, or a further port. Aliases (quoted spelling, pinned version) resolve and are not listed.
+    pub listed: bool,
+}
+
+/// A product and one of its ports.
+#[derive(Debug, Clone)]
+pub struct Located {
+    /// The product.
+    pub product: Arc<Product>,
+    /// The port that answers; `None` if the product has only streams, or is proposed or retired (described, not queryable).
+    pub port: Option<PortName>,
+}
+
+/// All domains and products at one moment.
+#[derive(Debug, Default)]
+pub struct Snapshot {
+    revision: String,
+    domains: BTreeMap<String, Domain>,
+    tables: BTreeMap<(String, String), TableEntry>,
+}
+
+impl Snapshot {
+    /// A view of these domains and names.
+    pub fn new(revision: String, domains: impl IntoIterator<Item = Domain>, tables: impl IntoIterator<Item = TableEntry>) -> Self {
+        Self {
+            revision,
+            domains: domains.into_iter().map(|domain| (domain.schema.clone(), domain)).collect(),
+            tables: tables.into_iter().map(|entry| ((entry.schema.clone(), entry.table.clone()), entry)).collect(),
+        }
+    }
+
+    /// Identifies the content: equal texts, equal revisions.
+    pub fn revision(&self) -> &str {
+        &self.revision
+    }
+
+    /// The domains by schema name.
+    pub fn domains(&self) -> impl Iterator<Item = &Domain> {
+        self.domains.values()
+    }
+
+    /// Every name that resolves, aliases included, sorted.
+    pub fn tables(&self) -> impl Iterator<Item = &TableEntry> {
+        self.tables.values()
+    }
+
+    /// What answers a name in SQL.
+    pub fn resolve(&self, schema: &str, table: &str) -> Option<&TableEntry> {
+        self.tables.get(&(schema.to_owned(), table.to_owned()))
+    }
+
+    /// Every product, each version once.
+    pub fn products(&self) -> Vec<Arc<Product>> {
+        let mut products: Vec<Arc<Product>> = self.tables.values().map(|entry| Arc::clone(&entry.located.product)).collect();
+        products.sort_by(|a, b| a.reference.cmp(&b.reference));
+        products.dedup_by(|a, b| a.reference == b.reference);
+        products
+    }
+}

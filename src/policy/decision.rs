@@ -1,0 +1,118 @@
+//! What a policy answers: allow with obligations, or deny with public reasons.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use crate::product::{FieldName, PortName, ProductRef};
+
+use super::{Mask, Predicate};
+
+/// Identifies a decision in errors, plans, and the audit log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct DecisionId(pub Uuid);
+
+impl std::fmt::Display for DecisionId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The answer to one [`AccessRequest`](super::AccessRequest).
+#[derive(Debug, Clone)]
+pub struct Decision {
+    /// Its id.
+    pub id: DecisionId,
+    /// The product that it is about.
+    pub product: ProductRef,
+    /// The port that it is about.
+    pub port: PortName,
+    /// The fields that were asked for; the decision holds for these and no others.
+    pub fields: Vec<FieldName>,
+    /// The answer.
+    pub outcome: Outcome,
+    /// Revision of the policy bundle that answered.
+    pub bundle_revision: String,
+    /// The rules that had a part in it, as `package.rule`, for the audit log.
+    pub rules: Vec<String>,
+    /// What the rules were asked, for the audit log (the fields of OPA's decision log: `input`).
+    pub input: serde_json::Value,
+    /// What they answered, for the audit log. May name roles and ages; never shown to the caller.
+    pub result: serde_json::Value,
+}
+
+/// Allow or deny.
+#[derive(Debug, Clone)]
+pub enum Outcome {
+    /// Rows may be read, under obligations.
+    Allow(Obligations),
+    /// Nothing may be read. Never empty.
+    Deny(Vec<DenyReason>),
+}
+
+/// What enforcement must do to the rows of the product.
+#[derive(Debug, Clone, Default)]
+pub struct Obligations {
+    /// Rows for which this is not true (false or unknown) are hidden. Sees raw values. [`Predicate::True`] when nothing is filtered.
+    pub row_filter: Predicate,
+    /// Rows of these subjects, and rows without a subject, are hidden.
+    pub exclusion: Option<Exclusion>,
+    /// Masked columns. Name, type and nullability of a column stay (but a NULL mask makes it nullable).
+    pub masks: BTreeMap<FieldName, Mask>,
+    /// Public reason codes of what applied, e.g. `columns_masked`, `rows_limited`. Never whether anything was removed.
+    pub notices: Vec<String>,
+}
+
+/// Hides the rows of erased people.
+#[derive(Debug, Clone)]
+pub struct Exclusion {
+    /// The column that names the person.
+    pub column: FieldName,
+    /// The erased people.
+    pub subjects: Arc<SubjectSet>,
+}
+
+/// Erased subjects: ids as canonical text (an integer in decimal without leading zeros, a text as it is, a UUID in lower case).
+#[derive(Debug, Default)]
+pub struct SubjectSet {
+    subjects: HashSet<String>,
+}
+
+impl SubjectSet {
+    /// A set of ids; surrounding white space is removed.
+    pub fn new(subjects: impl IntoIterator<Item = String>) -> Self {
+        Self { subjects: subjects.into_iter().map(|subject| subject.trim().to_owned()).filter(|subject| !subject.is_empty()).collect() }
+    }
+
+    /// Whether the person has been erased.
+    pub fn contains(&self, subject: &str) -> bool {
+        self.subjects.contains(subject)
+    }
+
+    /// How many people.
+    pub fn len(&self) -> usize {
+        self.subjects.len()
+    }
+
+    /// Whether nobody has been erased.
+    pub fn is_empty(&self) -> bool {
+        self.subjects.is_empty()
+    }
+
+    /// The ids, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.subjects.iter().map(String::as_str)
+    }
+}
+
+/// Why a request was denied, in words that anyone may read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DenyReason {
+    /// The rule, as `package.rule` or a code of the guard such as `guard.unknown_field`.
+    pub rule: String,
+    /// The fields concerned, if it is about fields.
+    pub fields: Vec<FieldName>,
+    /// A fixed public sentence without roles, ages, ids or values.
+    pub message: String,
+}

@@ -1,0 +1,106 @@
+//! The language of row filters: small, typed by the column, with SQL's three-valued logic.
+
+use chrono::{DateTime, Utc};
+
+use crate::product::FieldName;
+
+/// A condition over the raw columns of one product. A row is visible only if it is true.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub enum Predicate {
+    /// Every row.
+    #[default]
+    True,
+    /// No row.
+    False,
+    /// `column op literal`; unknown if the column is NULL.
+    Compare {
+        /// Left side.
+        column: FieldName,
+        /// Operator.
+        op: CompareOp,
+        /// Right side.
+        value: Literal,
+    },
+    /// `column IS NULL`
+    IsNull(FieldName),
+    /// `column IN (…)`; unknown if the column is NULL.
+    In {
+        /// Left side.
+        column: FieldName,
+        /// The list.
+        values: Vec<Literal>,
+    },
+    /// `column LIKE pattern` with `%`, `_` and `\`.
+    Like {
+        /// Left side, text.
+        column: FieldName,
+        /// The pattern.
+        pattern: String,
+    },
+    /// `column ~ regex`, unanchored.
+    Matches {
+        /// Left side, text.
+        column: FieldName,
+        /// The regular expression (syntax of the `regex` crate).
+        regex: String,
+    },
+    /// All of them.
+    And(Vec<Predicate>),
+    /// Any of them.
+    Or(Vec<Predicate>),
+    /// The opposite; unknown stays unknown.
+    Not(Box<Predicate>),
+}
+
+/// A comparison.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CompareOp {
+    /// `=`
+    Eq,
+    /// `<>`
+    Ne,
+    /// `<`
+    Lt,
+    /// `<=`
+    Le,
+    /// `>`
+    Gt,
+    /// `>=`
+    Ge,
+}
+
+/// A constant; it is converted to the column's type when the filter is compiled, or the decision cannot be enforced.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Literal {
+    /// Text.
+    String(String),
+    /// Integer.
+    Int(i64),
+    /// Floating point.
+    Float(f64),
+    /// True or false.
+    Bool(bool),
+    /// An instant; a `date` column is compared with its UTC day, a `timestamp` column with its UTC time.
+    Instant(DateTime<Utc>),
+}
+
+impl Predicate {
+    /// Whether every row passes without being looked at.
+    pub fn is_true(&self) -> bool {
+        matches!(self, Self::True)
+    }
+
+    /// Calls `visit` with every column that the condition reads.
+    pub fn visit_columns<'a>(&'a self, visit: &mut impl FnMut(&'a FieldName)) {
+        match self {
+            Self::True | Self::False => {}
+            Self::Compare { column, .. }
+            | Self::IsNull(column)
+            | Self::In { column, .. }
+            | Self::Like { column, .. }
+            | Self::Matches { column, .. } => visit(column),
+            Self::And(all) | Self::Or(all) => all.iter().for_each(|predicate| predicate.visit_columns(visit)),
+            Self::Not(inner) => inner.visit_columns(visit),
+        }
+    }
+}
