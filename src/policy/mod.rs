@@ -1,13 +1,28 @@
 //! The decision point: a request goes in, one [`Decision`] comes out. No I/O, no plan type.
 //!
 //! INVARIANT: whatever is undefined, unknown, malformed or late is a deny.
+//!
+//! The governance team's Rego decides ([`Bundle`]); the guard sees to it that the rules are asked a complete question, that their answer
+//! can be enforced, and that the contract's obligations hold unless the answer lifts them by name.
 
+mod answer;
+mod bundle;
+mod contract;
 mod decision;
+mod expression;
+mod guard;
+mod input;
 mod mask;
+mod point;
 mod predicate;
+mod rego;
 mod request;
+mod test;
 
+pub use bundle::{Bundle, BundleFault, BundleFile, ENTRY_PACKAGE};
 pub use decision::{Decision, DecisionId, DenyReason, Exclusion, Obligations, Outcome, SubjectSet};
 pub use mask::Mask;
+pub use point::DecisionPoint;
 pub use predicate::{CompareOp, Literal, Predicate};
 pub use request::{AccessRequest, FieldUse, RequestContext, RequestedField};
+pub use test::{TestOutcome, TestReport, TestResult, test};

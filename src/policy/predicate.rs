@@ -1,5 +1,7 @@
 //! The language of row filters: small, typed by the column, with SQL's three-valued logic.
 
+use std::fmt;
+
 use chrono::{DateTime, Utc};
 
 use crate::product::FieldName;
@@ -103,4 +105,60 @@ impl Predicate {
             Self::Not(inner) => inner.visit_columns(visit),
         }
     }
+}
+
+impl CompareOp {
+    /// Its SQL spelling.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Eq => "=",
+            Self::Ne => "<>",
+            Self::Lt => "<",
+            Self::Le => "<=",
+            Self::Gt => ">",
+            Self::Ge => ">=",
+        }
+    }
+}
+
+impl fmt::Display for Predicate {
+    /// The condition without its literals, for the audit log: `created_at >= ?`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::True => f.write_str("true"),
+            Self::False => f.write_str("false"),
+            Self::Compare { column, op, value: _ } => write!(f, "{} {} ?", Identifier(column), op.as_str()),
+            Self::IsNull(column) => write!(f, "{} IS NULL", Identifier(column)),
+            Self::In { column, values } => write!(f, "{} IN (? × {})", Identifier(column), values.len()),
+            Self::Like { column, pattern: _ } => write!(f, "{} LIKE ?", Identifier(column)),
+            Self::Matches { column, regex: _ } => write!(f, "{} ~ ?", Identifier(column)),
+            Self::And(all) => write_joined(f, all, " AND "),
+            Self::Or(all) => write_joined(f, all, " OR "),
+            Self::Not(inner) => write!(f, "NOT ({inner})"),
+        }
+    }
+}
+
+struct Identifier<'a>(&'a FieldName);
+
+impl fmt::Display for Identifier<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.0.as_str();
+        if name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_') {
+            f.write_str(name)
+        } else {
+            write!(f, "\"{name}\"")
+        }
+    }
+}
+
+fn write_joined(f: &mut fmt::Formatter<'_>, parts: &[Predicate], word: &str) -> fmt::Result {
+    for (index, part) in parts.iter().enumerate() {
+        if index > 0 {
+            f.write_str(word)?;
+        }
+        let joined = matches!(part, Predicate::And(_) | Predicate::Or(_));
+        if joined { write!(f, "({part})")? } else { write!(f, "{part}")? }
+    }
+    Ok(())
 }

@@ -1,0 +1,163 @@
+//! The question as JSON: every key present, in the shapes that the rules rely on.
+//!
+//! INVARIANT: `action` is a constant, `roles` and `groups` are arrays, what is not known is `null`. A key that a rule misses is
+//! undefined in Rego, and a deny rule over an undefined key does not fire.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
+use crate::identity::Principal;
+use crate::product::{DataType, DomainName, PiiAction, PortAccess, Product};
+
+use super::AccessRequest;
+use super::contract::{Column, Contract};
+
+/// The question about one read. `masked` tells which columns will be masked and so are not read as they are.
+pub(super) fn read(
+    request: &AccessRequest,
+    contract: &Contract,
+    columns: &[Column],
+    now_ns: i64,
+    masked: impl Fn(&Column) -> bool,
+) -> Value {
+    let requested = columns.iter().filter(|column| column.requested);
+    let (hidden, plain): (Vec<&Column>, Vec<&Column>) = requested.partition(|column| masked(column));
+    let access = contract.product.output_port(&request.port).map_or("restricted", |port| access_text(port.access));
+    let mut resource = resource(contract);
+    resource.insert("port".to_owned(), json!(request.port));
+    resource.insert("access".to_owned(), json!(access));
+    resource.insert("requested_fields".to_owned(), names(&plain));
+    resource.insert("masked_fields".to_owned(), names(&hidden));
+    resource.insert("columns".to_owned(), columns.iter().map(column).collect());
+    json!({
+        "action": "read",
+        "subject": subject(&request.principal, request.purpose.as_deref()),
+        "resource": resource,
+        "context": context(request, now_ns),
+    })
+}
+
+/// The question whether a product may be found.
+pub(super) fn discover(principal: &Principal, contract: &Contract) -> Value {
+    json!({ "action": "discover", "subject": subject(principal, None), "resource": resource(contract), "context": null })
+}
+
+/// What is recorded of a request that the guard refused before asking.
+pub(super) fn refused(request: &AccessRequest) -> Value {
+    let reference = &request.product.reference;
+    let fields: Vec<&str> = request.fields.iter().map(|field| field.name.as_str()).collect();
+    json!({
+        "action": "read",
+        "subject": subject(&request.principal, request.purpose.as_deref()),
+        "resource": {
+            "domain": reference.domain,
+            "product": reference.name,
+            "version": reference.version.to_string(),
+            "port": request.port,
+            "requested_fields": fields,
+        },
+        "context": context(request, request.context.now.timestamp_nanos_opt().unwrap_or_default()),
+    })
+}
+
+fn subject(principal: &Principal, purpose: Option<&str>) -> Value {
+    json!({
+        "user": principal.name,
+        "roles": principal.roles,
+        "groups": principal.groups,
+        "is_data_steward": principal.is_data_steward,
+        "purpose": purpose,
+        "attributes": principal.attributes,
+    })
+}
+
+fn context(request: &AccessRequest, now_ns: i64) -> Value {
+    json!({
+        "query_id": request.context.query_id,
+        "now_ns": now_ns,
+        "application_name": request.context.application_name,
+        "client_address": request.context.client_address.map(|address| address.ip().to_string()),
+    })
+}
+
+fn resource(contract: &Contract) -> serde_json::Map<String, Value> {
+    let product: &Product = &contract.product;
+    let governance = &product.governance;
+    let pii_action = match governance.pii_action {
+        PiiAction::Deny => "deny",
+        PiiAction::Mask => "mask",
+    };
+    [
+        ("domain", json!(product.reference.domain)),
+        ("product", json!(product.reference.name)),
+        ("version", json!(product.reference.version.to_string())),
+        ("classification", json!(contract.classification)),
+        ("tags", json!(product.tags)),
+        ("owner", json!(product.owner)),
+        ("pii_action", json!(pii_action)),
+        ("retention_days", json!(contract.retention.as_ref().map(|retention| retention.days))),
+        ("subject_to_erasure", json!(governance.gdpr_subject_to_erasure)),
+    ]
+    .into_iter()
+    .map(|(key, value)| (key.to_owned(), value))
+    .collect()
+}
+
+fn column(column: &Column) -> Value {
+    json!({
+        "name": column.name,
+        "type": column.data_type.as_ref().map(type_text),
+        "classification": column.classification,
+        "pii": column.pii,
+        "mask": column.mask,
+        "usage": column.uses.iter().map(|usage| usage.as_str()).collect::<Vec<_>>(),
+    })
+}
+
+fn names(columns: &[&Column]) -> Value {
+    columns.iter().map(|column| Value::from(column.name.as_str())).collect()
+}
+
+fn access_text(access: PortAccess) -> &'static str {
+    match access {
+        PortAccess::Open => "open",
+        PortAccess::Restricted => "restricted",
+    }
+}
+
+fn type_text(data_type: &DataType) -> String {
+    match data_type {
+        DataType::String => "string".to_owned(),
+        DataType::Varchar(limit) => format!("varchar({limit})"),
+        DataType::Boolean => "boolean".to_owned(),
+        DataType::Int16 => "int16".to_owned(),
+        DataType::Int32 => "int32".to_owned(),
+        DataType::Int64 => "int64".to_owned(),
+        DataType::Float32 => "float32".to_owned(),
+        DataType::Float64 => "float64".to_owned(),
+        DataType::Decimal { precision, scale } => format!("decimal({precision},{scale})"),
+        DataType::Date => "date".to_owned(),
+        DataType::Time => "time".to_owned(),
+        DataType::Timestamp => "timestamp".to_owned(),
+        DataType::TimestampTz => "timestamptz".to_owned(),
+        DataType::Interval => "interval".to_owned(),
+        DataType::Uuid => "uuid".to_owned(),
+        DataType::Json => "json".to_owned(),
+        DataType::Bytes => "bytes".to_owned(),
+        DataType::List(element) => format!("list<{}>", type_text(element)),
+    }
+}
+
+/// The documents under `data` that come from the catalog. The erased people stay out: a set of a million ids would cost every evaluation
+/// dearly, and hiding their rows is an obligation that needs no rule to see them; `erased_subjects` is there and empty.
+pub(super) fn catalog_data<'a>(contracts: impl Iterator<Item = &'a Contract>, domain_retention: &BTreeMap<DomainName, u32>) -> Value {
+    let mut registry: BTreeMap<&str, BTreeMap<&str, BTreeSet<&str>>> = BTreeMap::new();
+    for contract in contracts {
+        let reference = &contract.product.reference;
+        let fields = registry.entry(reference.domain.as_str()).or_default().entry(reference.name.as_str()).or_default();
+        fields.extend(contract.product.governance.pii_fields.iter().map(|field| field.as_str()));
+    }
+    let retention: BTreeMap<&str, u32> = domain_retention.iter().map(|(domain, days)| (domain.as_str(), *days)).collect();
+    json!({ "pii_registry": registry, "retention_policies": retention, "erased_subjects": [] })
+}

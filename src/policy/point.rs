@@ -1,0 +1,281 @@
+//! The decision point: asks the guard and the rules, and makes one [`Decision`] of what they say.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use chrono::Duration;
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use crate::identity::Principal;
+use crate::product::{DomainName, FieldName, OutputPort, Product, ProductRef};
+
+use super::answer::{Answer, Masks, ask, read_answer, read_masks};
+use super::bundle::{Bundle, BundleFault, ENTRY_PACKAGE, Package};
+use super::contract::{Column, Contract, ProductPackage};
+use super::guard::{Refusal, complete_masks, confirm, public_message};
+use super::rego::Rego;
+use super::{
+    AccessRequest, CompareOp, Decision, DecisionId, DenyReason, Exclusion, Literal, Obligations, Outcome, Predicate, SubjectSet, input,
+};
+
+/// The rules asked first, and those asked when it is known what will be masked.
+const FIRST: [&str; 2] = ["columnMasks", "fieldGrants"];
+const SECOND: [&str; 5] = ["allow", "deny", "exemptions", "notices", "rowFilters"];
+
+/// A bundle over one catalog snapshot. Cheap to share; never changes.
+#[derive(Debug)]
+pub struct DecisionPoint {
+    bundle: Arc<Bundle>,
+    rego: Rego,
+    contracts: HashMap<ProductRef, Contract>,
+    erased: Arc<SubjectSet>,
+}
+
+/// What the audit log keeps of how a decision came about.
+#[derive(Debug, Default)]
+struct Trace {
+    input: Value,
+    result: Map<String, Value>,
+    rules: Vec<String>,
+    fields: Vec<FieldName>,
+}
+
+impl DecisionPoint {
+    /// Binds a bundle to the products of a snapshot, the retention periods of its domains, and the erased people.
+    pub fn new(
+        bundle: Arc<Bundle>,
+        products: &[Arc<Product>],
+        domain_retention: &BTreeMap<DomainName, u32>,
+        erased: Arc<SubjectSet>,
+    ) -> Result<Self, Vec<BundleFault>> {
+        let contracts: HashMap<ProductRef, Contract> =
+            products.iter().map(|product| (product.reference.clone(), Contract::new(product, domain_retention))).collect();
+        let rego = bundle.rego().extended(None, &input::catalog_data(contracts.values(), domain_retention))?;
+        Ok(Self { bundle, rego, contracts, erased })
+    }
+
+    /// The revision of the bundle that decides.
+    pub fn bundle_revision(&self) -> &str {
+        self.bundle.revision()
+    }
+
+    /// Decides about one read. Never fails: whatever goes wrong is a deny.
+    pub fn decide(&self, request: &AccessRequest) -> Decision {
+        let mut trace = Trace { input: input::refused(request), ..Trace::default() };
+        trace.fields = request.fields.iter().map(|field| field.name.clone()).collect();
+        let product = &request.product.reference;
+        let judged = self.judge(request, &mut trace).unwrap_or_else(|refusal| {
+            if let Refusal::Answer(fault) = &refusal {
+                trace.result.insert("fault".to_owned(), json!(fault.to_string()));
+            }
+            Outcome::Deny(vec![refusal.reason(product)])
+        });
+        let outcome = match judged {
+            Outcome::Deny(reasons) if reasons.is_empty() => {
+                let message = format!("the policies do not allow reading data product \"{product}\"");
+                Outcome::Deny(vec![DenyReason { rule: "guard.inconsistent".to_owned(), fields: Vec::new(), message }])
+            }
+            judged => judged,
+        };
+        record(&outcome, &mut trace);
+        Decision {
+            id: DecisionId(Uuid::now_v7()),
+            product: product.clone(),
+            port: request.port.clone(),
+            fields: trace.fields,
+            outcome,
+            bundle_revision: self.bundle.revision().to_owned(),
+            rules: trace.rules,
+            input: trace.input,
+            result: Value::Object(trace.result),
+        }
+    }
+
+    /// Whether the principal may know that the product exists. A bundle without the rule `may_discover` shows everything to everyone who
+    /// has logged in; with it, whatever is not exactly true hides the product.
+    pub fn may_discover(&self, principal: &Principal, product: &Product) -> bool {
+        let Some(contract) = self.contracts.get(&product.reference) else { return false };
+        let Some(mesh) = self.bundle.mesh() else { return false };
+        if !mesh.declares("may_discover") {
+            return true;
+        }
+        let input = input::discover(principal, contract);
+        let answer = self.rego.ask(&format!("{ENTRY_PACKAGE}.may_discover"), Some(&input));
+        matches!(answer, Ok(Some(Value::Bool(true))))
+    }
+
+    fn judge(&self, request: &AccessRequest, trace: &mut Trace) -> Result<Outcome, Refusal> {
+        let reference = &request.product.reference;
+        let contract = self.contracts.get(reference).ok_or(Refusal::UnknownProduct)?;
+        if contract.product.governance != request.product.governance {
+            return Err(Refusal::UnknownProduct);
+        }
+        let port = contract.product.output_port(&request.port).ok_or(Refusal::UnknownPort)?;
+        let columns = contract.columns(request)?;
+        trace.fields = columns.iter().filter(|column| column.requested).map(|column| column.name.clone()).collect();
+        let now_ns = request.context.now.timestamp_nanos_opt().ok_or(Refusal::Clock)?;
+        let packages = self.packages(contract)?;
+
+        let masks = self.masks(request, contract, &columns, &packages, now_ns, trace)?;
+        trace.input = input::read(request, contract, &columns, now_ns, |column| masks.columns.contains_key(&column.name));
+        let answers = self.answers(&packages, &columns, trace)?;
+
+        let mut reasons = reasons(&answers, &columns, port, reference);
+        confirm(&request.principal, port, reference, &columns, &masks, &mut reasons);
+        if !reasons.is_empty() {
+            return Ok(Outcome::Deny(reasons));
+        }
+        self.obligations(request, contract, &columns, masks, answers).map(Outcome::Allow)
+    }
+
+    /// The mesh-wide package, and the product's own if the contract names one that the bundle has.
+    fn packages(&self, contract: &Contract) -> Result<Vec<&Package>, Refusal> {
+        let mesh = self.bundle.mesh().ok_or(Refusal::Contract)?;
+        let own = match &contract.package {
+            ProductPackage::None => None,
+            ProductPackage::Unreadable => return Err(Refusal::Contract),
+            ProductPackage::Named(name) => match self.bundle.product_package(name) {
+                None if self.bundle.requires_product_packages() => return Err(Refusal::NoProductPackage),
+                found => found,
+            },
+        };
+        Ok([mesh].into_iter().chain(own).collect())
+    }
+
+    /// Masks come first: a masked column is then no field that is read as it is.
+    fn masks(
+        &self,
+        request: &AccessRequest,
+        contract: &Contract,
+        columns: &[Column],
+        packages: &[&Package],
+        now_ns: i64,
+        trace: &mut Trace,
+    ) -> Result<Masks, Refusal> {
+        let input = input::read(request, contract, columns, now_ns, |_| false);
+        let mut masks = Masks::default();
+        for package in packages {
+            let answer = ask(&self.rego, package, &package.masks_entry, &FIRST, &input).map_err(Refusal::Answer)?;
+            trace.keep(package, &answer);
+            read_masks(package, &answer, columns, &mut masks).map_err(Refusal::Answer)?;
+        }
+        complete_masks(&request.principal, columns, &mut masks)?;
+        Ok(masks)
+    }
+
+    fn answers(&self, packages: &[&Package], columns: &[Column], trace: &mut Trace) -> Result<Vec<Answer>, Refusal> {
+        let mut answers = Vec::new();
+        for package in packages {
+            let answer = ask(&self.rego, package, &package.answer_entry, &SECOND, &trace.input).map_err(Refusal::Answer)?;
+            trace.keep(package, &answer);
+            answers.push(read_answer(package, &answer, columns).map_err(Refusal::Answer)?);
+        }
+        Ok(answers)
+    }
+
+    fn obligations(
+        &self,
+        request: &AccessRequest,
+        contract: &Contract,
+        columns: &[Column],
+        masks: Masks,
+        answers: Vec<Answer>,
+    ) -> Result<Obligations, Refusal> {
+        let retention_exempt = answers.iter().any(|answer| answer.retention_exempt);
+        let erasure_exempt = answers.iter().any(|answer| answer.erasure_exempt);
+        let mut notices: Vec<String> = Vec::new();
+        let mut filters: Vec<Predicate> = Vec::new();
+        for answer in answers {
+            filters.extend(answer.filters);
+            notices.extend(answer.notices);
+        }
+        if let Some(retention) = contract.retention.as_ref().filter(|_| !retention_exempt) {
+            let column = Contract::resolve(columns, retention.column.as_ref().ok_or(Refusal::Contract)?)?;
+            // A record is expired when its age is more than the period: one of exactly that age is still visible. A NULL is hidden.
+            let age = Duration::try_days(retention.days.into()).ok_or(Refusal::Contract)?;
+            let oldest = request.context.now.checked_sub_signed(age).ok_or(Refusal::Contract)?;
+            filters.push(Predicate::Compare { column, op: CompareOp::Ge, value: Literal::Instant(oldest) });
+        }
+        let governance = &contract.product.governance;
+        let exclusion = match (governance.gdpr_subject_to_erasure && !erasure_exempt, &governance.subject_column) {
+            (false, _) => None,
+            (true, None) => return Err(Refusal::Contract),
+            (true, Some(column)) => Some(Exclusion { column: Contract::resolve(columns, column)?, subjects: Arc::clone(&self.erased) }),
+        };
+        filters.retain(|filter| !filter.is_true());
+        let row_filter = match filters.len() {
+            0 => Predicate::True,
+            1 => filters.pop().unwrap_or(Predicate::False),
+            _ => Predicate::And(filters),
+        };
+        if columns.iter().any(|column| column.requested && masks.columns.contains_key(&column.name)) {
+            notices.push("columns_masked".to_owned());
+        }
+        if !row_filter.is_true() || exclusion.is_some() {
+            notices.push("rows_limited".to_owned());
+        }
+        notices.sort();
+        notices.dedup();
+        Ok(Obligations { row_filter, exclusion, masks: masks.columns, notices })
+    }
+}
+
+impl Trace {
+    /// Keeps a package's own words: the mesh-wide ones at the top, as OPA's decision log has them, a product's under its package.
+    fn keep(&mut self, package: &Package, answer: &Map<String, Value>) {
+        for (rule, value) in answer {
+            let name = format!("{}.{rule}", package.name);
+            let spoke = match value {
+                Value::Array(elements) => !elements.is_empty(),
+                Value::Bool(allowed) => *allowed,
+                _ => true,
+            };
+            if spoke && rule != "deny" && !self.rules.contains(&name) {
+                self.rules.push(name);
+            }
+            let key = if package.name == ENTRY_PACKAGE { rule.clone() } else { format!("{}.{rule}", package.name) };
+            self.result.insert(key, value.clone());
+        }
+    }
+}
+
+/// Every denial as a reason, each once.
+fn reasons(answers: &[Answer], columns: &[Column], port: &OutputPort, product: &ProductRef) -> Vec<DenyReason> {
+    let mut reasons: Vec<DenyReason> = Vec::new();
+    for denial in answers.iter().flat_map(|answer| &answer.denials) {
+        let message = public_message(&denial.rule, &denial.fields, columns, port, product);
+        let reason = DenyReason { rule: denial.rule.clone(), fields: denial.fields.clone(), message };
+        if !reasons.contains(&reason) {
+            reasons.push(reason);
+        }
+    }
+    reasons
+}
+
+/// Adds what will be enforced to the record, without a literal or an id.
+fn record(outcome: &Outcome, trace: &mut Trace) {
+    match outcome {
+        Outcome::Allow(obligations) => {
+            if obligations.exclusion.is_some() {
+                trace.rules.push("contract.erasure".to_owned());
+            }
+            let enforced = json!({
+                "row_filter": obligations.row_filter.to_string(),
+                "exclusion": obligations.exclusion.as_ref().map(|exclusion| exclusion.column.as_str()),
+                "masks": obligations.masks.iter().map(|(column, mask)| (column.to_string(), json!(mask))).collect::<Map<_, _>>(),
+                "notices": obligations.notices,
+            });
+            trace.result.insert("enforced".to_owned(), enforced);
+        }
+        Outcome::Deny(reasons) => {
+            trace.rules.extend(reasons.iter().map(|reason| reason.rule.clone()));
+            trace.rules.dedup();
+            let reasons: Vec<Value> = reasons.iter().map(|reason| json!({ "rule": reason.rule, "fields": reason.fields })).collect();
+            trace.result.insert("denied".to_owned(), Value::Array(reasons));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

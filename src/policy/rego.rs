@@ -1,0 +1,195 @@
+//! The Rego interpreter: compiles a bundle once and answers rules from a clone of it. The only file that names `regorus`.
+//!
+//! INVARIANT: interpreted, never run as bytecode: the bytecode machine was seen to answer `true` after a type error.
+//! INVARIANT: an evaluation that fails, panics or overruns its time is an [`EvaluationError`], never a value.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use regorus::unstable::{Rule, RuleHead};
+use regorus::utils::limits::ExecutionTimerConfig;
+use regorus::{Engine, LimitError, Value};
+
+use super::bundle::{BundleFault, BundleFile};
+
+/// `numbers.range` allocates before the clock is looked at; a longer one is an error.
+const RANGE_ITEMS_MAX: i64 = 100_000;
+
+/// The clock is looked at every so many steps of the interpreter.
+const STEPS_BETWEEN_CLOCK_READS: u32 = 64;
+
+/// A rule of a bundle and where it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct RuleSite {
+    /// The package, without `data.`.
+    pub(super) package: String,
+    /// The rule's first name: `columnMasks` for `columnMasks contains …`.
+    pub(super) name: String,
+    /// File.
+    pub(super) file: String,
+    /// Line, from 1.
+    pub(super) line: usize,
+}
+
+/// Why a rule has no value that can be trusted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum EvaluationError {
+    /// It ran for too long.
+    #[error("the evaluation ran past its time limit")]
+    Late,
+    /// It failed; `site` is `file:line:column` if known. The interpreter's own text may hold values and is kept for `policy test`.
+    #[error("the evaluation failed{}", site.as_deref().map(|site| format!(" at {site}")).unwrap_or_default())]
+    Failed {
+        /// Where.
+        site: Option<String>,
+        /// The interpreter's words.
+        text: String,
+    },
+}
+
+/// A compiled bundle. Cloning is cheap.
+#[derive(Clone)]
+pub(super) struct Rego {
+    engine: Arc<Engine>,
+}
+
+impl std::fmt::Debug for Rego {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Rego").finish_non_exhaustive()
+    }
+}
+
+impl Rego {
+    /// Compiles the files; every file that does not parse is a fault of its own.
+    pub(super) fn compile(files: &[BundleFile], time_limit: Duration) -> Result<(Self, Vec<RuleSite>), Vec<BundleFault>> {
+        let mut engine = Engine::new();
+        bound_allocations(&mut engine).map_err(|text| vec![BundleFault { file: String::new(), line: 0, message: text }])?;
+        let interval = NonZeroU32::new(STEPS_BETWEEN_CLOCK_READS).unwrap_or(NonZeroU32::MIN);
+        engine.set_execution_timer_config(ExecutionTimerConfig { limit: time_limit, check_interval: interval });
+        let mut faults = Vec::new();
+        let mut packages = BTreeMap::new();
+        for file in files {
+            match engine.add_policy(file.path.clone(), file.text.clone()) {
+                Ok(package) => {
+                    packages.insert(file.path.as_str(), package);
+                }
+                Err(error) => faults.push(fault(&file.path, &error)),
+            }
+        }
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        let sites = rule_sites(&mut engine, &packages);
+        prepare(&mut engine)?;
+        Ok((Self { engine: Arc::new(engine) }, sites))
+    }
+
+    /// The same bundle with a further file and further data, merged at the root.
+    pub(super) fn extended(&self, file: Option<BundleFile>, data: &serde_json::Value) -> Result<Self, Vec<BundleFault>> {
+        let mut engine = Engine::clone(&self.engine);
+        if let Some(file) = file {
+            engine.add_policy(file.path.clone(), file.text).map_err(|error| vec![fault(&file.path, &error)])?;
+        }
+        engine.add_data(Value::from(data.clone())).map_err(|error| vec![fault("data.json", &error)])?;
+        prepare(&mut engine)?;
+        Ok(Self { engine: Arc::new(engine) })
+    }
+
+    /// The value of a rule (`package.rule`) for that input; `None` if it is undefined.
+    pub(super) fn ask(&self, rule: &str, input: Option<&serde_json::Value>) -> Result<Option<serde_json::Value>, EvaluationError> {
+        let mut engine = Engine::clone(&self.engine);
+        let path = format!("data.{rule}");
+        let input = input.map(|input| Value::from(input.clone()));
+        let answer = catch_unwind(AssertUnwindSafe(move || {
+            if let Some(input) = input {
+                engine.set_input(input);
+            }
+            engine.eval_rule(path)
+        }));
+        match answer {
+            Ok(Ok(Value::Undefined)) => Ok(None),
+            Ok(Ok(value)) => {
+                serde_json::to_value(&value).map(Some).map_err(|error| EvaluationError::Failed { site: None, text: error.to_string() })
+            }
+            Ok(Err(error)) => Err(evaluation_error(&error)),
+            Err(_panic) => Err(EvaluationError::Failed { site: None, text: "the interpreter panicked".to_owned() }),
+        }
+    }
+}
+
+/// Replaces the built-in functions that could allocate without bound in one step.
+fn bound_allocations(engine: &mut Engine) -> Result<(), String> {
+    let bounded = |arguments: Vec<Value>| {
+        let [from, to] = arguments.as_slice() else { anyhow::bail!("numbers.range takes two arguments") };
+        let (from, to) = (from.as_i64()?, to.as_i64()?);
+        if from.abs_diff(to) >= RANGE_ITEMS_MAX.unsigned_abs() {
+            anyhow::bail!("numbers.range is limited to {RANGE_ITEMS_MAX} items");
+        }
+        let items: Vec<Value> =
+            if from <= to { (from..=to).map(Value::from).collect() } else { (to..=from).rev().map(Value::from).collect() };
+        Ok(Value::from(items))
+    };
+    let refused = |_arguments: Vec<Value>| anyhow::bail!("numbers.range_step is not available");
+    engine.add_extension("numbers.range".to_owned(), 2, Box::new(bounded)).map_err(|error| error.to_string())?;
+    engine.add_extension("numbers.range_step".to_owned(), 3, Box::new(refused)).map_err(|error| error.to_string())
+}
+
+/// Makes the interpreter analyse its modules now, so that a fault shows at load and each decision starts from a prepared engine.
+fn prepare(engine: &mut Engine) -> Result<(), Vec<BundleFault>> {
+    const NO_RULE: &str = "not a valid rule path";
+    match engine.eval_rule("data.meshgate_prepare.nothing".to_owned()) {
+        Err(error) if !error.to_string().contains(NO_RULE) => Err(vec![fault("", &error)]),
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+fn rule_sites(engine: &mut Engine, packages: &BTreeMap<&str, String>) -> Vec<RuleSite> {
+    let mut sites = Vec::new();
+    for module in engine.get_modules().iter() {
+        let file = module.package.span.source.get_path().clone();
+        let package = packages.get(file.as_str()).map(|package| package.trim_start_matches("data.").to_owned()).unwrap_or_default();
+        for rule in &module.policy {
+            let head = match rule.as_ref() {
+                Rule::Spec { head: RuleHead::Compr { refr, .. } | RuleHead::Set { refr, .. } | RuleHead::Func { refr, .. }, .. }
+                | Rule::Default { refr, .. } => refr,
+            };
+            let span = head.span();
+            let name: String = span.text().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            let line = usize::try_from(span.line).unwrap_or_default();
+            sites.push(RuleSite { package: package.clone(), name, file: file.clone(), line });
+        }
+    }
+    sites
+}
+
+fn evaluation_error(error: &anyhow::Error) -> EvaluationError {
+    let late = error.chain().any(|cause| matches!(cause.downcast_ref::<LimitError>(), Some(LimitError::TimeLimitExceeded { .. })));
+    if late {
+        return EvaluationError::Late;
+    }
+    let text = format!("{error:#}");
+    let site = position(&text).map(|(file, line, column)| format!("{file}:{line}:{column}"));
+    EvaluationError::Failed { site, text }
+}
+
+/// A fault of the interpreter's; its message names the place in a line of its own.
+fn fault(file: &str, error: &anyhow::Error) -> BundleFault {
+    let text = format!("{error:#}");
+    let message = text.rsplit_once("error: ").map_or(text.as_str(), |(_, message)| message).trim().to_owned();
+    match position(&text) {
+        Some((file, line, _)) => BundleFault { file: file.to_owned(), line, message },
+        None => BundleFault { file: file.to_owned(), line: 0, message },
+    }
+}
+
+/// Reads `--> file:line:column` out of a message.
+fn position(text: &str) -> Option<(&str, usize, usize)> {
+    let (_, place) = text.split_once("--> ")?;
+    let place = place.lines().next()?;
+    let (place, column) = place.rsplit_once(':')?;
+    let (file, line) = place.rsplit_once(':')?;
+    Some((file, line.parse().ok()?, column.parse().ok()?))
+}
