@@ -4,11 +4,11 @@
 //! parsed with the others and take no part in a decision.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
+use super::file::{BundleFault, BundleFile};
 use super::rego::{Rego, RuleSite};
 
 /// The package that every read is asked of.
@@ -31,36 +31,6 @@ const MASK_RULES: [&str; 2] = ["columnMasks", "fieldGrants"];
 
 /// The rules that only the mesh-wide package may have: they widen what may be read.
 const MESH_RULES: [&str; 3] = ["exemptions", "fieldGrants", "may_discover"];
-
-/// One file of a bundle.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BundleFile {
-    /// Its path, for messages and the revision; relative to the bundle's folder.
-    pub path: String,
-    /// Its text.
-    pub text: String,
-}
-
-/// What is wrong with a bundle, and where.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub struct BundleFault {
-    /// The file; empty if it is the bundle's as a whole.
-    pub file: String,
-    /// The line, from 1; 0 if it is the file's as a whole.
-    pub line: usize,
-    /// What is wrong.
-    pub message: String,
-}
-
-impl fmt::Display for BundleFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.file.as_str(), self.line) {
-            ("", _) => write!(f, "{}", self.message),
-            (file, 0) => write!(f, "{file}: {}", self.message),
-            (file, line) => write!(f, "{file}:{line}: {}", self.message),
-        }
-    }
-}
 
 /// A compiled bundle.
 #[derive(Debug, Clone)]

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use crate::product::{DataType, DomainName, FieldName, PiiAction, Product};
 
 use super::bundle::package_of_policy;
-use super::guard::Refusal;
 use super::{AccessRequest, FieldUse, Mask};
 
 /// The classifications that the policies know; any other word counts as the strictest.
@@ -62,6 +61,15 @@ pub(super) struct Column {
     pub(super) requested: bool,
 }
 
+/// Why a request cannot be held against a contract.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum ContractFault {
+    /// Not a field of the product.
+    UnknownField(FieldName),
+    /// The contract protects something that does not exist.
+    Unenforceable,
+}
+
 impl Contract {
     /// Reads a product's contract; `domain_retention` holds the periods of the domains.
     pub(super) fn new(product: &Arc<Product>, domain_retention: &BTreeMap<DomainName, u32>) -> Self {
@@ -90,9 +98,9 @@ impl Contract {
 
     /// The product's columns with what the request does to them. A field that is not the product's is refused, as is a contract that
     /// protects what the product does not have: nobody knows then what it meant to protect.
-    pub(super) fn columns(&self, request: &AccessRequest) -> Result<Vec<Column>, Refusal> {
+    pub(super) fn columns(&self, request: &AccessRequest) -> Result<Vec<Column>, ContractFault> {
         if self.masks.values().any(Option::is_none) {
-            return Err(Refusal::Contract);
+            return Err(ContractFault::Unenforceable);
         }
         let mut columns = match self.product.schema.as_deref() {
             Some(schema) => schema
@@ -102,7 +110,7 @@ impl Contract {
             None => self.columns_without_schema(request),
         };
         for field in &request.fields {
-            let found = position(&columns, &field.name).ok_or_else(|| Refusal::UnknownField(field.name.clone()))?;
+            let found = position(&columns, &field.name).ok_or_else(|| ContractFault::UnknownField(field.name.clone()))?;
             if let Some(column) = columns.get_mut(found) {
                 column.requested = true;
                 column.uses.extend(&field.uses);
@@ -114,15 +122,15 @@ impl Contract {
         let governance = &self.product.governance;
         let located = [&governance.retention_column, &governance.subject_column].into_iter().flatten().map(folded);
         if self.pii.iter().chain(self.masks.keys()).cloned().chain(located).any(|name| !known.contains(&name)) {
-            return Err(Refusal::Contract);
+            return Err(ContractFault::Unenforceable);
         }
         Ok(columns)
     }
 
     /// The column that the contract means by that name.
-    pub(super) fn resolve(columns: &[Column], name: &FieldName) -> Result<FieldName, Refusal> {
+    pub(super) fn resolve(columns: &[Column], name: &FieldName) -> Result<FieldName, ContractFault> {
         let found = position(columns, name).and_then(|found| columns.get(found));
-        found.map(|column| column.name.clone()).ok_or(Refusal::Contract)
+        found.map(|column| column.name.clone()).ok_or(ContractFault::Unenforceable)
     }
 
     fn column(&self, name: &FieldName, data_type: Option<&DataType>, classification: Option<&str>) -> Column {

@@ -9,7 +9,7 @@ use crate::identity::Principal;
 use crate::product::{DataType, FieldName, OutputPort, PortAccess, ProductRef};
 
 use super::answer::{AnswerFault, Masks};
-use super::contract::Column;
+use super::contract::{Column, ContractFault};
 use super::expression::{is_instant, is_text};
 use super::{DenyReason, Mask};
 
@@ -33,6 +33,15 @@ pub(super) enum Refusal {
     Clock,
     /// The rules gave no usable answer.
     Answer(AnswerFault),
+}
+
+impl From<ContractFault> for Refusal {
+    fn from(fault: ContractFault) -> Self {
+        match fault {
+            ContractFault::UnknownField(field) => Self::UnknownField(field),
+            ContractFault::Unenforceable => Self::Contract,
+        }
+    }
 }
 
 impl Refusal {

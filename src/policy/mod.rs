@@ -10,6 +10,7 @@ mod bundle;
 mod contract;
 mod decision;
 mod expression;
+mod file;
 mod guard;
 mod input;
 mod mask;
@@ -19,8 +20,9 @@ mod rego;
 mod request;
 mod test;
 
-pub use bundle::{Bundle, BundleFault, BundleFile, ENTRY_PACKAGE};
+pub use bundle::{Bundle, ENTRY_PACKAGE};
 pub use decision::{Decision, DecisionId, DenyReason, Exclusion, Obligations, Outcome, SubjectSet};
+pub use file::{BundleFault, BundleFile};
 pub use mask::Mask;
 pub use point::DecisionPoint;
 pub use predicate::{CompareOp, Literal, Predicate};

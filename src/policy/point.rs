@@ -11,8 +11,9 @@ use crate::identity::Principal;
 use crate::product::{DomainName, FieldName, OutputPort, Product, ProductRef};
 
 use super::answer::{Answer, Masks, ask, read_answer, read_masks};
-use super::bundle::{Bundle, BundleFault, ENTRY_PACKAGE, Package};
+use super::bundle::{Bundle, ENTRY_PACKAGE, Package};
 use super::contract::{Column, Contract, ProductPackage};
+use super::file::BundleFault;
 use super::guard::{Refusal, complete_masks, confirm, public_message};
 use super::rego::Rego;
 use super::{
@@ -126,7 +127,7 @@ impl DecisionPoint {
         if !reasons.is_empty() {
             return Ok(Outcome::Deny(reasons));
         }
-        self.obligations(request, contract, &columns, masks, answers).map(Outcome::Allow)
+        self.obligations(request, contract, &columns, masks, answers, &mut trace.rules).map(Outcome::Allow)
     }
 
     /// The mesh-wide package, and the product's own if the contract names one that the bundle has.
@@ -181,6 +182,7 @@ impl DecisionPoint {
         columns: &[Column],
         masks: Masks,
         answers: Vec<Answer>,
+        rules: &mut Vec<String>,
     ) -> Result<Obligations, Refusal> {
         let retention_exempt = answers.iter().any(|answer| answer.retention_exempt);
         let erasure_exempt = answers.iter().any(|answer| answer.erasure_exempt);
@@ -196,12 +198,16 @@ impl DecisionPoint {
             let age = Duration::try_days(retention.days.into()).ok_or(Refusal::Contract)?;
             let oldest = request.context.now.checked_sub_signed(age).ok_or(Refusal::Contract)?;
             filters.push(Predicate::Compare { column, op: CompareOp::Ge, value: Literal::Instant(oldest) });
+            rules.push("contract.retention".to_owned());
         }
         let governance = &contract.product.governance;
         let exclusion = match (governance.gdpr_subject_to_erasure && !erasure_exempt, &governance.subject_column) {
             (false, _) => None,
             (true, None) => return Err(Refusal::Contract),
-            (true, Some(column)) => Some(Exclusion { column: Contract::resolve(columns, column)?, subjects: Arc::clone(&self.erased) }),
+            (true, Some(column)) => {
+                rules.push("contract.erasure".to_owned());
+                Some(Exclusion { column: Contract::resolve(columns, column)?, subjects: Arc::clone(&self.erased) })
+            }
         };
         filters.retain(|filter| !filter.is_true());
         let row_filter = match filters.len() {
@@ -257,9 +263,6 @@ fn reasons(answers: &[Answer], columns: &[Column], port: &OutputPort, product: &
 fn record(outcome: &Outcome, trace: &mut Trace) {
     match outcome {
         Outcome::Allow(obligations) => {
-            if obligations.exclusion.is_some() {
-                trace.rules.push("contract.erasure".to_owned());
-            }
             let enforced = json!({
                 "row_filter": obligations.row_filter.to_string(),
                 "exclusion": obligations.exclusion.as_ref().map(|exclusion| exclusion.column.as_str()),

@@ -13,7 +13,7 @@ use regorus::unstable::{Rule, RuleHead};
 use regorus::utils::limits::ExecutionTimerConfig;
 use regorus::{Engine, LimitError, Value};
 
-use super::bundle::{BundleFault, BundleFile};
+use super::file::{BundleFault, BundleFile};
 
 /// `numbers.range` allocates before the clock is looked at; a longer one is an error.
 const RANGE_ITEMS_MAX: i64 = 100_000;

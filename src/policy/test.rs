@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::bundle::{BundleFault, BundleFile, parse_data, sort};
+use super::bundle::{parse_data, sort};
+use super::file::{BundleFault, BundleFile};
 use super::rego::{EvaluationError, Rego};
 
 /// The longest that one test may take.

@@ -238,6 +238,7 @@ fn a_record_of_exactly_the_period_is_still_visible() {
     let expected = Predicate::Compare { column: name("created_at"), op: CompareOp::Ge, value: Literal::Instant(oldest) };
     assert_eq!(allowed(&decision).row_filter, expected);
     assert_eq!(decision.result["enforced"]["row_filter"], "created_at >= ?");
+    assert_eq!(decision.rules, ["data_mesh.governance.allow", "contract.retention", "contract.erasure"]);
 }
 
 #[test]
