@@ -1,1 +1,30 @@
-//! audit.
+//! The audit log: who asked what, what was decided, and how it ended, in append-only, hash-chained segments of JSON lines.
+//!
+//! INVARIANT: [`AuditLog::open_statement`] returns only when the opening record and its decisions are on stable storage; no row may
+//! leave before. A log that cannot be written refuses every further statement (53100) until a fresh segment has been opened, chained
+//! and synced. A sync is never retried on the segment on which it failed.
+//! Every opened statement is closed once: by [`OpenStatement::close`], or as aborted when it is dropped.
+//! The fields of each record are described in `docs/audit.md`. What a statement means, and when it is opened, is the engine's to know.
+
+mod error;
+mod event;
+mod fingerprint;
+mod log;
+mod queue;
+mod record;
+mod statement;
+mod storage;
+mod verify;
+mod writer;
+
+pub use error::Error;
+pub use event::{
+    Closing, ConnectionClosed, ConnectionOpened, DecisionOutcome, DecisionRecord, Event, FieldAccess, LoginFailed, MaskedField,
+    ProductAccess, Reload, StatementOpened, StatementOutcome,
+};
+pub use fingerprint::fingerprint;
+pub use log::{AuditLog, AuditOptions, Clock, SqlText};
+pub use record::SCHEMA_VERSION;
+pub use statement::OpenStatement;
+pub use storage::{MemoryLog, Segment, Storage};
+pub use verify::{Fault, FaultKind, Verification, verify};

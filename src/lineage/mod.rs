@@ -1,1 +1,18 @@
-//! lineage.
+//! Lineage of what was asked: which fields of which products a statement reads, how, and what becomes of them in its result.
+//!
+//! [`trace`] reads the analyzed logical plan before it is governed, so that filters and masks of policies are no part of it;
+//! [`Emitter`] sends OpenLineage events. Lineage fails open: a slow or broken sink drops events and counts them, and never holds up
+//! a query.
+
+mod emitter;
+mod expression;
+mod model;
+mod openlineage;
+mod sink;
+mod trace;
+
+pub use emitter::Emitter;
+pub use model::{FieldUse, Input, InputField, Lineage, OutputColumn, Source, Transformation};
+pub use openlineage::{Ending, Run, RunEvent};
+pub use sink::{ConsoleSink, FileSink, Sink};
+pub use trace::trace;

@@ -1,1 +1,43 @@
-//! telemetry.
+//! The log of the gateway itself, and the steps of each query in it.
+//!
+//! INVARIANT: no value of the data, no credential, no policy text and no SQL text is an argument here.
+
+mod query;
+
+use std::io;
+
+use tracing_subscriber::EnvFilter;
+
+pub use query::{QueryTrace, Step, fields, stage};
+
+/// How lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// For machines: one JSON object a line.
+    Json,
+}
+
+/// Why the log could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The filter does not follow `target=level,…`.
+    #[error("the log filter is not valid")]
+    Filter(#[source] tracing_subscriber::filter::ParseError),
+    /// A subscriber is there already.
+    #[error("the log has already been set up")]
+    AlreadySet,
+}
+
+/// Sends events at or above `filter` (for example `info,meshgate::query=debug`) to the standard error. Once a process.
+pub fn init(format: Format, filter: &str) -> Result<(), Error> {
+    let filter = EnvFilter::try_new(filter).map_err(Error::Filter)?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    match format {
+        Format::Text => builder.with_ansi(io::IsTerminal::is_terminal(&io::stderr())).try_init(),
+        Format::Json => builder.json().flatten_event(true).try_init(),
+    }
+    .map_err(|_| Error::AlreadySet)
+}

@@ -1,0 +1,391 @@
+//! The log as the rest of the gateway sees it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use super::event::{DecisionRecord, Event, StatementOpened};
+use super::fingerprint::fingerprint;
+use super::queue::Queue;
+use super::statement::OpenStatement;
+use super::storage::{FolderStorage, MemoryLog, Storage};
+use super::writer::{Limits, Writer};
+use super::Error;
+
+/// Tells the time of records that nobody gives a time to.
+pub type Clock = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
+
+/// What is kept of a statement's text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SqlText {
+    /// The text as sent, and its fingerprint.
+    #[default]
+    Full,
+    /// The fingerprint only: literals may be personal data.
+    Fingerprint,
+}
+
+/// How the log is kept.
+#[derive(Clone)]
+pub struct AuditOptions {
+    /// The folder of the segments; made if it does not exist.
+    pub folder: PathBuf,
+    /// A segment that has reached this size is followed by a new one.
+    pub segment_bytes: u64,
+    /// How many awaited records and notes may be queued.
+    pub queue_max: usize,
+    /// How long closings and notes wait for an opening to share a sync with.
+    pub linger: Duration,
+    /// How long an unwritable log waits before it tries a new segment.
+    pub retry: Duration,
+    /// What is kept of a statement's text.
+    pub sql: SqlText,
+    /// Tells the time.
+    pub clock: Clock,
+}
+
+impl AuditOptions {
+    /// A log in that folder: 64 MiB segments, 8,192 queued records, 50 ms of patience, a new try each second.
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Self {
+            folder: folder.into(),
+            segment_bytes: 64 << 20,
+            queue_max: 8192,
+            linger: Duration::from_millis(50),
+            retry: Duration::from_secs(1),
+            sql: SqlText::Full,
+            clock: Arc::new(Utc::now),
+        }
+    }
+}
+
+/// The audit log. Dropping it writes what is queued, without waiting; [`AuditLog::close`] waits.
+#[derive(Debug)]
+pub struct AuditLog {
+    queue: Arc<Queue>,
+    sql: SqlText,
+}
+
+impl AuditLog {
+    /// Locks the folder, cuts off a torn last line, and opens a new segment that continues the chain. Blocks.
+    pub fn open(options: AuditOptions) -> Result<Arc<Self>, Error> {
+        let storage = FolderStorage::open(&options.folder)?;
+        Self::with_storage(Box::new(storage), options)
+    }
+
+    /// A log in memory, and the view of what it holds.
+    pub fn in_memory() -> Result<(Arc<Self>, MemoryLog), Error> {
+        let memory = MemoryLog::default();
+        let options = AuditOptions { linger: Duration::ZERO, retry: Duration::from_millis(5), ..AuditOptions::new("") };
+        Ok((Self::with_storage(Box::new(memory.clone()), options)?, memory))
+    }
+
+    /// A log in any place; `options.folder` is not used.
+    pub fn with_storage(storage: Box<dyn Storage>, options: AuditOptions) -> Result<Arc<Self>, Error> {
+        let limits = Limits { segment_bytes: options.segment_bytes.max(1), retry: options.retry };
+        let writer = Writer::start(storage, Arc::clone(&options.clock), limits)?;
+        let queue = Arc::new(Queue::new(options.queue_max, options.linger, options.clock));
+        let theirs = Arc::clone(&queue);
+        std::thread::Builder::new().name("audit".to_owned()).spawn(move || writer.run(&theirs)).map_err(Error::Open)?;
+        Ok(Arc::new(Self { queue, sql: options.sql }))
+    }
+
+    /// Records a statement with the decisions on it. Returns when all of it is durable; before that, no row may leave.
+    ///
+    /// If the caller goes away while it waits, the statement is closed as aborted.
+    pub async fn open_statement(
+        &self,
+        at: DateTime<Utc>,
+        mut opened: StatementOpened,
+        decisions: Vec<DecisionRecord>,
+    ) -> Result<OpenStatement, Error> {
+        if let Some(sql) = &opened.sql {
+            opened.sql_fingerprint = fingerprint(sql);
+        }
+        if self.sql == SqlText::Fingerprint {
+            opened.sql = None;
+        }
+        let query_id = opened.query_id;
+        let opening = (at, Event::StatementOpened(Box::new(opened)));
+        let decided = decisions.into_iter().map(|decision| (at, Event::Decision(Box::new(decision))));
+        let events = std::iter::once(opening).chain(decided).collect();
+        let room = self.queue.room().await?;
+        let durable = self.queue.push_awaited(events, room)?;
+        let statement = OpenStatement::new(query_id, Arc::clone(&self.queue));
+        match durable.await {
+            Ok(Ok(())) => Ok(statement),
+            Ok(Err(error)) => {
+                statement.forget();
+                Err(error)
+            }
+            Err(_) => {
+                statement.forget();
+                Err(Error::Closed)
+            }
+        }
+    }
+
+    /// Records an event and waits until it is durable.
+    pub async fn record(&self, at: DateTime<Utc>, event: Event) -> Result<(), Error> {
+        let room = self.queue.room().await?;
+        let durable = self.queue.push_awaited(vec![(at, event)], room)?;
+        durable.await.map_err(|_| Error::Closed)?
+    }
+
+    /// Records an event without waiting. If the queue is full the event is counted instead, and the count is recorded.
+    pub fn note(&self, at: DateTime<Utc>, event: Event) {
+        match self.queue.try_room() {
+            Some(room) => self.queue.push(at, event, Some(room)),
+            None => self.queue.lose(),
+        }
+    }
+
+    /// Whether statements may be opened and data may flow: false from a failed write or sync on, until a new segment stands.
+    pub fn writable(&self) -> bool {
+        self.queue.accepting()
+    }
+
+    /// Writes what is queued, and lets nothing in any more. Call it when all statements are closed.
+    pub async fn close(&self) -> Result<(), Error> {
+        match self.queue.close() {
+            Some(done) => done.await.map_err(|_| Error::Closed)?,
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for AuditLog {
+    fn drop(&mut self) {
+        let _nobody_waits = self.queue.close();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::{fs, io};
+
+    use super::*;
+    use crate::audit::event::{Closing, LoginFailed};
+    use crate::audit::storage::Segment;
+    use crate::audit::verify::{verify, verify_segments};
+    use crate::error::{ClientError, SqlState};
+    use uuid::Uuid;
+
+    fn opened(number: u128) -> StatementOpened {
+        StatementOpened { query_id: Uuid::from_u128(number), sql: Some("SELECT 'secret'".to_owned()), ..StatementOpened::default() }
+    }
+
+    fn now() -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH
+    }
+
+    async fn open(log: &AuditLog, number: u128) -> Result<OpenStatement, Error> {
+        log.open_statement(now(), opened(number), Vec::new()).await
+    }
+
+    fn check(memory: &MemoryLog) -> crate::audit::Verification {
+        let segments = memory.segments();
+        let names: Vec<String> = segments.iter().map(|(name, _)| name.clone()).collect();
+        verify_segments(&names, |wanted| Ok(segments.iter().find(|(name, _)| name == wanted).unwrap().1.clone())).unwrap()
+    }
+
+    async fn until_writable(log: &AuditLog) {
+        while !log.writable() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn an_opening_is_durable_before_it_is_acknowledged() {
+        let (log, memory) = AuditLog::in_memory().unwrap();
+        let statement = open(&log, 1).await.unwrap();
+        assert_eq!(memory.records_of("statement_opened").len(), 1);
+        statement.add_rows(3, 40);
+        statement.add_rows(2, 2);
+        statement.add_duration("plan", Duration::from_micros(1500));
+        statement.close(now(), Closing::failed(SqlState::DIVISION_BY_ZERO));
+        log.close().await.unwrap();
+        let closed = memory.records_of("statement_closed");
+        assert_eq!((&closed[0]["rows"], &closed[0]["bytes"], &closed[0]["outcome"]), (&5.into(), &42.into(), &"failed".into()));
+        assert_eq!((&closed[0]["sqlstate"], &closed[0]["durations_ms"]["plan"]), (&"22012".into(), &1.5.into()));
+        assert_eq!(closed.len(), 1);
+        assert!(check(&memory).holds());
+    }
+
+    #[tokio::test]
+    async fn a_dropped_statement_is_closed_as_aborted() {
+        let (log, memory) = AuditLog::in_memory().unwrap();
+        drop(open(&log, 1).await.unwrap());
+        log.close().await.unwrap();
+        assert_eq!(memory.records_of("statement_closed")[0]["outcome"], "aborted");
+    }
+
+    #[tokio::test]
+    async fn a_failed_sync_stops_statements_until_a_new_segment_stands() {
+        let (log, memory) = AuditLog::in_memory().unwrap();
+        let running = open(&log, 1).await.unwrap();
+        memory.refuse_syncs(true);
+        let error = open(&log, 2).await.unwrap_err();
+        assert_eq!((error.sqlstate(), error.to_string()), (SqlState::DISK_FULL, "audit log cannot be written".to_owned()));
+        assert!(open(&log, 3).await.is_err());
+        assert!(running.ensure_writable().is_err());
+        running.close(now(), Closing::completed());
+        memory.refuse_syncs(false);
+        until_writable(&log).await;
+        drop(open(&log, 4).await.unwrap());
+        log.close().await.unwrap();
+
+        let opened: Vec<_> = memory.records_of("statement_opened").iter().map(|record| record["query_id"].clone()).collect();
+        assert!(opened.contains(&Uuid::from_u128(4).to_string().into()));
+        let closed: Vec<_> = memory.records_of("statement_closed").iter().map(|record| record["query_id"].clone()).collect();
+        assert_eq!(closed, [Uuid::from_u128(1).to_string(), Uuid::from_u128(4).to_string()]);
+        let outcome = check(&memory);
+        assert_eq!(outcome.faults, []);
+        assert!(outcome.void_records >= 1 && outcome.segments >= 2, "{outcome:?}");
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_stops_statements_until_there_is_room() {
+        let (log, memory) = AuditLog::in_memory().unwrap();
+        memory.refuse_writes(true);
+        assert!(open(&log, 1).await.is_err());
+        log.note(now(), Event::LoginFailed(LoginFailed { user: "eve".to_owned(), ..LoginFailed::default() }));
+        memory.refuse_writes(false);
+        until_writable(&log).await;
+        log.close().await.unwrap();
+        assert_eq!(memory.records_of("login_failed").len(), 1);
+        assert_eq!(memory.records_of("statement_opened").len(), 0);
+        assert!(check(&memory).holds());
+    }
+
+    #[tokio::test]
+    async fn a_restart_cuts_a_torn_tail_and_continues_the_chain() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = AuditLog::open(AuditOptions::new(folder.path())).unwrap();
+        open(&log, 1).await.unwrap().close(now(), Closing::completed());
+        log.close().await.unwrap();
+        drop(log);
+        let segment = fs::read_dir(folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .find(|path| path.extension().is_some_and(|extension| extension == "jsonl"))
+            .unwrap();
+        let mut bytes = fs::read(&segment).unwrap();
+        bytes.extend_from_slice(b"{\"v\":1,\"seq\":4,\"at");
+        fs::write(&segment, bytes).unwrap();
+
+        let log = reopen(&AuditOptions::new(folder.path())).await;
+        open(&log, 2).await.unwrap().close(now(), Closing::completed());
+        log.close().await.unwrap();
+        let outcome = verify(folder.path()).unwrap();
+        assert_eq!((outcome.faults, outcome.segments, outcome.records), (Vec::new(), 2, 6));
+    }
+
+    /// The lock is let go of when the writer's thread ends, a moment after the close.
+    async fn reopen(options: &AuditOptions) -> Arc<AuditLog> {
+        loop {
+            match AuditLog::open(options.clone()) {
+                Err(Error::InUse) => tokio::time::sleep(Duration::from_millis(1)).await,
+                log => return log.unwrap(),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_folder_has_one_writer() {
+        let folder = tempfile::tempdir().unwrap();
+        let _log = AuditLog::open(AuditOptions::new(folder.path())).unwrap();
+        assert!(matches!(AuditLog::open(AuditOptions::new(folder.path())), Err(Error::InUse)));
+    }
+
+    #[tokio::test]
+    async fn full_segments_are_followed_by_chained_ones() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = AuditLog::open(AuditOptions { segment_bytes: 1000, ..AuditOptions::new(folder.path()) }).unwrap();
+        for number in 0..10 {
+            open(&log, number).await.unwrap().close(now(), Closing::completed());
+        }
+        log.close().await.unwrap();
+        let outcome = verify(folder.path()).unwrap();
+        assert!(outcome.holds() && outcome.segments > 3, "{outcome:?}");
+    }
+
+    #[tokio::test]
+    async fn fingerprints_only_keep_no_text() {
+        let memory = MemoryLog::default();
+        let options = AuditOptions { sql: SqlText::Fingerprint, ..AuditOptions::new("") };
+        let log = AuditLog::with_storage(Box::new(memory.clone()), options).unwrap();
+        drop(open(&log, 1).await.unwrap());
+        log.close().await.unwrap();
+        let record = &memory.records_of("statement_opened")[0];
+        assert!(record.get("sql").is_none() && !record.to_string().contains("secret"));
+        assert_eq!(record["sql_fingerprint"], fingerprint("SELECT 'other'"));
+    }
+
+    #[tokio::test]
+    async fn nothing_is_opened_after_the_close() {
+        let (log, _) = AuditLog::in_memory().unwrap();
+        log.close().await.unwrap();
+        assert!(matches!(open(&log, 1).await, Err(Error::Closed)));
+    }
+
+    /// A disk whose syncs wait for permission.
+    struct SlowDisk {
+        memory: MemoryLog,
+        go: Arc<AtomicBool>,
+    }
+
+    struct SlowSegment {
+        inner: Box<dyn Segment>,
+        go: Arc<AtomicBool>,
+    }
+
+    impl Storage for SlowDisk {
+        fn segments(&mut self) -> io::Result<Vec<String>> {
+            Storage::segments(&mut self.memory)
+        }
+        fn read(&mut self, name: &str) -> io::Result<Vec<u8>> {
+            self.memory.read(name)
+        }
+        fn cut(&mut self, name: &str, length: u64) -> io::Result<()> {
+            self.memory.cut(name, length)
+        }
+        fn create(&mut self, name: &str) -> io::Result<Box<dyn Segment>> {
+            Ok(Box::new(SlowSegment { inner: self.memory.create(name)?, go: Arc::clone(&self.go) }))
+        }
+    }
+
+    impl Segment for SlowSegment {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+            self.inner.write(bytes)
+        }
+        fn sync(&mut self) -> io::Result<()> {
+            while !self.go.load(Ordering::SeqCst) {
+                std::thread::yield_now();
+            }
+            self.inner.sync()
+        }
+        fn abandon_beyond(&mut self, length: u64) {
+            self.inner.abandon_beyond(length);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_opening_whose_waiter_went_away_is_closed_as_aborted() {
+        let (memory, go) = (MemoryLog::default(), Arc::new(AtomicBool::new(true)));
+        let disk = SlowDisk { memory: memory.clone(), go: Arc::clone(&go) };
+        let log = AuditLog::with_storage(Box::new(disk), AuditOptions::new("")).unwrap();
+        go.store(false, Ordering::SeqCst);
+        let mut waiting = Box::pin(open(&log, 1));
+        assert!(futures::poll!(&mut waiting).is_pending());
+        assert_eq!(memory.records_of("statement_opened").len(), 0);
+        drop(waiting);
+        go.store(true, Ordering::SeqCst);
+        log.close().await.unwrap();
+        assert_eq!(memory.records_of("statement_opened").len(), 1);
+        assert_eq!(memory.records_of("statement_closed")[0]["outcome"], "aborted");
+    }
+}

@@ -1,0 +1,244 @@
+//! The queue between those who record and the one writer: bounded, and handed over as whole batches.
+//!
+//! Openings and notes wait for room, or are refused or counted; closings always find room, since there is at most one for each
+//! statement that is open. While the log is unwritable nobody who waits for durability is let in.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+use super::event::{Event, RecordsLost};
+use super::{Clock, Error};
+
+/// Who is told when an entry is durable.
+pub(super) type Waiter = oneshot::Sender<Result<(), Error>>;
+
+/// Records that belong together, and what to do when they are durable.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) events: Vec<(DateTime<Utc>, Event)>,
+    pub(super) waiter: Option<Waiter>,
+    /// Room in the queue, given back when the entry is written.
+    pub(super) _room: Option<OwnedSemaphorePermit>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    entries: Vec<Entry>,
+    oldest: Option<Instant>,
+    waiters: usize,
+    lost: u64,
+    unwritable: bool,
+    closing: Option<Waiter>,
+    closed: bool,
+}
+
+/// The queue.
+pub(super) struct Queue {
+    state: Mutex<State>,
+    wake: Condvar,
+    room: Arc<Semaphore>,
+    linger: Duration,
+    /// The log's clock, for records that nobody gives a time to.
+    pub(super) clock: Clock,
+}
+
+/// What the writer does next.
+#[derive(Debug)]
+pub(super) enum Work {
+    /// Write these.
+    Write(Vec<Entry>),
+    /// Time to try a new segment.
+    Recover,
+    /// Write what is left, tell the waiter, and end.
+    Close(Vec<Entry>, Waiter),
+}
+
+impl Queue {
+    pub(super) fn new(entries_max: usize, linger: Duration, clock: Clock) -> Self {
+        Self {
+            state: Mutex::default(),
+            wake: Condvar::new(),
+            room: Arc::new(Semaphore::new(entries_max.clamp(1, Semaphore::MAX_PERMITS))),
+            linger,
+            clock,
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Room for one entry.
+    pub(super) async fn room(&self) -> Result<OwnedSemaphorePermit, Error> {
+        if !self.accepting() {
+            return Err(if self.state().closed { Error::Closed } else { Error::Unwritable });
+        }
+        Arc::clone(&self.room).acquire_owned().await.map_err(|_| Error::Closed)
+    }
+
+    /// Room for one entry, if there is any now.
+    pub(super) fn try_room(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.room).try_acquire_owned().ok()
+    }
+
+    /// Queues records whose durability somebody awaits.
+    pub(super) fn push_awaited(
+        &self,
+        events: Vec<(DateTime<Utc>, Event)>,
+        room: OwnedSemaphorePermit,
+    ) -> Result<oneshot::Receiver<Result<(), Error>>, Error> {
+        let (waiter, durable) = oneshot::channel();
+        let mut state = self.state();
+        if state.closed || state.closing.is_some() {
+            return Err(Error::Closed);
+        }
+        if state.unwritable {
+            return Err(Error::Unwritable);
+        }
+        state.waiters += 1;
+        state.oldest.get_or_insert_with(Instant::now);
+        state.entries.push(Entry { events, waiter: Some(waiter), _room: Some(room) });
+        drop(state);
+        self.wake.notify_one();
+        Ok(durable)
+    }
+
+    /// Queues a record that nobody awaits. It is lost only if the log has been closed.
+    pub(super) fn push(&self, at: DateTime<Utc>, event: Event, room: Option<OwnedSemaphorePermit>) {
+        let mut state = self.state();
+        if state.closed {
+            drop(state);
+            tracing::error!("a record came after the audit log was closed and is lost");
+            return;
+        }
+        let first = state.oldest.is_none();
+        state.oldest.get_or_insert_with(Instant::now);
+        state.entries.push(Entry { events: vec![(at, event)], waiter: None, _room: room });
+        drop(state);
+        if first {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Counts a note that found no room.
+    pub(super) fn lose(&self) {
+        self.state().lost += 1;
+    }
+
+    /// Whether statements may be opened.
+    pub(super) fn accepting(&self) -> bool {
+        let state = self.state();
+        !state.unwritable && !state.closed && state.closing.is_none()
+    }
+
+    /// Asks the writer to end; `None` if it has been asked before.
+    pub(super) fn close(&self) -> Option<oneshot::Receiver<Result<(), Error>>> {
+        let mut state = self.state();
+        if state.closed || state.closing.is_some() {
+            return None;
+        }
+        let (waiter, done) = oneshot::channel();
+        state.closing = Some(waiter);
+        drop(state);
+        self.wake.notify_one();
+        Some(done)
+    }
+
+    /// From now on only unawaited records are let in; those who wait are refused.
+    pub(super) fn refuse(&self) {
+        let mut state = self.state();
+        state.unwritable = true;
+        state.waiters = 0;
+        let (refused, kept) = std::mem::take(&mut state.entries).into_iter().partition(|entry| entry.waiter.is_some());
+        state.entries = kept;
+        drop(state);
+        refuse_all(refused);
+    }
+
+    /// Puts records that could not be written back in front.
+    pub(super) fn put_back(&self, mut entries: Vec<Entry>) {
+        let mut state = self.state();
+        entries.append(&mut state.entries);
+        state.entries = entries;
+    }
+
+    /// Lets everyone in again.
+    pub(super) fn accept(&self) {
+        let mut state = self.state();
+        state.unwritable = false;
+        state.oldest = (!state.entries.is_empty()).then(Instant::now);
+    }
+
+    /// Lets nobody in any more; what is left is counted as lost.
+    pub(super) fn shut(&self) {
+        let mut state = self.state();
+        state.closed = true;
+        let left = std::mem::take(&mut state.entries);
+        drop(state);
+        self.room.close();
+        if !left.is_empty() {
+            tracing::error!(records = left.len(), "audit records could not be written before the end");
+        }
+        refuse_all(left);
+    }
+
+    /// The writer's next work. Unawaited records wait for company, but not longer than the log lingers.
+    pub(super) fn next(&self, retry: Duration) -> Work {
+        let mut state = self.state();
+        loop {
+            if let Some(waiter) = state.closing.take() {
+                return Work::Close(self.take(&mut state), waiter);
+            }
+            if state.unwritable {
+                let (next, timeout) = self.wake.wait_timeout(state, retry).unwrap_or_else(PoisonError::into_inner);
+                state = next;
+                if timeout.timed_out() {
+                    return Work::Recover;
+                }
+                continue;
+            }
+            if state.waiters > 0 {
+                return Work::Write(self.take(&mut state));
+            }
+            state = match state.oldest.map(|oldest| self.linger.saturating_sub(oldest.elapsed())) {
+                None => self.wake.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Some(Duration::ZERO) => return Work::Write(self.take(&mut state)),
+                Some(left) => self.wake.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0,
+            };
+        }
+    }
+
+    /// Everything that is queued.
+    pub(super) fn take_all(&self) -> Vec<Entry> {
+        self.take(&mut self.state())
+    }
+
+    fn take(&self, state: &mut State) -> Vec<Entry> {
+        state.waiters = 0;
+        state.oldest = None;
+        let mut entries = std::mem::take(&mut state.entries);
+        let lost = std::mem::take(&mut state.lost);
+        if lost > 0 {
+            let event = Event::RecordsLost(RecordsLost { count: lost });
+            entries.push(Entry { events: vec![((self.clock)(), event)], waiter: None, _room: None });
+        }
+        entries
+    }
+}
+
+impl std::fmt::Debug for Queue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Queue").field("state", &self.state).finish_non_exhaustive()
+    }
+}
+
+/// Tells those who wait that their records did not become durable.
+pub(super) fn refuse_all(entries: Vec<Entry>) {
+    for waiter in entries.into_iter().filter_map(|entry| entry.waiter) {
+        // Whoever waited may have gone; then nothing was delivered either.
+        let _gone = waiter.send(Err(Error::Unwritable));
+    }
+}

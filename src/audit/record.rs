@@ -1,0 +1,96 @@
+//! The line of a record, and the chain that ties each line to the one before.
+//!
+//! A line is `{"v":…,"seq":…,"at":…,"kind":…, …,"prev":"<hash>","hash":"<hash>"}`. Its hash is the SHA-256 of every byte of the line
+//! before `,"hash":`; those bytes hold the hash of the line before, across segments. So no byte can change unseen, and no second
+//! spelling of a record has the same hash.
+
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+
+use super::event::{Event, timestamp};
+
+/// The version of the records' schema, written as `v`. Raised when a field changes its meaning or goes.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// Length of a hash in hex.
+const HASH_LENGTH: usize = 64;
+const HASH_START: &str = ",\"hash\":\"";
+const HASH_END: &str = "\"}";
+
+/// The last record: what the next one is tied to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Chain {
+    /// Number of the last record; 0 before the first.
+    pub(super) seq: u64,
+    /// Hash of the last record; zeros before the first.
+    pub(super) hash: String,
+}
+
+impl Default for Chain {
+    fn default() -> Self {
+        Self { seq: 0, hash: "0".repeat(HASH_LENGTH) }
+    }
+}
+
+impl Chain {
+    /// Appends the event's line to `out` and moves on. Leaves both as they are if the event has no JSON form.
+    pub(super) fn seal(&mut self, at: DateTime<Utc>, event: &Event, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
+        let seq = self.seq + 1;
+        let json = serde_json::to_string(event)?;
+        let fields = json.strip_prefix('{').and_then(|json| json.strip_suffix('}')).unwrap_or_default();
+        let body = format!("{{\"v\":{SCHEMA_VERSION},\"seq\":{seq},\"at\":\"{}\",{fields},\"prev\":\"{}\"", timestamp(at), self.hash);
+        let hash = hex(&Sha256::digest(body.as_bytes()));
+        out.extend_from_slice(body.as_bytes());
+        out.extend_from_slice(HASH_START.as_bytes());
+        out.extend_from_slice(hash.as_bytes());
+        out.extend_from_slice(HASH_END.as_bytes());
+        out.push(b'\n');
+        *self = Self { seq, hash };
+        Ok(())
+    }
+}
+
+/// The envelope of a line that was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Envelope {
+    pub(super) seq: u64,
+    pub(super) kind: String,
+    /// Why a segment was opened; only in its first record.
+    pub(super) reason: Option<String>,
+    pub(super) prev: String,
+    pub(super) hash: String,
+    /// Whether the line's hash is the hash of its bytes.
+    pub(super) intact: bool,
+}
+
+/// Only the envelope's fields are read; the rest of a line is any JSON.
+#[derive(Deserialize)]
+struct RawEnvelope {
+    seq: u64,
+    kind: String,
+    reason: Option<String>,
+    prev: String,
+}
+
+impl Envelope {
+    /// Reads a line without its line feed; `None` if it is no record at all.
+    pub(super) fn parse(line: &[u8]) -> Option<Self> {
+        let body_length = line.len().checked_sub(HASH_START.len() + HASH_LENGTH + HASH_END.len())?;
+        let (body, tail) = line.split_at_checked(body_length)?;
+        let hash = std::str::from_utf8(tail).ok()?.strip_prefix(HASH_START)?.strip_suffix(HASH_END)?;
+        let raw: RawEnvelope = serde_json::from_slice(line).ok()?;
+        let intact = hex(&Sha256::digest(body)) == hash;
+        Some(Self { seq: raw.seq, kind: raw.kind, reason: raw.reason, prev: raw.prev, hash: hash.to_owned(), intact })
+    }
+}
+
+/// Lower-case hex.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
+        // Writing to a string cannot fail.
+        let _infallible = write!(out, "{byte:02x}");
+        out
+    })
+}

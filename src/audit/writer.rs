@@ -1,0 +1,210 @@
+//! The writer thread: takes batches, writes and syncs them, and only then tells those who wait.
+//!
+//! INVARIANT: after a failed write or sync the segment is never touched again. Until a new segment with a synced first record stands,
+//! chained to the last record that was made durable, nobody is told that anything is.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+
+use super::event::{Event, SegmentOpened, SegmentReason};
+use super::queue::{Entry, Queue, Work, refuse_all};
+use super::record::{Chain, Envelope};
+use super::storage::{Segment, Storage, segment_name};
+use super::{Clock, Error};
+
+/// Limits of the writer.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// A segment that has reached this size is followed by a new one.
+    pub(super) segment_bytes: u64,
+    /// How long an unwritable log waits before it tries a new segment.
+    pub(super) retry: Duration,
+}
+
+/// The one who writes.
+pub(super) struct Writer {
+    storage: Box<dyn Storage>,
+    clock: Clock,
+    limits: Limits,
+    /// The last durable record.
+    chain: Chain,
+    /// `None` while the log is unwritable.
+    current: Option<Current>,
+    last_name: Option<String>,
+    /// Segments that could not be opened; keeps the names of the next ones apart, whatever the clock says.
+    failures: u32,
+}
+
+struct Current {
+    segment: Box<dyn Segment>,
+    bytes: u64,
+}
+
+impl Writer {
+    /// Finds the end of the log, cuts off a torn last line, and opens a new segment that continues the chain.
+    pub(super) fn start(mut storage: Box<dyn Storage>, clock: Clock, limits: Limits) -> Result<Self, Error> {
+        let end = find_end(storage.as_mut()).map_err(Error::Open)?;
+        let mut writer = Self { storage, clock, limits, chain: end.chain, current: None, last_name: end.last_name, failures: 0 };
+        writer.open_segment(SegmentReason::Started, end.cut_bytes).map_err(Error::Open)?;
+        Ok(writer)
+    }
+
+    /// Works until the log is closed.
+    pub(super) fn run(mut self, queue: &Arc<Queue>) {
+        loop {
+            match queue.next(self.limits.retry) {
+                Work::Write(entries) => self.write(entries, queue),
+                Work::Recover => self.recover(queue),
+                Work::Close(entries, waiter) => {
+                    if self.current.is_none() {
+                        queue.put_back(entries);
+                        self.recover(queue);
+                    } else {
+                        self.write(entries, queue);
+                    }
+                    // A recovery queues again what the failed batch held.
+                    if self.current.is_some() {
+                        self.write_rest(queue);
+                    }
+                    let result = if self.current.is_some() { Ok(()) } else { Err(Error::Unwritable) };
+                    queue.shut();
+                    let _gone = waiter.send(result);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn write_rest(&mut self, queue: &Arc<Queue>) {
+        let rest = queue.take_all();
+        if !rest.is_empty() {
+            self.write(rest, queue);
+        }
+    }
+
+    fn write(&mut self, entries: Vec<Entry>, queue: &Arc<Queue>) {
+        match self.append(&entries) {
+            Ok(()) => {
+                for waiter in entries.into_iter().filter_map(|entry| entry.waiter) {
+                    // If nobody waits any more, the statement's drop closes it.
+                    let _gone = waiter.send(Ok(()));
+                }
+                self.rotate_if_full(queue);
+            }
+            Err(error) => {
+                self.give_up_segment(&error);
+                queue.refuse();
+                let (refused, kept) = entries.into_iter().partition(|entry: &Entry| entry.waiter.is_some());
+                queue.put_back(kept);
+                refuse_all(refused);
+            }
+        }
+    }
+
+    /// Writes and syncs a batch. The chain moves on only when it is durable.
+    fn append(&mut self, entries: &[Entry]) -> io::Result<()> {
+        let mut chain = self.chain.clone();
+        let mut bytes = Vec::new();
+        for (at, event) in entries.iter().flat_map(|entry| &entry.events) {
+            chain.seal(*at, event, &mut bytes)?;
+        }
+        let current = self.current.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+        current.segment.write(&bytes)?;
+        current.segment.sync()?;
+        current.bytes += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        self.chain = chain;
+        Ok(())
+    }
+
+    fn rotate_if_full(&mut self, queue: &Arc<Queue>) {
+        if self.current.as_ref().is_some_and(|current| current.bytes >= self.limits.segment_bytes)
+            && let Err(error) = self.open_segment(SegmentReason::Rotated, 0)
+        {
+            self.give_up_segment(&error);
+            queue.refuse();
+        }
+    }
+
+    fn recover(&mut self, queue: &Arc<Queue>) {
+        match self.open_segment(SegmentReason::Recovered, 0) {
+            Ok(()) => {
+                tracing::warn!(seq = self.chain.seq, "the audit log can be written again, in a new segment");
+                queue.accept();
+            }
+            Err(error) => tracing::error!(kind = %error.kind(), "the audit log still cannot be written"),
+        }
+    }
+
+    /// Opens a segment whose first record names the one before, and syncs it. The old one stays the current one if that fails.
+    fn open_segment(&mut self, reason: SegmentReason, cut_bytes: u64) -> io::Result<()> {
+        let at = (self.clock)() + TimeDelta::microseconds(i64::from(self.failures));
+        self.failures += 1;
+        let name = segment_name(at, self.chain.seq + 1);
+        let event = Event::SegmentOpened(SegmentOpened {
+            segment: name.clone(),
+            reason,
+            previous_segment: self.last_name.clone(),
+            cut_bytes,
+            program_version: env!("CARGO_PKG_VERSION"),
+        });
+        let mut chain = self.chain.clone();
+        let mut bytes = Vec::new();
+        chain.seal(at, &event, &mut bytes)?;
+        let mut segment = self.storage.create(&name)?;
+        if let Err(error) = segment.write(&bytes).and_then(|()| segment.sync()) {
+            segment.abandon_beyond(0);
+            return Err(error);
+        }
+        self.failures = 0;
+        self.chain = chain;
+        self.current = Some(Current { segment, bytes: u64::try_from(bytes.len()).unwrap_or(u64::MAX) });
+        self.last_name = Some(name);
+        Ok(())
+    }
+
+    fn give_up_segment(&mut self, error: &io::Error) {
+        tracing::error!(kind = %error.kind(), seq = self.chain.seq, "the audit log cannot be written: no data is delivered");
+        if let Some(mut current) = self.current.take() {
+            current.segment.abandon_beyond(current.bytes);
+        }
+    }
+}
+
+/// Where the log ends.
+struct End {
+    chain: Chain,
+    last_name: Option<String>,
+    cut_bytes: u64,
+}
+
+/// Walks back to the last segment that holds a record, cutting off the torn last line of each one that is passed.
+fn find_end(storage: &mut dyn Storage) -> io::Result<End> {
+    let mut cut_bytes = 0;
+    for name in storage.segments()?.into_iter().rev() {
+        let bytes = storage.read(&name)?;
+        let kept = whole_lines(&bytes);
+        if kept.len() < bytes.len() {
+            storage.cut(&name, u64::try_from(kept.len()).unwrap_or(u64::MAX))?;
+            cut_bytes += u64::try_from(bytes.len() - kept.len()).unwrap_or(u64::MAX);
+            tracing::warn!(segment = name, bytes = bytes.len() - kept.len(), "a torn last line was cut off the audit log");
+        }
+        let last = kept.split(|byte| *byte == b'\n').rev().find_map(Envelope::parse);
+        if let Some(last) = last {
+            return Ok(End { chain: Chain { seq: last.seq, hash: last.hash }, last_name: Some(name), cut_bytes });
+        }
+    }
+    Ok(End { chain: Chain::default(), last_name: None, cut_bytes })
+}
+
+/// The bytes up to the last line feed; a tail that a power failure filled with zeros counts as torn too.
+fn whole_lines(bytes: &[u8]) -> &[u8] {
+    let written = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+    let zeros_to_the_end = bytes.iter().skip(written).all(|byte| *byte == 0);
+    let end = if zeros_to_the_end { written } else { bytes.len() };
+    let text = bytes.get(..end).unwrap_or_default();
+    let kept = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    text.get(..kept).unwrap_or_default()
+}

@@ -1,0 +1,145 @@
+//! One line for each step of a query, from socket to socket.
+
+use std::fmt::Display;
+use std::time::{Duration, Instant};
+
+/// The target of the steps' events, for filters.
+const TARGET: &str = "meshgate::query";
+
+/// The names of span and event fields, so that all parts spell them alike.
+pub mod fields {
+    /// The statement, as in the audit log.
+    pub const QUERY_ID: &str = "query_id";
+    /// The session.
+    pub const SESSION_ID: &str = "session_id";
+    /// The login's name.
+    pub const PRINCIPAL: &str = "principal";
+    /// The client's address.
+    pub const CLIENT_ADDRESS: &str = "client_address";
+    /// The step's name.
+    pub const STEP: &str = "step";
+    /// Microseconds spent in the step.
+    pub const ELAPSED_US: &str = "elapsed_us";
+}
+
+/// The steps of a query, in their order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Step {
+    /// A connection was accepted.
+    Accept,
+    /// A principal was found.
+    Authenticate,
+    /// A session was opened.
+    OpenSession,
+    /// A text was parsed and classified.
+    Parse,
+    /// A logical plan was made.
+    Plan,
+    /// Names were resolved to products and ports.
+    Locate,
+    /// The fields in use were found.
+    Observe,
+    /// Policies were asked.
+    Decide,
+    /// The plan was optimized and made physical.
+    Optimize,
+    /// The physical plan was verified.
+    Verify,
+    /// The opening record became durable.
+    Record,
+    /// The plan ran.
+    Run,
+    /// Rows were encoded.
+    Encode,
+    /// The closing records were queued.
+    Close,
+}
+
+impl Step {
+    /// The word for it, in the log and in audit records.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Accept => "accept",
+            Self::Authenticate => "authenticate",
+            Self::OpenSession => "open_session",
+            Self::Parse => "parse",
+            Self::Plan => "plan",
+            Self::Locate => "locate",
+            Self::Observe => "observe",
+            Self::Decide => "decide",
+            Self::Optimize => "optimize",
+            Self::Verify => "verify",
+            Self::Record => "record",
+            Self::Run => "run",
+            Self::Encode => "encode",
+            Self::Close => "close",
+        }
+    }
+}
+
+/// Logs that a step is done. `id` is the query's id, or the session's for the steps before there is a query.
+pub fn stage(id: &dyn Display, step: Step, elapsed: Duration, note: &str) {
+    let elapsed_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
+    tracing::info!(target: TARGET, query_id = %id, step = step.as_str(), elapsed_us, "{note}");
+}
+
+/// Measures the steps of one query: each begins where the one before it ended.
+#[derive(Debug)]
+pub struct QueryTrace {
+    id: String,
+    since: Instant,
+}
+
+impl QueryTrace {
+    /// Begins to measure.
+    pub fn start(id: &dyn Display) -> Self {
+        Self { id: id.to_string(), since: Instant::now() }
+    }
+
+    /// Logs a step that has just ended and returns what it took. `note` holds counts and names only.
+    pub fn done(&mut self, step: Step, note: &str) -> Duration {
+        let now = Instant::now();
+        let elapsed = now.duration_since(std::mem::replace(&mut self.since, now));
+        stage(&self.id, step, elapsed, note);
+        elapsed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Write};
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn the_log_of_a_query_names_each_step_in_order() {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber = tracing_subscriber::fmt().json().flatten_event(true).with_writer(move || writer.clone()).finish();
+        tracing::subscriber::with_default(subscriber, || {
+            let mut trace = QueryTrace::start(&"q1");
+            trace.done(Step::Parse, "query");
+            trace.done(Step::Plan, "");
+        });
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        let events: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let steps: Vec<_> = events.iter().map(|event| event["step"].as_str().unwrap()).collect();
+        assert_eq!(steps, ["parse", "plan"]);
+        assert!(events.iter().all(|event| event["query_id"] == "q1" && event["elapsed_us"].is_u64()));
+        assert_eq!((&events[0]["target"], &events[0]["level"]), (&"meshgate::query".into(), &"INFO".into()));
+    }
+}
