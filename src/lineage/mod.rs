@@ -10,6 +10,8 @@ mod model;
 mod openlineage;
 mod sink;
 mod trace;
+#[cfg(test)]
+mod trace_tests;
 
 pub use emitter::Emitter;
 pub use model::{FieldUse, Input, InputField, Lineage, OutputColumn, Source, Transformation};
