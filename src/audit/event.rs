@@ -265,8 +265,7 @@ impl Closing {
 
     /// An error ended it; `57014` means cancelled.
     pub fn failed(sqlstate: SqlState) -> Self {
-        let outcome =
-            if sqlstate == SqlState::QUERY_CANCELED { StatementOutcome::Cancelled } else { StatementOutcome::Failed };
+        let outcome = if sqlstate == SqlState::QUERY_CANCELED { StatementOutcome::Cancelled } else { StatementOutcome::Failed };
         Self { outcome, sqlstate: Some(sqlstate), lineage_run_id: None }
     }
 

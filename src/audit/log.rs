@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use super::Error;
 use super::event::{DecisionRecord, Event, StatementOpened};
 use super::fingerprint::fingerprint;
 use super::queue::Queue;
 use super::statement::OpenStatement;
 use super::storage::{FolderStorage, MemoryLog, Storage};
 use super::writer::{Limits, Writer};
-use super::Error;
 
 /// Tells the time of records that nobody gives a time to.
 pub type Clock = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;

@@ -7,9 +7,9 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use super::Error;
 use super::event::{Closing, Durations, Event, StatementClosed};
 use super::queue::Queue;
-use super::Error;
 
 /// An open statement. Dropping it closes it as aborted.
 #[derive(Debug)]

@@ -113,8 +113,7 @@ mod tests {
         emitter.emit(RunEvent::end(run(), DateTime::UNIX_EPOCH, Ending::Abort));
         emitter.close().await;
         let text = std::fs::read_to_string(path).unwrap();
-        let types: Vec<Value> =
-            text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["eventType"].clone()).collect();
+        let types: Vec<Value> = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["eventType"].clone()).collect();
         assert_eq!(types, ["START", "ABORT"]);
         assert_eq!((emitter.dropped(), emitter.failed()), (0, 0));
     }

@@ -4,8 +4,8 @@
 
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema};
-use datafusion::logical_expr::expr::{AggregateFunction, Case, InSubquery, SetComparison, WindowFunction, WindowFunctionDefinition};
-use datafusion::logical_expr::{Expr, Subquery};
+use datafusion::logical_expr::expr::{AggregateFunction, Case, Cast, InSubquery, SetComparison, WindowFunction, WindowFunctionDefinition};
+use datafusion::logical_expr::{Expr, ExprSchemable, Subquery};
 
 use super::model::{FieldUse, Relation, Sources, Transformation};
 use super::trace::Tracer;
@@ -38,6 +38,7 @@ impl Tracer<'_> {
                 Expr::Column(column) => self.column(column, Some(scope), &part, &mut sources),
                 Expr::OuterReferenceColumn(_, column) => self.column(column, scope.outer, &part, &mut sources),
                 Expr::Alias(alias) => parts.push(Part { expr: &alias.expr, ..part }),
+                Expr::Cast(cast) if only_respelled(cast, scope) => parts.push(Part { expr: &cast.expr, ..part }),
                 Expr::Case(case) => push_case(case, &part, &mut parts),
                 Expr::AggregateFunction(function) => push_aggregate(function, &part, &mut parts),
                 Expr::WindowFunction(function) => push_window(function, &part, &mut parts),
@@ -80,6 +81,13 @@ impl Tracer<'_> {
         }
         sources.add_all(&relation.rows, part.outer);
     }
+}
+
+/// A cast from one representation of text to another, which the planner puts in by itself, leaves the value as it is.
+fn only_respelled(cast: &Cast, scope: &Scope<'_>) -> bool {
+    matches!(cast.expr.as_ref(), Expr::Column(_))
+        && cast.field.data_type().is_string()
+        && cast.expr.get_type(scope.schema).is_ok_and(|data_type| data_type.is_string())
 }
 
 fn push_children<'e>(expr: &'e Expr, part: &Part<'e>, parts: &mut Vec<Part<'e>>) {

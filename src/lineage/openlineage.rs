@@ -112,8 +112,7 @@ impl RunEvent {
     }
 
     fn input(&self, input: &Input) -> Value {
-        let fields: Vec<Value> =
-            input.fields.iter().map(|field| json!({"name": field.name, "type": field.data_type})).collect();
+        let fields: Vec<Value> = input.fields.iter().map(|field| json!({"name": field.name, "type": field.data_type})).collect();
         json!({
             "namespace": self.run.namespace,
             "name": dataset_name(input),
@@ -126,8 +125,7 @@ impl RunEvent {
 
     fn output(&self) -> Value {
         let lineage = &self.run.lineage;
-        let schema: Vec<Value> =
-            lineage.columns.iter().map(|column| json!({"name": column.name, "type": column.data_type})).collect();
+        let schema: Vec<Value> = lineage.columns.iter().map(|column| json!({"name": column.name, "type": column.data_type})).collect();
         // Labels may repeat; their sources are then told together.
         let mut fields: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
         for column in &lineage.columns {

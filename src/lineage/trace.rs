@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use datafusion::common::{DFSchema, JoinType};
 use datafusion::logical_expr::expr::GroupingSet;
-use datafusion::logical_expr::{Aggregate, Distinct, DistinctOn, Expr, Join, LogicalPlan, RecursiveQuery, TableScan, Union, Unnest, Values};
+use datafusion::logical_expr::{
+    Aggregate, Distinct, DistinctOn, Expr, Join, LogicalPlan, RecursiveQuery, TableScan, Union, Unnest, Values,
+};
 
 use super::expression::Scope;
 use super::model::{FieldKey, FieldUse, Input, InputField, Lineage, OutputColumn, Relation, Sources, Transformation};
@@ -143,9 +145,7 @@ impl Tracer<'_> {
             LogicalPlan::Explain(node) => self.shown_as_plan(&node.plan, plan),
             LogicalPlan::Analyze(node) => self.shown_as_plan(&node.input, plan),
             LogicalPlan::EmptyRelation(_) | LogicalPlan::DescribeTable(_) => Relation::blank(plan.schema().fields().len()),
-            LogicalPlan::Extension(_) | LogicalPlan::Statement(_) | LogicalPlan::Dml(_) | LogicalPlan::Ddl(_) => {
-                self.opaque(plan, outer)
-            }
+            LogicalPlan::Extension(_) | LogicalPlan::Statement(_) | LogicalPlan::Dml(_) | LogicalPlan::Ddl(_) => self.opaque(plan, outer),
         }
     }
 
@@ -212,8 +212,7 @@ impl Tracer<'_> {
             exprs => (exprs.iter().collect(), false),
         };
         let scope = Scope { relation: &input, schema, outer };
-        let mut columns: Vec<Sources> =
-            groups.into_iter().map(|expr| self.expression(expr, &scope, Some(FieldUse::Grouped))).collect();
+        let mut columns: Vec<Sources> = groups.into_iter().map(|expr| self.expression(expr, &scope, Some(FieldUse::Grouped))).collect();
         let mut rows = input.rows.clone();
         for group in &columns {
             rows.add_all(group, Transformation::GroupBy);
@@ -255,9 +254,7 @@ impl Tracer<'_> {
         rows.add_all(&right.rows, Transformation::Identity);
         rows.add_all(&condition, Transformation::Identity);
         let columns = match node.join_type {
-            JoinType::Inner | JoinType::Left | JoinType::Right | JoinType::Full => {
-                left.columns.into_iter().chain(right.columns).collect()
-            }
+            JoinType::Inner | JoinType::Left | JoinType::Right | JoinType::Full => left.columns.into_iter().chain(right.columns).collect(),
             JoinType::LeftSemi | JoinType::LeftAnti => left.columns,
             JoinType::RightSemi | JoinType::RightAnti => right.columns,
             JoinType::LeftMark => left.columns.into_iter().chain([condition]).collect(),

@@ -22,8 +22,7 @@ impl FolderStorage {
     /// Makes the folder if need be, and locks it.
     pub(in crate::audit) fn open(folder: &Path) -> Result<Self, Error> {
         fs::create_dir_all(folder).map_err(Error::Open)?;
-        let lock =
-            OpenOptions::new().create(true).truncate(false).write(true).open(folder.join(LOCK_NAME)).map_err(Error::Open)?;
+        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(folder.join(LOCK_NAME)).map_err(Error::Open)?;
         match lock.try_lock() {
             Ok(()) => Ok(Self { folder: folder.to_owned(), _lock: lock }),
             Err(TryLockError::WouldBlock) => Err(Error::InUse),

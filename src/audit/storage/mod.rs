@@ -46,8 +46,7 @@ pub(super) fn segment_name(at: chrono::DateTime<chrono::Utc>, seq: u64) -> Strin
 
 /// Sorts by the number of the first record, then by the stamp; drops what is no segment. A clock that went back changes nothing.
 pub(super) fn sort_segments(names: impl IntoIterator<Item = String>) -> Vec<String> {
-    let mut segments: Vec<(u64, String)> =
-        names.into_iter().filter_map(|name| segment_seq(&name).map(|seq| (seq, name))).collect();
+    let mut segments: Vec<(u64, String)> = names.into_iter().filter_map(|name| segment_seq(&name).map(|seq| (seq, name))).collect();
     segments.sort();
     segments.into_iter().map(|(_, name)| name).collect()
 }
