@@ -1,1 +1,29 @@
-//! enforcement.
+//! Enforces decisions: the only way from a plan to the rows of a data product.
+//!
+//! A statement goes through [`observe`] (what does it read?), a decision for each product, [`govern`] (only then can a table be
+//! scanned), the optimizer, and [`verify`] (does every leaf stand under a barrier?).
+//!
+//! INVARIANT: the user's expressions see only what a decision lets through. Rows that a row filter or an exclusion hides and raw
+//! values that a mask replaces never reach an operator above [`GovernedExec`], not even to make it fail.
+//! What is decided, and why, belongs to `policy`; where the rows are belongs to `ports`.
+
+mod barrier;
+mod compiled;
+mod error;
+mod exclusion;
+mod explain;
+mod govern;
+mod leakproof;
+mod mask;
+mod row_filter;
+mod table;
+mod usage;
+mod verify;
+
+pub use barrier::GovernedExec;
+pub use error::Error;
+pub use explain::explain_above_barrier;
+pub use govern::govern;
+pub use table::GovernedTable;
+pub use usage::{ProductUse, observe};
+pub use verify::verify;

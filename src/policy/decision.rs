@@ -1,7 +1,8 @@
 //! What a policy answers: allow with obligations, or deny with public reasons.
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::Arc;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::{Arc, OnceLock};
 
 use uuid::Uuid;
 
@@ -77,12 +78,45 @@ pub struct Exclusion {
 #[derive(Debug, Default)]
 pub struct SubjectSet {
     subjects: HashSet<String>,
+    integers: OnceLock<IntegerSubjects>,
+    uuids: OnceLock<HashSet<String>>,
+}
+
+/// The subjects whose ids are integers of 64 bits.
+pub type IntegerSubjects = HashSet<i64, BuildHasherDefault<IntegerHasher>>;
+
+/// Spreads integers well and cheaply; the ids are the operator's, not an attacker's.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct IntegerHasher(u64);
+
+impl Hasher for IntegerHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(u64::from(*byte));
+        }
+    }
+
+    fn write_u64(&mut self, value: u64) {
+        let mut mixed = (self.0 ^ value).wrapping_add(0x9e37_79b9_7f4a_7c15);
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        self.0 = mixed ^ (mixed >> 31);
+    }
+
+    fn write_i64(&mut self, value: i64) {
+        self.write_u64(value.cast_unsigned());
+    }
 }
 
 impl SubjectSet {
     /// A set of ids; surrounding white space is removed.
     pub fn new(subjects: impl IntoIterator<Item = String>) -> Self {
-        Self { subjects: subjects.into_iter().map(|subject| subject.trim().to_owned()).filter(|subject| !subject.is_empty()).collect() }
+        let subjects = subjects.into_iter().map(|subject| subject.trim().to_owned()).filter(|subject| !subject.is_empty()).collect();
+        Self { subjects, ..Self::default() }
     }
 
     /// Whether the person has been erased.
@@ -98,6 +132,17 @@ impl SubjectSet {
     /// Whether nobody has been erased.
     pub fn is_empty(&self) -> bool {
         self.subjects.is_empty()
+    }
+
+    /// Those ids that are integers of 64 bits. Collected at the first call.
+    pub fn integers(&self) -> &IntegerSubjects {
+        self.integers.get_or_init(|| self.iter().filter_map(|subject| subject.parse().ok()).collect())
+    }
+
+    /// Whether the person has been erased, by a UUID in any case.
+    pub fn contains_uuid(&self, subject: &str) -> bool {
+        let uuids = self.uuids.get_or_init(|| self.iter().map(str::to_ascii_lowercase).collect());
+        uuids.contains(subject) || (subject.bytes().any(|byte| byte.is_ascii_uppercase()) && uuids.contains(&subject.to_ascii_lowercase()))
     }
 
     /// The ids, in no order.

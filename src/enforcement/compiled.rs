@@ -1,0 +1,103 @@
+//! A decision made ready to run over one table.
+//!
+//! INVARIANT: exists only for an allow of which every obligation can be enforced on the table's columns.
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{DataType, Schema};
+use datafusion::logical_expr::Expr;
+
+use crate::policy::{Decision, Obligations, Outcome};
+use crate::product::FieldName;
+
+use super::error::Obligation;
+use super::exclusion::SubjectProbe;
+use super::mask::ColumnMask;
+use super::{Error, row_filter};
+
+/// What `scan` needs to know of a decision.
+#[derive(Debug, Clone)]
+pub(super) struct CompiledDecision {
+    decision: Arc<Decision>,
+    covered: Vec<bool>,
+    row_filter: Option<Expr>,
+    exclusion: Option<(usize, SubjectProbe)>,
+    masks: Vec<Option<ColumnMask>>,
+}
+
+impl CompiledDecision {
+    /// Compiles a decision for a table of that schema.
+    pub(super) fn new(decision: Arc<Decision>, schema: &Schema) -> Result<Self, Error> {
+        let obligations = match &decision.outcome {
+            Outcome::Allow(obligations) => obligations,
+            Outcome::Deny(reasons) => {
+                return Err(Error::Denied { product: decision.product.clone(), reasons: reasons.clone(), decision: decision.id });
+            }
+        };
+        let refuse = |field: &FieldName, obligation| Error::Unenforceable { product: decision.product.clone(), field: field.clone(), obligation };
+        let row_filter = match &obligations.row_filter {
+            filter if filter.is_true() => None,
+            filter => Some(row_filter::compile(filter, schema).map_err(|cause| refuse(&cause.0, Obligation::RowFilter))?),
+        };
+        let exclusion = match &obligations.exclusion {
+            None => None,
+            Some(exclusion) => {
+                let unusable = || refuse(&exclusion.column, Obligation::Exclusion);
+                let (index, field) = schema.column_with_name(exclusion.column.as_str()).ok_or_else(unusable)?;
+                Some((index, SubjectProbe::new(field, Arc::clone(&exclusion.subjects)).ok_or_else(unusable)?))
+            }
+        };
+        let masks = compile_masks(obligations, schema).map_err(|field| refuse(&field, Obligation::Mask))?;
+        let covered = schema.fields().iter().map(|field| decision.fields.iter().any(|name| name.as_str() == field.name())).collect();
+        Ok(Self { decision, covered, row_filter, exclusion, masks })
+    }
+
+    pub(super) fn decision(&self) -> &Arc<Decision> {
+        &self.decision
+    }
+
+    /// Fails unless the decision covers the column.
+    pub(super) fn require_covered(&self, index: usize, schema: &Schema) -> Result<(), Error> {
+        if self.covered.get(index).copied().unwrap_or(false) {
+            return Ok(());
+        }
+        let field = schema.fields().get(index).map_or_else(|| format!("#{index}"), |field| field.name().clone());
+        Err(Error::UncoveredField { product: self.decision.product.clone(), field })
+    }
+
+    pub(super) fn row_filter(&self) -> Option<&Expr> {
+        self.row_filter.as_ref()
+    }
+
+    /// The subject column's index, and the probe.
+    pub(super) fn exclusion(&self) -> Option<&(usize, SubjectProbe)> {
+        self.exclusion.as_ref()
+    }
+
+    pub(super) fn mask(&self, index: usize) -> Option<&ColumnMask> {
+        self.masks.get(index)?.as_ref()
+    }
+
+    /// The type of a column that is not masked.
+    pub(super) fn unmasked_type(&self, name: &str, schema: &Schema) -> Option<DataType> {
+        let (index, field) = schema.column_with_name(name)?;
+        self.mask(index).is_none().then(|| field.data_type().clone())
+    }
+
+    /// Whether rows may be hidden.
+    pub(super) fn hides_rows(&self) -> bool {
+        self.row_filter.is_some() || self.exclusion.is_some()
+    }
+}
+
+fn compile_masks(obligations: &Obligations, schema: &Schema) -> Result<Vec<Option<ColumnMask>>, FieldName> {
+    let mut masks = vec![None; schema.fields().len()];
+    for (name, mask) in &obligations.masks {
+        let (index, field) = schema.column_with_name(name.as_str()).ok_or_else(|| name.clone())?;
+        let compiled = ColumnMask::new(mask, field).ok_or_else(|| name.clone())?;
+        if let Some(slot) = masks.get_mut(index) {
+            *slot = Some(compiled);
+        }
+    }
+    Ok(masks)
+}

@@ -1,0 +1,152 @@
+//! What can go wrong between a plan and its governed rows.
+
+use datafusion::error::DataFusionError;
+
+use crate::error::{ClientError, ErrorNames, SqlState};
+use crate::policy::{DecisionId, DenyReason};
+use crate::product::{FieldName, ProductRef};
+
+/// Why a plan cannot be governed or a governed table cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The decision is a deny.
+    #[error("permission denied for data product \"{product}\"")]
+    Denied {
+        /// The product.
+        product: ProductRef,
+        /// Why, in public words.
+        reasons: Vec<DenyReason>,
+        /// The decision.
+        decision: DecisionId,
+    },
+    /// The decision demands what cannot be done to the column's type; the data stays closed.
+    #[error("permission denied for data product \"{product}\"")]
+    Unenforceable {
+        /// The product.
+        product: ProductRef,
+        /// The field that the obligation is about.
+        field: FieldName,
+        /// Which kind of obligation.
+        obligation: Obligation,
+    },
+    /// A table of the plan has no decision.
+    #[error("data product \"{product}\" has no decision")]
+    Undecided {
+        /// The product.
+        product: ProductRef,
+    },
+    /// The plan reads a field that was not part of the request.
+    #[error("data product \"{product}\": the decision does not cover field \"{field}\"")]
+    UncoveredField {
+        /// The product.
+        product: ProductRef,
+        /// The field.
+        field: String,
+    },
+    /// A column of the source has a name that no field can have.
+    #[error("data product \"{product}\" has a column without a usable name")]
+    UnusableName {
+        /// The product.
+        product: ProductRef,
+        /// Why.
+        #[source]
+        source: crate::product::NameError,
+    },
+    /// The port failed below the barrier. The cause may hold values; it is for the log and for classification only.
+    #[error("data product \"{product}\" could not be read")]
+    Port {
+        /// The product.
+        product: ProductRef,
+        /// Why.
+        #[source]
+        source: Box<DataFusionError>,
+    },
+    /// A leaf of the physical plan is neither governed nor a system table.
+    #[error("the plan reads \"{operator}\" outside the security barrier")]
+    Ungoverned {
+        /// Name of the operator.
+        operator: String,
+    },
+    /// An invariant of ours broke.
+    #[error("internal error: {invariant}")]
+    Internal {
+        /// Which one.
+        invariant: &'static str,
+    },
+    /// The plan could not be walked or rewritten.
+    #[error("the plan could not be governed")]
+    Plan(#[from] DataFusionError),
+}
+
+/// A kind of obligation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Obligation {
+    /// A row filter.
+    RowFilter,
+    /// An exclusion.
+    Exclusion,
+    /// A column mask.
+    Mask,
+}
+
+impl From<Error> for DataFusionError {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Plan(source) => source,
+            other => Self::External(Box::new(other)),
+        }
+    }
+}
+
+impl ClientError for Error {
+    fn sqlstate(&self) -> SqlState {
+        match self {
+            Self::Denied { .. } | Self::Unenforceable { .. } => SqlState::INSUFFICIENT_PRIVILEGE,
+            Self::Port { .. } => SqlState::FDW_ERROR,
+            Self::Undecided { .. }
+            | Self::UncoveredField { .. }
+            | Self::UnusableName { .. }
+            | Self::Ungoverned { .. }
+            | Self::Internal { .. }
+            | Self::Plan(_) => SqlState::INTERNAL_ERROR,
+        }
+    }
+
+    fn detail(&self) -> Option<String> {
+        match self {
+            Self::Denied { reasons, .. } => {
+                let sentences: Vec<String> = reasons.iter().map(|reason| format!("{} (rule {})", reason.message, reason.rule)).collect();
+                Some(sentences.join(" ")).filter(|text| !text.is_empty())
+            }
+            Self::Unenforceable { field, obligation, .. } => {
+                let kind = match obligation {
+                    Obligation::RowFilter => "row filter",
+                    Obligation::Exclusion => "exclusion",
+                    Obligation::Mask => "column mask",
+                };
+                Some(format!("The policy demands a {kind} on column \"{field}\" that does not fit the column's type."))
+            }
+            _ => None,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Denied { decision, .. } => Some(format!("The decision is {decision}; the product's owner can tell more.")),
+            _ => None,
+        }
+    }
+
+    fn names(&self) -> ErrorNames {
+        let (product, column) = match self {
+            Self::Denied { product, reasons, .. } => {
+                (product, reasons.iter().flat_map(|reason| &reason.fields).next().map(|field| field.as_str().to_owned()))
+            }
+            Self::Unenforceable { product, field, .. } => (product, Some(field.as_str().to_owned())),
+            Self::UncoveredField { product, field } => (product, Some(field.clone())),
+            Self::Undecided { product } | Self::UnusableName { product, .. } | Self::Port { product, .. } => (product, None),
+            Self::Ungoverned { .. } | Self::Internal { .. } | Self::Plan(_) => return ErrorNames::default(),
+        };
+        ErrorNames { schema: Some(product.domain.to_sql()), table: Some(product.name.to_sql()), column }
+    }
+}

@@ -1,0 +1,182 @@
+//! Hides the rows of erased subjects.
+//!
+//! INVARIANT: runs below the barrier and straight above the row filter, so no user expression sees an erased row, not even to fail
+//! on it. A row without a subject is hidden. The ids are in no plan, no text and no expression.
+//! Who is in the set is the policy's business.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder};
+use datafusion::arrow::compute::cast;
+use datafusion::arrow::datatypes::{DataType, Decimal128Type, Field, Int64Type, UInt64Type};
+use datafusion::error::{DataFusionError, Result};
+
+use crate::policy::SubjectSet;
+
+use super::row_filter::is_uuid;
+
+/// Looks up the subject of each row in the set of the erased.
+#[derive(Clone)]
+pub(super) struct SubjectProbe {
+    subjects: Arc<SubjectSet>,
+    kind: SubjectKind,
+}
+
+/// How a subject's canonical text is had from a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum SubjectKind {
+    Integer,
+    Unsigned,
+    Decimal,
+    Text,
+    Uuid,
+}
+
+impl std::fmt::Debug for SubjectProbe {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SubjectProbe").field("kind", &self.kind).finish_non_exhaustive()
+    }
+}
+
+impl SubjectProbe {
+    /// A probe for that column; `None` if values of its type do not name subjects.
+    pub(super) fn new(field: &Field, subjects: Arc<SubjectSet>) -> Option<Self> {
+        let kind = match field.data_type() {
+            DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64 | DataType::UInt8 | DataType::UInt16 | DataType::UInt32 => {
+                SubjectKind::Integer
+            }
+            DataType::UInt64 => SubjectKind::Unsigned,
+            DataType::Decimal128(_, 0) => SubjectKind::Decimal,
+            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View if is_uuid(field) => SubjectKind::Uuid,
+            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => SubjectKind::Text,
+            _ => return None,
+        };
+        Some(Self { subjects, kind })
+    }
+
+    /// True for each row whose subject is known and not erased; never NULL.
+    pub(super) fn visible(&self, subjects: &ArrayRef) -> Result<BooleanArray> {
+        match self.kind {
+            SubjectKind::Integer => {
+                let ids = cast(subjects, &DataType::Int64)?;
+                let ids = ids.as_primitive_opt::<Int64Type>().ok_or_else(wrong_type)?;
+                let erased = self.subjects.integers();
+                Ok(if erased.is_empty() { known(ids) } else { keep(ids, |row| !erased.contains(&ids.value(row))) })
+            }
+            SubjectKind::Unsigned => {
+                let ids = subjects.as_primitive_opt::<UInt64Type>().ok_or_else(wrong_type)?;
+                Ok(keep(ids, |row| {
+                    let id = ids.value(row);
+                    match i64::try_from(id) {
+                        Ok(id) => !self.subjects.integers().contains(&id),
+                        Err(_) => !self.subjects.contains(&id.to_string()),
+                    }
+                }))
+            }
+            SubjectKind::Decimal => {
+                let ids = subjects.as_primitive_opt::<Decimal128Type>().ok_or_else(wrong_type)?;
+                Ok(keep(ids, |row| {
+                    let id = ids.value(row);
+                    match i64::try_from(id) {
+                        Ok(id) => !self.subjects.integers().contains(&id),
+                        Err(_) => !self.subjects.contains(&id.to_string()),
+                    }
+                }))
+            }
+            SubjectKind::Text => visible_texts(subjects, |text| self.subjects.contains(text.trim())),
+            SubjectKind::Uuid => visible_texts(subjects, |text| self.subjects.contains_uuid(text.trim())),
+        }
+    }
+
+}
+
+fn visible_texts(subjects: &ArrayRef, erased: impl Fn(&str) -> bool) -> Result<BooleanArray> {
+    if let Some(texts) = subjects.as_string_view_opt() {
+        Ok(keep(texts, |row| !erased(texts.value(row))))
+    } else if let Some(texts) = subjects.as_string_opt::<i32>() {
+        Ok(keep(texts, |row| !erased(texts.value(row))))
+    } else if let Some(texts) = subjects.as_string_opt::<i64>() {
+        Ok(keep(texts, |row| !erased(texts.value(row))))
+    } else {
+        Err(wrong_type())
+    }
+}
+
+fn wrong_type() -> DataFusionError {
+    super::Error::Internal { invariant: "a port delivers the subject column with the type of its schema" }.into()
+}
+
+fn known(subjects: &dyn Array) -> BooleanArray {
+    keep(subjects, |_| true)
+}
+
+fn keep(subjects: &dyn Array, test: impl Fn(usize) -> bool) -> BooleanArray {
+    let mut kept = BooleanBufferBuilder::new(subjects.len());
+    for row in 0..subjects.len() {
+        kept.append(subjects.is_valid(row) && test(row));
+    }
+    BooleanArray::new(kept.finish(), None)
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::arrow::array::{Decimal128Array, Int32Array, StringArray, StringViewArray, UInt64Array};
+
+    use super::*;
+
+    fn probe(data_type: DataType, ids: &[&str]) -> SubjectProbe {
+        let subjects = Arc::new(SubjectSet::new(ids.iter().map(|id| (*id).to_owned())));
+        SubjectProbe::new(&Field::new("id", data_type, true), subjects).unwrap()
+    }
+
+    fn visible(probe: &SubjectProbe, subjects: ArrayRef) -> Vec<bool> {
+        probe.visible(&subjects).unwrap().iter().map(Option::unwrap).collect()
+    }
+
+    #[test]
+    fn integers_are_matched_by_value_and_null_is_hidden() {
+        let probe = probe(DataType::Int32, &["7", "-3", "x"]);
+        assert_eq!(visible(&probe, Arc::new(Int32Array::from(vec![Some(7), Some(8), None, Some(-3)]))), [false, true, false, false]);
+    }
+
+    #[test]
+    fn null_is_hidden_when_nobody_is_erased() {
+        let probe = probe(DataType::Int32, &[]);
+        assert_eq!(visible(&probe, Arc::new(Int32Array::from(vec![Some(7), None]))), [true, false]);
+    }
+
+    #[test]
+    fn numbers_beyond_64_bits_are_matched_by_text() {
+        let probe = probe(DataType::UInt64, &["18446744073709551615"]);
+        assert_eq!(visible(&probe, Arc::new(UInt64Array::from(vec![u64::MAX, 1]))), [false, true]);
+    }
+
+    #[test]
+    fn decimals_without_a_fraction_are_matched_by_value() {
+        let probe = probe(DataType::Decimal128(20, 0), &["12", "99999999999999999999"]);
+        let ids = Decimal128Array::from(vec![12, 13, 99_999_999_999_999_999_999]).with_precision_and_scale(20, 0).unwrap();
+        assert_eq!(visible(&probe, Arc::new(ids)), [false, true, false]);
+    }
+
+    #[test]
+    fn texts_are_matched_without_surrounding_space() {
+        let ids = ["a", "b"];
+        let texts = vec![Some("a "), Some("c"), None, Some("B")];
+        assert_eq!(visible(&probe(DataType::Utf8View, &ids), Arc::new(StringViewArray::from(texts.clone()))), [false, true, false, true]);
+        assert_eq!(visible(&probe(DataType::Utf8, &ids), Arc::new(StringArray::from(texts))), [false, true, false, true]);
+    }
+
+    #[test]
+    fn uuids_are_matched_in_any_case() {
+        let field = Field::new("id", DataType::Utf8, true).with_metadata([("pg.type".to_owned(), "uuid".to_owned())].into());
+        let erased = Arc::new(SubjectSet::new(["6F9619FF-8b86-d011-b42d-00cf4fc964ff".to_owned()]));
+        let probe = SubjectProbe::new(&field, erased).unwrap();
+        let ids = StringArray::from(vec!["6f9619ff-8b86-d011-b42d-00CF4FC964FF", "7f9619ff-8b86-d011-b42d-00cf4fc964ff"]);
+        assert_eq!(visible(&probe, Arc::new(ids)), [false, true]);
+    }
+
+    #[test]
+    fn a_float_names_no_subject() {
+        assert!(SubjectProbe::new(&Field::new("id", DataType::Float64, true), Arc::default()).is_none());
+    }
+}

@@ -1,0 +1,64 @@
+//! Rewrites a plan by its decisions.
+//!
+//! INVARIANT: in the rewritten plan every governed table, in subqueries too, carries the allow that was made for its product and
+//! port, and the plan reads no field that was not part of the request.
+
+use std::sync::Arc;
+
+use datafusion::common::tree_node::Transformed;
+use datafusion::datasource::provider_as_source;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::logical_plan::TableScan;
+
+use crate::policy::Decision;
+use crate::product::{PortName, ProductRef};
+
+use super::table::GovernedTable;
+use super::usage::observe;
+use super::Error;
+
+/// Opens the tables of an analyzed plan as the decisions allow. Fails on a deny, on a table without a decision, on a field that a
+/// decision does not cover, and on an obligation that cannot be enforced.
+pub fn govern(plan: LogicalPlan, decisions: &[Arc<Decision>]) -> Result<LogicalPlan, Error> {
+    for usage in observe(&plan)? {
+        let product = &usage.product.reference;
+        let decision = decision_for(product, &usage.port, decisions)?;
+        if let Some(field) = usage.fields.iter().find(|field| !decision.fields.contains(&field.name)) {
+            return Err(Error::UncoveredField { product: product.clone(), field: field.name.as_str().to_owned() });
+        }
+    }
+    // The rewriting closure speaks DataFusion's errors; ours is kept aside so that it is not flattened.
+    let mut failure = None;
+    let rewritten = plan.transform_up_with_subqueries(|node| match node {
+        LogicalPlan::TableScan(scan) => match open(&scan, decisions) {
+            Ok(None) => Ok(Transformed::no(LogicalPlan::TableScan(scan))),
+            Ok(Some(opened)) => Ok(Transformed::yes(LogicalPlan::TableScan(opened))),
+            Err(error) => {
+                failure.get_or_insert(error);
+                Err(Error::Internal { invariant: "the scan is refused" }.into())
+            }
+        },
+        other => Ok(Transformed::no(other)),
+    });
+    match (failure, rewritten) {
+        (Some(error), _) => Err(error),
+        (None, rewritten) => Ok(rewritten?.data),
+    }
+}
+
+fn open(scan: &TableScan, decisions: &[Arc<Decision>]) -> Result<Option<TableScan>, Error> {
+    let Some(table) = GovernedTable::of_scan(scan) else { return Ok(None) };
+    let decision = decision_for(&table.product().reference, table.port(), decisions)?;
+    let opened = table.decided(Arc::clone(decision))?;
+    Ok(Some(TableScan { source: provider_as_source(Arc::new(opened)), ..scan.clone() }))
+}
+
+/// The one decision about a port. Two that are about the same port are a fault of ours: neither is taken.
+fn decision_for<'a>(product: &ProductRef, port: &PortName, decisions: &'a [Arc<Decision>]) -> Result<&'a Arc<Decision>, Error> {
+    let mut about = decisions.iter().filter(|decision| &decision.product == product && &decision.port == port);
+    let found = about.next().ok_or_else(|| Error::Undecided { product: product.clone() })?;
+    if about.next().is_some() {
+        return Err(Error::Internal { invariant: "a port has one decision in a statement" });
+    }
+    Ok(found)
+}

@@ -1,0 +1,276 @@
+//! [`GovernedTable`]: the only table that a session can see for a data product.
+//!
+//! INVARIANT: without a decision it cannot be scanned, and with one it is scanned only through [`GovernedExec`]. It hands out no
+//! logical plan, no definition and no statistics, so nothing can read around the scan or estimate hidden rows.
+//! Only `govern` puts a decision in.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::{Constraints, DFSchema, Statistics};
+use datafusion::datasource::{DefaultTableSource, TableType};
+use datafusion::error::Result;
+use datafusion::logical_expr::{Expr, LogicalPlan, TableProviderFilterPushDown, TableScan};
+use datafusion::physical_plan::{ExecutionPlan, PhysicalExpr};
+
+use crate::policy::Decision;
+use crate::product::{PortName, Product};
+
+use super::Error;
+use super::barrier::{GovernedExec, Terms};
+use super::compiled::CompiledDecision;
+use super::leakproof::is_leakproof;
+
+/// One output port of a data product, closed until a decision opens it.
+pub struct GovernedTable {
+    product: Arc<Product>,
+    port: PortName,
+    source: Arc<dyn TableProvider>,
+    schema: SchemaRef,
+    table_oid: u32,
+    decision: Option<CompiledDecision>,
+}
+
+impl std::fmt::Debug for GovernedTable {
+    /// Names the product; the source's text could hold a path.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("GovernedTable")
+            .field("product", &self.product.reference)
+            .field("port", &self.port)
+            .field("decided", &self.decision.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+impl GovernedTable {
+    /// The table as sessions see it: it can be planned, described and observed, not scanned.
+    pub fn undecided(product: Arc<Product>, port: PortName, source: Arc<dyn TableProvider>, table_oid: u32) -> Self {
+        // A mask may make any column NULL, and the schema must not change between planning and deciding.
+        let source_schema = source.schema();
+        let fields: Vec<Field> = source_schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect();
+        let schema = Arc::new(Schema::new_with_metadata(fields, source_schema.metadata().clone()));
+        Self { product, port, source, schema, table_oid, decision: None }
+    }
+
+    /// The same table under a decision. Fails if it is a deny or cannot be enforced.
+    pub(super) fn decided(&self, decision: Arc<Decision>) -> Result<Self, Error> {
+        if decision.product != self.product.reference || decision.port != self.port {
+            return Err(Error::Undecided { product: self.product.reference.clone() });
+        }
+        Ok(Self {
+            product: Arc::clone(&self.product),
+            port: self.port.clone(),
+            source: Arc::clone(&self.source),
+            schema: Arc::clone(&self.schema),
+            table_oid: self.table_oid,
+            decision: Some(CompiledDecision::new(decision, &self.schema)?),
+        })
+    }
+
+    /// The governed table that a plan's scan reads, if it reads one.
+    pub fn of_scan(scan: &TableScan) -> Option<&Self> {
+        scan.source.downcast_ref::<DefaultTableSource>()?.table_provider.downcast_ref::<Self>()
+    }
+
+    /// The product.
+    pub fn product(&self) -> &Arc<Product> {
+        &self.product
+    }
+
+    /// The port.
+    pub fn port(&self) -> &PortName {
+        &self.port
+    }
+
+    /// The table's object id in `pg_catalog`.
+    pub fn table_oid(&self) -> u32 {
+        self.table_oid
+    }
+
+    /// The decision, once there is one.
+    pub fn decision(&self) -> Option<&Arc<Decision>> {
+        self.decision.as_ref().map(CompiledDecision::decision)
+    }
+
+    #[cfg(test)]
+    pub(super) fn source(&self) -> &Arc<dyn TableProvider> {
+        &self.source
+    }
+
+    /// The columns to read: those that are shown, then those that only the policy needs.
+    fn columns(&self, decision: &CompiledDecision, shown: &[usize]) -> Vec<usize> {
+        let mut columns = shown.to_vec();
+        let filtered = decision.row_filter().into_iter().flat_map(Expr::column_refs);
+        let of_policy = filtered.filter_map(|column| self.schema.index_of(&column.name).ok()).chain(decision.exclusion().map(|(index, _)| *index));
+        let mut of_policy: Vec<usize> = of_policy.collect();
+        of_policy.sort_unstable();
+        for index in of_policy {
+            if !columns.contains(&index) {
+                columns.push(index);
+            }
+        }
+        columns
+    }
+
+    fn leakproof(&self, decision: &CompiledDecision, filter: &Expr) -> bool {
+        is_leakproof(filter, &|name| decision.unmasked_type(name, &self.schema))
+    }
+
+    async fn scan_source(
+        &self,
+        state: &dyn Session,
+        columns: &Vec<usize>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let offered: Vec<&Expr> = filters.iter().collect();
+        let supported = self.source.supports_filters_pushdown(&offered)?;
+        let pushed: Vec<Expr> = filters
+            .iter()
+            .zip(supported)
+            .filter(|(_, support)| *support != TableProviderFilterPushDown::Unsupported)
+            .map(|(filter, _)| filter.clone())
+            .collect();
+        let scan = self.source.scan(state, Some(columns), &pushed, limit).await?;
+        let options = state.config_options();
+        if options.optimizer.repartition_file_scans
+            && let Some(split) = scan.repartitioned(options.execution.target_partitions, options)?
+        {
+            return Ok(split);
+        }
+        Ok(scan)
+    }
+
+    async fn governed_scan(
+        &self,
+        state: &dyn Session,
+        decision: &CompiledDecision,
+        shown: &[usize],
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let columns = self.columns(decision, shown);
+        // A filter that is not leakproof stays above; it was never promised to be evaluated here.
+        let leakproof: Vec<Expr> = filters.iter().filter(|filter| self.leakproof(decision, filter)).cloned().collect();
+        for column in leakproof.iter().flat_map(Expr::column_refs) {
+            decision.require_covered(self.schema.index_of(&column.name)?, &self.schema)?;
+        }
+        let policy_filters = decision.row_filter().map(split_conjunction).unwrap_or_default();
+        let policy_pushed = policy_filters.into_iter().filter(|filter| is_leakproof(filter, &|name| self.raw_type(name))).cloned();
+        let pushed: Vec<Expr> = policy_pushed.chain(leakproof.iter().cloned()).collect();
+        // INVARIANT: a limit reaches the source only if each of its rows is shown.
+        let source_limit = if decision.hides_rows() || !filters.is_empty() { None } else { limit };
+        let input = self.scan_source(state, &columns, &pushed, source_limit).await.map_err(|source| self.port_error(source))?;
+        self.require_delivered(&columns, &input.schema())?;
+
+        let read_schema = DFSchema::try_from(input.schema())?;
+        let physical = |expr: &Expr| state.create_physical_expr(unqualified(expr)?, &read_schema);
+        let row_filter = decision.row_filter().map(physical).transpose()?;
+        let readable = |filter: &&Expr| filter.column_refs().iter().all(|column| read_schema.has_column_with_unqualified_name(&column.name));
+        let hints = leakproof.iter().filter(readable).map(physical).collect::<Result<Vec<Arc<dyn PhysicalExpr>>>>()?;
+        let exclusion = match decision.exclusion() {
+            None => None,
+            Some((index, probe)) => {
+                let position = columns.iter().position(|column| column == index);
+                Some((position.ok_or(Error::Internal { invariant: "the subject column is read" })?, probe.clone()))
+            }
+        };
+        let terms = Terms {
+            product: self.product.reference.clone(),
+            decision: decision.decision().id,
+            row_filter,
+            exclusion,
+            masks: shown.iter().map(|index| decision.mask(*index).cloned()).collect(),
+            hints,
+            // Filters above the barrier still take rows away: then a limit is none of ours.
+            row_limit: if filters.is_empty() { limit } else { None },
+        };
+        Ok(Arc::new(GovernedExec::new(input, Arc::new(self.schema.project(shown)?), terms)))
+    }
+
+    fn raw_type(&self, name: &str) -> Option<datafusion::arrow::datatypes::DataType> {
+        self.schema.field_with_name(name).ok().map(|field| field.data_type().clone())
+    }
+
+    fn require_delivered(&self, columns: &[usize], delivered: &Schema) -> Result<(), Error> {
+        let expected = self.schema.project(columns).map_err(|source| Error::Plan(source.into()))?;
+        let same = expected.fields().len() == delivered.fields().len()
+            && expected.fields().iter().zip(delivered.fields()).all(|(a, b)| a.name() == b.name() && a.data_type() == b.data_type());
+        if same { Ok(()) } else { Err(Error::Internal { invariant: "a port's scan delivers the columns that were asked for" }) }
+    }
+
+    fn port_error(&self, source: datafusion::error::DataFusionError) -> datafusion::error::DataFusionError {
+        Error::Port { product: self.product.reference.clone(), source: Box::new(source) }.into()
+    }
+}
+
+fn split_conjunction(expr: &Expr) -> Vec<&Expr> {
+    datafusion::logical_expr::utils::split_conjunction(expr)
+}
+
+fn unqualified(expr: &Expr) -> Result<Expr> {
+    use datafusion::common::Column;
+    use datafusion::common::tree_node::{Transformed, TreeNode};
+    let stripped = expr.clone().transform(|part| match part {
+        Expr::Column(column) => Ok(Transformed::yes(Expr::Column(Column::new_unqualified(column.name)))),
+        other => Ok(Transformed::no(other)),
+    })?;
+    Ok(stripped.data)
+}
+
+#[async_trait]
+impl TableProvider for GovernedTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    /// None: a key of the raw values need not be one of the masked values.
+    fn constraints(&self) -> Option<&Constraints> {
+        None
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn get_table_definition(&self) -> Option<&str> {
+        None
+    }
+
+    fn get_logical_plan(&'_ self) -> Option<Cow<'_, LogicalPlan>> {
+        None
+    }
+
+    fn statistics(&self) -> Option<Statistics> {
+        None
+    }
+
+    /// Leakproof predicates go down, and are evaluated again above the barrier; all others stay above.
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+        let support = |filter: &&Expr| match &self.decision {
+            Some(decision) if self.leakproof(decision, filter) => TableProviderFilterPushDown::Inexact,
+            _ => TableProviderFilterPushDown::Unsupported,
+        };
+        Ok(filters.iter().map(support).collect())
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let Some(decision) = &self.decision else {
+            return Err(Error::Undecided { product: self.product.reference.clone() }.into());
+        };
+        let shown = projection.cloned().unwrap_or_else(|| (0..self.schema.fields().len()).collect());
+        for index in &shown {
+            decision.require_covered(*index, &self.schema)?;
+        }
+        self.governed_scan(state, decision, &shown, filters, limit).await
+    }
+}

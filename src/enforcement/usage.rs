@@ -1,0 +1,373 @@
+//! Which fields of which products a plan reads, and how.
+//!
+//! INVARIANT: errs on the side of more. A node or an expression that is not known here counts as reading all columns of its inputs.
+//! What is wanted of a node's output is carried down to its inputs, column by column, as the optimizer prunes projections;
+//! a field that nothing above refers to is not read. Subqueries in expressions are part of the plan.
+
+use std::sync::Arc;
+
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::{Column, DFSchemaRef, JoinType};
+use datafusion::error::Result;
+use datafusion::logical_expr::{Aggregate, Distinct, Expr, Join, LogicalPlan, TableScan, Unnest};
+
+use crate::policy::{FieldUse, RequestedField};
+use crate::product::{FieldName, PortName, Product};
+
+use super::table::GovernedTable;
+use super::Error;
+
+/// What a plan reads of one port of one product.
+#[derive(Debug, Clone)]
+pub struct ProductUse {
+    /// The product.
+    pub product: Arc<Product>,
+    /// The port.
+    pub port: PortName,
+    /// The fields that are read, in the order of the schema; empty if only rows are counted.
+    pub fields: Vec<RequestedField>,
+}
+
+/// Lists the products that an analyzed plan reads, each port once, in the order in which they are met.
+///
+/// The plan must be analyzed and not optimized: an optimized plan may have lost columns that the statement names.
+pub fn observe(plan: &LogicalPlan) -> Result<Vec<ProductUse>, Error> {
+    let mut observer = Observer::default();
+    observer.visit(plan, &vec![Uses::of(FieldUse::Projected); plan.schema().fields().len()])?;
+    if observer.outer.iter().any(|outer| !outer.resolved) {
+        return Err(Error::Internal { invariant: "every outer column of a subquery belongs to an enclosing query" });
+    }
+    observer.scans.into_iter().map(Observed::into_use).collect()
+}
+
+/// A set of [`FieldUse`]s; empty means not read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Uses(u8);
+
+const ALL_USES: [FieldUse; 6] =
+    [FieldUse::Projected, FieldUse::Filtered, FieldUse::Joined, FieldUse::Grouped, FieldUse::Sorted, FieldUse::Aggregated];
+
+impl Uses {
+    const NONE: Self = Self(0);
+
+    fn of(field_use: FieldUse) -> Self {
+        Self(match field_use {
+            FieldUse::Projected => 1,
+            FieldUse::Filtered => 2,
+            FieldUse::Joined => 4,
+            FieldUse::Grouped => 8,
+            FieldUse::Sorted => 16,
+            FieldUse::Aggregated => 32,
+        })
+    }
+
+    fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    fn with(self, field_use: FieldUse) -> Self {
+        self.and(Self::of(field_use))
+    }
+
+    /// As `with`, but what is not wanted stays unwanted.
+    fn through(self, field_use: FieldUse) -> Self {
+        if self == Self::NONE { self } else { self.with(field_use) }
+    }
+
+    fn any_of(all: &[Self]) -> Self {
+        all.iter().fold(Self::NONE, |sum, uses| sum.and(*uses))
+    }
+
+    fn into_vec(self) -> Vec<FieldUse> {
+        ALL_USES.into_iter().filter(|field_use| self.0 & Self::of(*field_use).0 != 0).collect()
+    }
+}
+
+/// An input of the node at hand, and what is wanted of its columns.
+struct Input {
+    schema: DFSchemaRef,
+    wanted: Vec<Uses>,
+}
+
+impl Input {
+    fn new(plan: &LogicalPlan) -> Self {
+        Self { schema: Arc::clone(plan.schema()), wanted: vec![Uses::NONE; plan.schema().fields().len()] }
+    }
+
+    /// Marks every column that the name can mean.
+    fn mark(&mut self, column: &Column, uses: Uses) -> bool {
+        let mut found = false;
+        for ((qualifier, field), wanted) in self.schema.iter().zip(&mut self.wanted) {
+            let same_relation = match (&column.relation, qualifier) {
+                (Some(relation), Some(qualifier)) => relation.resolved_eq(qualifier),
+                (Some(_), None) => false,
+                (None, _) => true,
+            };
+            if same_relation && field.name() == &column.name {
+                *wanted = wanted.and(uses);
+                found = true;
+            }
+        }
+        found
+    }
+
+    fn mark_all(&mut self, uses: Uses) {
+        self.wanted.iter_mut().for_each(|wanted| *wanted = wanted.and(uses));
+    }
+
+    /// Wants of each column what is wanted of the output at the same position.
+    fn mark_by_position(&mut self, wanted: &[Uses]) {
+        if self.wanted.len() == wanted.len() {
+            self.wanted.iter_mut().zip(wanted).for_each(|(mine, theirs)| *mine = mine.and(*theirs));
+        } else {
+            self.mark_all(Uses::any_of(wanted).with(FieldUse::Projected));
+        }
+    }
+}
+
+/// A column of an enclosing query that a subquery refers to.
+struct OuterColumn {
+    column: Column,
+    uses: Uses,
+    resolved: bool,
+}
+
+/// One port of a product, with what is read of each column.
+struct Observed {
+    product: Arc<Product>,
+    port: PortName,
+    columns: Vec<(String, Uses)>,
+}
+
+impl Observed {
+    fn into_use(self) -> Result<ProductUse, Error> {
+        let Self { product, port, columns } = self;
+        let fields = columns
+            .into_iter()
+            .filter(|(_, uses)| *uses != Uses::NONE)
+            .map(|(name, uses)| Ok(RequestedField { name: FieldName::parse(&name)?, uses: uses.into_vec() }))
+            .collect::<Result<Vec<_>, crate::product::NameError>>()
+            .map_err(|source| Error::UnusableName { product: product.reference.clone(), source })?;
+        Ok(ProductUse { product, port, fields })
+    }
+}
+
+#[derive(Default)]
+struct Observer {
+    scans: Vec<Observed>,
+    outer: Vec<OuterColumn>,
+}
+
+impl Observer {
+    /// Visits a node of whose output columns `wanted` is wanted.
+    fn visit(&mut self, plan: &LogicalPlan, wanted: &[Uses]) -> Result<()> {
+        let outer_before = self.outer.len();
+        let children = plan.inputs();
+        let mut inputs: Vec<Input> = children.iter().map(|child| Input::new(child)).collect();
+        self.node(plan, wanted, &mut inputs)?;
+        self.resolve_outer(outer_before, &mut inputs);
+        let is_join = matches!(plan, LogicalPlan::Join(_));
+        for (index, child) in children.iter().enumerate().rev() {
+            let outer_before = self.outer.len();
+            let (before, from) = inputs.split_at_mut(index);
+            let Some(input) = from.first() else { continue };
+            self.visit(child, &input.wanted)?;
+            // A lateral subquery on the right of a join refers to columns on its left.
+            if is_join {
+                self.resolve_outer(outer_before, before);
+            }
+        }
+        Ok(())
+    }
+
+    fn node(&mut self, plan: &LogicalPlan, wanted: &[Uses], inputs: &mut [Input]) -> Result<()> {
+        match plan {
+            LogicalPlan::TableScan(scan) => self.scan(scan, wanted),
+            LogicalPlan::Projection(projection) => self.each(&projection.expr, wanted, inputs),
+            LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate, wanted, inputs),
+            LogicalPlan::Join(join) => self.join(join, wanted, inputs),
+            LogicalPlan::Unnest(unnest) => {
+                unnest_columns(unnest, wanted, inputs);
+                Ok(())
+            }
+            LogicalPlan::Window(window) => {
+                let passed = wanted.len().saturating_sub(window.window_expr.len());
+                let (columns, windows) = wanted.split_at(passed);
+                inputs.iter_mut().for_each(|input| input.mark_by_position(columns));
+                let windows: Vec<Uses> = windows.iter().map(|uses| uses.through(FieldUse::Aggregated)).collect();
+                self.each(&window.window_expr, &windows, inputs)
+            }
+            LogicalPlan::Filter(_) | LogicalPlan::Limit(_) | LogicalPlan::Repartition(_) => {
+                self.pass_through(plan, wanted, FieldUse::Filtered, inputs)
+            }
+            LogicalPlan::Sort(_) => self.pass_through(plan, wanted, FieldUse::Sorted, inputs),
+            LogicalPlan::Union(_) | LogicalPlan::SubqueryAlias(_) | LogicalPlan::Subquery(_) => {
+                inputs.iter_mut().for_each(|input| input.mark_by_position(wanted));
+                Ok(())
+            }
+            LogicalPlan::Distinct(Distinct::All(_)) => {
+                let wanted: Vec<Uses> = wanted.iter().map(|uses| uses.with(FieldUse::Grouped)).collect();
+                inputs.iter_mut().for_each(|input| input.mark_by_position(&wanted));
+                Ok(())
+            }
+            LogicalPlan::Distinct(Distinct::On(distinct)) => {
+                let select = Uses::any_of(wanted).with(FieldUse::Projected);
+                distinct.select_expr.iter().try_for_each(|expr| self.expression(expr, select, inputs))?;
+                distinct.on_expr.iter().try_for_each(|expr| self.expression(expr, Uses::of(FieldUse::Grouped), inputs))?;
+                let sorts = distinct.sort_expr.iter().flatten();
+                sorts.map(|sort| &sort.expr).try_for_each(|expr| self.expression(expr, Uses::of(FieldUse::Sorted), inputs))
+            }
+            _ => {
+                inputs.iter_mut().for_each(|input| input.mark_all(Uses::of(FieldUse::Projected)));
+                self.own_expressions(plan, Uses::of(FieldUse::Projected), inputs)
+            }
+        }
+    }
+
+    fn scan(&mut self, scan: &TableScan, wanted: &[Uses]) -> Result<()> {
+        let Some(table) = GovernedTable::of_scan(scan) else { return Ok(()) };
+        let known = self.scans.iter().position(|seen| seen.product.reference == table.product().reference && &seen.port == table.port());
+        let index = known.unwrap_or_else(|| {
+            let columns = scan.source.schema().fields().iter().map(|field| (field.name().clone(), Uses::NONE)).collect();
+            self.scans.push(Observed { product: Arc::clone(table.product()), port: table.port().clone(), columns });
+            self.scans.len().saturating_sub(1)
+        });
+        let Some(seen) = self.scans.get_mut(index) else { return Ok(()) };
+        for (position, uses) in wanted.iter().enumerate() {
+            let column = match &scan.projection {
+                Some(projection) => projection.get(position).copied(),
+                None => Some(position),
+            };
+            let Some((_, known)) = column.and_then(|column| seen.columns.get_mut(column)) else {
+                return Err(Error::Internal { invariant: "a scan's output columns are columns of its table" }.into());
+            };
+            *known = known.and(*uses);
+        }
+        for column in scan.filters.iter().flat_map(Expr::column_refs) {
+            let read = seen.columns.iter_mut().filter(|(name, _)| name == &column.name);
+            read.for_each(|(_, uses)| *uses = uses.with(FieldUse::Filtered));
+        }
+        Ok(())
+    }
+
+    fn aggregate(&mut self, aggregate: &Aggregate, wanted: &[Uses], inputs: &mut [Input]) -> Result<()> {
+        let groups = wanted.len().saturating_sub(aggregate.aggr_expr.len());
+        let (groups, aggregates) = wanted.split_at(groups);
+        // With grouping sets the output columns do not stand one to one for the expressions.
+        let of_all_groups = Uses::any_of(groups).with(FieldUse::Grouped);
+        for (index, expr) in aggregate.group_expr.iter().enumerate() {
+            let uses = match groups.get(index) {
+                Some(uses) if groups.len() == aggregate.group_expr.len() => uses.with(FieldUse::Grouped),
+                _ => of_all_groups,
+            };
+            self.expression(expr, uses, inputs)?;
+        }
+        let aggregates: Vec<Uses> = aggregates.iter().map(|uses| uses.through(FieldUse::Aggregated)).collect();
+        self.each(&aggregate.aggr_expr, &aggregates, inputs)
+    }
+
+    fn join(&mut self, join: &Join, wanted: &[Uses], inputs: &mut [Input]) -> Result<()> {
+        if let [left, right] = inputs {
+            match join.join_type {
+                JoinType::Inner | JoinType::Left | JoinType::Right | JoinType::Full if wanted.len() == left.wanted.len() + right.wanted.len() => {
+                    let (of_left, of_right) = wanted.split_at(left.wanted.len());
+                    left.mark_by_position(of_left);
+                    right.mark_by_position(of_right);
+                }
+                JoinType::LeftSemi | JoinType::LeftAnti => left.mark_by_position(wanted),
+                JoinType::RightSemi | JoinType::RightAnti => right.mark_by_position(wanted),
+                _ => {
+                    left.mark_all(Uses::of(FieldUse::Projected));
+                    right.mark_all(Uses::of(FieldUse::Projected));
+                }
+            }
+        }
+        let joined = Uses::of(FieldUse::Joined);
+        for (left, right) in &join.on {
+            self.expression(left, joined, inputs)?;
+            self.expression(right, joined, inputs)?;
+        }
+        join.filter.iter().try_for_each(|filter| self.expression(filter, joined, inputs))
+    }
+
+    /// A node that hands its input's columns on and reads some of them itself.
+    fn pass_through(&mut self, plan: &LogicalPlan, wanted: &[Uses], own: FieldUse, inputs: &mut [Input]) -> Result<()> {
+        inputs.iter_mut().for_each(|input| input.mark_by_position(wanted));
+        self.own_expressions(plan, Uses::of(own), inputs)
+    }
+
+    fn own_expressions(&mut self, plan: &LogicalPlan, uses: Uses, inputs: &mut [Input]) -> Result<()> {
+        plan.apply_expressions(|expr| {
+            self.expression(expr, uses, inputs)?;
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+        Ok(())
+    }
+
+    /// One expression for each output column.
+    fn each(&mut self, exprs: &[Expr], wanted: &[Uses], inputs: &mut [Input]) -> Result<()> {
+        if exprs.len() != wanted.len() {
+            let uses = Uses::any_of(wanted).with(FieldUse::Projected);
+            return exprs.iter().try_for_each(|expr| self.expression(expr, uses, inputs));
+        }
+        exprs.iter().zip(wanted).try_for_each(|(expr, uses)| self.expression(expr, *uses, inputs))
+    }
+
+    /// Marks what an expression reads. An unwanted one is walked too: its subqueries scan tables that need a decision.
+    fn expression(&mut self, expr: &Expr, uses: Uses, inputs: &mut [Input]) -> Result<()> {
+        expr.apply(|part| {
+            match part {
+                Expr::Column(column) => {
+                    let found = inputs.iter_mut().fold(false, |found, input| input.mark(column, uses) || found);
+                    if !found {
+                        return Err(Error::Internal { invariant: "every column belongs to an input of its node" }.into());
+                    }
+                }
+                Expr::OuterReferenceColumn(_, column) => {
+                    self.outer.push(OuterColumn { column: column.clone(), uses, resolved: false });
+                }
+                Expr::ScalarSubquery(subquery) => self.subquery(&subquery.subquery, uses, false)?,
+                Expr::InSubquery(inside) => self.subquery(&inside.subquery.subquery, uses, false)?,
+                Expr::SetComparison(comparison) => self.subquery(&comparison.subquery.subquery, uses, false)?,
+                Expr::Exists(exists) => self.subquery(&exists.subquery.subquery, uses, true)?,
+                #[expect(deprecated, reason = "a wildcard that is left in an analyzed plan reads everything")]
+                Expr::Wildcard { .. } => inputs.iter_mut().for_each(|input| input.mark_all(uses)),
+                _ => {}
+            }
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+        Ok(())
+    }
+
+    /// Of an EXISTS only the first column is wanted: the optimizer keeps one to mark rows with.
+    fn subquery(&mut self, plan: &LogicalPlan, uses: Uses, first_only: bool) -> Result<()> {
+        let columns = plan.schema().fields().len();
+        let wanted: Vec<Uses> = (0..columns).map(|index| if first_only && index > 0 { Uses::NONE } else { uses }).collect();
+        self.visit(plan, &wanted)
+    }
+
+    /// Marks the outer columns met since `from`. They stay pending: an enclosing query may have a column of the same name.
+    fn resolve_outer(&mut self, from: usize, inputs: &mut [Input]) {
+        for outer in self.outer.iter_mut().skip(from) {
+            for input in inputs.iter_mut() {
+                outer.resolved |= input.mark(&outer.column, outer.uses);
+            }
+        }
+    }
+}
+
+fn unnest_columns(unnest: &Unnest, wanted: &[Uses], inputs: &mut [Input]) {
+    let Some(input) = inputs.first_mut() else { return };
+    for (output, uses) in wanted.iter().enumerate() {
+        match unnest.dependency_indices.get(output).and_then(|index| input.wanted.get_mut(*index)) {
+            Some(column) => *column = column.and(*uses),
+            None => input.mark_all(Uses::of(FieldUse::Projected)),
+        }
+    }
+    // The number of rows hangs on the lists, whether they are shown or not.
+    for column in &unnest.exec_columns {
+        if !input.mark(column, Uses::of(FieldUse::Projected)) {
+            input.mark_all(Uses::of(FieldUse::Projected));
+        }
+    }
+}
