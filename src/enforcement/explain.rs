@@ -3,7 +3,7 @@
 //! INVARIANT: no literal of a policy, no id, no path and no number that hangs on hidden rows. The logical plan is shown, for the
 //! physical one tells by its partitions how large a source is.
 
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::logical_expr::{Expr, LogicalPlan, TableScan};
 
 use crate::policy::{Obligations, Outcome};

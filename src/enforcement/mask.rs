@@ -193,3 +193,98 @@ fn first_day(day: i64, period: Period) -> Option<i64> {
     let first = NaiveDate::from_ymd_opt(date.year(), month, 1)?;
     Some(first.signed_duration_since(NaiveDate::from_ymd_opt(1970, 1, 1)?).num_days())
 }
+
+#[cfg(test)]
+mod tests {
+    use datafusion::arrow::array::{Date32Array, Int64Array, TimestampMicrosecondArray};
+
+    use super::*;
+
+    fn masked(mask: &Mask, field: &Field, column: ArrayRef) -> ArrayRef {
+        let masked = ColumnMask::new(mask, field).unwrap().apply(&column).unwrap();
+        assert_eq!(masked.data_type(), column.data_type());
+        assert_eq!(masked.len(), column.len());
+        masked
+    }
+
+    fn text(mask: &Mask, value: &str) -> String {
+        let field = Field::new("f", DataType::Utf8View, true);
+        let masked = masked(mask, &field, Arc::new(StringViewArray::from(vec![Some(value), None])));
+        masked.as_string_view().value(0).to_owned()
+    }
+
+    #[test]
+    fn text_masks_say_what_they_say() {
+        assert_eq!(text(&Mask::ShowLast4, "4111-1111-1234"), "XXXXXXXXXX1234");
+        assert_eq!(text(&Mask::ShowLast4, "1234"), "XXXX");
+        assert_eq!(text(&Mask::ShowLast4, "äöü→12"), "XXü→12");
+        assert_eq!(text(&Mask::MaskAlphanum, "Åsa-12 b"), "xxx-nn x");
+        assert_eq!(text(&Mask::Sha256Global, "abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        assert_eq!(text(&Mask::Redact, "abc"), "***");
+    }
+
+    #[test]
+    fn a_redacted_column_does_not_tell_which_values_are_missing() {
+        let field = Field::new("f", DataType::Int64, true);
+        let masked = masked(&Mask::Redact, &field, Arc::new(Int64Array::from(vec![Some(7), None])));
+        assert_eq!(masked.as_ref(), &Int64Array::from(vec![0, 0]) as &dyn Array);
+    }
+
+    #[test]
+    fn a_redacted_text_fits_its_column() {
+        let metadata = [("pg.type".to_owned(), "varchar".to_owned()), ("pg.typmod".to_owned(), "6".to_owned())];
+        let field = Field::new("f", DataType::Utf8, true).with_metadata(metadata.into());
+        let redacted = masked(&Mask::Redact, &field, Arc::new(StringArray::from(vec!["secret"])));
+        assert_eq!(redacted.as_string::<i32>().value(0), "**");
+        assert!(ColumnMask::new(&Mask::Sha256Global, &field).is_none());
+    }
+
+    #[test]
+    fn dates_are_truncated_before_and_after_the_epoch() {
+        let field = Field::new("f", DataType::Date32, true);
+        let days: ArrayRef = Arc::new(Date32Array::from(vec![Some(-1), Some(59), None]));
+        assert_eq!(masked(&Mask::TruncateToYear, &field, Arc::clone(&days)).as_ref(), &Date32Array::from(vec![Some(-365), Some(0), None]) as &dyn Array);
+        assert_eq!(masked(&Mask::TruncateToMonth, &field, days).as_ref(), &Date32Array::from(vec![Some(-31), Some(59), None]) as &dyn Array);
+    }
+
+    #[test]
+    fn timestamps_are_truncated_and_keep_their_zone() {
+        let field = Field::new("f", DataType::Timestamp(TimeUnit::Microsecond, Some("+00:00".into())), true);
+        let times = TimestampMicrosecondArray::from(vec![-1, 86_400_000_000 * 366]).with_timezone("+00:00");
+        let expected = TimestampMicrosecondArray::from(vec![-365 * 86_400_000_000, 86_400_000_000 * 365]).with_timezone("+00:00");
+        assert_eq!(masked(&Mask::TruncateToYear, &field, Arc::new(times)).as_ref(), &expected as &dyn Array);
+    }
+
+    #[test]
+    fn null_masks_and_redactions_serve_every_plain_type() {
+        for data_type in [
+            DataType::Boolean,
+            DataType::Int16,
+            DataType::Float64,
+            DataType::Decimal128(10, 2),
+            DataType::Date32,
+            DataType::Time64(TimeUnit::Microsecond),
+            DataType::Timestamp(TimeUnit::Microsecond, Some("+00:00".into())),
+            DataType::Interval(IntervalUnit::MonthDayNano),
+            DataType::Binary,
+            DataType::Utf8View,
+        ] {
+            let field = Field::new("f", data_type.clone(), true);
+            let column = new_null_array(&data_type, 3);
+            assert_eq!(masked(&Mask::Null, &field, Arc::clone(&column)).null_count(), 3);
+            assert_eq!(masked(&Mask::Redact, &field, column).null_count(), 0, "{data_type}");
+        }
+    }
+
+    #[test]
+    fn a_mask_that_cannot_serve_the_type_is_refused() {
+        let number = Field::new("f", DataType::Int64, true);
+        for mask in [Mask::ShowLast4, Mask::MaskAlphanum, Mask::Sha256Global, Mask::TruncateToYear, Mask::TruncateToMonth] {
+            assert!(ColumnMask::new(&mask, &number).is_none(), "{mask:?}");
+        }
+        let uuid = Field::new("f", DataType::Utf8View, true).with_metadata([("pg.type".to_owned(), "uuid".to_owned())].into());
+        assert!(ColumnMask::new(&Mask::ShowLast4, &uuid).is_none());
+        let list = Field::new("f", DataType::List(Arc::new(number)), true);
+        assert!(ColumnMask::new(&Mask::Redact, &list).is_none());
+    }
+}

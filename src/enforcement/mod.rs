@@ -14,9 +14,15 @@ mod exclusion;
 mod explain;
 mod govern;
 mod leakproof;
+#[cfg(test)]
+mod leaks;
 mod mask;
+#[cfg(test)]
+mod plans;
 mod row_filter;
 mod table;
+#[cfg(test)]
+mod testing;
 mod usage;
 mod verify;
 

@@ -229,3 +229,197 @@ fn decimal(digits: &str, precision: u8, scale: i8) -> Option<ScalarValue> {
     let fits = unscaled.unsigned_abs() < 10u128.checked_pow(u32::from(precision))?;
     (is_number && fits).then_some(ScalarValue::Decimal128(Some(unscaled), precision, scale))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use datafusion::arrow::array::{Array, ArrayRef, AsArray, Date32Array, Int32Array, RecordBatch, StringViewArray, TimestampMicrosecondArray};
+    use datafusion::arrow::datatypes::{Schema, SchemaRef};
+    use datafusion::common::DFSchema;
+    use datafusion::prelude::SessionContext;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::enforcement::testing::field_name;
+
+    fn schema() -> SchemaRef {
+        Arc::new(Schema::new(vec![
+            Field::new("n", DataType::Int32, true),
+            Field::new("t", DataType::Utf8View, true),
+            Field::new("ts", DataType::Timestamp(TimeUnit::Microsecond, Some("+00:00".into())), true),
+            Field::new("d", DataType::Date32, true),
+        ]))
+    }
+
+    /// Which of the rows are visible.
+    fn visible(predicate: &Predicate, columns: Vec<ArrayRef>) -> Vec<bool> {
+        let batch = RecordBatch::try_new(schema(), columns).unwrap();
+        let expr = compile(predicate, &schema()).unwrap();
+        let state = SessionContext::new().state();
+        let physical = state.create_physical_expr(expr, &DFSchema::try_from(schema()).unwrap()).unwrap();
+        let truth = physical.evaluate(&batch).unwrap().into_array(batch.num_rows()).unwrap();
+        truth.as_boolean().iter().map(|truth| truth == Some(true)).collect()
+    }
+
+    fn columns(numbers: Vec<Option<i32>>, texts: Vec<Option<&str>>) -> Vec<ArrayRef> {
+        let rows = numbers.len();
+        vec![
+            Arc::new(Int32Array::from(numbers)),
+            Arc::new(StringViewArray::from(texts)),
+            Arc::new(TimestampMicrosecondArray::from(vec![Some(1_000_000); rows]).with_timezone("+00:00")),
+            Arc::new(Date32Array::from(vec![Some(10); rows])),
+        ]
+    }
+
+    fn compare(column: &str, op: CompareOp, value: Literal) -> Predicate {
+        Predicate::Compare { column: field_name(column), op, value }
+    }
+
+    fn instant(seconds: i64, nanos: u32) -> Literal {
+        Literal::Instant(DateTime::from_timestamp(seconds, nanos).unwrap())
+    }
+
+    #[test]
+    fn unknown_hides_a_row_and_its_negation_too() {
+        let numbers = || columns(vec![Some(1), None, Some(5)], vec![None; 3]);
+        let less = compare("n", CompareOp::Lt, Literal::Int(3));
+        assert_eq!(visible(&less, numbers()), [true, false, false]);
+        assert_eq!(visible(&Predicate::Not(Box::new(less)), numbers()), [false, false, true]);
+        let nothing = Predicate::In { column: field_name("n"), values: vec![] };
+        assert_eq!(visible(&nothing, numbers()), [false; 3]);
+        assert_eq!(visible(&Predicate::Not(Box::new(nothing)), numbers()), [true, false, true]);
+    }
+
+    #[test]
+    fn patterns_are_matched() {
+        let texts = || columns(vec![None; 3], vec![Some("open-1"), Some("shut"), None]);
+        assert_eq!(visible(&Predicate::Like { column: field_name("t"), pattern: "open_1".to_owned() }, texts()), [true, false, false]);
+        assert_eq!(visible(&Predicate::Matches { column: field_name("t"), regex: "h.t$".to_owned() }, texts()), [false, true, false]);
+    }
+
+    #[test]
+    fn an_instant_between_two_values_moves_the_comparison() {
+        // The column holds exactly one second; the instants lie half a microsecond before and behind.
+        let one = || columns(vec![None], vec![None]);
+        for (op, before, behind) in [
+            (CompareOp::Ge, true, false),
+            (CompareOp::Gt, true, false),
+            (CompareOp::Le, false, true),
+            (CompareOp::Lt, false, true),
+            (CompareOp::Eq, false, false),
+            (CompareOp::Ne, true, true),
+        ] {
+            assert_eq!(visible(&compare("ts", op, instant(0, 999_999_500)), one()), [before], "{op:?}");
+            assert_eq!(visible(&compare("ts", op, instant(1, 500)), one()), [behind], "{op:?}");
+        }
+        assert_eq!(visible(&compare("ts", CompareOp::Ge, instant(1, 0)), one()), [true]);
+    }
+
+    #[test]
+    fn a_date_is_compared_with_the_day_of_an_instant() {
+        let day = || columns(vec![None], vec![None]);
+        assert_eq!(visible(&compare("d", CompareOp::Ge, instant(10 * 86_400 + 5, 0)), day()), [true]);
+        assert_eq!(visible(&compare("d", CompareOp::Ge, instant(11 * 86_400, 0)), day()), [false]);
+    }
+
+    #[test]
+    fn what_does_not_fit_the_column_does_not_compile() {
+        let schema = Schema::new(vec![
+            Field::new("n", DataType::Int16, true),
+            Field::new("t", DataType::Utf8, true),
+            Field::new("b", DataType::Boolean, true),
+            Field::new("dec", DataType::Decimal128(6, 2), true),
+        ]);
+        for (column, value) in [
+            ("n", Literal::Int(40_000)),
+            ("n", Literal::String("1".to_owned())),
+            ("n", Literal::Float(1.0)),
+            ("t", instant(0, 0)),
+            ("t", Literal::Int(1)),
+            ("b", Literal::Int(1)),
+            ("dec", Literal::Float(0.125)),
+            ("dec", Literal::Int(10_000)),
+            ("missing", Literal::Int(1)),
+        ] {
+            let predicate = compare(column, CompareOp::Ge, value.clone());
+            assert_eq!(compile(&predicate, &schema).unwrap_err(), Uncompilable(field_name(column)), "{value:?}");
+        }
+        let broken = Predicate::Matches { column: field_name("t"), regex: "(".to_owned() };
+        assert!(compile(&broken, &schema).is_err());
+    }
+
+    #[test]
+    fn decimals_are_taken_exactly() {
+        let field = Field::new("dec", DataType::Decimal128(6, 2), true);
+        for (value, unscaled) in [(Literal::Int(-12), -1_200), (Literal::Float(0.5), 50), (Literal::String("-12.3".to_owned()), -1_230)] {
+            let converted = convert(&value, &field).unwrap();
+            assert_eq!(converted.value, ScalarValue::Decimal128(Some(unscaled), 6, 2));
+        }
+    }
+
+    /// SQL's truth, worked out by hand.
+    fn naive(predicate: &Predicate, number: Option<i32>) -> Option<bool> {
+        match predicate {
+            Predicate::True => Some(true),
+            Predicate::False => Some(false),
+            Predicate::Compare { op, value: Literal::Int(value), .. } => {
+                let order = i64::from(number?).cmp(value);
+                Some(match op {
+                    CompareOp::Eq => order.is_eq(),
+                    CompareOp::Ne => order.is_ne(),
+                    CompareOp::Lt => order.is_lt(),
+                    CompareOp::Le => order.is_le(),
+                    CompareOp::Gt => order.is_gt(),
+                    CompareOp::Ge => order.is_ge(),
+                })
+            }
+            Predicate::IsNull(_) => Some(number.is_none()),
+            Predicate::In { values, .. } => {
+                let number = i64::from(number?);
+                Some(values.contains(&Literal::Int(number)))
+            }
+            Predicate::And(all) => all.iter().map(|one| naive(one, number)).fold(Some(true), |left, right| match (left, right) {
+                (Some(false), _) | (_, Some(false)) => Some(false),
+                (Some(true), Some(true)) => Some(true),
+                _ => None,
+            }),
+            Predicate::Or(all) => all.iter().map(|one| naive(one, number)).fold(Some(false), |left, right| match (left, right) {
+                (Some(true), _) | (_, Some(true)) => Some(true),
+                (Some(false), Some(false)) => Some(false),
+                _ => None,
+            }),
+            Predicate::Not(inner) => naive(inner, number).map(|truth| !truth),
+            other => panic!("not generated: {other:?}"),
+        }
+    }
+
+    fn predicates() -> impl Strategy<Value = Predicate> {
+        let op = prop::sample::select(vec![CompareOp::Eq, CompareOp::Ne, CompareOp::Lt, CompareOp::Le, CompareOp::Gt, CompareOp::Ge]);
+        let leaf = prop_oneof![
+            Just(Predicate::True),
+            Just(Predicate::False),
+            Just(Predicate::IsNull(field_name("n"))),
+            (op, -3i64..4).prop_map(|(op, value)| compare("n", op, Literal::Int(value))),
+            prop::collection::vec(-3i64..4, 0..3)
+                .prop_map(|values| Predicate::In { column: field_name("n"), values: values.into_iter().map(Literal::Int).collect() }),
+        ];
+        leaf.prop_recursive(4, 24, 3, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Predicate::And),
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Predicate::Or),
+                inner.prop_map(|inner| Predicate::Not(Box::new(inner))),
+            ]
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+        #[test]
+        fn a_compiled_predicate_agrees_with_the_naive_one(predicate in predicates(), numbers in prop::collection::vec(prop::option::of(-4i32..5), 1..8)) {
+            let expected: Vec<bool> = numbers.iter().map(|number| naive(&predicate, *number) == Some(true)).collect();
+            let rows = numbers.len();
+            prop_assert_eq!(visible(&predicate, columns(numbers, vec![None; rows])), expected);
+        }
+    }
+}

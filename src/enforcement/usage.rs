@@ -371,3 +371,117 @@ fn unnest_columns(unnest: &Unnest, wanted: &[Uses], inputs: &mut [Input]) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::enforcement::testing::{Place, World};
+
+    /// `product: field(uses) …` for each product.
+    async fn observed(sql: &str) -> String {
+        let world = World::new(Place::Memory, &[], 1);
+        let uses = observe(&world.analyzed(sql).await.unwrap()).unwrap();
+        let field = |field: &RequestedField| {
+            let uses: Vec<&str> = field.uses.iter().map(|field_use| field_use.as_str()).collect();
+            format!(" {}({})", field.name, uses.join(","))
+        };
+        let products = uses.iter().map(|product| format!("{}:{}", product.product.reference.name, product.fields.iter().map(field).collect::<String>()));
+        products.collect::<Vec<_>>().join("; ")
+    }
+
+    #[tokio::test]
+    async fn counting_rows_reads_no_field() {
+        assert_eq!(observed("SELECT count(*) FROM people").await, "people:");
+        assert_eq!(observed("SELECT 1 FROM people").await, "people:");
+    }
+
+    #[tokio::test]
+    async fn a_star_reads_every_field() {
+        let all = "people: id(projected) full_name(projected) salary(projected) bucket(projected) dept(projected) created(projected)";
+        assert_eq!(observed("SELECT * FROM people").await, all);
+    }
+
+    #[tokio::test]
+    async fn a_star_below_a_projection_reads_what_is_left_of_it() {
+        assert_eq!(observed("SELECT dept FROM (SELECT * FROM people) x").await, "people: dept(projected)");
+        assert_eq!(observed("WITH v AS (SELECT * FROM people) SELECT d FROM (SELECT dept AS d, salary AS s FROM v) w").await, "people: dept(projected)");
+        assert_eq!(observed("SELECT count(*) FROM (SELECT * FROM people) x").await, "people:");
+    }
+
+    #[tokio::test]
+    async fn each_clause_counts_as_its_use() {
+        let sql = "SELECT dept, max(salary) FROM people WHERE bucket > 1 GROUP BY dept HAVING min(created) IS NOT NULL ORDER BY dept";
+        let expected = "people: salary(projected,aggregated) bucket(filtered) dept(projected,grouped,sorted) created(filtered,aggregated)";
+        assert_eq!(observed(sql).await, expected);
+        assert_eq!(observed("SELECT DISTINCT dept FROM people").await, "people: dept(projected,grouped)");
+        assert_eq!(observed("SELECT id FROM people ORDER BY salary").await, "people: id(projected) salary(sorted)");
+    }
+
+    #[tokio::test]
+    async fn aliases_hide_nothing() {
+        let sql = "SELECT b FROM (SELECT a AS b FROM (SELECT upper(full_name) AS a FROM people) x) y";
+        assert_eq!(observed(sql).await, "people: full_name(projected)");
+    }
+
+    #[tokio::test]
+    async fn joins_read_their_keys() {
+        let sql = "SELECT p.id FROM people p JOIN colleagues c ON p.dept = c.dept AND c.salary > p.bucket";
+        assert_eq!(observed(sql).await, "colleagues: salary(joined) dept(joined); people: id(projected) bucket(joined) dept(joined)");
+    }
+
+    #[tokio::test]
+    async fn subqueries_in_expressions_are_read() {
+        assert_eq!(observed("SELECT (SELECT max(salary) FROM people)").await, "people: salary(projected,aggregated)");
+        let sql = "SELECT id FROM people p WHERE salary > (SELECT avg(c.bucket) FROM colleagues c WHERE c.dept = p.dept)";
+        assert_eq!(observed(sql).await, "colleagues: bucket(filtered,aggregated) dept(filtered); people: id(projected) salary(filtered) dept(filtered)");
+        let sql = "SELECT id FROM people p WHERE EXISTS (SELECT full_name FROM colleagues c WHERE c.id = p.bucket)";
+        assert_eq!(observed(sql).await, "colleagues: id(filtered) full_name(filtered); people: id(projected) bucket(filtered)");
+        let sql = "SELECT 1 FROM people WHERE id IN (SELECT id FROM colleagues WHERE salary IN (SELECT bucket FROM people))";
+        assert_eq!(observed(sql).await, "people: id(filtered) bucket(filtered); colleagues: id(filtered) salary(filtered)");
+    }
+
+    #[tokio::test]
+    async fn an_unwanted_subquery_still_names_its_product() {
+        let sql = "SELECT id FROM (SELECT id, (SELECT max(salary) FROM colleagues) AS m FROM people) x";
+        assert_eq!(observed(sql).await, "colleagues:; people: id(projected)");
+    }
+
+    #[tokio::test]
+    async fn lateral_joins_read_the_outer_column() {
+        let sql = "SELECT l.salary FROM people p, LATERAL (SELECT c.salary FROM colleagues c WHERE c.id = p.bucket) l";
+        assert_eq!(observed(sql).await, "colleagues: id(filtered) salary(projected); people: bucket(filtered)");
+    }
+
+    #[tokio::test]
+    async fn unions_are_read_by_position() {
+        let sql = "SELECT a FROM (SELECT dept AS a, id AS b FROM people UNION ALL SELECT full_name, salary FROM colleagues) u";
+        assert_eq!(observed(sql).await, "colleagues: full_name(projected); people: dept(projected)");
+        let sql = "SELECT a FROM (SELECT dept AS a, id AS b FROM people UNION SELECT full_name, salary FROM colleagues) u";
+        assert_eq!(
+            observed(sql).await,
+            "colleagues: full_name(projected,grouped) salary(grouped); people: id(grouped) dept(projected,grouped)"
+        );
+    }
+
+    #[tokio::test]
+    async fn windows_read_what_they_order_by() {
+        let sql = "SELECT r FROM (SELECT rank() OVER (PARTITION BY dept ORDER BY salary) AS r, full_name FROM people) x";
+        assert_eq!(observed(sql).await, "people: salary(projected,aggregated) dept(projected,aggregated)");
+    }
+
+    #[tokio::test]
+    async fn recursive_queries_are_read() {
+        let sql = "WITH RECURSIVE r AS (SELECT id AS n FROM people UNION ALL SELECT r.n FROM r JOIN colleagues c ON c.bucket = r.n) SELECT count(*) FROM r";
+        assert_eq!(observed(sql).await, "colleagues: bucket(joined); people: id(projected)");
+    }
+
+    #[tokio::test]
+    async fn a_statement_without_products_reads_none() {
+        assert_eq!(observed("SELECT 1 + 1").await, "");
+    }
+
+    #[tokio::test]
+    async fn explain_reads_what_its_statement_reads() {
+        assert_eq!(observed("EXPLAIN SELECT id FROM people").await, "people: id(projected)");
+    }
+}
