@@ -1,1 +1,105 @@
-//! ports.
+//! Where the rows are: files (CSV, Parquet) and tables of PostgreSQL servers.
+//!
+//! INVARIANT: a port answers with exactly the contract's columns, complete, or with an error. A source that is missing, unreachable,
+//! damaged or different from its contract never looks like an empty or a shorter one.
+//! A connector knows nothing of principals or policies. To add one: a folder here, a format of the contract, an arm in [`Ports::open`].
+
+mod boundary;
+mod csv;
+mod error;
+mod files;
+mod parquet;
+mod postgres;
+mod schema;
+mod shape;
+
+#[cfg(test)]
+mod conformance;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use datafusion::catalog::TableProvider;
+
+pub use error::{Error, Place};
+pub use schema::{PG_TYPE, PG_TYPMOD, arrow_schema};
+
+use crate::product::{OutputPort, PortFormat, Product};
+use files::{FileLocation, Stores};
+use shape::Shape;
+
+/// How ports are opened.
+#[derive(Debug, Clone)]
+pub struct PortOptions {
+    /// Relative locations are below this folder.
+    pub data_root: PathBuf,
+    /// Relative `file:` references to credentials are below this folder; without it they are refused.
+    pub credentials_root: Option<PathBuf>,
+    /// Connections to one PostgreSQL server under one login.
+    pub postgres_pool_max: usize,
+    /// How long a scan waits for a free connection. Scans of one statement can need several at once, so waiting must end.
+    pub postgres_wait_timeout: Duration,
+    /// How long connecting to a server may take.
+    pub connect_timeout: Duration,
+    /// Whether the Parquet reader tests filters row by row while it decodes, besides pruning by statistics.
+    pub parquet_pushdown: bool,
+}
+
+impl Default for PortOptions {
+    fn default() -> Self {
+        Self {
+            data_root: PathBuf::from("."),
+            credentials_root: None,
+            postgres_pool_max: 8,
+            postgres_wait_timeout: Duration::from_secs(30),
+            connect_timeout: Duration::from_secs(5),
+            parquet_pushdown: false,
+        }
+    }
+}
+
+/// Opens ports, and keeps what they share: stores, footers, connections.
+#[derive(Debug)]
+pub struct Ports {
+    options: PortOptions,
+    stores: Stores,
+    servers: postgres::Servers,
+}
+
+impl Ports {
+    /// Nothing is opened yet.
+    pub fn new(options: PortOptions) -> Self {
+        let servers = postgres::Servers::new(&options);
+        Self { options, stores: Stores::default(), servers }
+    }
+
+    /// The port as a table whose schema is the contract's, or the source's own where the contract has none.
+    ///
+    /// Files are looked at when a scan is planned; a server's table is compared with the contract here.
+    pub async fn open(&self, product: &Product, port: &OutputPort) -> Result<Arc<dyn TableProvider>, Error> {
+        let at = Place { product: product.reference.clone(), port: port.name.clone() };
+        let shape = product.schema.as_deref().map(Shape::of_contract);
+        match &port.format {
+            PortFormat::Csv(dialect) => {
+                let (location, rooted) = self.files(&at, port)?;
+                Ok(Arc::new(csv::CsvTable::open(at, location, rooted, shape, dialect.clone()).await?))
+            }
+            PortFormat::Parquet => {
+                let (location, rooted) = self.files(&at, port)?;
+                let pushdown = self.options.parquet_pushdown;
+                Ok(Arc::new(parquet::ParquetTable::open(at, location, rooted, shape, pushdown).await?))
+            }
+            PortFormat::Postgres => Ok(Arc::new(self.servers.open(at, port, shape).await?)),
+            PortFormat::Stream(_) => Err(Error::NotSupported { at, what: "querying a stream".to_owned() }),
+        }
+    }
+
+    fn files(&self, at: &Place, port: &OutputPort) -> Result<(FileLocation, Arc<files::Rooted>), Error> {
+        let location = FileLocation::parse(at, &port.location, &self.options.data_root)?;
+        let rooted = self.stores.open(at, &location)?;
+        Ok((location, rooted))
+    }
+}

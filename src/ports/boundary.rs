@@ -1,0 +1,154 @@
+//! Turns what a scan reports into errors of the port, and a panicking decoder into an error.
+//!
+//! It changes no row. Filters, limits and statistics pass through it, so pruning below it works as without it.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use arrow::error::ArrowError;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_plan::execution_plan::{CardinalityEffect, ReplaceChildrenOptions};
+use datafusion::physical_plan::filter_pushdown::{ChildPushdownResult, FilterDescription, FilterPushdownPhase, FilterPushdownPropagation};
+use datafusion::physical_plan::metrics::MetricsSet;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
+use futures::StreamExt;
+
+use super::error::{Error, Place};
+
+/// The border between the engine's own file scan and us.
+#[derive(Debug)]
+pub(super) struct BoundaryExec {
+    at: Place,
+    input: Arc<dyn ExecutionPlan>,
+}
+
+impl BoundaryExec {
+    /// Wraps a scan.
+    pub(super) fn new(at: Place, input: Arc<dyn ExecutionPlan>) -> Self {
+        Self { at, input }
+    }
+}
+
+impl DisplayAs for BoundaryExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "PortScan: product={}, port={}", self.at.product, self.at.port)
+    }
+}
+
+impl ExecutionPlan for BoundaryExec {
+    fn name(&self) -> &'static str {
+        "PortScan"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        self.input.properties()
+    }
+
+    fn maintains_input_order(&self) -> Vec<bool> {
+        vec![true]
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.input]
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+        _: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        match children.into_iter().next() {
+            Some(input) => Ok(Arc::new(Self { at: self.at.clone(), input })),
+            None => Err(Error::Internal { at: self.at.clone(), broken: "a scan was replaced by nothing" }.into()),
+        }
+    }
+
+    fn apply_expressions(&self, _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        let mode = datafusion::physical_plan::execution_plan::ChildrenPropertiesMode::Recompute;
+        self.replace_children(children, ReplaceChildrenOptions::new(mode))
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let at = self.at.clone();
+        let stream = self.input.execute(partition, context).map_err(|error| translate(&at, error))?;
+        let schema = stream.schema();
+        let batches = AssertUnwindSafe(stream).catch_unwind().map(move |polled| match polled {
+            Ok(batch) => batch.map_err(|error| translate(&at, error)),
+            Err(_) => Err(Error::Damaged { at: at.clone(), source: "the decoder panicked".into() }.into()),
+        });
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, batches)))
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        self.input.metrics()
+    }
+
+    fn supports_limit_pushdown(&self) -> bool {
+        true
+    }
+
+    fn cardinality_effect(&self) -> CardinalityEffect {
+        CardinalityEffect::Equal
+    }
+
+    fn gather_filters_for_pushdown(
+        &self,
+        _: FilterPushdownPhase,
+        parent_filters: Vec<Arc<dyn PhysicalExpr>>,
+        _: &ConfigOptions,
+    ) -> Result<FilterDescription> {
+        FilterDescription::from_children(parent_filters, &self.children())
+    }
+
+    fn handle_child_pushdown_result(
+        &self,
+        _: FilterPushdownPhase,
+        result: ChildPushdownResult,
+        _: &ConfigOptions,
+    ) -> Result<FilterPushdownPropagation<Arc<dyn ExecutionPlan>>> {
+        Ok(FilterPushdownPropagation::if_all(result))
+    }
+}
+
+/// The error of a file scan as an error of the port.
+pub(super) fn translate(at: &Place, error: DataFusionError) -> DataFusionError {
+    if Error::find(&error).is_some() || matches!(error.find_root(), DataFusionError::ResourcesExhausted(_)) {
+        return error;
+    }
+    let at = at.clone();
+    if let Some(store) = find_store_error(&error) {
+        return match store {
+            object_store::Error::NotFound { .. } => Error::NoData { at, source: Some(Box::new(error)) },
+            object_store::Error::Precondition { .. } => Error::Changed { at, source: Box::new(error) },
+            _ => Error::Unreadable { at, source: Box::new(error) },
+        }
+        .into();
+    }
+    match error.find_root() {
+        DataFusionError::ArrowError(inner, _) if matches!(inner.as_ref(), ArrowError::MemoryError(_)) => error,
+        _ => Error::Damaged { at, source: Box::new(error) }.into(),
+    }
+}
+
+fn find_store_error(error: &DataFusionError) -> Option<&object_store::Error> {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if let Some(DataFusionError::ObjectStore(found)) = error.downcast_ref::<DataFusionError>() {
+            return Some(found);
+        }
+        if let Some(found) = error.downcast_ref::<object_store::Error>() {
+            return Some(found);
+        }
+        cause = error.source();
+    }
+    None
+}

@@ -1,0 +1,255 @@
+//! Parquet files as a table.
+//!
+//! INVARIANT: the footer of each file is checked against the contract whenever a scan is planned. The engine's reader fills a column that
+//! a file lacks with NULL; a file that lacks one never reaches it.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{Field as ArrowField, Schema, SchemaRef, TimeUnit};
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{DFSchema, config::TableParquetOptions};
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
+use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, FileSource, ParquetSource};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::error::Result;
+use datafusion::logical_expr::utils::conjunction;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::Column as PhysicalColumn;
+use datafusion::physical_expr::projection::{ProjectionExpr, ProjectionExprs};
+use datafusion::physical_plan::ExecutionPlan;
+use futures::{FutureExt, StreamExt, TryStreamExt};
+use object_store::ObjectMeta;
+
+use super::boundary::{BoundaryExec, translate};
+use super::error::{Error, Place};
+use super::files::{FileLocation, Rooted};
+use super::shape::{Shape, shown_type};
+
+const EXTENSIONS: &[&str] = &[".parquet", ".parq"];
+/// Footers that are read at once.
+const FOOTERS_AT_ONCE: usize = 16;
+/// Reads most footers in one go.
+const FOOTER_HINT_BYTES: usize = 64 << 10;
+
+/// The Parquet files of a port.
+#[derive(Debug)]
+pub(super) struct ParquetTable {
+    at: Place,
+    location: FileLocation,
+    rooted: Arc<Rooted>,
+    shape: Shape,
+    pushdown: bool,
+}
+
+/// The columns of the contract within the files.
+struct Layout {
+    /// What is read: each source column once, under its source name, as the contract's type.
+    schema: SchemaRef,
+    /// For each column of the contract, its position in `schema`.
+    positions: Vec<usize>,
+}
+
+impl ParquetTable {
+    /// A table of these files. Without a contract's shape, the first file gives one.
+    pub(super) async fn open(
+        at: Place,
+        location: FileLocation,
+        rooted: Arc<Rooted>,
+        shape: Option<Shape>,
+        pushdown: bool,
+    ) -> Result<Self, Error> {
+        let shape = match shape {
+            Some(shape) => shape,
+            None => {
+                let files = rooted.list(&at, &location, EXTENSIONS).await?;
+                let first = files.first().ok_or_else(|| Error::NoData { at: at.clone(), source: None })?;
+                own_shape(&at, &footer(at.clone(), Arc::clone(&rooted), first.clone()).await?)?
+            }
+        };
+        Ok(Self { at, location, rooted, shape, pushdown })
+    }
+
+    /// Checks every footer, and says where the columns are.
+    async fn layout(&self, files: &[ObjectMeta]) -> Result<Layout, Error> {
+        let footers = files.iter().map(|file| footer(self.at.clone(), Arc::clone(&self.rooted), file.clone()));
+        let footers = futures::stream::iter(footers.collect::<Vec<_>>()).buffered(FOOTERS_AT_ONCE);
+        let footers: Vec<Schema> = footers.try_collect().await?;
+        let mut sources: Option<Vec<String>> = None;
+        for schema in &footers {
+            let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+            let found = self.shape.locate(&self.at, &names)?;
+            for (index, column) in found.iter().zip(&self.shape.columns) {
+                let field = schema.fields().get(*index).ok_or_else(|| column.missing(&self.at))?;
+                column.check_type(&self.at, field.data_type())?;
+            }
+            let here: Vec<String> = found.iter().filter_map(|i| names.get(*i)).map(|name| (*name).to_owned()).collect();
+            match &sources {
+                None => sources = Some(here),
+                Some(first) => {
+                    let other = first.iter().zip(&here).zip(&self.shape.columns).find(|((a, b), _)| a != b);
+                    if let Some((_, column)) = other {
+                        return Err(column.missing(&self.at));
+                    }
+                }
+            }
+        }
+        self.arrange(&sources.unwrap_or_default())
+    }
+
+    fn arrange(&self, sources: &[String]) -> Result<Layout, Error> {
+        let mut fields: Vec<ArrowField> = Vec::new();
+        let mut positions = Vec::with_capacity(sources.len());
+        for (source, column) in sources.iter().zip(&self.shape.columns) {
+            match fields.iter().position(|field| field.name() == source) {
+                Some(position) => {
+                    let same = fields.get(position).is_some_and(|field| field.data_type() == column.field.data_type());
+                    if !same {
+                        let what = format!("one source column as two types, in column \"{}\",", column.field.name());
+                        return Err(Error::NotSupported { at: self.at.clone(), what });
+                    }
+                    positions.push(position);
+                }
+                None => {
+                    positions.push(fields.len());
+                    fields.push(column.field.as_ref().clone().with_name(source));
+                }
+            }
+        }
+        Ok(Layout { schema: Arc::new(Schema::new(fields)), positions })
+    }
+
+    /// The predicate that the reader prunes by, over the layout's columns. What the reader cannot take is left to whoever asked.
+    fn predicate(&self, session: &dyn Session, layout: &Layout, filters: &[Expr]) -> Result<Option<Arc<dyn PhysicalExpr>>> {
+        let schema = DFSchema::try_from(Arc::clone(&self.shape.schema))?;
+        let usable = filters.iter().filter_map(|filter| {
+            let bare = unqualified(filter)?;
+            session.create_physical_expr(bare.clone(), &schema).is_ok().then_some(bare)
+        });
+        let Some(all) = conjunction(usable.collect::<Vec<_>>()) else { return Ok(None) };
+        let predicate = session.create_physical_expr(all, &schema)?;
+        let placed = predicate.transform(|node| {
+            let Some(column) = node.downcast_ref::<PhysicalColumn>() else { return Ok(Transformed::no(node)) };
+            Ok(Transformed::yes(layout.column(&self.at, column.index())?))
+        })?;
+        Ok(Some(placed.data))
+    }
+
+    fn source(&self, layout: &Layout, indices: &[usize], predicate: Option<Arc<dyn PhysicalExpr>>) -> Result<Arc<dyn FileSource>> {
+        let mut options = TableParquetOptions::default();
+        options.global.coerce_int96 = Some("us".to_owned());
+        options.global.pushdown_filters = self.pushdown;
+        let readers = CachedParquetFileReaderFactory::new(Arc::clone(&self.rooted.store), Arc::clone(&self.rooted.footers));
+        let mut source = ParquetSource::new(Arc::clone(&layout.schema))
+            .with_table_parquet_options(options)
+            .with_metadata_size_hint(FOOTER_HINT_BYTES)
+            .with_parquet_file_reader_factory(Arc::new(readers));
+        if let Some(predicate) = predicate {
+            source = source.with_predicate(predicate);
+        }
+        let columns = indices.iter().map(|index| {
+            let shown = self.shape.schema.fields().get(*index).map(|field| field.name().clone()).unwrap_or_default();
+            Ok(ProjectionExpr::new(layout.column(&self.at, *index)?, shown))
+        });
+        let projection = ProjectionExprs::new(columns.collect::<Result<Vec<_>>>()?);
+        let broken = || Error::Internal { at: self.at.clone(), broken: "the Parquet reader takes no projection" };
+        Ok(source.try_pushdown_projection(&projection)?.ok_or_else(broken)?)
+    }
+}
+
+impl Layout {
+    fn column(&self, at: &Place, index: usize) -> Result<Arc<dyn PhysicalExpr>> {
+        let broken = || Error::Internal { at: at.clone(), broken: "a column of the contract has no place in the files" };
+        let position = *self.positions.get(index).ok_or_else(broken)?;
+        let field = self.schema.fields().get(position).ok_or_else(broken)?;
+        Ok(Arc::new(PhysicalColumn::new(field.name(), position)))
+    }
+}
+
+#[async_trait]
+impl TableProvider for ParquetTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.shape.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+        // The reader prunes by statistics, and may or may not test each row.
+        Ok(filters.iter().map(|_| TableProviderFilterPushDown::Inexact).collect())
+    }
+
+    async fn scan(
+        &self,
+        session: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let files = self.rooted.list(&self.at, &self.location, EXTENSIONS).await?;
+        let layout = self.layout(&files).await?;
+        let indices = self.shape.project(&self.at, projection)?;
+        let predicate = self.predicate(session, &layout, filters)?;
+        let source = self.source(&layout, &indices, predicate)?;
+        session.runtime_env().register_object_store(self.rooted.url.as_ref(), Arc::clone(&self.rooted.store));
+        let partitions = session.config().target_partitions().max(1);
+        let files = files.into_iter().map(PartitionedFile::new_from_meta).collect();
+        let config = FileScanConfigBuilder::new(self.rooted.url.clone(), source)
+            .with_file_groups(FileGroup::new(files).split_files(partitions))
+            .with_limit(limit.filter(|_| filters.is_empty()))
+            .build();
+        let scan = DataSourceExec::from_data_source(config);
+        // The barrier above hides the scan from the rule that would split it.
+        let scan: Arc<dyn ExecutionPlan> = match scan.repartitioned(partitions, session.config_options())? {
+            Some(split) => split,
+            None => scan,
+        };
+        Ok(Arc::new(BoundaryExec::new(self.at.clone(), scan)))
+    }
+}
+
+/// The file's schema as the reader will see it.
+async fn footer(at: Place, rooted: Arc<Rooted>, file: ObjectMeta) -> Result<Schema, Error> {
+    let metadata = DFParquetMetadata::new(rooted.store.as_ref(), &file)
+        .with_metadata_size_hint(Some(FOOTER_HINT_BYTES))
+        .with_file_metadata_cache(Some(Arc::clone(&rooted.footers)))
+        .with_coerce_int96(Some(TimeUnit::Microsecond));
+    // The decoder is known to panic on some damaged files.
+    let read = std::panic::AssertUnwindSafe(metadata.fetch_schema()).catch_unwind().await;
+    match read {
+        Ok(Ok(schema)) => Ok(schema),
+        Ok(Err(error)) => match translate(&at, error) {
+            datafusion::error::DataFusionError::External(inner) => match inner.downcast::<Error>() {
+                Ok(known) => Err(*known),
+                Err(source) => Err(Error::Damaged { at, source }),
+            },
+            source => Err(Error::Unreadable { at, source: Box::new(source) }),
+        },
+        Err(_) => Err(Error::Damaged { at, source: "the decoder panicked".into() }),
+    }
+}
+
+fn own_shape(at: &Place, schema: &Schema) -> Result<Shape, Error> {
+    let shown = schema.fields().iter().map(|field| match shown_type(field.data_type()) {
+        Some(data_type) => Ok(ArrowField::new(field.name(), data_type, true)),
+        None => Err(Error::NotSupported { at: at.clone(), what: format!("the type of column \"{}\"", field.name()) }),
+    });
+    Ok(Shape::of_source(shown.collect::<Result<Vec<_>, _>>()?))
+}
+
+/// The filter with bare column names; `None` if it holds what cannot be evaluated here.
+fn unqualified(filter: &Expr) -> Option<Expr> {
+    let bare = filter.clone().transform(|node| {
+        Ok(match node {
+            Expr::Column(column) => Transformed::yes(Expr::Column(datafusion::common::Column::new_unqualified(column.name))),
+            other => Transformed::no(other),
+        })
+    });
+    bare.ok().map(|transformed| transformed.data)
+}

@@ -1,0 +1,284 @@
+//! The scan of a server's table: one query, its rows a batch at a time.
+//!
+//! INVARIANT: a stream ends without an error only after the server has said that the query is complete.
+//! A stream that is dropped earlier cancels the query and gives its connection up.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::datatypes::SchemaRef;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
+use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType, ReplaceChildrenOptions};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties};
+use deadpool_postgres::Object;
+use futures::{StreamExt, TryStreamExt};
+use tokio_postgres::types::{FromSql, Type};
+use tokio_postgres::{NoTls, Row, RowStream};
+
+use super::builder::Builder;
+use super::filter::Parameter;
+use super::server::{Server, is_lost, query_error};
+use super::table::PgColumn;
+use crate::ports::error::{Error, Place};
+use crate::ports::schema::type_name;
+
+/// A batch of wide rows ends early.
+const BATCH_BYTES: usize = 8 << 20;
+
+/// What is asked, and of whom.
+#[derive(Debug)]
+pub(super) struct Query {
+    pub(super) at: Place,
+    pub(super) server: Arc<Server>,
+    pub(super) sql: String,
+    pub(super) parameters: Vec<Parameter>,
+    /// The columns of the result, in its order.
+    pub(super) columns: Vec<PgColumn>,
+    pub(super) schema: SchemaRef,
+    /// Filters that the server tests.
+    pub(super) conditions: usize,
+}
+
+/// The scan.
+#[derive(Debug)]
+pub(super) struct PostgresExec {
+    query: Arc<Query>,
+    properties: Arc<PlanProperties>,
+}
+
+impl PostgresExec {
+    /// One partition.
+    pub(super) fn new(query: Query) -> Self {
+        let properties = PlanProperties::new(
+            EquivalenceProperties::new(Arc::clone(&query.schema)),
+            Partitioning::UnknownPartitioning(1),
+            EmissionType::Incremental,
+            Boundedness::Bounded,
+        );
+        Self { query: Arc::new(query), properties: Arc::new(properties) }
+    }
+}
+
+impl DisplayAs for PostgresExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Query { at, conditions, .. } = &*self.query;
+        write!(f, "PortScan: product={}, port={}, format=postgres, filters={conditions}", at.product, at.port)
+    }
+}
+
+impl ExecutionPlan for PostgresExec {
+    fn name(&self) -> &'static str {
+        "PortScan"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![]
+    }
+
+    fn replace_children(self: Arc<Self>, _: Vec<Arc<dyn ExecutionPlan>>, _: ReplaceChildrenOptions) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(self)
+    }
+
+    fn apply_expressions(&self, _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn with_new_children(self: Arc<Self>, _: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(self)
+    }
+
+    fn execute(&self, _: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let rows_max = context.session_config().batch_size();
+        let query = Arc::clone(&self.query);
+        let batches = futures::stream::once(async move { Scan::start(query, rows_max).await })
+            .map_ok(|scan| futures::stream::try_unfold(scan, Scan::next))
+            .try_flatten()
+            .map_err(DataFusionError::from);
+        Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.query.schema), batches.boxed())))
+    }
+}
+
+impl Server {
+    /// All rows of a small query of our own.
+    pub(super) async fn fetch(&self, at: &Place, sql: &str, texts: &[&str]) -> Result<Vec<Row>, Error> {
+        let parameters: Vec<_> = texts.iter().map(|text| Parameter::Text((*text).to_owned())).collect();
+        let (mut running, rows, first) = self.run(at, sql, &parameters).await?;
+        let rest: Vec<Row> = rows.try_collect().await.map_err(|e| query_error(at, e))?;
+        running.release();
+        Ok(first.into_iter().chain(rest).collect())
+    }
+
+    /// Runs a query up to its first row. A pooled connection may turn out to be dead; as long as nothing has arrived, another is tried.
+    async fn run(&self, at: &Place, sql: &str, parameters: &[Parameter]) -> Result<(Running, Pin<Box<RowStream>>, Option<Row>), Error> {
+        let mut attempts = self.connections_max() + 1;
+        loop {
+            attempts -= 1;
+            let mut running = Running { client: Some(self.connect(at).await?) };
+            let Some(client) = &running.client else {
+                return Err(Error::Internal { at: at.clone(), broken: "a query has no connection" });
+            };
+            let error = match start(client, sql, parameters).await {
+                Ok((rows, first)) => return Ok((running, rows, first)),
+                Err(error) => error,
+            };
+            if is_lost(&error) {
+                running.discard();
+                if attempts > 0 {
+                    continue;
+                }
+            }
+            running.release();
+            return Err(query_error(at, error));
+        }
+    }
+}
+
+/// Sends a query and waits for its first row.
+async fn start(client: &Object, sql: &str, parameters: &[Parameter]) -> Result<(Pin<Box<RowStream>>, Option<Row>), tokio_postgres::Error> {
+    let typed = parameters.iter().map(|parameter| (parameter.clone(), parameter.pg_type()));
+    let mut rows = Box::pin(client.query_typed_raw(sql, typed).await?);
+    let first = rows.next().await.transpose()?;
+    Ok((rows, first))
+}
+
+/// A connection with a query under way. Dropped before it is released, it cancels the query and closes.
+struct Running {
+    client: Option<Object>,
+}
+
+impl Running {
+    /// The query is over: the connection goes back to the pool.
+    fn release(&mut self) {
+        self.client = None;
+    }
+
+    /// The connection is of no use any more.
+    fn discard(&mut self) {
+        drop(self.client.take().map(Object::take));
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let Some(client) = self.client.take() else { return };
+        let token = client.cancel_token();
+        drop(Object::take(client));
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            // Whether it arrives or not: the connection is closed, and the server notices when it next writes.
+            runtime.spawn(async move { token.cancel_query(NoTls).await.ok() });
+        }
+    }
+}
+
+/// A query whose rows are arriving.
+struct Scan {
+    query: Arc<Query>,
+    running: Running,
+    rows: Pin<Box<RowStream>>,
+    first: Option<Row>,
+    builders: Vec<Builder>,
+    rows_max: usize,
+    ended: bool,
+}
+
+impl Scan {
+    async fn start(query: Arc<Query>, rows_max: usize) -> Result<Self, Error> {
+        let broken = || Error::Internal { at: query.at.clone(), broken: "a column of a server's table has no builder" };
+        let builders = query.columns.iter().map(|column| Builder::new(&column.field).ok_or_else(broken));
+        let builders = builders.collect::<Result<Vec<_>, _>>()?;
+        let (mut running, rows, first) = query.server.run(&query.at, &query.sql, &query.parameters).await?;
+        if let Some(row) = &first {
+            check_types(&query, row)?;
+        }
+        let ended = first.is_none();
+        if ended {
+            running.release();
+        }
+        Ok(Self { query, running, rows, first, builders, rows_max: rows_max.max(1), ended })
+    }
+
+    async fn next(mut self) -> Result<Option<(RecordBatch, Self)>, Error> {
+        let (mut count, mut bytes) = (0, 0);
+        while !self.ended && count < self.rows_max && bytes < BATCH_BYTES {
+            let next = match self.first.take() {
+                Some(row) => Some(row),
+                None => self.rows.next().await.transpose().map_err(|e| query_error(&self.query.at, e))?,
+            };
+            match next {
+                Some(row) => {
+                    bytes += row.raw_size_bytes();
+                    count += 1;
+                    self.append(&row)?;
+                }
+                None => self.ended = true,
+            }
+        }
+        if self.ended {
+            // Back to the pool before the batch is used.
+            self.running.release();
+        }
+        if count == 0 {
+            return Ok(None);
+        }
+        let batch = self.batch(count)?;
+        Ok(Some((batch, self)))
+    }
+
+    fn append(&mut self, row: &Row) -> Result<(), Error> {
+        let at = &self.query.at;
+        for (index, (builder, column)) in self.builders.iter_mut().zip(&self.query.columns).enumerate() {
+            let value: Option<Raw<'_>> = row.try_get(index).map_err(|e| query_error(at, e))?;
+            builder.append(value.map(|raw| raw.0)).ok_or_else(|| Error::Unfit {
+                at: at.clone(),
+                column: column.field.name().clone(),
+                expected: type_name(&column.field),
+            })?;
+        }
+        Ok(())
+    }
+
+    fn batch(&mut self, count: usize) -> Result<RecordBatch, Error> {
+        let broken = || Error::Internal { at: self.query.at.clone(), broken: "a server's batch does not have its schema" };
+        let arrays = self.builders.iter_mut().map(|builder| builder.finish().ok_or_else(broken));
+        let arrays = arrays.collect::<Result<Vec<_>, _>>()?;
+        let options = RecordBatchOptions::new().with_row_count(Some(count));
+        RecordBatch::try_new_with_options(Arc::clone(&self.query.schema), arrays, &options).map_err(|_| broken())
+    }
+}
+
+/// The table may have changed since its columns were compared with the contract.
+fn check_types(query: &Query, row: &Row) -> Result<(), Error> {
+    for (there, column) in row.columns().iter().zip(&query.columns) {
+        if there.type_().oid() != column.access.oid {
+            return Err(Error::ColumnType {
+                at: query.at.clone(),
+                column: column.field.name().clone(),
+                found: there.type_().name().to_owned(),
+                expected: type_name(&column.field),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// A value's bytes as they came.
+struct Raw<'a>(&'a [u8]);
+
+impl<'a> FromSql<'a> for Raw<'a> {
+    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
+        Ok(Self(raw))
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+}

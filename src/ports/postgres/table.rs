@@ -1,0 +1,279 @@
+//! A table or view of a server, compared with its contract.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use arrow::datatypes::{DataType as ArrowType, FieldRef, SchemaRef};
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::error::Result;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::physical_plan::ExecutionPlan;
+
+use super::exec::{PostgresExec, Query};
+use super::filter::{Family, Translator};
+use super::location::{TableLocation, quoted};
+use super::server::{Server, query_error};
+use super::types::{Access, SourceColumn, access, own_field};
+use crate::ports::error::{Error, Place};
+use crate::ports::schema::{TextKind, text_kind, type_name};
+use crate::ports::shape::Shape;
+
+/// How long a comparison with the source's columns holds.
+const CHECK_HOLDS: Duration = Duration::from_secs(1);
+
+/// The columns of a relation. A domain counts as its base type.
+const DESCRIBE: &str = "\
+SELECT a.attname::pg_catalog.text, COALESCE(NULLIF(t.typbasetype, 0), t.oid)::pg_catalog.int8, \
+       CASE WHEN t.typtype = 'd' THEN t.typtypmod ELSE a.atttypmod END, \
+       pg_catalog.format_type(a.atttypid, a.atttypmod), COALESCE(b.typtype, t.typtype) = 'e', t.typtype = 'd', \
+       COALESCE(l.collisdeterministic, true), pg_catalog.current_setting('server_encoding') = 'UTF8' \
+FROM pg_catalog.pg_attribute a \
+JOIN pg_catalog.pg_class c ON c.oid = a.attrelid \
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+JOIN pg_catalog.pg_type t ON t.oid = a.atttypid \
+LEFT JOIN pg_catalog.pg_type b ON b.oid = NULLIF(t.typbasetype, 0) \
+LEFT JOIN pg_catalog.pg_collation l ON l.oid = a.attcollation \
+WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind IN ('r', 'v', 'm', 'f', 'p') AND a.attnum > 0 AND NOT a.attisdropped \
+ORDER BY a.attnum";
+
+/// A column of the contract at the server.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct PgColumn {
+    /// As it is shown.
+    pub(super) field: FieldRef,
+    /// Its name at the server.
+    pub(super) name: String,
+    /// How it is asked for.
+    pub(super) access: Access,
+    /// How it may be compared there.
+    pub(super) family: Family,
+}
+
+impl PgColumn {
+    fn new(field: &FieldRef, source: &SourceColumn, utf8: bool) -> Option<Self> {
+        let access = access(source, field)?;
+        Some(Self { family: family(field, source, utf8), field: Arc::clone(field), name: source.name.clone(), access })
+    }
+
+    /// The bare column.
+    pub(super) fn name_sql(&self) -> String {
+        quoted(&self.name)
+    }
+
+    /// The column as its contract type. Integers of all widths compare alike, and uncast they can use an index.
+    pub(super) fn value_sql(&self) -> String {
+        let cast = if self.family == Family::Int { "" } else { self.access.cast };
+        format!("{}{cast}", self.name_sql())
+    }
+
+    /// The column as it is compared for order.
+    pub(super) fn order_sql(&self) -> String {
+        match self.family {
+            Family::Text { .. } => format!("{} COLLATE \"C\"", self.value_sql()),
+            _ => self.value_sql(),
+        }
+    }
+
+    /// Whether the engine and the server order values alike.
+    pub(super) fn is_ordered(&self) -> bool {
+        !matches!(self.family, Family::Text { ordered: false } | Family::Uuid | Family::Opaque | Family::Bool)
+    }
+}
+
+fn family(field: &FieldRef, source: &SourceColumn, utf8: bool) -> Family {
+    match field.data_type() {
+        ArrowType::Boolean => Family::Bool,
+        ArrowType::Int16 | ArrowType::Int32 | ArrowType::Int64 => Family::Int,
+        ArrowType::Float32 => Family::Float4,
+        ArrowType::Float64 => Family::Float8,
+        ArrowType::Decimal128(_, _) => Family::Numeric,
+        ArrowType::Utf8View => match text_kind(field) {
+            TextKind::Text if source.deterministic => Family::Text { ordered: utf8 },
+            TextKind::Uuid => Family::Uuid,
+            TextKind::Text | TextKind::Json => Family::Opaque,
+        },
+        ArrowType::Date32 => Family::Date,
+        ArrowType::Time64(_) => Family::Time,
+        ArrowType::Timestamp(_, None) => Family::Timestamp,
+        ArrowType::Timestamp(_, Some(_)) => Family::Instant,
+        ArrowType::Binary => Family::Bytes,
+        _ => Family::Opaque,
+    }
+}
+
+/// A table or view.
+#[derive(Debug)]
+pub(in crate::ports) struct PostgresTable {
+    at: Place,
+    server: Arc<Server>,
+    location: TableLocation,
+    shape: Shape,
+    columns: Vec<PgColumn>,
+    checked: Mutex<Instant>,
+}
+
+impl PostgresTable {
+    /// Compares the source's columns with the contract's. Without a contract's shape, the source gives one.
+    pub(super) async fn open(at: Place, server: Arc<Server>, location: TableLocation, shape: Option<Shape>) -> Result<Self, Error> {
+        let source = describe(&at, &server, &location).await?;
+        let shape = match shape {
+            Some(shape) => shape,
+            None => own_shape(&at, &source)?,
+        };
+        let columns = resolve(&at, &shape, &source)?;
+        Ok(Self { at, server, location, shape, columns, checked: Mutex::new(Instant::now()) })
+    }
+
+    /// Compares again if the last comparison is too old.
+    async fn check(&self) -> Result<(), Error> {
+        if self.checked.lock().unwrap_or_else(PoisonError::into_inner).elapsed() < CHECK_HOLDS {
+            return Ok(());
+        }
+        let columns = resolve(&self.at, &self.shape, &describe(&self.at, &self.server, &self.location).await?)?;
+        let changed = columns.iter().zip(&self.columns).find(|(now, before)| now != before);
+        if let Some((column, _)) = changed {
+            // Still readable, but not by what was planned with the table as it was.
+            let name = type_name(&column.field);
+            let column = column.field.name().clone();
+            return Err(Error::ColumnType { at: self.at.clone(), column, found: "changed".to_owned(), expected: name });
+        }
+        *self.checked.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        Ok(())
+    }
+}
+
+/// What the catalog says of a table.
+struct Described {
+    columns: Vec<SourceColumn>,
+    utf8: bool,
+}
+
+async fn describe(at: &Place, server: &Server, location: &TableLocation) -> Result<Described, Error> {
+    let rows = server.fetch(at, DESCRIBE, &[&location.schema, &location.table]).await?;
+    if rows.is_empty() {
+        return Err(Error::NoData { at: at.clone(), source: None });
+    }
+    let mut described = Described { columns: Vec::with_capacity(rows.len()), utf8: false };
+    for row in &rows {
+        let failed = |e| query_error(at, e);
+        let oid: i64 = row.try_get(1).map_err(failed)?;
+        described.utf8 = row.try_get(7).map_err(failed)?;
+        described.columns.push(SourceColumn {
+            name: row.try_get(0).map_err(failed)?,
+            oid: u32::try_from(oid).map_err(|_| Error::Internal { at: at.clone(), broken: "a type's OID has more than 32 bits" })?,
+            typmod: row.try_get(2).map_err(failed)?,
+            type_name: row.try_get(3).map_err(failed)?,
+            is_enum: row.try_get(4).map_err(failed)?,
+            is_domain: row.try_get(5).map_err(failed)?,
+            deterministic: row.try_get(6).map_err(failed)?,
+        });
+    }
+    Ok(described)
+}
+
+fn resolve(at: &Place, shape: &Shape, source: &Described) -> Result<Vec<PgColumn>, Error> {
+    let names: Vec<&str> = source.columns.iter().map(|column| column.name.as_str()).collect();
+    let found = shape.locate(at, &names)?;
+    let resolved = found.iter().zip(&shape.columns).map(|(index, column)| {
+        let there = source.columns.get(*index).ok_or_else(|| column.missing(at))?;
+        PgColumn::new(&column.field, there, source.utf8).ok_or_else(|| column.retyped(at, &there.type_name))
+    });
+    resolved.collect()
+}
+
+fn own_shape(at: &Place, source: &Described) -> Result<Shape, Error> {
+    let fields = source.columns.iter().map(|column| {
+        own_field(column).ok_or_else(|| Error::NotSupported { at: at.clone(), what: format!("the type of column \"{}\"", column.name) })
+    });
+    Ok(Shape::of_source(fields.collect::<Result<Vec<_>, _>>()?))
+}
+
+#[async_trait]
+impl TableProvider for PostgresTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.shape.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+        let support = filters.iter().map(|filter| match Translator::new(&self.columns).translate(filter) {
+            Some(_) => TableProviderFilterPushDown::Exact,
+            None => TableProviderFilterPushDown::Unsupported,
+        });
+        Ok(support.collect())
+    }
+
+    async fn scan(
+        &self,
+        _: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        self.check().await?;
+        let indices = self.shape.project(&self.at, projection)?;
+        let columns: Vec<PgColumn> = indices.iter().filter_map(|index| self.columns.get(*index)).cloned().collect();
+        let mut translator = Translator::new(&self.columns);
+        let conditions: Vec<String> = filters.iter().filter_map(|filter| translator.translate(filter)).collect();
+        let complete = conditions.len() == filters.len();
+        let mut sql = format!("SELECT {} FROM {}", select_list(&columns), self.location.to_sql());
+        if !conditions.is_empty() {
+            sql.push_str(" WHERE ");
+            sql.push_str(&conditions.join(" AND "));
+        }
+        // A filter that is tested above may drop rows: a limit here would come too early.
+        if let Some(limit) = limit.filter(|_| complete) {
+            sql.push_str(&format!(" LIMIT {limit}"));
+        }
+        let query = Query {
+            at: self.at.clone(),
+            server: Arc::clone(&self.server),
+            sql,
+            parameters: translator.into_parameters(),
+            columns,
+            schema: self.shape.projected(&indices),
+            conditions: conditions.len(),
+        };
+        Ok(Arc::new(PostgresExec::new(query)))
+    }
+}
+
+fn select_list(columns: &[PgColumn]) -> String {
+    if columns.is_empty() {
+        // Rows are counted, not read.
+        return "NULL::pg_catalog.bool".to_owned();
+    }
+    let items: Vec<String> = columns.iter().map(|column| format!("{}{}", column.name_sql(), column.access.cast)).collect();
+    items.join(", ")
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::ports::schema::arrow_field;
+    use crate::product::DataType;
+
+    /// A column of a UTF-8 server.
+    pub(in crate::ports::postgres) fn column(name: &str, data_type: &DataType, oid: u32) -> PgColumn {
+        let source = SourceColumn {
+            name: name.to_owned(),
+            oid,
+            typmod: -1,
+            type_name: String::new(),
+            is_enum: false,
+            is_domain: false,
+            deterministic: true,
+        };
+        PgColumn::new(&Arc::new(arrow_field(name, data_type)), &source, true).unwrap()
+    }
+
+    #[test]
+    fn a_narrower_source_is_cast_in_the_select_list() {
+        let columns = [column("a", &DataType::Int64, 23), column("b", &DataType::String, 25), column("c\"d", &DataType::String, 1042)];
+        assert_eq!(select_list(&columns), "\"a\"::pg_catalog.int8, \"b\", \"c\"\"d\"::pg_catalog.text");
+    }
+}

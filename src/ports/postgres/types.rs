@@ -1,0 +1,201 @@
+//! Which column types of PostgreSQL show as which types of the contract, and how they are asked for.
+//!
+//! INVARIANT: a conversion that could lose something is none: the column counts as retyped.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType as ArrowType, Field as ArrowField, IntervalUnit, TimeUnit};
+use tokio_postgres::types::Type;
+
+use super::super::schema::{TextKind, arrow_field, text_kind};
+use crate::product::DataType;
+
+/// A column as the server's catalog describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct SourceColumn {
+    pub(super) name: String,
+    /// The type's OID; of a domain, its base type's.
+    pub(super) oid: u32,
+    pub(super) typmod: i32,
+    /// The type's name, for messages.
+    pub(super) type_name: String,
+    /// A type of the user's whose values are labels.
+    pub(super) is_enum: bool,
+    /// A domain: its columns need a cast to travel as their base type.
+    pub(super) is_domain: bool,
+    /// Equal texts are equal bytes.
+    pub(super) deterministic: bool,
+}
+
+/// How a column is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Access {
+    /// The cast behind the column, or nothing.
+    pub(super) cast: &'static str,
+    /// The type that its values travel as.
+    pub(super) oid: u32,
+}
+
+/// How a source column is asked for so that it shows as the field; `None` if it cannot.
+pub(super) fn access(source: &SourceColumn, field: &ArrowField) -> Option<Access> {
+    let wire = wire_type(field)?;
+    let fits = fits(source, field);
+    let cast = if source.oid == wire.oid() && !source.is_domain { "" } else { cast_to(&wire)? };
+    fits.then(|| Access { cast, oid: wire.oid() })
+}
+
+/// The type that values of a field travel as.
+fn wire_type(field: &ArrowField) -> Option<Type> {
+    Some(match field.data_type() {
+        ArrowType::Boolean => Type::BOOL,
+        ArrowType::Int16 => Type::INT2,
+        ArrowType::Int32 => Type::INT4,
+        ArrowType::Int64 => Type::INT8,
+        ArrowType::Float32 => Type::FLOAT4,
+        ArrowType::Float64 => Type::FLOAT8,
+        ArrowType::Decimal128(_, _) => Type::NUMERIC,
+        ArrowType::Utf8View => match text_kind(field) {
+            TextKind::Text | TextKind::Json => Type::TEXT,
+            TextKind::Uuid => Type::UUID,
+        },
+        ArrowType::Date32 => Type::DATE,
+        ArrowType::Time64(TimeUnit::Microsecond) => Type::TIME,
+        ArrowType::Timestamp(TimeUnit::Microsecond, None) => Type::TIMESTAMP,
+        ArrowType::Timestamp(TimeUnit::Microsecond, Some(_)) => Type::TIMESTAMPTZ,
+        ArrowType::Interval(IntervalUnit::MonthDayNano) => Type::INTERVAL,
+        ArrowType::Binary => Type::BYTEA,
+        ArrowType::List(element) => array_of(&wire_type(element)?)?,
+        _ => return None,
+    })
+}
+
+fn array_of(element: &Type) -> Option<Type> {
+    Some(match *element {
+        Type::BOOL => Type::BOOL_ARRAY,
+        Type::INT2 => Type::INT2_ARRAY,
+        Type::INT4 => Type::INT4_ARRAY,
+        Type::INT8 => Type::INT8_ARRAY,
+        Type::FLOAT4 => Type::FLOAT4_ARRAY,
+        Type::FLOAT8 => Type::FLOAT8_ARRAY,
+        Type::NUMERIC => Type::NUMERIC_ARRAY,
+        Type::TEXT => Type::TEXT_ARRAY,
+        Type::UUID => Type::UUID_ARRAY,
+        Type::DATE => Type::DATE_ARRAY,
+        Type::TIME => Type::TIME_ARRAY,
+        Type::TIMESTAMP => Type::TIMESTAMP_ARRAY,
+        Type::TIMESTAMPTZ => Type::TIMESTAMPTZ_ARRAY,
+        Type::INTERVAL => Type::INTERVAL_ARRAY,
+        Type::BYTEA => Type::BYTEA_ARRAY,
+        _ => return None,
+    })
+}
+
+fn cast_to(wire: &Type) -> Option<&'static str> {
+    Some(match *wire {
+        Type::BOOL => "::pg_catalog.bool",
+        Type::INT2 => "::pg_catalog.int2",
+        Type::INT4 => "::pg_catalog.int4",
+        Type::INT8 => "::pg_catalog.int8",
+        Type::FLOAT4 => "::pg_catalog.float4",
+        Type::FLOAT8 => "::pg_catalog.float8",
+        Type::NUMERIC => "::pg_catalog.numeric",
+        Type::TEXT => "::pg_catalog.text",
+        Type::UUID => "::pg_catalog.uuid",
+        Type::DATE => "::pg_catalog.date",
+        Type::TIME => "::pg_catalog.time",
+        Type::TIMESTAMP => "::pg_catalog.timestamp",
+        Type::TIMESTAMPTZ => "::pg_catalog.timestamptz",
+        Type::INTERVAL => "::pg_catalog.interval",
+        Type::BYTEA => "::pg_catalog.bytea",
+        Type::INT8_ARRAY => "::pg_catalog.int8[]",
+        Type::INT4_ARRAY => "::pg_catalog.int4[]",
+        Type::FLOAT8_ARRAY => "::pg_catalog.float8[]",
+        Type::TEXT_ARRAY => "::pg_catalog.text[]",
+        Type::NUMERIC_ARRAY => "::pg_catalog.numeric[]",
+        _ => return None,
+    })
+}
+
+const TEXTS: [u32; 5] = [25, 1043, 1042, 19, 18];
+
+fn fits(source: &SourceColumn, field: &ArrowField) -> bool {
+    let from = Type::from_oid(source.oid);
+    let one_of = |types: &[Type]| from.as_ref().is_some_and(|from| types.contains(from));
+    match field.data_type() {
+        ArrowType::Int32 => one_of(&[Type::INT2, Type::INT4]),
+        ArrowType::Int64 => one_of(&[Type::INT2, Type::INT4, Type::INT8]),
+        ArrowType::Float64 => one_of(&[Type::FLOAT8, Type::FLOAT4, Type::INT2, Type::INT4]),
+        ArrowType::Decimal128(precision, scale) => {
+            one_of(&[Type::INT2, Type::INT4, Type::INT8]) || (one_of(&[Type::NUMERIC]) && decimal_fits(source.typmod, *precision, *scale))
+        }
+        ArrowType::Utf8View => match text_kind(field) {
+            TextKind::Text => source.is_enum || TEXTS.contains(&source.oid) || source.type_name == "citext",
+            TextKind::Json => one_of(&[Type::JSON, Type::JSONB]),
+            TextKind::Uuid => one_of(&[Type::UUID]),
+        },
+        ArrowType::Timestamp(_, None) => one_of(&[Type::TIMESTAMP, Type::DATE]),
+        ArrowType::List(element) => {
+            let inner = from.as_ref().and_then(|from| match from.kind() {
+                tokio_postgres::types::Kind::Array(inner) => Some(inner.clone()),
+                _ => None,
+            });
+            inner.is_some_and(|inner| {
+                let column = SourceColumn { oid: inner.oid(), type_name: inner.name().to_owned(), ..source.clone() };
+                fits(&column, element)
+            })
+        }
+        _ => wire_type(field).is_some_and(|wire| one_of(&[wire])),
+    }
+}
+
+/// Precision and scale of a `numeric` column; `None` when it has no limit.
+fn numeric_limits(typmod: i32) -> Option<(i32, i32)> {
+    let packed = typmod.checked_sub(4).filter(|packed| *packed >= 0)?;
+    // Eleven bits, signed.
+    let scale = ((packed & 0x7ff) ^ 1024) - 1024;
+    Some((packed >> 16, scale))
+}
+
+/// A column without limits may hold what does not fit; each value is checked when it arrives.
+fn decimal_fits(typmod: i32, precision: u8, scale: i8) -> bool {
+    let (precision, scale) = (i32::from(precision), i32::from(scale));
+    numeric_limits(typmod).is_none_or(|(p, s)| s <= scale && p - s <= precision - scale)
+}
+
+/// The field that shows a source column, for contracts without a schema.
+pub(super) fn own_field(source: &SourceColumn) -> Option<ArrowField> {
+    let data_type = if source.is_enum || TEXTS.contains(&source.oid) { DataType::String } else { own_type(source)? };
+    Some(arrow_field(&source.name, &data_type))
+}
+
+fn own_type(source: &SourceColumn) -> Option<DataType> {
+    Some(match Type::from_oid(source.oid)? {
+        Type::BOOL => DataType::Boolean,
+        Type::INT2 => DataType::Int16,
+        Type::INT4 => DataType::Int32,
+        Type::INT8 => DataType::Int64,
+        Type::FLOAT4 => DataType::Float32,
+        Type::FLOAT8 => DataType::Float64,
+        Type::NUMERIC => {
+            let (precision, scale) = numeric_limits(source.typmod).unwrap_or((38, 10));
+            DataType::Decimal { precision: u8::try_from(precision).ok().filter(|p| *p <= 38)?, scale: i8::try_from(scale).ok()? }
+        }
+        Type::DATE => DataType::Date,
+        Type::TIME => DataType::Time,
+        Type::TIMESTAMP => DataType::Timestamp,
+        Type::TIMESTAMPTZ => DataType::TimestampTz,
+        Type::INTERVAL => DataType::Interval,
+        Type::UUID => DataType::Uuid,
+        Type::JSON | Type::JSONB => DataType::Json,
+        Type::BYTEA => DataType::Bytes,
+        _ => return None,
+    })
+}
+
+/// The element of a list field.
+pub(super) fn element_of(field: &ArrowField) -> Option<&Arc<ArrowField>> {
+    match field.data_type() {
+        ArrowType::List(element) => Some(element),
+        _ => None,
+    }
+}
