@@ -1,1 +1,251 @@
-//! config.
+//! The configuration file of a gateway: where its parts lie and what its limits are.
+//!
+//! INVARIANT: a [`Config`] has no credential in it, and every path in it is absolute or begins at the file's own folder.
+//! Whether the files that it names exist and are valid is left to the parts that read them.
+
+mod spec;
+
+#[cfg(test)]
+mod tests;
+
+use std::fs;
+use std::io::Read;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use crate::document::{self, Fault, Faults, TEXT_BYTES_MAX};
+
+pub use spec::{AuditSpec, ConfigSpec, Example, LimitsSpec, LineageSpec, Listen, SqlText, TlsSpec};
+
+/// What a gateway runs with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// The file that it was read from.
+    pub file: PathBuf,
+    /// Where clients are served; never empty.
+    pub listen: Vec<SocketAddr>,
+    /// The one database's name.
+    pub database: String,
+    /// The folder with `domains.yaml` and the contracts.
+    pub catalogs: PathBuf,
+    /// The folder of the policy bundle.
+    pub policies: PathBuf,
+    /// The principals file.
+    pub principals: PathBuf,
+    /// The list of erased subjects.
+    pub erasures: Option<PathBuf>,
+    /// Where relative locations of contracts begin; without it they are refused.
+    pub data: Option<PathBuf>,
+    /// Where relative `file:` credentials begin.
+    pub credentials: Option<PathBuf>,
+    /// The record of who read what.
+    pub audit: Audit,
+    /// Who is told what was read.
+    pub lineage: Lineage,
+    /// Certificate and key; `None`: no TLS.
+    pub tls: Option<Tls>,
+    /// Limits.
+    pub limits: Limits,
+    /// Whether clients get notices of what applied (deprecation, masks, limits).
+    pub notices: bool,
+    /// The example that this is: its data is written at the first start, and a warning is printed.
+    pub example: Option<Example>,
+}
+
+/// `audit`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Audit {
+    /// The folder of the log.
+    pub folder: PathBuf,
+    /// What is kept of a statement.
+    pub sql_text: SqlText,
+}
+
+/// `lineage`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lineage {
+    /// The file that events are appended to.
+    pub file: Option<PathBuf>,
+    /// The namespace of jobs.
+    pub namespace: String,
+}
+
+/// `tls`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tls {
+    /// PEM file of the certificate chain.
+    pub certificate: PathBuf,
+    /// PEM file of the private key.
+    pub key: PathBuf,
+    /// Whether a client without TLS is refused.
+    pub required: bool,
+}
+
+/// `limits`. Every one has a value that suits production; each can be changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections at a time.
+    pub connections: usize,
+    /// The longest statement.
+    pub statement_bytes: usize,
+    /// The longest a statement may run.
+    pub statement_timeout_ms: u64,
+    /// The longest a session may be idle.
+    pub idle_session_timeout_ms: u64,
+    /// The longest a log-in may take.
+    pub authentication_timeout_ms: u64,
+    /// The longest a shutdown waits for running statements.
+    pub shutdown_timeout_ms: u64,
+    /// Memory of all running statements.
+    pub memory_bytes: usize,
+    /// Rows of one result; `None`: no limit.
+    pub rows_max: Option<u64>,
+    /// Statements that run at a time; further ones wait.
+    pub concurrent_queries: usize,
+    /// Prepared statements of one session.
+    pub prepared_statements: usize,
+    /// Open portals of one session.
+    pub portals: usize,
+}
+
+/// Reads a configuration file.
+///
+/// # Errors
+/// Every fault of the file.
+pub fn load(path: impl AsRef<Path>) -> Result<Config, Vec<Fault>> {
+    let path = path.as_ref();
+    let name = path.display().to_string();
+    let text = read(path).map_err(|message| vec![Fault::of_file(&name, message)])?;
+    parse(path, &text)
+}
+
+/// Reads the text of a configuration file that lies at `path`.
+///
+/// # Errors
+/// Every fault of the text.
+pub fn parse(path: &Path, text: &str) -> Result<Config, Vec<Fault>> {
+    let file = path.display().to_string();
+    let (spec, map) = document::parse::<ConfigSpec>(&file, text)?;
+    let mut faults = Faults::new(&file, &map);
+    // The folder of a bare file name is the empty path, which is the current one.
+    let folder = path.parent().unwrap_or(Path::new("")).to_path_buf();
+    let mut resolve = |pointer: &str, text: &str| {
+        if text.trim().is_empty() || text.contains('\0') {
+            faults.add(pointer, format!("\"{}\" names no path", pointer.rsplit('/').next().unwrap_or_default()));
+        }
+        folder.join(text)
+    };
+    let catalogs = resolve("/catalogs", &spec.catalogs);
+    let policies = resolve("/policies", &spec.policies);
+    let principals = resolve("/principals", &spec.principals);
+    let erasures = spec.erasures.as_deref().map(|text| resolve("/erasures", text));
+    let data = spec.data.as_deref().map(|text| resolve("/data", text));
+    let credentials = spec.credentials.as_deref().map(|text| resolve("/credentials", text));
+    let audit = Audit { folder: resolve("/audit/folder", &spec.audit.folder), sql_text: spec.audit.sql_text };
+    let lineage_file = spec.lineage.file.as_deref().map(|text| resolve("/lineage/file", text));
+    let tls = spec.tls.as_ref().map(|tls| Tls {
+        certificate: resolve("/tls/certificate", &tls.certificate),
+        key: resolve("/tls/key", &tls.key),
+        required: tls.required,
+    });
+    let config = Config {
+        listen: listen(&spec.listen, &mut faults),
+        database: database(&spec.database, &mut faults),
+        catalogs,
+        policies,
+        principals,
+        erasures,
+        data,
+        credentials,
+        audit,
+        lineage: Lineage { file: lineage_file, namespace: spec.lineage.namespace },
+        tls,
+        limits: limits(&spec.limits, &mut faults),
+        notices: spec.notices,
+        example: spec.example,
+        file: path.to_path_buf(),
+    };
+    faults.into_result(Some(config))
+}
+
+/// The JSON Schema of a configuration file, for editors.
+pub fn schema() -> serde_json::Value {
+    document::schema_of::<ConfigSpec>()
+}
+
+fn read(path: &Path) -> Result<String, String> {
+    let unreadable = |error: std::io::Error| format!("the file cannot be read: {}", error.kind());
+    let mut bytes = Vec::new();
+    let limit = TEXT_BYTES_MAX as u64 + 1;
+    fs::File::open(path).map_err(unreadable)?.take(limit).read_to_end(&mut bytes).map_err(unreadable)?;
+    String::from_utf8(bytes).map_err(|_| "the file is not UTF-8".to_owned())
+}
+
+fn listen(listen: &Listen, faults: &mut Faults<'_>) -> Vec<SocketAddr> {
+    if listen.0.is_empty() {
+        faults.add("/listen", "\"listen\" names no address");
+    }
+    let mut addresses: Vec<SocketAddr> = Vec::new();
+    for (index, text) in listen.0.iter().enumerate() {
+        let at = format!("/listen/{index}");
+        match text.parse::<SocketAddr>() {
+            // Port 0 is any free one, so two of it are two.
+            Ok(address) if address.port() > 0 && addresses.contains(&address) => faults.add(&at, "an address of \"listen\" is given twice"),
+            Ok(address) => addresses.push(address),
+            Err(_) => {
+                let hint = "Write an IP address and a port: 127.0.0.1:6432, [::1]:6432 or 0.0.0.0:6432.";
+                faults.add_with_hint(&at, "\"listen\" is no address", hint);
+            }
+        }
+    }
+    addresses
+}
+
+fn database(name: &str, faults: &mut Faults<'_>) -> String {
+    if name.is_empty() || name.len() > 63 || name.chars().any(|c| c.is_control() || c == '"') {
+        faults.add("/database", "\"database\" must be 1 to 63 bytes without control characters and double quotes");
+    }
+    name.to_owned()
+}
+
+fn limits(spec: &LimitsSpec, faults: &mut Faults<'_>) -> Limits {
+    let mut size = |key: &str, value: u64| {
+        usize::try_from(value).unwrap_or_else(|_| {
+            faults.add(&format!("/limits/{key}"), format!("\"{key}\" is too large for this system"));
+            usize::MAX
+        })
+    };
+    Limits {
+        connections: size("connections", spec.connections),
+        statement_bytes: size("statement_bytes", spec.statement_bytes),
+        statement_timeout_ms: spec.statement_timeout_ms,
+        idle_session_timeout_ms: spec.idle_session_timeout_ms,
+        authentication_timeout_ms: spec.authentication_timeout_ms,
+        shutdown_timeout_ms: spec.shutdown_timeout_ms,
+        memory_bytes: size("memory_bytes", spec.memory_bytes),
+        rows_max: spec.rows_max,
+        concurrent_queries: size("concurrent_queries", spec.concurrent_queries),
+        prepared_statements: size("prepared_statements", spec.prepared_statements),
+        portals: size("portals", spec.portals),
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let spec = LimitsSpec::default();
+        let size = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
+        Self {
+            connections: size(spec.connections),
+            statement_bytes: size(spec.statement_bytes),
+            statement_timeout_ms: spec.statement_timeout_ms,
+            idle_session_timeout_ms: spec.idle_session_timeout_ms,
+            authentication_timeout_ms: spec.authentication_timeout_ms,
+            shutdown_timeout_ms: spec.shutdown_timeout_ms,
+            memory_bytes: size(spec.memory_bytes),
+            rows_max: spec.rows_max,
+            concurrent_queries: size(spec.concurrent_queries),
+            prepared_statements: size(spec.prepared_statements),
+            portals: size(spec.portals),
+        }
+    }
+}

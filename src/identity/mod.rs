@@ -2,7 +2,13 @@
 //!
 //! INVARIANT: a principal is made at login and never changes; nothing in SQL or in the start-up options alters it.
 
+mod directory;
+pub mod scram;
+
 use std::collections::{BTreeMap, BTreeSet};
+
+pub use directory::{Directory, Login, PrincipalSpec, PrincipalsSpec, schema};
+pub use scram::{ScramError, ScramServer, ScramVerifier};
 
 /// The authenticated caller.
 #[derive(Debug, Clone, PartialEq)]

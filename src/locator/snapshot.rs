@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::product::{DomainName, PortName, Product};
+use crate::product::{DomainName, PortName, Product, ProductRef};
 
 /// A domain of the map.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,12 +42,26 @@ pub struct Located {
     pub port: Option<PortName>,
 }
 
+/// A promise that a product cannot keep with what its inputs promise: reported, no fault.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gap {
+    /// The product that promises.
+    pub product: ProductRef,
+    /// Its contract's file.
+    pub file: String,
+    /// The input's line.
+    pub line: usize,
+    /// What is missing.
+    pub message: String,
+}
+
 /// All domains and products at one moment.
 #[derive(Debug, Default)]
 pub struct Snapshot {
     revision: String,
     domains: BTreeMap<String, Domain>,
     tables: BTreeMap<(String, String), TableEntry>,
+    gaps: Vec<Gap>,
 }
 
 impl Snapshot {
@@ -57,7 +71,20 @@ impl Snapshot {
             revision,
             domains: domains.into_iter().map(|domain| (domain.schema.clone(), domain)).collect(),
             tables: tables.into_iter().map(|entry| ((entry.schema.clone(), entry.table.clone()), entry)).collect(),
+            gaps: Vec::new(),
         }
+    }
+
+    /// The same view with what was found missing in promises.
+    #[must_use]
+    pub fn with_gaps(mut self, gaps: Vec<Gap>) -> Self {
+        self.gaps = gaps;
+        self
+    }
+
+    /// Promises that inputs do not support.
+    pub fn gaps(&self) -> &[Gap] {
+        &self.gaps
     }
 
     /// Identifies the content: equal texts, equal revisions.

@@ -5,10 +5,13 @@
 
 mod data_type;
 mod names;
+pub mod sla;
+pub mod spec;
+pub mod validate;
 
 use std::sync::Arc;
 
-pub use data_type::DataType;
+pub use data_type::{DataType, DataTypeError};
 pub use names::{DomainName, FieldName, NameError, PortName, ProductName, ProductRef, Version};
 
 /// A validated data product.

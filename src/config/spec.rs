@@ -1,0 +1,232 @@
+//! The configuration as an operator writes it: the YAML form and its defaults.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde::de::{SeqAccess, Visitor};
+
+/// A day; a longer time-out is none.
+const MS_MAX: u64 = 86_400_000;
+
+/// `meshgate.yaml`. Paths are relative to the file's folder.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ConfigSpec {
+    /// Where clients are served: an address and port, or a list of them.
+    #[serde(default)]
+    pub listen: Listen,
+    /// The one database's name.
+    #[serde(default = "mesh")]
+    pub database: String,
+    /// The folder with domains.yaml and the contracts.
+    pub catalogs: String,
+    /// The folder of the policy bundle.
+    pub policies: String,
+    /// The principals file.
+    pub principals: String,
+    /// The list of erased subjects.
+    pub erasures: Option<String>,
+    /// Where relative locations of contracts begin.
+    pub data: Option<String>,
+    /// Where relative file: credentials begin.
+    pub credentials: Option<String>,
+    /// The record of who read what.
+    pub audit: AuditSpec,
+    /// Who is told what was read.
+    #[serde(default)]
+    pub lineage: LineageSpec,
+    /// Certificate and key; without it there is no TLS.
+    pub tls: Option<TlsSpec>,
+    /// Limits.
+    #[serde(default)]
+    pub limits: LimitsSpec,
+    /// Whether clients get notices of what applied.
+    #[serde(default = "yes")]
+    pub notices: bool,
+    /// Says that this is an example: its data is written at the first start, and a warning is printed.
+    pub example: Option<Example>,
+}
+
+fn mesh() -> String {
+    "mesh".to_owned()
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// One address or a list of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listen(pub Vec<String>);
+
+impl Default for Listen {
+    /// This machine only: who opens a gateway to a network says so.
+    fn default() -> Self {
+        Self(vec!["127.0.0.1:6432".to_owned()])
+    }
+}
+
+impl JsonSchema for Listen {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Listen".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({"type": ["string", "array"], "items": {"type": "string"}})
+    }
+}
+
+impl<'de> Deserialize<'de> for Listen {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ListenVisitor)
+    }
+}
+
+struct ListenVisitor;
+
+impl<'de> Visitor<'de> for ListenVisitor {
+    type Value = Listen;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an address or a list of addresses")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Listen, E> {
+        Ok(Listen(vec![text.to_owned()]))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Listen, A::Error> {
+        let mut addresses = Vec::new();
+        while let Some(address) = items.next_element::<String>()? {
+            addresses.push(address);
+        }
+        Ok(Listen(addresses))
+    }
+}
+
+/// Examples that come with the gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Example {
+    /// Three domains, a few thousand rows, files only.
+    Quickstart,
+}
+
+/// `audit`.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AuditSpec {
+    /// The folder of the log.
+    pub folder: String,
+    /// What is kept of a statement.
+    #[serde(default)]
+    pub sql_text: SqlText,
+}
+
+/// What the audit log keeps of a statement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum SqlText {
+    /// Its text.
+    #[default]
+    Full,
+    /// A hash of its text without literals.
+    Fingerprint,
+}
+
+/// `lineage`.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LineageSpec {
+    /// The file that OpenLineage events are appended to.
+    pub file: Option<String>,
+    /// The namespace of jobs.
+    #[serde(default = "meshgate")]
+    pub namespace: String,
+}
+
+fn meshgate() -> String {
+    "meshgate".to_owned()
+}
+
+impl Default for LineageSpec {
+    fn default() -> Self {
+        Self { file: None, namespace: meshgate() }
+    }
+}
+
+/// `tls`.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TlsSpec {
+    /// PEM file of the certificate chain.
+    pub certificate: String,
+    /// PEM file of the private key.
+    pub key: String,
+    /// Whether a client without TLS is refused.
+    #[serde(default = "yes")]
+    pub required: bool,
+}
+
+/// `limits`.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitsSpec {
+    /// Connections at a time.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub connections: u64,
+    /// The longest statement.
+    #[schemars(range(min = 1_024, max = 67_108_864))]
+    pub statement_bytes: u64,
+    /// The longest a statement may run.
+    #[schemars(range(min = 1, max = MS_MAX))]
+    pub statement_timeout_ms: u64,
+    /// The longest a session may be idle.
+    #[schemars(range(min = 1, max = MS_MAX))]
+    pub idle_session_timeout_ms: u64,
+    /// The longest a log-in may take.
+    #[schemars(range(min = 100, max = 600_000))]
+    pub authentication_timeout_ms: u64,
+    /// The longest a shutdown waits for running statements.
+    #[schemars(range(min = 0, max = MS_MAX))]
+    pub shutdown_timeout_ms: u64,
+    /// Memory of all running statements.
+    #[schemars(range(min = 16_777_216))]
+    pub memory_bytes: u64,
+    /// Rows of one result; no limit if not given.
+    #[schemars(range(min = 1))]
+    pub rows_max: Option<u64>,
+    /// Statements that run at a time; further ones wait.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub concurrent_queries: u64,
+    /// Prepared statements of one session.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub prepared_statements: u64,
+    /// Open portals of one session.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub portals: u64,
+}
+
+impl Default for LimitsSpec {
+    fn default() -> Self {
+        Self {
+            connections: 200,
+            statement_bytes: 1_048_576,
+            statement_timeout_ms: 300_000,
+            idle_session_timeout_ms: 3_600_000,
+            authentication_timeout_ms: 30_000,
+            shutdown_timeout_ms: 30_000,
+            memory_bytes: 1_073_741_824,
+            rows_max: None,
+            concurrent_queries: 32,
+            prepared_statements: 1_000,
+            portals: 100,
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! What the reader of documents promises.
+
+use super::*;
+
+#[derive(Debug, PartialEq, serde::Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Sample {
+    name: String,
+    version: Option<String>,
+    #[serde(default)]
+    kind: Kind,
+    days: Option<u32>,
+    #[serde(default)]
+    on: bool,
+    #[serde(default)]
+    items: Vec<Item>,
+    #[serde(default)]
+    labels: std::collections::BTreeMap<String, String>,
+}
+
+#[derive(Debug, PartialEq, Default, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum Kind {
+    /// The first.
+    #[default]
+    Batch,
+    /// The second.
+    Stream,
+}
+
+#[derive(Debug, PartialEq, serde::Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Item {
+    id: i64,
+}
+
+fn read(text: &str) -> Result<(Sample, SourceMap), Vec<Fault>> {
+    parse("a.yaml", text)
+}
+
+fn messages(text: &str) -> Vec<String> {
+    read(text).unwrap_err().iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn five_faults_are_reported_at_once_with_their_lines() {
+    let text = "nam: x\nversion: 2.1\nkind: strem\ndays: soon\nitems:\n  - id: 1\n  - {id: one}\n";
+    assert_eq!(
+        messages(text),
+        [
+            "a.yaml:1:1: the key \"name\" is missing",
+            "a.yaml:1:1: unknown key \"nam\" (Did you mean \"name\"?)",
+            "a.yaml:2:1: \"version\" must be a text (Put the value in quotes.)",
+            "a.yaml:3:1: \"kind\" must be one of batch, stream (Did you mean \"stream\"?)",
+            "a.yaml:4:1: \"days\" must be a whole number (Write the number without quotes and without a unit.)",
+            "a.yaml:7:6: \"id\" must be a whole number (Write the number without quotes and without a unit.)",
+        ]
+    );
+}
+
+#[test]
+fn an_unknown_key_far_from_all_lists_those_that_exist() {
+    assert_eq!(
+        messages("name: x\nitems:\n  - id: 1\n    flavour: 2\n"),
+        ["a.yaml:4:5: unknown key \"flavour\" in item 1 of \"items\" (The keys here are id.)"]
+    );
+}
+
+#[test]
+fn versions_are_texts_with_and_without_quotes() {
+    assert_eq!(read("name: x\nversion: \"2.1.0\"").unwrap().0.version.as_deref(), Some("2.1.0"));
+    assert_eq!(read("name: x\nversion: 2.1.0").unwrap().0.version.as_deref(), Some("2.1.0"));
+}
+
+#[test]
+fn words_of_older_yaml_stay_texts() {
+    let value = Reader::<Sample>::value("a", "a: no\nb: on\nc: 012\nd: 0x1F\ne: 1e3\nf: .5\ng: ~\nh: 1_000\ni: -\u{20}1\nj: inf").unwrap();
+    let expected = serde_json::json!({"a": "no", "b": "on", "c": 12, "d": 31, "e": 1000.0, "f": 0.5, "g": null, "h": "1_000", "i": [1], "j": "inf"});
+    assert_eq!(value.get("a"), expected.get("a"));
+    assert_eq!(value.get("b"), expected.get("b"));
+    assert_eq!(value.get("d"), expected.get("d"));
+    assert_eq!(value.get("h"), expected.get("h"));
+    assert_eq!(value.get("j"), expected.get("j"));
+    assert_eq!(value.get("g"), expected.get("g"));
+}
+
+#[test]
+fn a_key_without_a_value_is_a_fault() {
+    assert_eq!(messages("name: x\ndays:\n"), ["a.yaml:2:1: \"days\" has no value (Give it a value or remove the key.)"]);
+}
+
+#[test]
+fn a_number_too_large_for_its_type_names_its_line() {
+    assert_eq!(messages("name: x\ndays: 5000000000\n"), ["a.yaml:2:1: \"days\" must be at most 4294967295"]);
+    assert_eq!(messages("name: x\ndays: -1\n"), ["a.yaml:2:1: \"days\" must be at least 0"]);
+}
+
+#[test]
+fn a_fault_never_repeats_a_value() {
+    let faults = messages("name: {hunter2: hunter2}\nversion: [hunter3]\ndays: hunter3\nkind: hunter3\n").join("\n");
+    assert!(!faults.contains("hunter3"), "{faults}");
+}
+
+#[test]
+fn a_key_given_twice_is_a_fault_at_the_second() {
+    assert_eq!(messages("name: x\nname: y\n"), ["a.yaml:2:1: the key \"name\" is given twice (Remove one of the two.)"]);
+    assert_eq!(messages("name: x\nitems: [{id: 1, id: 2}]\n"), ["a.yaml:2:17: the key \"id\" is given twice (Remove one of the two.)"]);
+}
+
+#[test]
+fn a_second_document_is_a_fault() {
+    assert!(messages("name: x\n---\nname: y\n")[0].contains("more than one document"));
+}
+
+#[test]
+fn tabs_are_named() {
+    let faults = messages("name: x\nitems:\n\t- id: 1\n");
+    assert!(faults[0].starts_with("a.yaml:3:") && faults[0].contains("tabs"), "{faults:?}");
+}
+
+#[test]
+fn broken_syntax_is_a_fault_with_a_line() {
+    for text in ["name: [1, 2\n", "name: \"x\n", "{", "name: x\n  b: y: z", "a: 'b", "? [a]\n: b", "%FOO", "&a", "name: *a"] {
+        assert!(read(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn an_empty_file_is_a_fault() {
+    for text in ["", "\n\n", "# only a comment\n", "---\n", "~"] {
+        assert_eq!(messages(text), ["a.yaml:1:1: the file is empty"]);
+    }
+}
+
+#[test]
+fn anchors_cannot_multiply() {
+    let bomb = "a: &a [x, x, x]\nb: &b [*a, *a, *a]\nc: [*b, *b, *b]\n";
+    assert!(messages(bomb)[0].contains("aliases"));
+}
+
+#[test]
+fn deep_nesting_is_a_fault() {
+    assert!(messages(&"[".repeat(100_000))[0].contains("levels"));
+    assert!(messages(&"- ".repeat(50_000))[0].contains("levels"));
+    let deep = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+    assert!(Reader::<Sample>::value("a", &deep(64)).is_ok());
+    assert!(Reader::<Sample>::value("a", &deep(65)).is_err());
+}
+
+#[test]
+fn a_file_past_the_limit_is_a_fault_and_one_at_it_is_read() {
+    let text = |bytes: usize| format!("name: {}", "x".repeat(bytes - 6));
+    assert!(read(&text(TEXT_BYTES_MAX)).is_ok());
+    assert!(messages(&text(TEXT_BYTES_MAX + 1))[0].contains("longer than"));
+}
+
+#[test]
+fn positions_of_unknown_places_are_those_of_their_parents() {
+    let (_, map) = read("name: x\nitems:\n  - id: 1\n  - id: 2\nlabels: {\"a/b\": c}\n").unwrap();
+    assert_eq!(map.position("/items/1/id"), (4, 5));
+    assert_eq!(map.position("/items/1/nope"), (4, 5));
+    assert_eq!(map.position("/labels/a~1b"), (5, 10));
+    assert_eq!(map.position("/nope"), (1, 1));
+    assert_eq!(map.position(""), (1, 1));
+}
+
+#[test]
+fn a_byte_order_mark_and_carriage_returns_are_read() {
+    let (sample, map) = read("\u{feff}name: x\r\ndays: 3\r\n").unwrap();
+    assert_eq!((sample.name.as_str(), sample.days, map.position("/days").0), ("x", Some(3), 2));
+}

@@ -1,0 +1,220 @@
+//! The principals file: who may log in, and what the policies know of them.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::document::{self, Fault, Faults};
+
+use super::Principal;
+use super::scram::{ITERATIONS_DEFAULT, ScramVerifier};
+
+/// What to do instead of writing a password down.
+const PASSWD_HINT: &str = "Run \"meshgate passwd\" and write what it prints as \"verifier\".";
+
+/// PostgreSQL's limit of a name.
+const NAME_BYTES_MAX: usize = 63;
+
+/// The principals file.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PrincipalsSpec {
+    /// Who may log in.
+    pub principals: Vec<PrincipalSpec>,
+}
+
+/// One principal.
+#[derive(Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PrincipalSpec {
+    /// The login's name.
+    pub name: String,
+    /// What `meshgate passwd` prints: SCRAM-SHA-256$…
+    pub verifier: String,
+    /// Roles, as the policies name them.
+    #[serde(default)]
+    pub roles: Vec<String>,
+    /// Groups.
+    #[serde(default)]
+    pub groups: Vec<String>,
+    /// Whether the principal is a data steward.
+    #[serde(default)]
+    pub is_data_steward: bool,
+    /// Further facts that rules may use.
+    #[serde(default)]
+    pub attributes: BTreeMap<String, serde_json::Value>,
+}
+
+impl std::fmt::Debug for PrincipalSpec {
+    /// Without the verifier.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PrincipalSpec").field("name", &self.name).field("roles", &self.roles).finish_non_exhaustive()
+    }
+}
+
+/// One login.
+#[derive(Debug, Clone)]
+pub struct Login {
+    /// Who it is.
+    pub principal: Arc<Principal>,
+    /// What checks its password.
+    pub verifier: ScramVerifier,
+}
+
+/// Everyone who may log in.
+#[derive(Debug, Clone, Default)]
+pub struct Directory {
+    logins: HashMap<String, Login>,
+    iterations: u32,
+}
+
+impl Directory {
+    /// Reads a principals file.
+    ///
+    /// # Errors
+    /// Every fault; none repeats a verifier or a password.
+    pub fn parse(file: &str, text: &str) -> Result<Self, Vec<Fault>> {
+        let (spec, map) = document::parse::<PrincipalsSpec>(file, text).map_err(explain_passwords)?;
+        let mut faults = Faults::new(file, &map);
+        let mut logins = HashMap::new();
+        for (index, spec) in spec.principals.into_iter().enumerate() {
+            let at = format!("/principals/{index}");
+            check_name(&spec.name, &at, &mut faults);
+            let verifier = check_verifier(&spec, &at, &mut faults);
+            if logins.contains_key(&spec.name) {
+                let message = format!("the principal \"{}\" is given twice", spec.name);
+                faults.add_with_hint(&format!("{at}/name"), message, "Remove one of the two.");
+            }
+            let Some(verifier) = verifier else { continue };
+            let principal = Principal {
+                name: spec.name.clone(),
+                roles: names(spec.roles, &at, "roles", &mut faults),
+                groups: names(spec.groups, &at, "groups", &mut faults),
+                is_data_steward: spec.is_data_steward,
+                attributes: spec.attributes,
+            };
+            logins.insert(spec.name, Login { principal: Arc::new(principal), verifier });
+        }
+        let iterations = usual_iterations(&logins);
+        faults.into_result(Some(Self { logins, iterations }))
+    }
+
+    /// The login of that name, as written.
+    pub fn find(&self, login: &str) -> Option<&Login> {
+        self.logins.get(login)
+    }
+
+    /// Every login, in no order.
+    pub fn logins(&self) -> impl Iterator<Item = &Login> {
+        self.logins.values()
+    }
+
+    /// Rounds that most verifiers have: what an unknown login must seem to have.
+    pub fn usual_iterations(&self) -> u32 {
+        self.iterations.max(1)
+    }
+}
+
+fn check_name(name: &str, at: &str, faults: &mut Faults<'_>) {
+    let fits = !name.trim().is_empty() && name.len() <= NAME_BYTES_MAX && !name.chars().any(char::is_control);
+    if !fits {
+        faults.add(&format!("{at}/name"), "\"name\" must be 1 to 63 bytes without control characters");
+    }
+}
+
+fn check_verifier(spec: &PrincipalSpec, at: &str, faults: &mut Faults<'_>) -> Option<ScramVerifier> {
+    let at = format!("{at}/verifier");
+    match ScramVerifier::parse(&spec.verifier) {
+        Ok(verifier) if verifier.iterations() >= ITERATIONS_DEFAULT => Some(verifier),
+        Ok(_) => {
+            let message = format!("the verifier of \"{}\" has fewer than {ITERATIONS_DEFAULT} iterations", spec.name);
+            faults.add_with_hint(&at, message, PASSWD_HINT);
+            None
+        }
+        Err(_) => {
+            let message = format!("the verifier of \"{}\" is no SCRAM-SHA-256 verifier; a password in plain text is never read", spec.name);
+            faults.add_with_hint(&at, message, PASSWD_HINT);
+            None
+        }
+    }
+}
+
+fn names(list: Vec<String>, at: &str, key: &str, faults: &mut Faults<'_>) -> BTreeSet<String> {
+    for (index, name) in list.iter().enumerate() {
+        // A role with a space around it looks like another role than it is.
+        if name.is_empty() || name.trim() != name || name.chars().any(char::is_control) {
+            faults.add(&format!("{at}/{key}/{index}"), format!("a name in \"{key}\" is empty or has space around it"));
+        }
+    }
+    list.into_iter().collect()
+}
+
+fn usual_iterations(logins: &HashMap<String, Login>) -> u32 {
+    let mut counts: BTreeMap<u32, usize> = BTreeMap::new();
+    for login in logins.values() {
+        *counts.entry(login.verifier.iterations()).or_default() += 1;
+    }
+    counts.into_iter().max_by_key(|(_, count)| *count).map_or(ITERATIONS_DEFAULT, |(iterations, _)| iterations)
+}
+
+fn explain_passwords(mut faults: Vec<Fault>) -> Vec<Fault> {
+    for fault in &mut faults {
+        let about_password = fault.message.starts_with("unknown key \"password\"") || fault.message.starts_with("the key \"verifier\"");
+        if about_password {
+            fault.hint = Some(PASSWD_HINT.to_owned());
+        }
+    }
+    faults
+}
+
+/// The JSON Schema of a principals file, for editors.
+pub fn schema() -> serde_json::Value {
+    document::schema_of::<PrincipalsSpec>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verifier(iterations: u32) -> String {
+        ScramVerifier::derive("analyst", b"0123456789abcdef", iterations).to_text()
+    }
+
+    #[test]
+    fn principals_are_found_by_their_exact_name() {
+        let text = format!(
+            "principals:\n  - name: analyst\n    verifier: {}\n    roles: [reader]\n    groups: [g]\n    is_data_steward: true\n    attributes: {{region: eu, level: 3}}\n",
+            verifier(4096)
+        );
+        let directory = Directory::parse("p.yaml", &text).unwrap();
+        let login = directory.find("analyst").unwrap();
+        assert!(login.verifier.matches("analyst") && login.principal.is_data_steward && login.principal.has_role("reader"));
+        assert_eq!(login.principal.attributes.get("level"), Some(&serde_json::json!(3)));
+        assert!(directory.find("Analyst").is_none() && directory.find("").is_none());
+        assert_eq!(directory.usual_iterations(), 4096);
+    }
+
+    #[test]
+    fn passwords_in_plain_text_are_faults_that_do_not_repeat_them() {
+        let text = "principals:\n  - name: a\n    verifier: hunter2\n  - name: b\n    password: hunter2\n";
+        let faults = Directory::parse("p.yaml", text).unwrap_err();
+        let all = faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+        assert!(all.contains("meshgate passwd") && !all.contains("hunter2"), "{all}");
+        let faults = Directory::parse("p.yaml", "principals:\n  - name: a\n    verifier: hunter2\n").unwrap_err();
+        assert_eq!((faults.len(), faults[0].line), (1, 3));
+        assert!(!faults[0].to_string().contains("hunter2"));
+    }
+
+    #[test]
+    fn every_fault_is_reported_at_once() {
+        let good = verifier(4096);
+        let text = format!(
+            "principals:\n  - name: a\n    verifier: {good}\n  - name: a\n    verifier: {good}\n  - name: \"\"\n    verifier: {}\n    roles: [\" x\"]\n",
+            verifier(4095)
+        );
+        let lines: Vec<usize> = Directory::parse("p.yaml", &text).unwrap_err().iter().map(|fault| fault.line).collect();
+        assert_eq!(lines, [4, 6, 7]);
+    }
+}

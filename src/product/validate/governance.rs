@@ -1,0 +1,151 @@
+//! `spec.governance`: what protects the product must exist, and must be able to.
+
+use crate::document::{Faults, closest};
+use crate::product::spec::{ClassificationSpec, GovernanceSpec, PiiActionSpec};
+use crate::product::{DataType, Field, FieldName, Governance, PiiAction};
+
+use super::{COMPATIBILITY_DEFAULT, DomainDefaults, names};
+
+const AT: &str = "/spec/governance";
+
+/// The masks that a contract may name.
+const MASKS: [&str; 7] =
+    ["replace-with-null", "redact", "show-last-4", "mask-alphanum", "truncate-to-year", "truncate-to-month", "sha-256-global"];
+
+/// Hex digits of a SHA-256.
+const SHA_256_CHARS: u32 = 64;
+
+/// The governance of a product; what is wrong is a fault.
+pub(super) fn governance(
+    spec: &GovernanceSpec,
+    schema: Option<&[Field]>,
+    defaults: &DomainDefaults,
+    faults: &mut Faults<'_>,
+) -> Governance {
+    let pii_fields = names(&spec.pii_fields, &format!("{AT}/pii_fields"), faults);
+    for (index, text) in spec.pii_fields.iter().enumerate() {
+        field_type(text, schema, &format!("{AT}/pii_fields/{index}"), "PII field", faults);
+    }
+    let retention_column = column(spec.retention_column.as_deref(), "retention_column", schema, faults, is_dated);
+    let freshness_column = column(spec.freshness_column.as_deref(), "freshness_column", schema, faults, is_dated);
+    let subject_column = column(spec.subject_column.as_deref(), "subject_column", schema, faults, names_subject)
+        .or_else(|| if spec.gdpr_subject_to_erasure && spec.subject_column.is_none() { key_as_subject(schema) } else { None });
+    if spec.gdpr_subject_to_erasure && subject_column.is_none() && spec.subject_column.is_none() {
+        let hint = "Name the column that holds the person's id as \"subject_column\".";
+        faults.add_with_hint(&format!("{AT}/gdpr_subject_to_erasure"), "erasure needs a column that names the person", hint);
+    }
+    if spec.retention_days.is_some() && spec.retention_column.is_none() {
+        let hint = "Name the column that dates a record as \"retention_column\".";
+        faults.add_with_hint(&format!("{AT}/retention_days"), "retention needs a column that dates a record", hint);
+    }
+    if spec.access_policy.as_deref().is_some_and(|policy| policy.strip_prefix("opa://").is_none_or(str::is_empty)) {
+        faults.add_with_hint(&format!("{AT}/access_policy"), "\"access_policy\" names no policy", "Write opa://package/rule.");
+    }
+    let restricted = spec.data_classification == ClassificationSpec::Restricted;
+    let inherited = if restricted && retention_column.is_some() { defaults.retention_days } else { None };
+    Governance {
+        pii_fields,
+        data_classification: spec.data_classification.as_str().to_owned(),
+        retention_days: spec.retention_days.or(inherited),
+        retention_column,
+        gdpr_subject_to_erasure: spec.gdpr_subject_to_erasure,
+        subject_column,
+        freshness_column,
+        access_policy: spec.access_policy.clone(),
+        pii_action: match spec.pii_action {
+            PiiActionSpec::Deny => PiiAction::Deny,
+            PiiActionSpec::Mask => PiiAction::Mask,
+        },
+        masks: masks(spec, schema, faults),
+        compatibility: spec
+            .compatibility
+            .map(|promise| promise.as_str().to_owned())
+            .or_else(|| defaults.compatibility.clone())
+            .or_else(|| Some(COMPATIBILITY_DEFAULT.to_owned())),
+    }
+}
+
+/// A single primary key names the person if nothing else does.
+fn key_as_subject(schema: Option<&[Field]>) -> Option<FieldName> {
+    let mut keys = schema?.iter().filter(|field| field.primary_key);
+    let key = keys.next().filter(|key| names_subject(&key.data_type).is_ok())?;
+    keys.next().is_none().then(|| key.name.clone())
+}
+
+fn is_dated(data_type: &DataType) -> Result<(), &'static str> {
+    if data_type.is_date_or_timestamp() { Ok(()) } else { Err("must be a date, timestamp or timestamptz") }
+}
+
+fn names_subject(data_type: &DataType) -> Result<(), &'static str> {
+    let whole = matches!(data_type, DataType::Int16 | DataType::Int32 | DataType::Int64 | DataType::Uuid);
+    if whole || data_type.is_text() { Ok(()) } else { Err("must be a text, a whole number or a uuid") }
+}
+
+fn column(
+    text: Option<&str>,
+    key: &str,
+    schema: Option<&[Field]>,
+    faults: &mut Faults<'_>,
+    serves: fn(&DataType) -> Result<(), &'static str>,
+) -> Option<FieldName> {
+    let at = format!("{AT}/{key}");
+    let name = FieldName::parse(text?).map_err(|error| faults.add(&at, error.to_string())).ok()?;
+    if let Some(Err(reason)) = field_type(name.as_str(), schema, &at, &format!("\"{key}\""), faults).map(serves) {
+        faults.add(&at, format!("the field \"{name}\" of \"{key}\" {reason}"));
+    }
+    Some(name)
+}
+
+/// The type of a field that the governance names; a fault if there is a schema without it.
+fn field_type<'s>(name: &str, schema: Option<&'s [Field]>, at: &str, what: &str, faults: &mut Faults<'_>) -> Option<&'s DataType> {
+    let schema = schema?;
+    let found = schema.iter().find(|field| field.name.as_str() == name);
+    if found.is_none() {
+        let near = closest(name, schema.iter().map(|field| field.name.as_str()));
+        let hint = near.map_or_else(|| "Add it to the schema or remove it here.".to_owned(), |near| format!("Did you mean \"{near}\"?"));
+        faults.add_with_hint(at, format!("{what} \"{name}\" is not in the schema"), hint);
+    }
+    found.map(|field| &field.data_type)
+}
+
+fn masks(spec: &GovernanceSpec, schema: Option<&[Field]>, faults: &mut Faults<'_>) -> Vec<(FieldName, String)> {
+    let mut masks = Vec::new();
+    for (field, mask) in &spec.masks {
+        let at = format!("{AT}/masks/{}", field.replace('~', "~0").replace('/', "~1"));
+        let Ok(name) = FieldName::parse(field).map_err(|error| faults.add(&at, error.to_string())) else { continue };
+        if !MASKS.contains(&mask.as_str()) {
+            let near = closest(mask, MASKS).map_or_else(String::new, |near| format!("Did you mean \"{near}\"? "));
+            let hint = format!("{near}The masks are {}.", MASKS.join(", "));
+            faults.add_with_hint(&at, format!("the mask of the field \"{field}\" is not known"), hint);
+        }
+        if let Some(data_type) = field_type(field, schema, &at, "masked field", faults)
+            && let Some(reason) = unfit(mask, data_type)
+        {
+            let message = format!("the mask {mask} cannot serve the field \"{field}\" of type {data_type}");
+            faults.add_with_hint(&at, message, reason);
+        }
+        masks.push((name, mask.clone()));
+    }
+    masks
+}
+
+/// Why a known mask cannot serve a type.
+fn unfit(mask: &str, data_type: &DataType) -> Option<&'static str> {
+    match mask {
+        "show-last-4" | "mask-alphanum" if !data_type.is_text() => Some("It is for texts; replace-with-null serves every type."),
+        "sha-256-global" => match data_type {
+            DataType::String => None,
+            DataType::Varchar(limit) if *limit >= SHA_256_CHARS => None,
+            _ => Some("It is for texts of at least 64 characters; replace-with-null serves every type."),
+        },
+        "truncate-to-year" | "truncate-to-month" if !data_type.is_date_or_timestamp() => {
+            Some("It is for dates and timestamps; replace-with-null serves every type.")
+        }
+        "redact" => {
+            let constant = data_type.is_text() || data_type.is_numeric() || data_type.is_date_or_timestamp();
+            let served = constant || *data_type == DataType::Boolean;
+            if served { None } else { Some("It is for texts, numbers, booleans, dates and timestamps; replace-with-null serves every type.") }
+        }
+        _ => None,
+    }
+}

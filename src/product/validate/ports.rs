@@ -1,0 +1,174 @@
+//! `spec.outputPorts`: where the rows can be read, and which port answers the product's name.
+
+use std::collections::HashMap;
+
+use crate::document::{Faults, closest};
+use crate::product::sla::{Freshness, parse_uptime};
+use crate::product::spec::{AccessSpec, CompressionSpec, CsvSpec, OutputPortSpec, PortKindSpec, SlaSpec};
+use crate::product::{Compression, CsvDialect, OutputPort, PortAccess, PortFormat, PortKind, PortName, Sla};
+
+use super::location;
+
+/// Formats of ports that are read.
+const FORMATS: [&str; 3] = ["csv", "parquet", "postgres"];
+
+/// The valid ports in order, and the index of the default one.
+pub(super) fn output_ports(specs: &[OutputPortSpec], typed: bool, faults: &mut Faults<'_>) -> (Vec<OutputPort>, Option<usize>) {
+    let mut seen: HashMap<String, &str> = HashMap::new();
+    let mut ports = Vec::with_capacity(specs.len());
+    let mut chosen: Option<usize> = None;
+    for (index, spec) in specs.iter().enumerate() {
+        let at = format!("/spec/outputPorts/{index}");
+        if spec.default && spec.kind == PortKindSpec::Stream {
+            faults.add_with_hint(&format!("{at}/default"), "a stream port cannot be the default", "Mark a batch or table port.");
+        } else if spec.default && chosen.is_some() {
+            faults.add_with_hint(&format!("{at}/default"), "two ports are marked as the default", "Keep \"default: true\" at one port.");
+        }
+        let Some(port) = output_port(spec, &at, typed, faults) else { continue };
+        if let Some(other) = seen.insert(port.name.to_sql(), &spec.name) {
+            let message = format!("the port \"{}\" is the same name as \"{other}\"", spec.name);
+            faults.add_with_hint(&format!("{at}/name"), message, "Port names must differ in more than case and dashes; rename one.");
+        }
+        if spec.default && chosen.is_none() {
+            chosen = Some(ports.len());
+        }
+        ports.push(port);
+    }
+    let first = ports.iter().position(|port| port.kind != PortKind::Stream);
+    (ports, chosen.or(first))
+}
+
+fn output_port(spec: &OutputPortSpec, at: &str, typed: bool, faults: &mut Faults<'_>) -> Option<OutputPort> {
+    let name = PortName::parse(&spec.name).map_err(|error| faults.add(&format!("{at}/name"), error.to_string())).ok();
+    let credentials = spec.credentials.as_ref().and_then(|credentials| {
+        let parsed = location::parse_credentials(&credentials.reference);
+        parsed.map_err(|(message, hint)| faults.add_with_hint(&format!("{at}/credentials/ref"), message, hint)).ok()
+    });
+    check_sla(&spec.sla, at, faults);
+    let format = format(spec, at, typed, faults);
+    check_stream_keys(spec, at, faults);
+    if let Some(format) = &format {
+        check_location(spec, format, at, faults);
+    }
+    Some(OutputPort {
+        name: name?,
+        kind: match spec.kind {
+            PortKindSpec::Batch => PortKind::Batch,
+            PortKindSpec::Table => PortKind::Table,
+            PortKindSpec::Stream => PortKind::Stream,
+        },
+        format: format?,
+        location: if spec.kind == PortKindSpec::Stream { String::new() } else { spec.location.clone().unwrap_or_default() },
+        partitioning: spec.partitioning.clone(),
+        credentials,
+        access: match spec.access {
+            AccessSpec::Open => PortAccess::Open,
+            AccessSpec::Restricted => PortAccess::Restricted,
+        },
+        sla: Sla { freshness: spec.sla.freshness.clone(), uptime: spec.sla.uptime.clone() },
+    })
+}
+
+fn format(spec: &OutputPortSpec, at: &str, typed: bool, faults: &mut Faults<'_>) -> Option<PortFormat> {
+    if spec.csv.is_some() && (spec.format != "csv" || spec.kind == PortKindSpec::Stream) {
+        faults.add_with_hint(&format!("{at}/csv"), "\"csv\" is given for a port of another format", "Remove it.");
+    }
+    if spec.kind == PortKindSpec::Stream {
+        return Some(PortFormat::Stream(spec.format.clone()));
+    }
+    match (spec.format.as_str(), spec.kind) {
+        ("csv", _) => {
+            if !typed {
+                let hint = "Give the product a \"schema\" with the name and type of each column.";
+                faults.add_with_hint(&format!("{at}/format"), "a CSV port needs a typed contract", hint);
+            }
+            csv_dialect(spec.csv.as_ref(), &format!("{at}/csv"), faults).map(PortFormat::Csv)
+        }
+        ("parquet", _) => Some(PortFormat::Parquet),
+        ("postgres", PortKindSpec::Table) => Some(PortFormat::Postgres),
+        ("postgres", _) => {
+            faults.add_with_hint(&format!("{at}/type"), "a postgres port is no batch", "Write \"type: table\".");
+            None
+        }
+        (other, _) => {
+            let near = closest(other, FORMATS).map_or_else(String::new, |near| format!(" Did you mean \"{near}\"?"));
+            let hint = format!("The formats that are read are {}.{near}", FORMATS.join(", "));
+            faults.add_with_hint(&format!("{at}/format"), "the format of the port is not known", hint);
+            None
+        }
+    }
+}
+
+fn check_location(spec: &OutputPortSpec, format: &PortFormat, at: &str, faults: &mut Faults<'_>) {
+    match (&spec.location, format) {
+        (None, PortFormat::Stream(_)) => {}
+        (None, _) => faults.add_with_hint(at, "the key \"location\" is missing", "Say where the port's data lies."),
+        (Some(text), _) => {
+            if let Err((message, hint)) = location::check(text, format) {
+                faults.add_with_hint(&format!("{at}/location"), message, hint);
+            }
+        }
+    }
+}
+
+fn check_stream_keys(spec: &OutputPortSpec, at: &str, faults: &mut Faults<'_>) {
+    if spec.kind == PortKindSpec::Stream {
+        return;
+    }
+    if spec.schema.is_some() {
+        let hint = "The columns of the product stand under spec.schema.";
+        faults.add_with_hint(&format!("{at}/schema"), "\"schema\" is for stream ports", hint);
+    }
+    if spec.topic.is_some() {
+        faults.add_with_hint(&format!("{at}/topic"), "\"topic\" is for stream ports", "Remove it, or write \"type: stream\".");
+    }
+}
+
+fn check_sla(sla: &SlaSpec, at: &str, faults: &mut Faults<'_>) {
+    if let Some(Err(error)) = sla.freshness.as_deref().map(Freshness::parse) {
+        faults.add_with_hint(
+            &format!("{at}/sla/freshness"),
+            "\"freshness\" is not understood",
+            format!("{}.", capitalize(&error.to_string())),
+        );
+    }
+    if let Some(Err(error)) = sla.uptime.as_deref().map(parse_uptime) {
+        faults.add_with_hint(&format!("{at}/sla/uptime"), "\"uptime\" is not understood", format!("{}.", capitalize(&error.to_string())));
+    }
+}
+
+fn capitalize(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
+}
+
+fn csv_dialect(spec: Option<&CsvSpec>, at: &str, faults: &mut Faults<'_>) -> Option<CsvDialect> {
+    let standard = CsvDialect::default();
+    let Some(spec) = spec else { return Some(standard) };
+    let mut byte = |key: &str, text: Option<&str>, default: u8| match text.map(str::as_bytes) {
+        None => Some(default),
+        Some([byte]) if byte.is_ascii() && !matches!(byte, b'\n' | b'\r' | 0) => Some(*byte),
+        Some(_) => {
+            let hint = "A tab is written \"\\t\", in double quotes.";
+            faults.add_with_hint(&format!("{at}/{key}"), format!("\"{key}\" must be one ASCII character"), hint);
+            None
+        }
+    };
+    let delimiter = byte("delimiter", spec.delimiter.as_deref(), standard.delimiter);
+    let quote = byte("quote", spec.quote.as_deref(), standard.quote);
+    let (delimiter, quote) = (delimiter?, quote?);
+    if delimiter == quote {
+        faults.add(&format!("{at}/quote"), "\"quote\" and \"delimiter\" are the same character");
+    }
+    Some(CsvDialect {
+        header: spec.header.unwrap_or(standard.header),
+        delimiter,
+        quote,
+        null_value: spec.null_value.clone().unwrap_or_default(),
+        compression: match spec.compression {
+            CompressionSpec::None => Compression::None,
+            CompressionSpec::Gzip => Compression::Gzip,
+            CompressionSpec::Zstd => Compression::Zstd,
+        },
+    })
+}
