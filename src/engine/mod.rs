@@ -5,7 +5,9 @@
 mod column;
 mod parameter;
 mod reply;
+mod time_zone;
 
 pub use column::{Column, PgType};
-pub use parameter::{Format, Parameter};
+pub use parameter::{Format, Parameter, decode as decode_parameter};
 pub use reply::{CopyFormat, CopyOut, Notice, Reply, RowStream, TransactionStatus};
+pub use time_zone::TimeZone;

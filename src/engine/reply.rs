@@ -70,6 +70,16 @@ impl RowStream {
         Self { columns, verb, batches: Box::pin(batches) }
     }
 
+    /// A stream for the tests of what stands above the engine.
+    #[cfg(test)]
+    pub(crate) fn for_tests(
+        columns: Arc<[Column]>,
+        verb: &'static str,
+        batches: impl Stream<Item = Result<RecordBatch, ClientMessage>> + Send + 'static,
+    ) -> Self {
+        Self::new(columns, verb, batches)
+    }
+
     /// The next batch; `None` when the result is complete. Never called again after an error.
     pub async fn next(&mut self) -> Option<Result<RecordBatch, ClientMessage>> {
         self.batches.next().await

@@ -1,1 +1,155 @@
-//! wire.
+//! The Postgres protocol: sockets on one side, a [`Backend`] on the other.
+//!
+//! One task per connection: `startup` proves who is there, then `conversation` answers one message after another, `rows` and `copy` write
+//! results, and `encode` writes values. What runs is raced with cancel requests, its deadline, the client's going away and the shutdown.
+//!
+//! INVARIANT: no plan type and no policy type is named here, and nothing a client sends ends the process: a panic ends one connection
+//! and is counted. `pgwire` is named only here, and only for the messages that go out; what comes in is read by `frontend`.
+
+mod backend;
+mod cancel;
+mod connection;
+mod conversation;
+mod copy;
+mod encode;
+mod extended;
+mod frame;
+mod frontend;
+mod respond;
+mod rows;
+mod startup;
+mod tls;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
+
+pub use backend::{
+    Backend, Interrupt, InterruptCause, Login, LoginRefused, ScramExchange, ScramFailure, Session, SessionRequest, StatementDescription,
+};
+pub use encode::{EncodeSettings, natural_type};
+pub use tls::{TlsError, tls_config};
+
+use cancel::CancelRegistry;
+use connection::Shared;
+
+/// How long killed connections may take to close their records.
+const KILL_GRACE: Duration = Duration::from_secs(5);
+
+/// What the listener allows.
+#[derive(Debug, Clone)]
+pub struct WireOptions {
+    /// The server's side of TLS, if it has one.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// Whether a client that does not encrypt is refused.
+    pub tls_required: bool,
+    /// Sessions at a time; one more is told 53300.
+    pub connections_max: usize,
+    /// Connections beyond those that may stand at their start-up; one more is closed at once.
+    pub start_ups_max: usize,
+    /// The longest message of a session, in bytes.
+    pub frame_bytes_max: usize,
+    /// From accept to a proved identity.
+    pub authentication_timeout: Duration,
+    /// How long running statements may take to end at a shutdown.
+    pub drain_grace: Duration,
+}
+
+impl Default for WireOptions {
+    fn default() -> Self {
+        Self {
+            tls: None,
+            tls_required: false,
+            connections_max: 100,
+            start_ups_max: 100,
+            frame_bytes_max: 64 << 20,
+            authentication_timeout: Duration::from_secs(60),
+            drain_grace: Duration::from_secs(30),
+        }
+    }
+}
+
+/// What was served until the shutdown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Served {
+    /// Connections accepted.
+    pub connections: u64,
+    /// Connections that a panic ended.
+    pub panics: u64,
+    /// Whether every connection ended within the grace period.
+    pub drained: bool,
+}
+
+/// Serves connections until `shutdown`, then drains: idle sessions end at once with 57P01, running statements within the grace period.
+pub async fn serve<B: Backend>(listener: TcpListener, backend: Arc<B>, options: WireOptions, shutdown: CancellationToken) -> Served {
+    let tasks = TaskTracker::new();
+    let panics = Arc::new(AtomicU64::new(0));
+    let mut connections = 0;
+    let tasks_max = options.connections_max.saturating_add(options.start_ups_max);
+    let shared = Arc::new(Shared {
+        backend,
+        registry: Arc::new(CancelRegistry::default()),
+        permits: Arc::new(Semaphore::new(options.connections_max.min(Semaphore::MAX_PERMITS))),
+        shutdown: shutdown.clone(),
+        kill: CancellationToken::new(),
+        options,
+    });
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = shutdown.cancelled() => break,
+            accepted = listener.accept() => accepted,
+        };
+        let (stream, address) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                // Out of file descriptors: trying again at once would spin.
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        if tasks.len() >= tasks_max {
+            tracing::warn!(%address, "too many connections at their start-up");
+            continue;
+        }
+        connections += 1;
+        let span = tracing::info_span!("connection", id = connections, %address);
+        let (shared, panics) = (shared.clone(), panics.clone());
+        let task = async move {
+            let served = std::panic::AssertUnwindSafe(connection::serve(&shared, stream, address)).catch_unwind().await;
+            if served.is_err() {
+                panics.fetch_add(1, Ordering::Relaxed);
+                tracing::error!("a connection's task panicked");
+            }
+        };
+        tasks.spawn(task.instrument(span));
+    }
+    drop(listener);
+    let drained = drain(&tasks, &shared).await;
+    Served { connections, panics: panics.load(Ordering::Relaxed), drained }
+}
+
+/// Waits for the connections to end, then ends them.
+async fn drain<B: Backend>(tasks: &TaskTracker, shared: &Shared<B>) -> bool {
+    tasks.close();
+    let drained = tokio::time::timeout(shared.options.drain_grace, tasks.wait()).await.is_ok();
+    if !drained {
+        tracing::warn!(connections = tasks.len(), "statements still run after the grace period and are stopped");
+        shared.kill.cancel();
+        if tokio::time::timeout(KILL_GRACE, tasks.wait()).await.is_err() {
+            tracing::error!(connections = tasks.len(), "connections do not end");
+        }
+    }
+    drained
+}

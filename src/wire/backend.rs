@@ -1,0 +1,227 @@
+//! What the protocol needs of whoever answers: the seam between sockets and the engine.
+//!
+//! INVARIANT: a principal comes from [`Backend::login`] alone, after its exchange has succeeded; nothing that a client sends later
+//! changes it. Every future of a [`Session`] may be dropped at any await (cancel, deadline, a vanished client) and leaves the
+//! session usable.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::engine::{Column, Format, Notice, Parameter, PgType, Reply, TransactionStatus};
+use crate::error::{ClientMessage, SqlState};
+use crate::identity::Principal;
+
+use super::encode::EncodeSettings;
+
+/// Why a SCRAM exchange ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ScramFailure {
+    /// The client's message does not follow SCRAM.
+    #[error("malformed SCRAM message")]
+    Malformed,
+    /// The proof is wrong, or nobody has that name.
+    #[error("SCRAM proof refused")]
+    Refused,
+}
+
+/// One SCRAM-SHA-256 exchange, without I/O.
+pub trait ScramExchange: Send {
+    /// Answers the client's first message.
+    fn first(&mut self, client_first: &[u8]) -> Result<Vec<u8>, ScramFailure>;
+    /// Checks the client's proof and answers with the server's.
+    fn last(&mut self, client_final: &[u8]) -> Result<Vec<u8>, ScramFailure>;
+}
+
+/// Who wants to log in. For an unknown name there is no principal, and the exchange runs like any other and fails at its end.
+pub struct Login {
+    /// The principal, if there is such a login.
+    pub principal: Option<Arc<Principal>>,
+    /// The exchange that proves it.
+    pub exchange: Box<dyn ScramExchange>,
+}
+
+/// A login that was refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoginRefused {
+    /// The name that was given; anything a client may send.
+    pub user: String,
+    /// The database that was asked for.
+    pub database: String,
+    /// Where the client is.
+    pub client_address: SocketAddr,
+    /// What the client was told.
+    pub sqlstate: SqlState,
+}
+
+/// What a client asks for when it connects.
+#[derive(Debug, Clone)]
+pub struct SessionRequest {
+    /// The database.
+    pub database: String,
+    /// Settings in the order in which they apply: those of `options` (`-c name=value`) first, then the start-up packet's own.
+    pub parameters: Vec<(String, String)>,
+    /// Where the client is.
+    pub client_address: SocketAddr,
+    /// The number that `pg_backend_pid()` shows and cancel requests name.
+    pub process_id: i32,
+    /// Whether the connection is encrypted.
+    pub encrypted: bool,
+    /// Tells why a running statement was stopped.
+    pub interrupt: Arc<Interrupt>,
+}
+
+/// Answers logins and opens sessions.
+#[async_trait]
+pub trait Backend: Send + Sync + 'static {
+    /// The sessions it opens.
+    type Session: Session;
+
+    /// Begins a login.
+    fn login(&self, user: &str) -> Login;
+
+    /// Whether there is such a database.
+    fn database_exists(&self, database: &str) -> bool;
+
+    /// Told of every login that is refused.
+    fn login_refused(&self, refused: &LoginRefused);
+
+    /// Opens a session for a principal that has proved itself. An error ends the connection.
+    async fn open_session(&self, principal: Arc<Principal>, request: SessionRequest) -> Result<Self::Session, ClientMessage>;
+}
+
+/// What a prepared statement takes and answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StatementDescription {
+    /// The type of each parameter.
+    pub parameters: Vec<PgType>,
+    /// The columns, if it answers rows.
+    pub columns: Option<Arc<[Column]>>,
+}
+
+/// One client's session. It owns the prepared statements and what is bound to portals; the wire owns the running rows of a portal.
+#[async_trait]
+pub trait Session: Send + 'static {
+    /// A parsed statement of a simple query.
+    type Statement: Send;
+
+    /// Splits and parses the text of a simple query. An error anywhere runs none of its statements.
+    fn parse(&mut self, text: &str) -> Result<Vec<Self::Statement>, ClientMessage>;
+
+    /// Runs one statement of a simple query.
+    async fn run(&mut self, statement: Self::Statement) -> Result<Reply, ClientMessage>;
+
+    /// Parse: stores a statement. The empty name may be replaced; another that exists is 42P05. More than one statement is 42601.
+    /// In a failed transaction, all but its end is 25P02. An OID of 0 leaves the type to be inferred.
+    async fn prepare(&mut self, name: &str, text: &str, parameter_oids: &[u32]) -> Result<(), ClientMessage>;
+
+    /// Describe; 26000 for an unknown name.
+    async fn describe_statement(&mut self, name: &str) -> Result<StatementDescription, ClientMessage>;
+
+    /// Bind: decodes the parameters. The wire has already checked their number, and that the portal's name is free or empty.
+    async fn bind(
+        &mut self,
+        portal: &str,
+        statement: &str,
+        parameters: Vec<Parameter>,
+        result_formats: &[Format],
+    ) -> Result<(), ClientMessage>;
+
+    /// The columns of a bound portal, if it answers rows; 34000 for an unknown name.
+    async fn describe_portal(&mut self, portal: &str) -> Result<Option<Arc<[Column]>>, ClientMessage>;
+
+    /// The first Execute of a portal. Later ones of a suspended portal do not reach the session.
+    async fn execute_portal(&mut self, portal: &str) -> Result<Reply, ClientMessage>;
+
+    /// Forgets a prepared statement; an unknown name is no error.
+    fn close_statement(&mut self, name: &str);
+
+    /// Forgets a portal; an unknown name is no error.
+    fn close_portal(&mut self, portal: &str);
+
+    /// The state that ReadyForQuery reports.
+    fn transaction_status(&self) -> TransactionStatus;
+
+    /// A statement failed: an open transaction is failed from here on. Its portals are gone, the wire closes them.
+    fn fail_transaction(&mut self);
+
+    /// The end of a simple query or Sync: ends the implicit transaction. If the session is idle afterwards, the wire closes all portals.
+    fn sync(&mut self);
+
+    /// Messages since the last call.
+    fn take_notices(&mut self) -> Vec<Notice>;
+
+    /// Reported settings that changed since the last call; after opening, all of them.
+    fn take_parameter_changes(&mut self) -> Vec<(String, String)>;
+
+    /// How values are written now.
+    fn encode_settings(&self) -> EncodeSettings;
+
+    /// When the running statement must end. The wire holds it also while a client does not read; the engine holds it for itself.
+    fn deadline(&self) -> Option<Instant> {
+        None
+    }
+
+    /// After how long without a statement the session ends (57P05).
+    fn idle_timeout(&self) -> Option<std::time::Duration> {
+        None
+    }
+}
+
+/// Why a running statement was stopped from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InterruptCause {
+    /// The client sent a cancel request.
+    CancelRequest,
+    /// The deadline of [`Session::deadline`] passed.
+    Deadline,
+    /// The client is gone.
+    ClientGone,
+    /// The gateway shuts down.
+    Shutdown,
+}
+
+/// Stops the running statement of one session, and remembers why until the next one begins.
+#[derive(Debug, Default)]
+pub struct Interrupt {
+    state: Mutex<InterruptState>,
+}
+
+#[derive(Debug, Default)]
+struct InterruptState {
+    token: CancellationToken,
+    cause: Option<InterruptCause>,
+}
+
+impl Interrupt {
+    /// Why the statement that runs, or ran last, was stopped. To be read where its rows are dropped.
+    pub fn cause(&self) -> Option<InterruptCause> {
+        self.locked().cause
+    }
+
+    /// Asks the running statement to stop, as `pg_cancel_backend` does. Without one, nothing happens.
+    pub fn cancel(&self) {
+        let mut state = self.locked();
+        state.cause.get_or_insert(InterruptCause::CancelRequest);
+        state.token.cancel();
+    }
+
+    /// A statement begins.
+    pub(super) fn begin(&self) -> CancellationToken {
+        let mut state = self.locked();
+        *state = InterruptState::default();
+        state.token.clone()
+    }
+
+    /// Records why the wire itself stops a statement.
+    pub(super) fn stopped(&self, cause: InterruptCause) {
+        self.locked().cause.get_or_insert(cause);
+    }
+
+    fn locked(&self) -> std::sync::MutexGuard<'_, InterruptState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

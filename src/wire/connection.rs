@@ -1,0 +1,103 @@
+//! One connection from accept to close.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+use crate::error::{ClientMessage, SqlState};
+
+use super::WireOptions;
+use super::backend::{Backend, LoginRefused};
+use super::cancel::CancelRegistry;
+use super::conversation::Conversation;
+use super::frame::{FrameReader, FrameWriter};
+use super::respond;
+use super::startup::{self, Client, Ended, Packet, StartUp};
+
+/// How long a client may take to read the last words.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// What all connections share.
+pub(super) struct Shared<B> {
+    pub(super) backend: Arc<B>,
+    pub(super) options: WireOptions,
+    pub(super) registry: Arc<CancelRegistry>,
+    pub(super) permits: Arc<Semaphore>,
+    /// No new statement begins.
+    pub(super) shutdown: CancellationToken,
+    /// Running statements end too.
+    pub(super) kill: CancellationToken,
+}
+
+/// Serves one connection to its end.
+pub(super) async fn serve<B: Backend>(shared: &Shared<B>, stream: TcpStream, address: SocketAddr) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "nodelay cannot be set");
+    }
+    let timeout = shared.options.authentication_timeout;
+    let started = tokio::time::Instant::now();
+    let Ok(Ok(opened)) = tokio::time::timeout(timeout, startup::open(stream, shared.options.tls.as_ref())).await else { return };
+    let start = match opened.packet {
+        Packet::Cancel { process_id, key } => {
+            let found = shared.registry.cancel(process_id, &key);
+            tracing::debug!(process_id, found, "cancel request");
+            return;
+        }
+        Packet::StartUp(start) => start,
+    };
+    let (read, write) = tokio::io::split(opened.socket);
+    let mut reader = FrameReader::new(read, startup::PACKET_BYTES_MAX);
+    let mut writer = FrameWriter::new(write);
+    let client = Client { address, encrypted: opened.encrypted };
+    let login = async {
+        let start = start?;
+        let permit = admit(shared, &start, address)?;
+        let ready = startup::log_in(shared, start, &client, &mut reader, &mut writer).await?;
+        Ok::<_, Ended>((permit, ready))
+    };
+    let ended = match tokio::time::timeout_at(started + timeout, login).await {
+        Err(_) => Some(Ended::Quietly),
+        Ok(Err(ended)) => Some(ended),
+        Ok(Ok((_permit, ready))) => {
+            reader.allow(shared.options.frame_bytes_max);
+            let ended = Conversation::new(ready, &mut reader, &mut writer, shared.shutdown.clone(), shared.kill.clone()).run().await;
+            ended.map(Ended::Refused)
+        }
+    };
+    farewell(ended, &mut writer).await;
+}
+
+/// Takes one of the limited places.
+fn admit<B: Backend>(shared: &Shared<B>, start: &StartUp, address: SocketAddr) -> Result<OwnedSemaphorePermit, ClientMessage> {
+    if shared.shutdown.is_cancelled() {
+        return Err(ClientMessage::new(SqlState::CANNOT_CONNECT_NOW, "the gateway is shutting down"));
+    }
+    shared.permits.clone().try_acquire_owned().map_err(|_| {
+        let sqlstate = SqlState::TOO_MANY_CONNECTIONS;
+        let user = start.user.clone().unwrap_or_default();
+        let database = start.database.clone().unwrap_or_default();
+        shared.backend.login_refused(&LoginRefused { user, database, client_address: address, sqlstate });
+        ClientMessage::new(sqlstate, "sorry, too many clients already")
+    })
+}
+
+/// Tells the client why, if there is a why, and closes.
+async fn farewell(ended: Option<Ended>, writer: &mut FrameWriter) {
+    match ended {
+        Some(Ended::Refused(message)) => writer.put(&respond::fatal(&message)),
+        Some(Ended::Quietly) | None => {}
+    }
+    let close = async {
+        writer.flush().await?;
+        writer.shutdown().await
+    };
+    match tokio::time::timeout(FAREWELL, close).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(%error, "the client is gone"),
+        Err(_) => tracing::debug!("the client does not read"),
+    }
+}

@@ -1,0 +1,327 @@
+//! A session's conversation: one message after another, errors and where one recovers from them.
+//!
+//! INVARIANT: whatever is awaited while a statement runs is raced with its cancel request, its deadline, the client's going away and the
+//! end of the gateway; whichever comes first drops the statement. After an error in the extended protocol, everything up to Sync is
+//! skipped.
+
+use std::collections::HashMap;
+use std::future::Future;
+
+use pgwire::messages::response::{CommandComplete, EmptyQueryResponse, ReadyForQuery};
+use pgwire::messages::startup::ParameterStatus;
+use tokio_util::sync::CancellationToken;
+
+use crate::engine::{Reply, TransactionStatus};
+use crate::error::{ClientMessage, SqlState};
+
+use super::backend::{InterruptCause, Session};
+use super::cancel::Registration;
+use super::encode::RowEncoder;
+use super::extended::Portal;
+use super::frame::{Frame, FrameError, FrameReader, FrameWriter};
+use super::frontend::{self, Request, violation};
+use super::respond;
+use super::rows::Rows;
+use super::startup::Ready;
+
+/// What ends a statement early.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The session goes on.
+    Error(ClientMessage),
+    /// The connection ends; the client is told.
+    Fatal(ClientMessage),
+    /// The connection has ended.
+    Gone,
+}
+
+impl From<ClientMessage> for Failure {
+    fn from(message: ClientMessage) -> Self {
+        Self::Error(message)
+    }
+}
+
+/// How a conversation goes on.
+enum Next {
+    Continue,
+    End,
+}
+
+/// One client and its session.
+pub(super) struct Conversation<'a, S: Session> {
+    pub(super) session: S,
+    registration: Registration,
+    pub(super) reader: &'a mut FrameReader,
+    pub(super) writer: &'a mut FrameWriter,
+    pub(super) portals: HashMap<String, Portal>,
+    pub(super) encoder: RowEncoder,
+    shutdown: CancellationToken,
+    kill: CancellationToken,
+    /// The running statement's.
+    cancel: CancellationToken,
+    /// Everything before the next Sync is skipped.
+    skipping: bool,
+    /// Nothing has come since the last ReadyForQuery.
+    idle: bool,
+}
+
+impl<'a, S: Session> Conversation<'a, S> {
+    pub(super) fn new(
+        ready: Ready<S>,
+        reader: &'a mut FrameReader,
+        writer: &'a mut FrameWriter,
+        shutdown: CancellationToken,
+        kill: CancellationToken,
+    ) -> Self {
+        let Ready { session, registration } = ready;
+        Self {
+            session,
+            cancel: registration.interrupt.begin(),
+            registration,
+            reader,
+            writer,
+            portals: HashMap::new(),
+            encoder: RowEncoder::default(),
+            shutdown,
+            kill,
+            skipping: false,
+            idle: false,
+        }
+    }
+
+    /// Talks until the end; the message is what the client must still be told.
+    pub(super) async fn run(mut self) -> Option<ClientMessage> {
+        if let Err(failure) = self.ready().await {
+            return last_words(failure);
+        }
+        loop {
+            let next = match self.next_frame().await {
+                Ok(frame) => self.answer(frame).await,
+                Err(failure) => Err(failure),
+            };
+            match next {
+                Ok(Next::Continue) => {}
+                Ok(Next::End) => return None,
+                Err(failure) => return last_words(failure),
+            }
+        }
+    }
+
+    /// Waits for the next message.
+    async fn next_frame(&mut self) -> Result<Frame, Failure> {
+        let in_transaction = self.session.transaction_status() != TransactionStatus::Idle;
+        let patience = self.session.idle_timeout().filter(|_| self.idle && !in_transaction);
+        let frame = tokio::select! {
+            biased;
+            () = self.shutdown.cancelled(), if self.idle => return Err(terminated()),
+            () = self.kill.cancelled() => return Err(terminated()),
+            () = sleep(patience.map(|patience| tokio::time::Instant::now() + patience)) => {
+                let message = "terminating connection due to idle-session timeout";
+                return Err(Failure::Fatal(ClientMessage::new(SqlState::IDLE_SESSION_TIMEOUT, message)));
+            }
+            frame = self.reader.next() => frame,
+        };
+        self.idle = false;
+        frame.map_err(|error| match error {
+            FrameError::Closed => Failure::Gone,
+            FrameError::Kind(_) | FrameError::Length => Failure::Fatal(violation(error.to_string())),
+        })
+    }
+
+    async fn answer(&mut self, frame: Frame) -> Result<Next, Failure> {
+        let kind = frame.kind;
+        if kind == b'X' {
+            return Ok(Next::End);
+        }
+        if self.skipping && kind != b'S' {
+            return Ok(Next::Continue);
+        }
+        let answered = match frontend::read(frame) {
+            Ok(request) => self.respond(request).await,
+            Err(fault) => Err(Failure::Error(fault)),
+        };
+        match answered {
+            Ok(()) => Ok(Next::Continue),
+            Err(Failure::Error(message)) => {
+                self.fail(&message);
+                if matches!(kind, b'Q' | b'F' | b'S') {
+                    self.skipping = false;
+                    self.ready().await?;
+                } else {
+                    self.skipping = true;
+                }
+                Ok(Next::Continue)
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
+    async fn respond(&mut self, request: Request) -> Result<(), Failure> {
+        match request {
+            Request::Query(text) => self.query(&text).await,
+            Request::Parse { name, text, parameter_oids } => self.parse(&name, &text, &parameter_oids).await,
+            Request::Bind(bind) => self.bind(bind).await,
+            Request::Describe(named) => self.describe(named).await,
+            Request::Close(named) => {
+                self.close(named);
+                Ok(())
+            }
+            Request::Execute { portal, rows_max } => self.execute(&portal, rows_max).await,
+            Request::Flush => self.flush().await,
+            Request::Sync => {
+                self.skipping = false;
+                self.ready().await
+            }
+            Request::FunctionCall => {
+                Err(ClientMessage::new(SqlState::FEATURE_NOT_SUPPORTED, "function calls of the protocol are not supported").into())
+            }
+            Request::StrayCopy | Request::Terminate => Ok(()),
+        }
+    }
+
+    /// The simple protocol: all statements of a text, up to the first error.
+    async fn query(&mut self, text: &str) -> Result<(), Failure> {
+        self.skipping = false;
+        self.drop_portal("");
+        self.session.close_statement("");
+        self.begin();
+        let statements = self.session.parse(text)?;
+        if statements.is_empty() {
+            self.writer.put(&EmptyQueryResponse::new());
+        }
+        for statement in statements {
+            self.begin();
+            let deadline = self.session.deadline();
+            let running = self.session.run(statement);
+            let guard = Guard { cancel: &self.cancel, kill: &self.kill, registration: &self.registration, deadline };
+            let reply = guard.race(running, self.reader).await??;
+            self.send_reply(reply).await?;
+        }
+        self.ready().await
+    }
+
+    /// Sends what a statement of a simple query answers.
+    async fn send_reply(&mut self, reply: Reply) -> Result<(), Failure> {
+        match reply {
+            Reply::Empty => self.writer.put(&EmptyQueryResponse::new()),
+            Reply::Done(tag) => self.complete(tag),
+            Reply::Copy(copy) => self.copy_out(copy).await?,
+            Reply::Rows(stream) => {
+                self.writer.put(&respond::row_description(&stream.columns, &[]));
+                let mut rows = Rows::new(stream);
+                let sent = self.send_rows(&mut rows, &[], None).await?;
+                let tag = rows.tag(sent.rows);
+                self.complete(tag);
+            }
+        }
+        Ok(())
+    }
+
+    /// A statement begins: an earlier cancel request does not concern it.
+    pub(super) fn begin(&mut self) {
+        self.cancel = self.registration.interrupt.begin();
+    }
+
+    /// What a running statement is raced with.
+    pub(super) fn guarded(&mut self) -> (Guard<'_>, &mut FrameReader, &mut FrameWriter, &mut S, &mut RowEncoder) {
+        let deadline = self.session.deadline();
+        let guard = Guard { cancel: &self.cancel, kill: &self.kill, registration: &self.registration, deadline };
+        (guard, self.reader, self.writer, &mut self.session, &mut self.encoder)
+    }
+
+    /// A statement is complete.
+    pub(super) fn complete(&mut self, tag: String) {
+        self.put_notices();
+        self.writer.put(&CommandComplete::new(tag));
+    }
+
+    fn put_notices(&mut self) {
+        for notice in self.session.take_notices() {
+            self.writer.put(&respond::notice(&notice));
+        }
+    }
+
+    /// A statement failed: its transaction with it, and every portal.
+    fn fail(&mut self, message: &ClientMessage) {
+        self.session.fail_transaction();
+        self.drop_portals();
+        self.put_notices();
+        self.writer.put(&respond::error(message));
+    }
+
+    /// The end of a simple query or of a Sync.
+    async fn ready(&mut self) -> Result<(), Failure> {
+        self.session.sync();
+        let status = self.session.transaction_status();
+        if status == TransactionStatus::Idle {
+            self.drop_portals();
+        }
+        self.put_notices();
+        for (name, value) in self.session.take_parameter_changes() {
+            self.writer.put(&ParameterStatus::new(respond::without_nul(&name), respond::without_nul(&value)));
+        }
+        self.writer.put(&ReadyForQuery::new(respond::status(status)));
+        self.flush().await?;
+        self.idle = true;
+        Ok(())
+    }
+
+    /// Writes what is collected. Nothing runs meanwhile, so only the client and the end of the gateway can stop it.
+    pub(super) async fn flush(&mut self) -> Result<(), Failure> {
+        tokio::select! {
+            biased;
+            () = self.kill.cancelled() => Err(terminated()),
+            flushed = self.writer.flush() => flushed.map_err(|_| Failure::Gone),
+        }
+    }
+}
+
+/// What a running statement is raced with.
+pub(super) struct Guard<'a> {
+    cancel: &'a CancellationToken,
+    kill: &'a CancellationToken,
+    registration: &'a Registration,
+    deadline: Option<tokio::time::Instant>,
+}
+
+impl Guard<'_> {
+    /// Awaits `work` unless something stops it first; then `work` is dropped.
+    pub(super) async fn race<T>(&self, work: impl Future<Output = T>, reader: &mut FrameReader) -> Result<T, Failure> {
+        let cause = tokio::select! {
+            biased;
+            () = self.kill.cancelled() => InterruptCause::Shutdown,
+            () = self.cancel.cancelled() => InterruptCause::CancelRequest,
+            () = sleep(self.deadline) => InterruptCause::Deadline,
+            () = reader.gone() => InterruptCause::ClientGone,
+            done = work => return Ok(done),
+        };
+        self.registration.interrupt.stopped(cause);
+        let canceled =
+            |why: &str| Failure::Error(ClientMessage::new(SqlState::QUERY_CANCELED, format!("canceling statement due to {why}")));
+        Err(match cause {
+            InterruptCause::Shutdown => terminated(),
+            InterruptCause::CancelRequest => canceled("user request"),
+            InterruptCause::Deadline => canceled("statement timeout"),
+            InterruptCause::ClientGone => Failure::Gone,
+        })
+    }
+}
+
+/// Ends at that moment, or never.
+async fn sleep(until: Option<tokio::time::Instant>) {
+    match until {
+        Some(until) => tokio::time::sleep_until(until).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn terminated() -> Failure {
+    Failure::Fatal(ClientMessage::new(SqlState::ADMIN_SHUTDOWN, "terminating connection due to administrator command"))
+}
+
+fn last_words(failure: Failure) -> Option<ClientMessage> {
+    match failure {
+        Failure::Error(message) | Failure::Fatal(message) => Some(message),
+        Failure::Gone => None,
+    }
+}

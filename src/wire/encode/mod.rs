@@ -1,0 +1,265 @@
+//! Writes Arrow columns as PostgreSQL values, text or binary, a column at a time.
+//!
+//! Each column of a slice is written into its own [`Cells`] with one dispatch on its type; rows are then put together from the cells.
+//! Lists, structs and dictionaries write their children the same way.
+//!
+//! INVARIANT: a type that cannot be written as its column promises is an error, never a panic and never other bytes than promised; no
+//! error names a value.
+
+mod cells;
+mod datetime;
+mod natural;
+mod nested;
+mod number;
+mod text;
+
+#[cfg(test)]
+mod tests;
+
+use arrow::array::{Array, BooleanArray};
+use arrow::datatypes::DataType;
+use arrow::record_batch::RecordBatch;
+use bytes::{BufMut, BytesMut};
+
+use crate::engine::{Column, Format, PgType, TimeZone};
+use crate::error::{ClientMessage, SqlState};
+
+use super::frontend::format_of;
+
+pub(super) use cells::Cells;
+pub use natural::natural_type;
+
+/// How a session writes values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EncodeSettings {
+    /// For `timestamp with time zone` as text.
+    pub time_zone: TimeZone,
+    /// Above zero, floats are written in the shortest form that reads back the same; else with 15 (6) digits plus this.
+    pub extra_float_digits: i32,
+}
+
+impl Default for EncodeSettings {
+    fn default() -> Self {
+        Self { time_zone: TimeZone::default(), extra_float_digits: 1 }
+    }
+}
+
+/// Why a column cannot be written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum EncodeError {
+    /// The data has a type that the column's type has no form for.
+    #[error("a column of type {data_type} cannot be sent as the type with OID {oid}")]
+    Unfit { data_type: String, oid: u32 },
+    /// A value does not fit the column's type.
+    #[error("a value is out of the range of its column's type")]
+    OutOfRange,
+    /// A text is no value of the column's type.
+    #[error("a value is not of its column's type")]
+    Corrupt,
+    /// A value, or a row, is longer than the protocol allows.
+    #[error("a value is too long to be sent")]
+    TooLong,
+    /// Batch and columns do not belong together.
+    #[error("a batch does not have the columns of its result")]
+    Shape,
+}
+
+impl From<EncodeError> for ClientMessage {
+    fn from(error: EncodeError) -> Self {
+        let sqlstate = match error {
+            EncodeError::Unfit { .. } => SqlState::FEATURE_NOT_SUPPORTED,
+            EncodeError::OutOfRange => SqlState::NUMERIC_VALUE_OUT_OF_RANGE,
+            EncodeError::Corrupt => SqlState::DATA_CORRUPTED,
+            EncodeError::TooLong => SqlState::PROGRAM_LIMIT_EXCEEDED,
+            EncodeError::Shape => SqlState::INTERNAL_ERROR,
+        };
+        Self::new(sqlstate, error.to_string())
+    }
+}
+
+/// What a column is written as.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Target {
+    pub(super) pg_type: PgType,
+    pub(super) format: Format,
+}
+
+impl Target {
+    /// Whether the target's binary form is the bytes of its text.
+    fn is_text(self) -> bool {
+        let types = [PgType::TEXT, PgType::VARCHAR, PgType::BPCHAR, PgType::NAME, PgType::UNKNOWN, PgType::JSON];
+        types.iter().any(|text| text.oid == self.pg_type.oid)
+    }
+
+    fn is(self, pg_type: PgType) -> bool {
+        self.pg_type.oid == pg_type.oid
+    }
+
+    /// Whether values are written as text: asked for, or the same in both.
+    fn writes_text(self) -> bool {
+        self.format == Format::Text || self.is_text()
+    }
+
+    fn unfit(self, array: &dyn Array) -> EncodeError {
+        EncodeError::Unfit { data_type: array.data_type().to_string(), oid: self.pg_type.oid }
+    }
+}
+
+/// Writes a column.
+pub(super) fn column(array: &dyn Array, target: Target, settings: &EncodeSettings, cells: &mut Cells) -> Result<(), EncodeError> {
+    match array.data_type() {
+        DataType::Null => {
+            (0..array.len()).for_each(|_| cells.null());
+            Ok(())
+        }
+        DataType::Boolean => boolean(array, target, cells),
+        data_type if data_type.is_integer() => number::integer(array, target, cells),
+        data_type if data_type.is_floating() => number::float(array, target, settings, cells),
+        DataType::Decimal32(..) | DataType::Decimal64(..) | DataType::Decimal128(..) | DataType::Decimal256(..) => {
+            number::decimal(array, target, cells)
+        }
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => text::string(array, target, cells),
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => {
+            text::binary(array, target, cells)
+        }
+        DataType::Date32
+        | DataType::Date64
+        | DataType::Time32(_)
+        | DataType::Time64(_)
+        | DataType::Timestamp(..)
+        | DataType::Interval(_)
+        | DataType::Duration(_) => datetime::column(array, target, settings, cells),
+        _ => nested::column(array, target, settings, cells),
+    }
+}
+
+fn boolean(array: &dyn Array, target: Target, cells: &mut Cells) -> Result<(), EncodeError> {
+    let array = downcast::<BooleanArray>(array)?;
+    let (yes, no): (&[u8], &[u8]) = match target.format {
+        _ if target.is_text() => (b"true", b"false"),
+        Format::Text => (b"t", b"f"),
+        Format::Binary if target.is(PgType::BOOL) => (&[1], &[0]),
+        Format::Binary => return Err(target.unfit(array)),
+    };
+    for value in array {
+        match value {
+            None => cells.null(),
+            Some(value) => cells.put(if value { yes } else { no }),
+        }
+    }
+    Ok(())
+}
+
+/// The array's own type. A mismatch is our fault, not the data's.
+fn downcast<T: Array + 'static>(array: &dyn Array) -> Result<&T, EncodeError> {
+    array.as_any().downcast_ref::<T>().ok_or(EncodeError::Shape)
+}
+
+/// Writes rows, keeping its buffers between slices.
+#[derive(Debug, Default)]
+pub(super) struct RowEncoder {
+    columns: Vec<Cells>,
+}
+
+impl RowEncoder {
+    /// Appends a batch as DataRow messages. On an error nothing is appended.
+    pub(super) fn rows(
+        &mut self,
+        batch: &RecordBatch,
+        columns: &[Column],
+        formats: &[Format],
+        settings: &EncodeSettings,
+        out: &mut BytesMut,
+    ) -> Result<(), EncodeError> {
+        self.fill(batch, columns, formats, settings)?;
+        let before = out.len();
+        for row in 0..batch.num_rows() {
+            if let Err(error) = self.data_row(row, out) {
+                out.truncate(before);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes every column of a batch into its cells.
+    pub(super) fn fill(
+        &mut self,
+        batch: &RecordBatch,
+        columns: &[Column],
+        formats: &[Format],
+        settings: &EncodeSettings,
+    ) -> Result<(), EncodeError> {
+        if batch.num_columns() != columns.len() {
+            return Err(EncodeError::Shape);
+        }
+        self.columns.resize_with(columns.len(), Cells::default);
+        for (index, ((array, described), cells)) in batch.columns().iter().zip(columns).zip(&mut self.columns).enumerate() {
+            cells.clear();
+            let target = Target { pg_type: described.pg_type, format: format_of(formats, index) };
+            column(array.as_ref(), target, settings, cells)?;
+            if cells.len() != batch.num_rows() {
+                return Err(EncodeError::Shape);
+            }
+        }
+        Ok(())
+    }
+
+    /// The cells of a row.
+    pub(super) fn row(&self, row: usize) -> impl Iterator<Item = Option<&[u8]>> {
+        self.columns.iter().map(move |cells| cells.cell(row))
+    }
+
+    fn data_row(&self, row: usize, out: &mut BytesMut) -> Result<(), EncodeError> {
+        let body: usize = self.row(row).map(|cell| 4 + cell.map_or(0, <[u8]>::len)).sum();
+        let length = i32::try_from(body + 6).map_err(|_| EncodeError::TooLong)?;
+        out.reserve(body + 7);
+        out.put_u8(b'D');
+        out.put_i32(length);
+        self.tuple(row, out)
+    }
+
+    /// The count of fields and each field with its length: the body of a DataRow and of a row of a binary COPY.
+    pub(super) fn tuple(&self, row: usize, out: &mut BytesMut) -> Result<(), EncodeError> {
+        out.put_i16(i16::try_from(self.columns.len()).map_err(|_| EncodeError::TooLong)?);
+        for cell in self.row(row) {
+            match cell {
+                None => out.put_i32(-1),
+                Some(cell) => {
+                    out.put_i32(i32::try_from(cell.len()).map_err(|_| EncodeError::TooLong)?);
+                    out.put_slice(cell);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How many rows are written between two looks at the buffer: few of long rows, many of short ones.
+#[derive(Debug)]
+pub(super) struct Pace {
+    rows: usize,
+}
+
+/// How many bytes a slice should make.
+const SLICE_BYTES: usize = super::frame::CHUNK_BYTES;
+const SLICE_ROWS_MAX: usize = 2048;
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { rows: 64 }
+    }
+}
+
+impl Pace {
+    /// The rows of the next slice.
+    pub(super) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// So many rows made so many bytes.
+    pub(super) fn learn(&mut self, rows: usize, bytes: usize) {
+        let row_bytes = (bytes / rows.max(1)).max(1);
+        self.rows = (SLICE_BYTES / row_bytes).clamp(1, SLICE_ROWS_MAX);
+    }
+}

@@ -1,0 +1,223 @@
+//! Every type in both forms, and the two forms against each other.
+
+use std::sync::Arc;
+
+use arrow::array::*;
+use arrow::buffer::OffsetBuffer;
+use arrow::datatypes::*;
+use proptest::prelude::*;
+
+use super::*;
+use crate::engine::{Parameter, decode_parameter};
+
+fn written(array: &dyn Array, pg_type: PgType, format: Format, settings: &EncodeSettings) -> Result<Vec<Option<Vec<u8>>>, EncodeError> {
+    let mut cells = Cells::default();
+    column(array, Target { pg_type, format }, settings, &mut cells)?;
+    Ok((0..array.len()).map(|row| cells.cell(row).map(<[u8]>::to_vec)).collect())
+}
+
+fn text_of(array: &dyn Array, pg_type: PgType) -> Vec<String> {
+    let cells = written(array, pg_type, Format::Text, &EncodeSettings::default()).unwrap();
+    cells.into_iter().map(|cell| cell.map_or("NULL".to_owned(), |cell| String::from_utf8(cell).unwrap())).collect()
+}
+
+fn binary_of(array: &dyn Array, pg_type: PgType) -> Vec<Option<Vec<u8>>> {
+    written(array, pg_type, Format::Binary, &EncodeSettings::default()).unwrap()
+}
+
+#[test]
+fn floats_are_written_as_postgres_writes_them() {
+    let doubles =
+        [1.0, 1.5, -0.0, 1e20, 1e15, 1e14, 123_456.789, 0.0001, 0.00001, 1.5e-7, f64::NAN, f64::INFINITY, f64::NEG_INFINITY, f64::MAX];
+    let expected = [
+        "1",
+        "1.5",
+        "-0",
+        "1e+20",
+        "1e+15",
+        "100000000000000",
+        "123456.789",
+        "0.0001",
+        "1e-05",
+        "1.5e-07",
+        "NaN",
+        "Infinity",
+        "-Infinity",
+        "1.7976931348623157e+308",
+    ];
+    assert_eq!(text_of(&Float64Array::from(doubles.to_vec()), PgType::FLOAT8), expected);
+    let reals = Float32Array::from(vec![1.1f32, 1e6, 123456.0, 1e-5, 16777216.0]);
+    assert_eq!(text_of(&reals, PgType::FLOAT4), ["1.1", "1e+06", "123456", "1e-05", "1.6777216e+07"]);
+    let settings = EncodeSettings { extra_float_digits: 0, ..EncodeSettings::default() };
+    let cells = written(&Float64Array::from(vec![0.1 + 0.2, 100.0]), PgType::FLOAT8, Format::Text, &settings).unwrap();
+    assert_eq!(cells, [Some(b"0.3".to_vec()), Some(b"100".to_vec())]);
+}
+
+#[test]
+fn decimals_keep_their_scale() {
+    let decimals = Decimal128Array::from(vec![0, 5, -5, 1_234_500, 100_000_000]).with_precision_and_scale(38, 4).unwrap();
+    assert_eq!(text_of(&decimals, PgType::NUMERIC), ["0.0000", "0.0005", "-0.0005", "123.4500", "10000.0000"]);
+    let binary = binary_of(&decimals, PgType::NUMERIC);
+    assert_eq!(binary[0].as_deref(), Some(&[0, 0, 0, 0, 0, 0, 0, 4][..]));
+    assert_eq!(binary[2].as_deref(), Some(&[0, 1, 0xff, 0xff, 0x40, 0, 0, 4, 0, 5][..]));
+    assert_eq!(binary[3].as_deref(), Some(&[0, 2, 0, 0, 0, 0, 0, 4, 0, 123, 0x11, 0x94][..]));
+    assert_eq!(binary[4].as_deref(), Some(&[0, 1, 0, 1, 0, 0, 0, 4, 0, 1][..]));
+    let negative_scale = Decimal128Array::from(vec![12, 0]).with_precision_and_scale(5, -2).unwrap();
+    assert_eq!(text_of(&negative_scale, PgType::NUMERIC), ["1200", "0"]);
+}
+
+#[test]
+fn dates_and_times_are_iso() {
+    let dates = Date32Array::from(vec![Some(0), Some(19_782), Some(-719_529), Some(2_932_897), None]);
+    assert_eq!(text_of(&dates, PgType::DATE), ["1970-01-01", "2024-02-29", "0001-12-31 BC", "10000-01-01", "NULL"]);
+    assert_eq!(binary_of(&dates, PgType::DATE)[0].as_deref(), Some(&(-10_957i32).to_be_bytes()[..]));
+    let times = Time64MicrosecondArray::from(vec![0, 86_399_999_999, 3_600_500_000]);
+    assert_eq!(text_of(&times, PgType::TIME), ["00:00:00", "23:59:59.999999", "01:00:00.5"]);
+    let stamps = TimestampMicrosecondArray::from(vec![0, 1_720_000_000_123_000, -1]);
+    let plain = ["1970-01-01 00:00:00", "2024-07-03 09:46:40.123", "1969-12-31 23:59:59.999999"];
+    assert_eq!(text_of(&stamps, PgType::TIMESTAMP), plain);
+    let nanos = TimestampNanosecondArray::from(vec![1_720_000_000_123_000_999]);
+    assert_eq!(text_of(&nanos, PgType::TIMESTAMP), [plain[1]]);
+    let settings = EncodeSettings { time_zone: TimeZone::parse("Europe/Berlin").unwrap(), ..EncodeSettings::default() };
+    let zoned = stamps.with_timezone("+00:00");
+    let cells = written(&zoned, PgType::TIMESTAMPTZ, Format::Text, &settings).unwrap();
+    assert_eq!(cells[0].as_deref(), Some(&b"1970-01-01 01:00:00+01"[..]));
+    assert_eq!(cells[1].as_deref(), Some(&b"2024-07-03 11:46:40.123+02"[..]));
+}
+
+#[test]
+fn intervals_are_in_postgres_style() {
+    let intervals = IntervalMonthDayNanoArray::from(vec![
+        IntervalMonthDayNano::new(14, 3, 14_706_789_000_000),
+        IntervalMonthDayNano::new(0, 0, 0),
+        IntervalMonthDayNano::new(-13, 1, -1_000_000_000),
+        IntervalMonthDayNano::new(0, -1, 3_600_000_000_000),
+    ]);
+    let expected = ["1 year 2 mons 3 days 04:05:06.789", "00:00:00", "-1 years -1 mons +1 day -00:00:01", "-1 days +01:00:00"];
+    assert_eq!(text_of(&intervals, PgType::INTERVAL), expected);
+    assert_eq!(text_of(&DurationSecondArray::from(vec![-90_061]), PgType::INTERVAL), ["-25:01:01"]);
+}
+
+#[test]
+fn lists_are_arrays() {
+    let texts = ListArray::new(
+        Arc::new(Field::new("item", DataType::Utf8View, true)),
+        OffsetBuffer::from_lengths([4, 0, 1, 2]),
+        Arc::new(StringViewArray::from(vec![Some("a"), Some("b \"c\\"), None, Some("null"), Some(""), Some("x"), Some("{y}")])),
+        Some(vec![true, true, false, true].into()),
+    );
+    assert_eq!(text_of(&texts, PgType::TEXT_ARRAY), [r#"{a,"b \"c\\",NULL,"null"}"#, "{}", "NULL", r#"{x,"{y}"}"#]);
+    assert_eq!(text_of(&texts.slice(3, 1), PgType::TEXT_ARRAY), [r#"{x,"{y}"}"#]);
+    let numbers = ListArray::from_iter_primitive::<Int32Type, _, _>([Some(vec![Some(7), None]), Some(vec![])]);
+    let binary = binary_of(&numbers, PgType::INT4_ARRAY);
+    let expected = [0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 23, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 4, 0, 0, 0, 7, 255, 255, 255, 255];
+    assert_eq!(binary[0].as_deref(), Some(&expected[..]));
+    assert_eq!(binary[1].as_deref(), Some(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 23][..]));
+    let fixed = FixedSizeListArray::from_iter_primitive::<Int32Type, _, _>([Some(vec![Some(1), Some(2)]), Some(vec![Some(3), Some(4)])], 2);
+    assert_eq!(text_of(&fixed.slice(1, 1), PgType::INT4_ARRAY), ["{3,4}"]);
+}
+
+#[test]
+fn structs_are_records_and_dictionaries_what_they_stand_for() {
+    let fields = Fields::from(vec![Field::new("a", DataType::Int32, true), Field::new("b", DataType::Utf8, true)]);
+    let record = StructArray::new(
+        fields,
+        vec![Arc::new(Int32Array::from(vec![Some(1), None])), Arc::new(StringArray::from(vec![Some("x, \"y\""), Some("z")]))],
+        None,
+    );
+    assert_eq!(text_of(&record, PgType::RECORD), [r#"(1,"x, ""y""")"#, "(,z)"]);
+    let dictionary: DictionaryArray<Int8Type> = vec![Some("b"), None, Some("a"), Some("b")].into_iter().collect();
+    assert_eq!(text_of(&dictionary, PgType::TEXT), ["b", "NULL", "a", "b"]);
+    let empty: DictionaryArray<Int8Type> = vec![None::<&str>, None].into_iter().collect();
+    assert_eq!(text_of(&empty, PgType::TEXT), ["NULL", "NULL"]);
+}
+
+#[test]
+fn uuid_json_and_bytes_have_their_own_forms() {
+    let uuid = StringViewArray::from(vec!["6ba7b810-9dad-11d1-80b4-00c04fd430c8"]);
+    assert_eq!(binary_of(&uuid, PgType::UUID)[0].as_ref().map(Vec::len), Some(16));
+    assert_eq!(written(&StringArray::from(vec!["x"]), PgType::UUID, Format::Binary, &EncodeSettings::default()), Err(EncodeError::Corrupt));
+    assert_eq!(binary_of(&StringArray::from(vec!["{}"]), PgType::JSONB), [Some(b"\x01{}".to_vec())]);
+    assert_eq!(binary_of(&StringArray::from(vec!["{}"]), PgType::JSON), [Some(b"{}".to_vec())]);
+    assert_eq!(text_of(&BinaryArray::from(vec![&b"\x00\xffa"[..]]), PgType::BYTEA), ["\\x00ff61"]);
+}
+
+#[test]
+fn what_does_not_fit_is_an_error() {
+    let settings = EncodeSettings::default();
+    let too_large = written(&Int64Array::from(vec![40_000]), PgType::INT2, Format::Binary, &settings);
+    assert_eq!(too_large, Err(EncodeError::OutOfRange));
+    for (array, pg_type) in [
+        (Arc::new(Int64Array::from(vec![1])) as ArrayRef, PgType::DATE),
+        (Arc::new(StringArray::from(vec!["1"])), PgType::INT4),
+        (Arc::new(Date32Array::from(vec![1])), PgType::TIMESTAMP),
+        (Arc::new(BooleanArray::from(vec![true])), PgType::INT4),
+        (Arc::new(BinaryArray::from(vec![&b"x"[..]])), PgType::TEXT_ARRAY),
+        (Arc::new(Float64Array::from(vec![1.0])), PgType::FLOAT4),
+    ] {
+        assert!(matches!(written(&array, pg_type, Format::Binary, &settings), Err(EncodeError::Unfit { .. })), "{array:?}");
+    }
+}
+
+/// Reads both forms back and compares.
+fn forms_agree(array: &dyn Array, pg_type: PgType) {
+    let settings = EncodeSettings::default();
+    let [text, binary] = [Format::Text, Format::Binary].map(|format| {
+        let cells = written(array, pg_type, format, &settings).unwrap();
+        cells
+            .into_iter()
+            .map(|cell| {
+                let parameter = Parameter { format, value: cell.map(Into::into) };
+                decode_parameter(&parameter, pg_type, &settings.time_zone).unwrap()
+            })
+            .collect::<Vec<_>>()
+    });
+    assert_eq!(text, binary);
+}
+
+proptest! {
+    #[test]
+    fn text_and_binary_say_the_same(
+        bools in proptest::collection::vec(proptest::option::of(any::<bool>()), 0..8),
+        smalls in proptest::collection::vec(proptest::option::of(any::<i16>()), 0..8),
+        longs in proptest::collection::vec(proptest::option::of(any::<i64>()), 0..8),
+        reals in proptest::collection::vec(proptest::option::of(any::<f32>().prop_filter("finite", |x| x.is_finite())), 0..8),
+        doubles in proptest::collection::vec(proptest::option::of(any::<f64>().prop_filter("finite", |x| x.is_finite())), 0..8),
+        texts in proptest::collection::vec(proptest::option::of("[^\0]{0,12}"), 0..8),
+        bytes in proptest::collection::vec(proptest::option::of(proptest::collection::vec(any::<u8>(), 0..12)), 0..8),
+        days in proptest::collection::vec(-700_000i32..2_900_000, 0..8),
+        micros in proptest::collection::vec(-60_000_000_000_000_000i64..250_000_000_000_000_000, 0..8),
+        spans in proptest::collection::vec((-5000i32..5000, any::<i16>(), -10_000_000_000_000i64..10_000_000_000_000), 0..8),
+    ) {
+        forms_agree(&BooleanArray::from(bools), PgType::BOOL);
+        forms_agree(&Int16Array::from(smalls), PgType::INT2);
+        forms_agree(&Int64Array::from(longs), PgType::INT8);
+        forms_agree(&Float32Array::from(reals), PgType::FLOAT4);
+        forms_agree(&Float64Array::from(doubles), PgType::FLOAT8);
+        forms_agree(&BinaryArray::from_iter(bytes), PgType::BYTEA);
+        forms_agree(&Date32Array::from(days), PgType::DATE);
+        forms_agree(&TimestampMicrosecondArray::from(micros.clone()), PgType::TIMESTAMP);
+        forms_agree(&TimestampMicrosecondArray::from(micros).with_timezone("+00:00"), PgType::TIMESTAMPTZ);
+        let spans = spans.into_iter().map(|(months, days, micros)| IntervalMonthDayNano::new(months, i32::from(days), micros * 1000));
+        forms_agree(&IntervalMonthDayNanoArray::from_iter_values(spans), PgType::INTERVAL);
+        let list = ListArray::new(
+            Arc::new(Field::new("item", DataType::Utf8, true)),
+            OffsetBuffer::from_lengths([texts.len()]),
+            Arc::new(StringArray::from(texts)),
+            None,
+        );
+        forms_agree(&list, PgType::TEXT_ARRAY);
+    }
+
+    #[test]
+    fn decimals_survive_both_forms(number in any::<i128>().prop_map(|number| number / 10), scale in 0i8..38) {
+        let array = Decimal128Array::from(vec![number]).with_precision_and_scale(38, scale).unwrap();
+        for format in [Format::Text, Format::Binary] {
+            let cell = written(&array, PgType::NUMERIC, format, &EncodeSettings::default()).unwrap().remove(0);
+            let parameter = Parameter { format, value: cell.map(Into::into) };
+            let datafusion::common::ScalarValue::Decimal128(read, _, read_scale) =
+                decode_parameter(&parameter, PgType::NUMERIC, &TimeZone::default()).unwrap() else { panic!("no decimal") };
+            prop_assert_eq!((read, read_scale), (Some(number), scale));
+        }
+    }
+}

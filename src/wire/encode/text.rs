@@ -1,0 +1,125 @@
+//! Strings and bytes, and what is kept in them: JSON, UUIDs.
+
+use std::io::Write as _;
+
+use arrow::array::{
+    Array, ArrayAccessor, BinaryArray, BinaryViewArray, FixedSizeBinaryArray, LargeBinaryArray, LargeStringArray, StringArray,
+    StringViewArray,
+};
+use arrow::datatypes::DataType;
+use uuid::Uuid;
+
+use crate::engine::{Format, PgType};
+
+use super::cells::Cells;
+use super::{EncodeError, Target, downcast};
+
+/// The version that stands before binary `jsonb`.
+const JSONB_VERSION: u8 = 1;
+/// Types kept as text whose binary form is not text.
+const BINARY_ONLY: [PgType; 18] = [
+    PgType::BOOL,
+    PgType::BYTEA,
+    PgType::INT8,
+    PgType::INT2,
+    PgType::INT4,
+    PgType::REGPROC,
+    PgType::OID,
+    PgType::XID,
+    PgType::FLOAT4,
+    PgType::FLOAT8,
+    PgType::DATE,
+    PgType::TIME,
+    PgType::TIMESTAMP,
+    PgType::TIMESTAMPTZ,
+    PgType::INTERVAL,
+    PgType::NUMERIC,
+    PgType::REGCLASS,
+    PgType::REGTYPE,
+];
+
+pub(super) fn string(array: &dyn Array, target: Target, cells: &mut Cells) -> Result<(), EncodeError> {
+    match array.data_type() {
+        DataType::Utf8 => strings(downcast::<StringArray>(array)?, target, cells),
+        DataType::LargeUtf8 => strings(downcast::<LargeStringArray>(array)?, target, cells),
+        DataType::Utf8View => strings(downcast::<StringViewArray>(array)?, target, cells),
+        _ => Err(EncodeError::Shape),
+    }
+}
+
+fn strings<'a, A: ArrayAccessor<Item = &'a str>>(array: A, target: Target, cells: &mut Cells) -> Result<(), EncodeError> {
+    let uuid = target.is(PgType::UUID) && target.format == Format::Binary;
+    let jsonb = target.is(PgType::JSONB) && target.format == Format::Binary;
+    let oid = target.pg_type.oid;
+    let no_text = BINARY_ONLY.iter().any(|known| known.oid == oid) || super::natural::element_of(target.pg_type).is_some();
+    if target.format == Format::Binary && (no_text || target.is(PgType::RECORD)) {
+        return Err(EncodeError::Unfit { data_type: array.data_type().to_string(), oid });
+    }
+    for row in 0..array.len() {
+        if array.is_null(row) {
+            cells.null();
+            continue;
+        }
+        let value = array.value(row);
+        if uuid {
+            cells.put(Uuid::try_parse(value).map_err(|_| EncodeError::Corrupt)?.as_bytes());
+            continue;
+        }
+        if jsonb {
+            cells.out().push(JSONB_VERSION);
+        }
+        cells.put(value.as_bytes());
+    }
+    Ok(())
+}
+
+pub(super) fn binary(array: &dyn Array, target: Target, cells: &mut Cells) -> Result<(), EncodeError> {
+    match array.data_type() {
+        DataType::Binary => bytes(downcast::<BinaryArray>(array)?, target, cells),
+        DataType::LargeBinary => bytes(downcast::<LargeBinaryArray>(array)?, target, cells),
+        DataType::BinaryView => bytes(downcast::<BinaryViewArray>(array)?, target, cells),
+        DataType::FixedSizeBinary(_) => bytes(downcast::<FixedSizeBinaryArray>(array)?, target, cells),
+        _ => Err(EncodeError::Shape),
+    }
+}
+
+fn bytes<'a, A: ArrayAccessor<Item = &'a [u8]>>(array: A, target: Target, cells: &mut Cells) -> Result<(), EncodeError> {
+    let uuid = target.is(PgType::UUID);
+    let raw = target.format == Format::Binary;
+    if raw && !uuid && !target.is(PgType::BYTEA) {
+        return Err(EncodeError::Unfit { data_type: array.data_type().to_string(), oid: target.pg_type.oid });
+    }
+    for row in 0..array.len() {
+        if array.is_null(row) {
+            cells.null();
+            continue;
+        }
+        let value = array.value(row);
+        if uuid {
+            let value = Uuid::from_slice(value).map_err(|_| EncodeError::Corrupt)?;
+            if raw {
+                cells.out().extend(value.as_bytes());
+            } else {
+                write!(cells.out(), "{value}").map_err(|_| EncodeError::Shape)?;
+            }
+            cells.end();
+        } else if raw {
+            cells.put(value);
+        } else {
+            hex(value, cells.out());
+            cells.end();
+        }
+    }
+    Ok(())
+}
+
+/// `\x` and two digits a byte.
+fn hex(value: &[u8], out: &mut Vec<u8>) {
+    out.reserve(2 + 2 * value.len());
+    out.extend(b"\\x");
+    let digit = |nibble: u8| if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 };
+    for byte in value {
+        out.push(digit(byte >> 4));
+        out.push(digit(byte & 15));
+    }
+}

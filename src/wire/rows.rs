@@ -1,0 +1,92 @@
+//! Sends rows with back-pressure.
+//!
+//! INVARIANT: the next batch is asked for only when the one before has left for the socket, so a client that does not read stops its query;
+//! beyond the batch in hand, no more than a chunk of written rows is held.
+
+use arrow::record_batch::RecordBatch;
+
+use crate::engine::{Format, RowStream};
+use crate::error::ClientMessage;
+
+use super::backend::Session;
+use super::conversation::{Conversation, Failure};
+use super::encode::Pace;
+
+/// A running result and what is left of its last batch.
+#[derive(Debug)]
+pub(super) struct Rows {
+    stream: RowStream,
+    rest: Option<RecordBatch>,
+}
+
+/// How much was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Sent {
+    pub(super) rows: u64,
+    /// Whether the result is complete; else the limit was met first.
+    pub(super) complete: bool,
+}
+
+impl Rows {
+    pub(super) fn new(stream: RowStream) -> Self {
+        Self { stream, rest: None }
+    }
+
+    pub(super) fn tag(&self, rows: u64) -> String {
+        self.stream.tag(rows)
+    }
+
+    pub(super) fn columns(&self) -> std::sync::Arc<[crate::engine::Column]> {
+        self.stream.columns.clone()
+    }
+
+    /// The next batch that has rows.
+    pub(super) async fn next(&mut self) -> Option<Result<RecordBatch, ClientMessage>> {
+        if let Some(rest) = self.rest.take() {
+            return Some(Ok(rest));
+        }
+        loop {
+            match self.stream.next().await {
+                Some(Ok(batch)) if batch.num_rows() == 0 => {}
+                next => return next,
+            }
+        }
+    }
+}
+
+impl<S: Session> Conversation<'_, S> {
+    /// Sends rows up to a limit.
+    pub(super) async fn send_rows(&mut self, rows: &mut Rows, formats: &[Format], limit: Option<u64>) -> Result<Sent, Failure> {
+        let columns = rows.columns();
+        let settings = self.session.encode_settings();
+        let mut sent = 0;
+        loop {
+            let room = limit.map_or(u64::MAX, |limit| limit.saturating_sub(sent));
+            if room == 0 {
+                return Ok(Sent { rows: sent, complete: false });
+            }
+            let (guard, reader, writer, _, encoder) = self.guarded();
+            let Some(batch) = guard.race(rows.next(), reader).await? else {
+                return Ok(Sent { rows: sent, complete: true });
+            };
+            let batch = batch?;
+            let taken = usize::try_from(room).unwrap_or(usize::MAX).min(batch.num_rows());
+            if taken < batch.num_rows() {
+                rows.rest = Some(batch.slice(taken, batch.num_rows() - taken));
+            }
+            let mut pace = Pace::default();
+            let mut start = 0;
+            while start < taken {
+                let count = pace.rows().min(taken - start);
+                let before = writer.buffer.len();
+                encoder.rows(&batch.slice(start, count), &columns, formats, &settings, &mut writer.buffer)?;
+                pace.learn(count, writer.buffer.len().saturating_sub(before));
+                start += count;
+                if writer.is_full() {
+                    guard.race(writer.flush(), reader).await?.map_err(|_| Failure::Gone)?;
+                }
+            }
+            sent += u64::try_from(taken).unwrap_or(u64::MAX);
+        }
+    }
+}

@@ -1,0 +1,347 @@
+//! A backend that answers a few made-up statements.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use arrow::array::{Int64Array, StringViewArray};
+use arrow::datatypes::{DataType, Field, Schema};
+use arrow::record_batch::RecordBatch;
+use async_trait::async_trait;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use datafusion::common::ScalarValue;
+use futures::{StreamExt as _, stream};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::{Digest as _, Sha256};
+
+use crate::engine::{
+    Column, CopyFormat, CopyOut, Format, Notice, Parameter, PgType, Reply, RowStream, TimeZone, TransactionStatus, decode_parameter,
+};
+use crate::error::{ClientMessage, SqlState};
+use crate::identity::Principal;
+use crate::wire::{
+    Backend, EncodeSettings, Interrupt, InterruptCause, Login, LoginRefused, ScramExchange, ScramFailure, Session, SessionRequest,
+    StatementDescription,
+};
+
+/// Answers logins of `alice` with the password `secret`.
+#[derive(Default)]
+pub(super) struct FakeBackend {
+    running: Arc<AtomicI64>,
+    pub(super) refused: Mutex<Vec<LoginRefused>>,
+    pub(super) requests: Mutex<Vec<SessionRequest>>,
+    pub(super) causes: Arc<Mutex<Vec<Option<InterruptCause>>>>,
+}
+
+impl FakeBackend {
+    /// Row streams that are alive.
+    pub(super) fn running(&self) -> i64 {
+        self.running.load(Ordering::SeqCst)
+    }
+}
+
+#[async_trait]
+impl Backend for FakeBackend {
+    type Session = FakeSession;
+
+    fn login(&self, user: &str) -> Login {
+        let principal = (user == "alice").then(|| {
+            Arc::new(Principal {
+                name: user.to_owned(),
+                roles: Default::default(),
+                groups: Default::default(),
+                is_data_steward: false,
+                attributes: Default::default(),
+            })
+        });
+        Login { principal, exchange: Box::new(FakeScram::new("secret")) }
+    }
+
+    fn database_exists(&self, database: &str) -> bool {
+        database == "mesh"
+    }
+
+    fn login_refused(&self, refused: &LoginRefused) {
+        self.refused.lock().unwrap().push(refused.clone());
+    }
+
+    async fn open_session(&self, _: Arc<Principal>, request: SessionRequest) -> Result<FakeSession, ClientMessage> {
+        let interrupt = request.interrupt.clone();
+        self.requests.lock().unwrap().push(request);
+        Ok(FakeSession {
+            running: self.running.clone(),
+            causes: self.causes.clone(),
+            interrupt,
+            statements: HashMap::new(),
+            portals: HashMap::new(),
+            status: TransactionStatus::Idle,
+            changes: vec![("server_version".into(), "15.8".into()), ("client_encoding".into(), "UTF8".into())],
+            notices: Vec::new(),
+        })
+    }
+}
+
+/// SCRAM as a server speaks it, with a fixed salt.
+pub(super) struct FakeScram {
+    salted: Vec<u8>,
+    transcript: String,
+    nonce: String,
+}
+
+fn hmac(key: &[u8], data: &[u8]) -> Vec<u8> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).unwrap();
+    mac.update(data);
+    mac.finalize().into_bytes().to_vec()
+}
+
+impl FakeScram {
+    pub(super) fn new(password: &str) -> Self {
+        let mut block = hmac(password.as_bytes(), b"salt\0\0\0\x01");
+        let mut salted = block.clone();
+        for _ in 1..16 {
+            block = hmac(password.as_bytes(), &block);
+            salted.iter_mut().zip(&block).for_each(|(all, one)| *all ^= one);
+        }
+        Self { salted, transcript: String::new(), nonce: String::new() }
+    }
+}
+
+impl ScramExchange for FakeScram {
+    fn first(&mut self, client_first: &[u8]) -> Result<Vec<u8>, ScramFailure> {
+        let text = std::str::from_utf8(client_first).map_err(|_| ScramFailure::Malformed)?;
+        let bare = text.splitn(3, ',').nth(2).ok_or(ScramFailure::Malformed)?;
+        let nonce = bare.split(',').find_map(|part| part.strip_prefix("r=")).ok_or(ScramFailure::Malformed)?;
+        self.nonce = format!("{nonce}server");
+        let answer = format!("r={},s={},i=16", self.nonce, BASE64_STANDARD.encode("salt"));
+        self.transcript = format!("{bare},{answer}");
+        Ok(answer.into_bytes())
+    }
+
+    fn last(&mut self, client_final: &[u8]) -> Result<Vec<u8>, ScramFailure> {
+        let text = std::str::from_utf8(client_final).map_err(|_| ScramFailure::Malformed)?;
+        let (without_proof, proof) = text.split_once(",p=").ok_or(ScramFailure::Malformed)?;
+        let proof = BASE64_STANDARD.decode(proof).map_err(|_| ScramFailure::Malformed)?;
+        let message = format!("{},{without_proof}", self.transcript);
+        let client_key = hmac(&self.salted, b"Client Key");
+        let signature = hmac(&Sha256::digest(&client_key), message.as_bytes());
+        let expected: Vec<u8> = client_key.iter().zip(&signature).map(|(key, mask)| key ^ mask).collect();
+        if expected != proof || !without_proof.ends_with(&self.nonce) {
+            return Err(ScramFailure::Refused);
+        }
+        let server = hmac(&hmac(&self.salted, b"Server Key"), message.as_bytes());
+        Ok(format!("v={}", BASE64_STANDARD.encode(server)).into_bytes())
+    }
+}
+
+/// What is bound to a portal.
+struct FakePortal {
+    text: String,
+    parameters: Vec<ScalarValue>,
+}
+
+/// A session without an engine.
+pub(super) struct FakeSession {
+    running: Arc<AtomicI64>,
+    causes: Arc<Mutex<Vec<Option<InterruptCause>>>>,
+    interrupt: Arc<Interrupt>,
+    statements: HashMap<String, String>,
+    portals: HashMap<String, FakePortal>,
+    status: TransactionStatus,
+    changes: Vec<(String, String)>,
+    notices: Vec<Notice>,
+}
+
+/// Counts a stream as running until it is dropped, and notes why it was.
+struct Running(Arc<AtomicI64>, Arc<Interrupt>, Arc<Mutex<Vec<Option<InterruptCause>>>>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+        self.2.lock().unwrap().push(self.1.cause());
+    }
+}
+
+fn columns() -> Arc<[Column]> {
+    let column = |name: &str, pg_type, number| Column { name: name.to_owned(), pg_type, table_oid: 16_384, number };
+    [column("id", PgType::INT8, 1), column("label", PgType::TEXT, 2)].into()
+}
+
+fn batch(start: i64, rows: i64) -> RecordBatch {
+    let schema = Schema::new(vec![Field::new("id", DataType::Int64, true), Field::new("label", DataType::Utf8View, true)]);
+    let ids = Int64Array::from_iter_values(start..start + rows);
+    let labels: StringViewArray = (start..start + rows).map(|id| (id % 10 != 0).then(|| format!("row {id}"))).collect();
+    RecordBatch::try_new(Arc::new(schema), vec![Arc::new(ids), Arc::new(labels)]).unwrap()
+}
+
+impl FakeSession {
+    /// `rows N`: N rows in batches of 1000; negative never ends.
+    fn rows(&self, rows: i64, verb: &'static str) -> RowStream {
+        self.running.fetch_add(1, Ordering::SeqCst);
+        let running = Running(self.running.clone(), self.interrupt.clone(), self.causes.clone());
+        let batches = stream::unfold((0, running), move |(at, running)| async move {
+            let room = if rows < 0 { 1000 } else { (rows - at).min(1000) };
+            (room > 0).then(|| (Ok(batch(at, room)), (at + room, running)))
+        });
+        RowStream::for_tests(columns(), verb, batches)
+    }
+
+    /// `slow`: never a row.
+    fn slow(&self) -> RowStream {
+        self.running.fetch_add(1, Ordering::SeqCst);
+        let running = Running(self.running.clone(), self.interrupt.clone(), self.causes.clone());
+        let batches = stream::once(async move {
+            let _running = running;
+            std::future::pending::<Result<RecordBatch, ClientMessage>>().await
+        });
+        RowStream::for_tests(columns(), "SELECT", batches)
+    }
+
+    fn failing(&self) -> RowStream {
+        let error = ClientMessage::new(SqlState::DIVISION_BY_ZERO, "division by zero");
+        RowStream::for_tests(columns(), "SELECT", stream::iter([Ok(batch(0, 3)), Err(error)]).boxed())
+    }
+
+    async fn answer(&mut self, text: &str, parameters: &[ScalarValue]) -> Result<Reply, ClientMessage> {
+        let words: Vec<&str> = text.split_whitespace().collect();
+        if self.status == TransactionStatus::Failed && !matches!(words.as_slice(), ["commit" | "rollback"]) {
+            return Err(ClientMessage::new(SqlState::IN_FAILED_SQL_TRANSACTION, "current transaction is aborted"));
+        }
+        let copy = |rows: RowStream, format| Ok(Reply::Copy(CopyOut { rows, format }));
+        match words.as_slice() {
+            [] => Ok(Reply::Empty),
+            ["rows", "$1"] => match parameters {
+                [ScalarValue::Int64(Some(rows))] => Ok(Reply::Rows(self.rows(*rows, "SELECT"))),
+                _ => Err(ClientMessage::new(SqlState::INVALID_PARAMETER_VALUE, "no count")),
+            },
+            ["rows", count] => Ok(Reply::Rows(self.rows(count.parse().unwrap(), "SELECT"))),
+            ["slow"] => Ok(Reply::Rows(self.slow())),
+            ["stuck"] => {
+                tokio::time::sleep(Duration::from_secs(3600)).await;
+                Ok(Reply::Empty)
+            }
+            ["fail"] => Ok(Reply::Rows(self.failing())),
+            ["panic"] => panic!("asked to"),
+            ["begin"] => {
+                self.status = TransactionStatus::Active;
+                Ok(Reply::Done("BEGIN".into()))
+            }
+            ["commit" | "rollback"] => {
+                let tag = if self.status == TransactionStatus::Active { "COMMIT" } else { "ROLLBACK" };
+                self.status = TransactionStatus::Idle;
+                Ok(Reply::Done(tag.into()))
+            }
+            ["set", name, value] => {
+                self.changes.push(((*name).to_owned(), (*value).to_owned()));
+                self.notices.push(Notice::warning(SqlState::WARNING, "be careful"));
+                Ok(Reply::Done("SET".into()))
+            }
+            ["copy", rows, "text"] => {
+                copy(self.rows(rows.parse().unwrap(), "COPY"), CopyFormat::Text { delimiter: b'\t', null: "\\N".into(), header: true })
+            }
+            ["copy", rows, "csv"] => copy(
+                self.rows(rows.parse().unwrap(), "COPY"),
+                CopyFormat::Csv { delimiter: b',', null: String::new(), header: true, quote: b'"', escape: b'"', force_quote: vec![1] },
+            ),
+            ["copy", rows, "binary"] => copy(self.rows(rows.parse().unwrap(), "COPY"), CopyFormat::Binary),
+            _ => Err(ClientMessage::new(SqlState::SYNTAX_ERROR, "syntax error").with_position(1)),
+        }
+    }
+
+    fn parameters_of(text: &str) -> Vec<PgType> {
+        if text.contains("$1") { vec![PgType::INT8] } else { Vec::new() }
+    }
+
+    fn columns_of(text: &str) -> Option<Arc<[Column]>> {
+        ["rows", "slow", "fail"].iter().any(|word| text.starts_with(word)).then(columns)
+    }
+
+    fn text(&self, name: &str) -> Result<String, ClientMessage> {
+        let missing = || ClientMessage::new(SqlState::INVALID_SQL_STATEMENT_NAME, format!("prepared statement \"{name}\" does not exist"));
+        self.statements.get(name).cloned().ok_or_else(missing)
+    }
+}
+
+#[async_trait]
+impl Session for FakeSession {
+    type Statement = String;
+
+    fn parse(&mut self, text: &str) -> Result<Vec<String>, ClientMessage> {
+        if text.contains("syntax error") {
+            return Err(ClientMessage::new(SqlState::SYNTAX_ERROR, "syntax error").with_position(8));
+        }
+        Ok(text.split(';').map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned).collect())
+    }
+
+    async fn run(&mut self, statement: String) -> Result<Reply, ClientMessage> {
+        self.answer(&statement, &[]).await
+    }
+
+    async fn prepare(&mut self, name: &str, text: &str, _: &[u32]) -> Result<(), ClientMessage> {
+        if !name.is_empty() && self.statements.contains_key(name) {
+            return Err(ClientMessage::new(SqlState::DUPLICATE_PREPARED_STATEMENT, "prepared statement already exists"));
+        }
+        self.statements.insert(name.to_owned(), text.to_owned());
+        Ok(())
+    }
+
+    async fn describe_statement(&mut self, name: &str) -> Result<StatementDescription, ClientMessage> {
+        let text = self.text(name)?;
+        Ok(StatementDescription { parameters: Self::parameters_of(&text), columns: Self::columns_of(&text) })
+    }
+
+    async fn bind(&mut self, portal: &str, statement: &str, parameters: Vec<Parameter>, _: &[Format]) -> Result<(), ClientMessage> {
+        let text = self.text(statement)?;
+        let parameters = parameters
+            .iter()
+            .zip(Self::parameters_of(&text))
+            .map(|(parameter, pg_type)| decode_parameter(parameter, pg_type, &TimeZone::default()))
+            .collect::<Result<Vec<_>, _>>()?;
+        self.portals.insert(portal.to_owned(), FakePortal { text, parameters });
+        Ok(())
+    }
+
+    async fn describe_portal(&mut self, portal: &str) -> Result<Option<Arc<[Column]>>, ClientMessage> {
+        Ok(self.portals.get(portal).and_then(|portal| Self::columns_of(&portal.text)))
+    }
+
+    async fn execute_portal(&mut self, portal: &str) -> Result<Reply, ClientMessage> {
+        let portal = self.portals.get(portal).ok_or_else(|| ClientMessage::new(SqlState::INVALID_CURSOR_NAME, "no portal"))?;
+        let (text, parameters) = (portal.text.clone(), portal.parameters.clone());
+        self.answer(&text, &parameters).await
+    }
+
+    fn close_statement(&mut self, name: &str) {
+        self.statements.remove(name);
+    }
+
+    fn close_portal(&mut self, portal: &str) {
+        self.portals.remove(portal);
+    }
+
+    fn transaction_status(&self) -> TransactionStatus {
+        self.status
+    }
+
+    fn fail_transaction(&mut self) {
+        if self.status == TransactionStatus::Active {
+            self.status = TransactionStatus::Failed;
+        }
+    }
+
+    fn sync(&mut self) {}
+
+    fn take_notices(&mut self) -> Vec<Notice> {
+        std::mem::take(&mut self.notices)
+    }
+
+    fn take_parameter_changes(&mut self) -> Vec<(String, String)> {
+        std::mem::take(&mut self.changes)
+    }
+
+    fn encode_settings(&self) -> EncodeSettings {
+        EncodeSettings::default()
+    }
+}
