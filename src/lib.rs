@@ -18,3 +18,6 @@ pub mod product;
 pub mod server;
 pub mod telemetry;
 pub mod wire;
+
+#[cfg(test)]
+mod tidy;

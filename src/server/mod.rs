@@ -1,1 +1,3 @@
-//! server.
+//! The composition root: builds each part once, and drains.
+
+pub mod quickstart;
