@@ -1,0 +1,116 @@
+//! A gateway that runs in this process over a folder of its own, on a port that was free.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use meshgate::server::quickstart;
+use tokio_postgres::config::SslMode;
+use tokio_postgres::{Client, Config, NoTls};
+
+/// The folder of the repository.
+pub(crate) fn repository() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// What a gateway serves: a folder with `catalogs`, `data` and the configuration; it is removed with the world.
+pub(crate) struct World {
+    folder: tempfile::TempDir,
+}
+
+impl World {
+    /// A world without a product.
+    pub(crate) fn empty() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["catalogs", "data"] {
+            std::fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        let world = Self { folder };
+        world.write("data/erased_subjects.csv", "subject_id\n");
+        world
+    }
+
+    /// The quickstart of the repository, with rows as of today.
+    pub(crate) fn quickstart() -> Self {
+        let world = Self::empty();
+        quickstart::generate(&world.path("data"), chrono::Utc::now()).unwrap();
+        world.copy_folder(&repository().join("catalogs"), "catalogs");
+        world
+    }
+
+    /// A path below the world's folder.
+    pub(crate) fn path(&self, below: &str) -> PathBuf {
+        self.folder.path().join(below)
+    }
+
+    /// Puts a text there.
+    pub(crate) fn write(&self, below: &str, text: &str) {
+        let path = self.path(below);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+
+    /// Puts the files of a folder there, folders within it included.
+    pub(crate) fn copy_folder(&self, from: &Path, below: &str) {
+        for entry in std::fs::read_dir(from).unwrap() {
+            let path = entry.unwrap().path();
+            let to = format!("{below}/{}", path.file_name().unwrap().to_string_lossy());
+            if path.is_dir() {
+                self.copy_folder(&path, &to);
+            } else {
+                self.write(&to, &std::fs::read_to_string(&path).unwrap());
+            }
+        }
+    }
+
+    /// Starts a gateway over it, with the policies and the principals of the repository.
+    pub(crate) async fn serve(&self) -> Gateway {
+        let repository = repository();
+        let configuration = format!(
+            "listen: 127.0.0.1:0\ndatabase: mesh\ncatalogs: catalogs\npolicies: {policies:?}\nprincipals: {principals:?}\n\
+             erasures: data/erased_subjects.csv\ndata: data\naudit: {{folder: audit}}\nlineage: {{file: lineage/openlineage.jsonl}}\n",
+            policies = repository.join("policies"),
+            principals = repository.join("examples/quickstart/principals.yaml"),
+        );
+        self.write("meshgate.yaml", &configuration);
+        Gateway { running: start(&self.path("meshgate.yaml")).await }
+    }
+}
+
+async fn start(configuration: &Path) -> meshgate::server::Running {
+    let config = meshgate::config::load(configuration).unwrap_or_else(|faults| {
+        panic!("{}", faults.iter().map(|fault| fault.to_string()).collect::<Vec<_>>().join("\n"));
+    });
+    meshgate::server::Server::start(config).await.unwrap()
+}
+
+/// A running gateway.
+pub(crate) struct Gateway {
+    running: meshgate::server::Running,
+}
+
+impl Gateway {
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.running.address()
+    }
+
+    /// A session of that login; its password is its name.
+    pub(crate) async fn login(&self, user: &str) -> Client {
+        login(self.address(), user).await.unwrap()
+    }
+
+    /// Drains and ends it.
+    pub(crate) async fn stop(self) {
+        self.running.stop().await;
+    }
+}
+
+/// A session of that login at a gateway; its password is its name.
+pub(crate) async fn login(address: SocketAddr, user: &str) -> Result<Client, tokio_postgres::Error> {
+    let mut config = Config::new();
+    config.host(address.ip().to_string()).port(address.port()).dbname("mesh").user(user).password(user).ssl_mode(SslMode::Disable);
+    let (client, connection) = config.connect(NoTls).await?;
+    // It ends when the client is dropped.
+    tokio::spawn(connection);
+    Ok(client)
+}
