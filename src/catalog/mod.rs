@@ -1,1 +1,29 @@
-//! catalog.
+//! What a client sees: domains as schemas, data products as tables, `pg_catalog`, `information_schema`, and the system functions.
+//!
+//! One [`SessionCatalog`] shows one principal one snapshot. INVARIANT: what the principal may not discover is not there;
+//! nothing is opened while names are listed; no statement over user data is rewritten by `system`.
+//! Who may read which rows is not decided here: the [`Opener`] hands out tables that are governed.
+
+mod content;
+mod facts;
+pub mod functions;
+mod oids;
+mod relations;
+mod rows;
+mod schemas;
+mod statics;
+pub mod system;
+mod table;
+mod type_planner;
+mod types;
+
+pub use facts::{Discover, SessionFacts, Setting, Settings, View};
+pub use functions::quote_ident;
+pub use oids::{Oids, name_oid, table_oid};
+pub use schemas::{ExtraSchema, Opener, SessionCatalog};
+pub use table::SystemTable;
+pub use type_planner::PgTypePlanner;
+pub use types::{PgType, TYPE_KEY, TYPMOD_KEY};
+
+#[cfg(test)]
+pub(crate) mod tests;

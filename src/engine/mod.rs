@@ -3,6 +3,7 @@
 //! INVARIANT: every row that leaves the gateway comes out of [`RowStream`], and a `RowStream` is made only by `pipeline`.
 
 mod column;
+pub mod fault;
 mod parameter;
 mod reply;
 mod time_zone;

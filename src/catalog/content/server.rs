@@ -1,0 +1,119 @@
+//! What tells of the server and the session: databases, roles, settings, activity.
+//!
+//! INVARIANT: of other people only the teams that own domains are told; other logins and their sessions are not.
+
+use crate::catalog::facts::{Role, SYSTEM_ROLE_OID, SessionFacts};
+use crate::catalog::rows::Value;
+
+use super::Row;
+
+/// `pg_tablespace.oid` of the default tablespace.
+const DEFAULT_TABLESPACE: i64 = 1663;
+/// UTF8 in PostgreSQL's numbering of encodings.
+const UTF8: i64 = 6;
+
+pub(super) fn rows(relation: &str, facts: &SessionFacts) -> Option<Vec<Row>> {
+    match relation {
+        "pg_database" => Some(vec![database(facts)]),
+        "pg_stat_database" => Some(vec![vec![("datid", facts.database_oid().into()), ("datname", (&facts.database).into())]]),
+        "pg_roles" | "pg_authid" => Some(facts.view().roles.iter().map(role).collect()),
+        "pg_user" => Some(facts.view().roles.iter().filter(|role| role.login).map(user).collect()),
+        "pg_group" => Some(facts.view().roles.iter().filter(|role| !role.login).map(group).collect()),
+        "pg_tablespace" => Some(vec![tablespace(DEFAULT_TABLESPACE, "pg_default"), tablespace(1664, "pg_global")]),
+        "pg_settings" => Some(settings(facts)),
+        "pg_stat_activity" => Some(vec![activity(facts)]),
+        "pg_stat_ssl" | "pg_stat_gssapi" => Some(vec![vec![("pid", facts.backend_pid.into())]]),
+        _ => None,
+    }
+}
+
+fn database(facts: &SessionFacts) -> Row {
+    vec![
+        ("oid", facts.database_oid().into()),
+        ("datname", (&facts.database).into()),
+        ("datdba", SYSTEM_ROLE_OID.into()),
+        ("encoding", UTF8.into()),
+        ("datlocprovider", "c".into()),
+        ("datallowconn", true.into()),
+        ("datconnlimit", (-1i64).into()),
+        ("dattablespace", DEFAULT_TABLESPACE.into()),
+        ("datcollate", "C.UTF-8".into()),
+        ("datctype", "C.UTF-8".into()),
+    ]
+}
+
+fn role(role: &Role) -> Row {
+    vec![
+        ("oid", role.oid.into()),
+        ("rolname", (&role.name).into()),
+        ("rolsuper", false.into()),
+        ("rolinherit", true.into()),
+        ("rolcreaterole", false.into()),
+        ("rolcreatedb", false.into()),
+        ("rolcanlogin", role.login.into()),
+        ("rolreplication", false.into()),
+        ("rolbypassrls", false.into()),
+        ("rolconnlimit", (-1i64).into()),
+        ("rolpassword", "********".into()),
+    ]
+}
+
+fn user(role: &Role) -> Row {
+    vec![
+        ("usename", (&role.name).into()),
+        ("usesysid", role.oid.into()),
+        ("usecreatedb", false.into()),
+        ("usesuper", false.into()),
+        ("userepl", false.into()),
+        ("usebypassrls", false.into()),
+        ("passwd", "********".into()),
+    ]
+}
+
+fn group(role: &Role) -> Row {
+    vec![("groname", (&role.name).into()), ("grosysid", role.oid.into()), ("grolist", Value::Ints(Vec::new()))]
+}
+
+fn tablespace(oid: i64, name: &str) -> Row {
+    vec![("oid", oid.into()), ("spcname", name.into()), ("spcowner", SYSTEM_ROLE_OID.into())]
+}
+
+fn settings(facts: &SessionFacts) -> Vec<Row> {
+    let settings = facts.settings.all().into_iter();
+    settings
+        .map(|setting| {
+            vec![
+                ("name", setting.name.into()),
+                ("setting", (&setting.value).into()),
+                ("category", "Client Connection Defaults".into()),
+                ("short_desc", setting.description.into()),
+                ("context", "user".into()),
+                ("vartype", "string".into()),
+                ("source", "default".into()),
+                ("boot_val", (&setting.value).into()),
+                ("reset_val", setting.value.into()),
+                ("pending_restart", false.into()),
+            ]
+        })
+        .collect()
+}
+
+fn activity(facts: &SessionFacts) -> Row {
+    let application = facts.settings.value("application_name").unwrap_or_default();
+    vec![
+        ("datid", facts.database_oid().into()),
+        ("datname", (&facts.database).into()),
+        ("pid", facts.backend_pid.into()),
+        ("usesysid", facts.own_role_oid().into()),
+        ("usename", (&facts.principal.name).into()),
+        ("application_name", application.into()),
+        ("client_addr", facts.client_address.map(|address| address.to_string()).into()),
+        ("backend_start", Value::Instant(facts.session_started_micros)),
+        ("xact_start", Value::Instant(facts.statement_started_micros)),
+        ("query_start", Value::Instant(facts.statement_started_micros)),
+        ("state_change", Value::Instant(facts.statement_started_micros)),
+        ("state", "active".into()),
+        ("query", "".into()),
+        ("backend_type", "client backend".into()),
+    ]
+}

@@ -1,0 +1,202 @@
+//! Objects by name and by OID: look-ups, names, comments, visibility.
+//!
+//! The functions whose names start with `meshgate_reg` carry the casts to and from the reg* types; `system` writes them.
+
+use std::sync::Arc;
+
+use arrow::datatypes::DataType::{Boolean, UInt32, Utf8};
+
+use crate::catalog::content::comments;
+use crate::catalog::content::objects::type_display;
+use crate::catalog::facts::SessionFacts;
+use crate::catalog::rows::Value;
+use crate::catalog::statics;
+use crate::error::{ClientMessage, SqlState};
+
+use super::Kind::{Int, Object, Text};
+use super::text::{quote_ident, split_identifier};
+use super::{Function, client, int_of, oid_of, text_of};
+
+pub(super) fn all(facts: &Arc<SessionFacts>) -> Vec<Function> {
+    let mut functions = descriptions(facts);
+    functions.extend(names(facts));
+    functions.extend(visibility(facts));
+    functions.extend(reg_types(facts));
+    functions
+}
+
+fn with<R: Into<Value>>(
+    facts: &Arc<SessionFacts>,
+    evaluate: impl Fn(&SessionFacts, &[Value]) -> R + Send + Sync + 'static,
+) -> impl Fn(&[Value]) -> Result<Value, datafusion::error::DataFusionError> + Send + Sync + 'static {
+    let facts = Arc::clone(facts);
+    move |values| Ok(evaluate(&facts, values).into())
+}
+
+fn descriptions(facts: &Arc<SessionFacts>) -> Vec<Function> {
+    let object = |facts: &SessionFacts, values: &[Value]| {
+        let class = text_of(values, 1).trim_start_matches("pg_catalog.");
+        comments::object_comment(facts, oid_of(values, 0)?, (!class.is_empty()).then_some(class))
+    };
+    let column = |facts: &SessionFacts, values: &[Value]| comments::column_comment_of(facts, oid_of(values, 0)?, int_of(values, 1)?);
+    let shared = |facts: &SessionFacts, values: &[Value]| {
+        (oid_of(values, 0)? == facts.database_oid() && text_of(values, 1) == "pg_database").then(comments::database_comment)
+    };
+    vec![
+        Function::new("obj_description", &[Object, Text], Utf8, with(facts, object)).required(1),
+        Function::new("col_description", &[Object, Int], Utf8, with(facts, column)),
+        Function::new("shobj_description", &[Object, Text], Utf8, with(facts, shared)),
+    ]
+}
+
+fn names(facts: &Arc<SessionFacts>) -> Vec<Function> {
+    let format = |_: &SessionFacts, values: &[Value]| {
+        let oid = oid_of(values, 0)?;
+        let typmod = int_of(values, 1).and_then(|typmod| i32::try_from(typmod).ok());
+        // Without a modifier PostgreSQL names bpchar as the standard does.
+        match (oid, typmod) {
+            (0, _) => Some("-".to_owned()),
+            (1042, None) => Some("character".to_owned()),
+            _ => Some(type_display(oid, typmod.unwrap_or(-1)).unwrap_or_else(|| "???".to_owned())),
+        }
+    };
+    let user = |facts: &SessionFacts, values: &[Value]| {
+        let oid = oid_of(values, 0)?;
+        Some(facts.role_name(oid).map_or_else(|| format!("unknown (OID={oid})"), str::to_owned))
+    };
+    let relation = |facts: &SessionFacts, values: &[Value]| class_oid(facts, text_of(values, 0));
+    let schema = |facts: &SessionFacts, values: &[Value]| facts.schema_oid(&split_identifier(text_of(values, 0))?.pop()?);
+    let role = |facts: &SessionFacts, values: &[Value]| role_oid(facts, &split_identifier(text_of(values, 0))?.pop()?);
+    let data_type = |facts: &SessionFacts, values: &[Value]| facts.type_oid(text_of(values, 0));
+    let function = |_: &SessionFacts, values: &[Value]| statics::function_oid(&split_identifier(text_of(values, 0))?.pop()?);
+    vec![
+        Function::new("format_type", &[Object, Int], Utf8, with(facts, format)).reads_nulls(),
+        Function::new("pg_get_userbyid", &[Object], Utf8, with(facts, user)),
+        Function::new("to_regclass", &[Text], UInt32, with(facts, relation)),
+        Function::new("to_regnamespace", &[Text], UInt32, with(facts, schema)),
+        Function::new("to_regrole", &[Text], UInt32, with(facts, role)),
+        Function::new("to_regtype", &[Text], UInt32, with(facts, data_type)),
+        Function::new("to_regproc", &[Text], UInt32, with(facts, function)),
+    ]
+}
+
+fn visibility(facts: &Arc<SessionFacts>) -> Vec<Function> {
+    let relation = |facts: &SessionFacts, values: &[Value]| facts.relation_visible(oid_of(values, 0)?);
+    let mut functions = vec![Function::new("pg_table_is_visible", &[Object], Boolean, with(facts, relation))];
+    let builtin = [
+        "pg_type_is_visible",
+        "pg_function_is_visible",
+        "pg_operator_is_visible",
+        "pg_opclass_is_visible",
+        "pg_opfamily_is_visible",
+        "pg_collation_is_visible",
+        "pg_conversion_is_visible",
+        "pg_statistics_obj_is_visible",
+        "pg_ts_parser_is_visible",
+        "pg_ts_dict_is_visible",
+        "pg_ts_template_is_visible",
+        "pg_ts_config_is_visible",
+    ];
+    // All of these are PostgreSQL's own, in `pg_catalog`, which is always searched.
+    functions.extend(builtin.map(|name| Function::new(name, &[Object], Boolean, |_| Ok(true.into()))));
+    functions
+}
+
+/// A relation by its name as written, or by its number as text.
+pub(super) fn class_oid(facts: &SessionFacts, text: &str) -> Option<u32> {
+    if let Ok(oid) = text.trim().parse() {
+        return Some(oid);
+    }
+    let mut parts = split_identifier(text)?;
+    let name = parts.pop()?;
+    facts.relation_oid(parts.pop().as_deref(), &name)
+}
+
+/// A relation by OID or name; a name that does not exist is an error.
+pub(super) fn class_argument(
+    facts: &SessionFacts,
+    values: &[Value],
+    index: usize,
+) -> Result<Option<u32>, datafusion::error::DataFusionError> {
+    match values.get(index) {
+        Some(Value::Text(text)) => class_oid(facts, text).map(Some).ok_or_else(|| missing_relation(text)),
+        _ => Ok(oid_of(values, index)),
+    }
+}
+
+fn missing_relation(name: &str) -> datafusion::error::DataFusionError {
+    client(ClientMessage::new(SqlState::UNDEFINED_TABLE, format!("relation \"{name}\" does not exist")))
+}
+
+fn role_oid(facts: &SessionFacts, name: &str) -> Option<u32> {
+    facts.view().roles.iter().find(|role| role.name == name).map(|role| role.oid)
+}
+
+/// An OID from text: a number, or a name that must exist.
+fn reg_in(
+    facts: &Arc<SessionFacts>,
+    name: &'static str,
+    what: &'static str,
+    state: SqlState,
+    find: fn(&SessionFacts, &str) -> Option<u32>,
+) -> Function {
+    let facts = Arc::clone(facts);
+    Function::new(name, &[Object], UInt32, move |values| {
+        if let Some(oid) = oid_of(values, 0) {
+            return Ok(oid.into());
+        }
+        let text = text_of(values, 0);
+        if text == "-" {
+            return Ok(0i64.into());
+        }
+        let missing = || client(ClientMessage::new(state, format!("{what} \"{text}\" does not exist")));
+        find(&facts, text).map(Value::from).ok_or_else(missing)
+    })
+}
+
+fn reg_types(facts: &Arc<SessionFacts>) -> Vec<Function> {
+    let class = |facts: &SessionFacts, values: &[Value]| {
+        let oid = oid_of(values, 0)?;
+        let Some((schema, name)) = facts.relation_name(oid) else { return Some(number(oid)) };
+        let visible = facts.relation_visible(oid) == Some(true);
+        Some(if visible { quote_ident(&name) } else { format!("{}.{}", quote_ident(&schema), quote_ident(&name)) })
+    };
+    let schema = |facts: &SessionFacts, values: &[Value]| {
+        let oid = oid_of(values, 0)?;
+        let found = facts.view().schemas.iter().find(|schema| schema.oid == oid);
+        Some(found.map_or_else(|| number(oid), |schema| quote_ident(&schema.name)))
+    };
+    let role = |facts: &SessionFacts, values: &[Value]| {
+        let oid = oid_of(values, 0)?;
+        Some(facts.role_name(oid).map_or_else(|| number(oid), quote_ident))
+    };
+    let data_type = |_: &SessionFacts, values: &[Value]| {
+        let oid = oid_of(values, 0)?;
+        Some(type_display(oid, -1).unwrap_or_else(|| number(oid)))
+    };
+    let function = |_: &SessionFacts, values: &[Value]| {
+        let oid = oid_of(values, 0)?;
+        Some(statics::function_name(oid).map_or_else(|| number(oid), quote_ident))
+    };
+    vec![
+        reg_in(facts, "meshgate_regclass", "relation", SqlState::UNDEFINED_TABLE, class_oid),
+        reg_in(facts, "meshgate_regtype", "type", SqlState::UNDEFINED_OBJECT, SessionFacts::type_oid),
+        reg_in(facts, "meshgate_regnamespace", "schema", SqlState::INVALID_SCHEMA_NAME, |facts, text| {
+            facts.schema_oid(&split_identifier(text)?.pop()?)
+        }),
+        reg_in(facts, "meshgate_regrole", "role", SqlState::UNDEFINED_OBJECT, |facts, text| role_oid(facts, &split_identifier(text)?.pop()?)),
+        reg_in(facts, "meshgate_regproc", "function", SqlState::UNDEFINED_FUNCTION, |_, text| {
+            let name = text.split('(').next().unwrap_or(text);
+            statics::function_oid(&split_identifier(name)?.pop()?)
+        }),
+        Function::new("meshgate_regclass_text", &[Object], Utf8, with(facts, class)),
+        Function::new("meshgate_regtype_text", &[Object], Utf8, with(facts, data_type)),
+        Function::new("meshgate_regnamespace_text", &[Object], Utf8, with(facts, schema)),
+        Function::new("meshgate_regrole_text", &[Object], Utf8, with(facts, role)),
+        Function::new("meshgate_regproc_text", &[Object], Utf8, with(facts, function)),
+    ]
+}
+
+fn number(oid: u32) -> String {
+    if oid == 0 { "-".to_owned() } else { oid.to_string() }
+}

@@ -1,0 +1,127 @@
+//! Who and where: users, database, schemas, settings, server.
+
+use std::sync::Arc;
+
+use arrow::datatypes::DataType::{Boolean, Int32, Int64, UInt32, Utf8};
+
+use crate::catalog::facts::SessionFacts;
+use crate::catalog::rows::Value;
+use crate::error::{ClientMessage, SqlState};
+
+use super::Kind::{Bool, Int, Object, Text};
+use super::{Function, bool_of, client, instant, int_of, list_of, text_of};
+
+/// PostgreSQL's number of UTF8.
+const UTF8: i64 = 6;
+
+pub(super) fn all(facts: &Arc<SessionFacts>) -> Vec<Function> {
+    let mut functions = names(facts);
+    functions.extend(settings(facts));
+    functions.extend(server(facts));
+    functions.extend(constants());
+    functions
+}
+
+/// A function without arguments over the facts.
+fn of_facts(
+    facts: &Arc<SessionFacts>,
+    name: &'static str,
+    returns: arrow::datatypes::DataType,
+    evaluate: impl Fn(&SessionFacts) -> Value + Send + Sync + 'static,
+) -> Function {
+    let facts = Arc::clone(facts);
+    Function::new(name, &[], returns, move |_| Ok(evaluate(&facts)))
+}
+
+fn names(facts: &Arc<SessionFacts>) -> Vec<Function> {
+    let mut functions = Vec::new();
+    for name in ["current_user", "session_user", "user", "current_role"] {
+        functions.push(of_facts(facts, name, Utf8, |facts| (&facts.principal.name).into()));
+    }
+    for name in ["current_database", "current_catalog"] {
+        functions.push(of_facts(facts, name, Utf8, |facts| (&facts.database).into()));
+    }
+    functions.push(of_facts(facts, "current_schema", Utf8, |facts| facts.search_path().into_iter().next().into()));
+    let known = Arc::clone(facts);
+    functions.push(Function::new("current_schemas", &[Bool], list_of(Utf8), move |values| {
+        let mut path = known.search_path();
+        if bool_of(values, 0) && !path.iter().any(|schema| schema == "pg_catalog") {
+            path.insert(0, "pg_catalog".to_owned());
+        }
+        Ok(path.into())
+    }));
+    functions.push(of_facts(facts, "pg_backend_pid", Int32, |facts| facts.backend_pid.into()));
+    functions
+}
+
+fn settings(facts: &Arc<SessionFacts>) -> Vec<Function> {
+    let known = Arc::clone(facts);
+    let current = Function::new("current_setting", &[Text, Bool], Utf8, move |values| {
+        let name = text_of(values, 0);
+        match known.settings.value(name) {
+            Some(found) => Ok(found.into()),
+            None if bool_of(values, 1) => Ok(Value::Null),
+            None => {
+                let message = format!("unrecognized configuration parameter \"{name}\"");
+                Err(client(ClientMessage::new(SqlState::UNDEFINED_OBJECT, message)))
+            }
+        }
+    });
+    let known = Arc::clone(facts);
+    let set = Function::new("set_config", &[Text, Text, Bool], Utf8, move |values| {
+        known.settings.set(text_of(values, 0), text_of(values, 1), bool_of(values, 2)).map(Value::Text).map_err(client)
+    });
+    vec![current.required(1), set.volatile()]
+}
+
+fn server(facts: &Arc<SessionFacts>) -> Vec<Function> {
+    let version = |facts: &SessionFacts| {
+        let own = env!("CARGO_PKG_VERSION");
+        Value::Text(format!("PostgreSQL {} (meshgate {own}) on {}, 64-bit", facts.server_version, std::env::consts::ARCH))
+    };
+    let mut functions = vec![of_facts(facts, "version", Utf8, version)];
+    for name in ["pg_postmaster_start_time", "pg_conf_load_time"] {
+        functions.push(of_facts(facts, name, instant(), |facts| Value::Instant(facts.server_started_micros)));
+    }
+    functions.push(of_facts(facts, "inet_client_addr", Utf8, |facts| facts.client_address.map(|address| address.to_string()).into()));
+    for name in ["txid_current", "pg_current_xact_id", "txid_current_if_assigned", "pg_current_xact_id_if_assigned"] {
+        // No transaction writes, so a number that moves with time is all that a client can want of it.
+        functions.push(of_facts(facts, name, Int64, |facts| facts.statement_started_micros.into()));
+    }
+    functions
+}
+
+fn constants() -> Vec<Function> {
+    let fixed = |name, returns, value: Value| Function::new(name, &[], returns, move |_| Ok(value.clone()));
+    let mut functions = vec![
+        fixed("pg_is_in_recovery", Boolean, false.into()),
+        fixed("pg_is_wal_replay_paused", Boolean, false.into()),
+        fixed("pg_client_encoding", Utf8, "UTF8".into()),
+        fixed("getdatabaseencoding", Utf8, "UTF8".into()),
+        fixed("pg_my_temp_schema", UInt32, 0i64.into()),
+        fixed("pg_trigger_depth", Int32, 0i64.into()),
+        fixed("inet_server_addr", Utf8, Value::Null),
+        fixed("inet_server_port", Int32, Value::Null),
+        fixed("inet_client_port", Int32, Value::Null),
+        fixed("pg_jit_available", Boolean, false.into()),
+    ];
+    functions.push(Function::new("pg_is_other_temp_schema", &[Object], Boolean, |_| Ok(false.into())));
+    functions.push(Function::new("pg_blocking_pids", &[Int], list_of(Int32), |_| Ok(Value::Ints(Vec::new()))));
+    functions.push(Function::new("pg_encoding_to_char", &[Int], Utf8, |values| {
+        Ok(match int_of(values, 0) {
+            Some(UTF8) => "UTF8".into(),
+            Some(0) => "SQL_ASCII".into(),
+            Some(8) => "LATIN1".into(),
+            _ => "".into(),
+        })
+    }));
+    functions.push(Function::new("pg_char_to_encoding", &[Text], Int32, |values| {
+        Ok(match text_of(values, 0).to_ascii_uppercase().as_str() {
+            "UTF8" | "UTF-8" | "UNICODE" => UTF8.into(),
+            "SQL_ASCII" => 0i64.into(),
+            "LATIN1" => 8i64.into(),
+            _ => (-1i64).into(),
+        })
+    }));
+    functions
+}

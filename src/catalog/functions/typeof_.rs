@@ -1,0 +1,40 @@
+//! `pg_typeof`: the type of an expression, whatever its value.
+
+use arrow::datatypes::{DataType, Field};
+use datafusion::common::ScalarValue;
+use datafusion::error::DataFusionError;
+use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility};
+
+use crate::catalog::PgType;
+
+/// The function.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(super) struct PgTypeof {
+    signature: Signature,
+}
+
+impl PgTypeof {
+    pub(super) fn new() -> Self {
+        Self { signature: Signature::any(1, Volatility::Immutable) }
+    }
+}
+
+impl ScalarUDFImpl for PgTypeof {
+    fn name(&self) -> &str {
+        "pg_typeof"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _arg_types: &[DataType]) -> Result<DataType, DataFusionError> {
+        Ok(DataType::Utf8)
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue, DataFusionError> {
+        let field = args.arg_fields.first().map_or_else(|| Field::new("", DataType::Null, true), |field| field.as_ref().clone());
+        let shown = PgType::of_arrow(&field).with_typmod(-1).format();
+        Ok(ColumnarValue::Scalar(ScalarValue::Utf8(shown)))
+    }
+}

@@ -1,0 +1,190 @@
+//! Casts to types that Arrow does not have: the reg* types, and arrays written as text.
+
+use std::ops::ControlFlow;
+
+use arrow::datatypes::DataType as ArrowType;
+use datafusion::sql::sqlparser::ast::{
+    Array, ArrayElemTypeDef, BinaryOperator, DataType, Expr, ObjectName, Query, SelectItem, SetExpr, Statement, VisitMut, VisitorMut,
+};
+
+use crate::catalog::type_planner;
+
+use super::{call, last_part, literal, qualifier, string};
+
+/// Functions that carry casts to reg* types start so; with `_text` at the end they give the name back.
+const REG: &str = "meshgate_reg";
+
+/// The Arrow type of a PostgreSQL type that the planner does not know by itself.
+pub(crate) fn plain_type(sql_type: &DataType) -> Option<ArrowType> {
+    match sql_type {
+        DataType::Regclass => Some(ArrowType::UInt32),
+        DataType::JSON | DataType::JSONB | DataType::Uuid => Some(ArrowType::Utf8),
+        DataType::Custom(name, modifiers) if modifiers.is_empty() && is_builtin(name) => type_planner::arrow_type(&last_part(name)?),
+        _ => None,
+    }
+}
+
+fn is_builtin(name: &ObjectName) -> bool {
+    name.0.len() == 1 || qualifier(name).is_some_and(|schema| schema == "pg_catalog" || schema == "information_schema")
+}
+
+/// Rewrites the casts of a statement over system relations.
+pub(super) fn rewrite(statement: &mut Statement) {
+    let _ = VisitMut::visit(statement, &mut Casts);
+    if let Statement::Query(query) = statement {
+        show_names(query);
+    }
+}
+
+struct Casts;
+
+impl VisitorMut for Casts {
+    type Break = ();
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if let Some(rewritten) = rewritten(expr) {
+            *expr = rewritten;
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+fn rewritten(expr: &mut Expr) -> Option<Expr> {
+    match expr {
+        Expr::Cast { expr: inner, data_type, .. } => {
+            if let Some(kind) = reg_kind(data_type) {
+                let inner = std::mem::replace(inner.as_mut(), super::null());
+                return Some(call(&format!("{REG}{kind}"), vec![inner]));
+            }
+            if is_text(data_type) {
+                return name_of(inner);
+            }
+            array_literal(inner, data_type)
+        }
+        Expr::AnyOp { right, .. } | Expr::AllOp { right, .. } => {
+            let elements = elements(literal(right)?)?;
+            **right = Expr::Array(Array { elem: elements.iter().map(|element| string(element)).collect(), named: true });
+            None
+        }
+        // An array of OIDs or numbers against `{0}` and the like.
+        Expr::BinaryOp { op: BinaryOperator::PGLikeMatch, .. } => None,
+        _ => None,
+    }
+}
+
+/// `class`, `type`, `proc`, `namespace` or `role` for a reg* type.
+fn reg_kind(data_type: &DataType) -> Option<&'static str> {
+    let name = match data_type {
+        DataType::Regclass => return Some("class"),
+        DataType::Custom(name, _) if is_builtin(name) => last_part(name)?,
+        _ => return None,
+    };
+    Some(match name.as_str() {
+        "regclass" => "class",
+        "regtype" => "type",
+        "regproc" | "regprocedure" => "proc",
+        "regnamespace" => "namespace",
+        "regrole" => "role",
+        _ => return None,
+    })
+}
+
+fn is_text(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Text | DataType::Varchar(_) | DataType::CharVarying(_) | DataType::CharacterVarying(_) => true,
+        DataType::Custom(name, _) => {
+            is_builtin(name) && last_part(name).is_some_and(|name| matches!(name.as_str(), "text" | "varchar" | "name"))
+        }
+        _ => false,
+    }
+}
+
+/// The text of a reg* value is the object's name.
+fn name_of(inner: &mut Expr) -> Option<Expr> {
+    match inner {
+        Expr::Nested(nested) => name_of(nested),
+        Expr::Function(function) => {
+            let name = last_part(&function.name)?;
+            if !name.starts_with(REG) || name.ends_with("_text") {
+                return None;
+            }
+            let inner = std::mem::replace(inner, super::null());
+            Some(call(&format!("{name}_text"), vec![inner]))
+        }
+        _ => None,
+    }
+}
+
+/// `'{a,b}'::text[]`.
+fn array_literal(inner: &Expr, data_type: &DataType) -> Option<Expr> {
+    let DataType::Array(ArrayElemTypeDef::SquareBracket(element, _)) = data_type else { return None };
+    let elements = elements(literal(inner)?)?;
+    if elements.is_empty() {
+        return Some(call("meshgate_no_texts", Vec::new()));
+    }
+    let cast = |text: &String| Expr::Cast {
+        kind: datafusion::sql::sqlparser::ast::CastKind::DoubleColon,
+        expr: Box::new(string(text)),
+        data_type: element.as_ref().clone(),
+        array: false,
+        format: None,
+    };
+    Some(Expr::Array(Array { elem: elements.iter().map(cast).collect(), named: true }))
+}
+
+/// The elements of an array of one dimension as PostgreSQL writes it; quoted elements may hold commas.
+fn elements(text: &str) -> Option<Vec<String>> {
+    let inner = text.trim().strip_prefix('{')?.strip_suffix('}')?;
+    if inner.is_empty() {
+        return Some(Vec::new());
+    }
+    let mut elements = vec![String::new()];
+    let mut quoted = false;
+    let mut letters = inner.chars();
+    while let Some(letter) = letters.next() {
+        match letter {
+            '"' => quoted = !quoted,
+            ',' if !quoted => elements.push(String::new()),
+            '\\' => elements.last_mut()?.extend(letters.next()),
+            letter => elements.last_mut()?.push(letter),
+        }
+    }
+    Some(elements)
+}
+
+/// A reg* value in the result is shown by name.
+fn show_names(query: &mut Query) {
+    show_in(&mut query.body);
+}
+
+fn show_in(body: &mut SetExpr) {
+    match body {
+        SetExpr::Select(select) => {
+            for item in &mut select.projection {
+                if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item
+                    && let Some(shown) = name_of(expr)
+                {
+                    *expr = shown;
+                }
+            }
+        }
+        SetExpr::Query(query) => show_names(query),
+        SetExpr::SetOperation { left, right, .. } => {
+            show_in(left);
+            show_in(right);
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::elements;
+
+    #[test]
+    fn array_texts_are_split_at_commas_outside_quotes() {
+        assert_eq!(elements("{r,\"a,b\",c\\,d}").unwrap(), ["r", "a,b", "c,d"]);
+        assert_eq!(elements("{}").unwrap(), Vec::<String>::new());
+        assert_eq!(elements("r"), None);
+    }
+}

@@ -1,0 +1,165 @@
+//! Relations that are empty in every session: what is computed from their rows is never computed.
+//!
+//! A SELECT whose FROM can have no row has no row, whatever its expressions say; a scalar subquery without a row is NULL.
+
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{
+    Expr, FunctionArguments, GroupByExpr, JoinOperator, Query, Select, SelectItem, SetExpr, Statement, TableWithJoins, Value as SqlValue,
+    ValueWithSpan, Visit, VisitMut, Visitor, VisitorMut,
+};
+
+use crate::catalog::content::always_empty;
+
+use super::{boolean, call, labels, last_part, null, scope};
+
+/// Folds what hangs on empty relations.
+pub(super) fn rewrite(statement: &mut Statement) {
+    let _ = VisitMut::visit(statement, &mut Fold);
+}
+
+struct Fold;
+
+impl VisitorMut for Fold {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if let Some(folded) = folded(expr) {
+            *expr = folded;
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
+        if rowless(select) && !holds_parameter(select) {
+            for item in &mut select.projection {
+                hollow(item);
+            }
+            select.selection = Some(boolean(false));
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+fn folded(expr: &Expr) -> Option<Expr> {
+    match expr {
+        Expr::Subquery(query) if query_rowless(query) => Some(null()),
+        Expr::Exists { subquery, negated } if query_rowless(subquery) => Some(boolean(*negated)),
+        Expr::Function(function) if last_part(&function.name).as_deref() == Some("array") => match &function.args {
+            FunctionArguments::Subquery(query) if query_rowless(query) => Some(call("meshgate_no_texts", Vec::new())),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn query_rowless(query: &Query) -> bool {
+    matches!(query.body.as_ref(), SetExpr::Select(select) if rowless(select)) && query.with.is_none() && !holds_parameter(query)
+}
+
+/// Whether a SELECT can have no row.
+fn rowless(select: &Select) -> bool {
+    select.from.iter().any(empty_from) && !aggregates(select)
+}
+
+fn empty_from(table: &TableWithJoins) -> bool {
+    let empty = |factor| scope::relation(factor).is_some_and(always_empty);
+    let mut rowless = empty(&table.relation);
+    for join in &table.joins {
+        rowless = match &join.join_operator {
+            JoinOperator::Join(_) | JoinOperator::Inner(_) | JoinOperator::CrossJoin(_) => rowless || empty(&join.relation),
+            JoinOperator::Left(_) | JoinOperator::LeftOuter(_) => rowless,
+            _ => false,
+        };
+    }
+    rowless
+}
+
+/// An aggregate without groups makes one row from none.
+fn aggregates(select: &Select) -> bool {
+    let grouped = !matches!(&select.group_by, GroupByExpr::Expressions(keys, _) if keys.is_empty());
+    if grouped || select.having.is_some() {
+        return true;
+    }
+    let mut finder = Aggregates(false);
+    for item in &select.projection {
+        let _ = item.visit(&mut finder);
+    }
+    finder.0
+}
+
+struct Aggregates(bool);
+
+impl Visitor for Aggregates {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        if let Expr::Function(function) = expr {
+            self.0 |= last_part(&function.name).is_some_and(|name| is_aggregate(&name));
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// The aggregates that clients use over catalogs.
+pub(super) fn is_aggregate(name: &str) -> bool {
+    matches!(
+        name,
+        "count" | "sum" | "min" | "max" | "avg" | "array_agg" | "string_agg" | "bool_and" | "bool_or" | "every" | "json_agg" | "jsonb_agg"
+            | "json_object_agg" | "jsonb_object_agg" | "first_value" | "last_value" | "bit_and" | "bit_or" | "xmlagg"
+    )
+}
+
+/// A parameter must keep its place, or the client's count of parameters no longer fits.
+fn holds_parameter(node: &impl Visit) -> bool {
+    let mut finder = Parameters(false);
+    let _ = node.visit(&mut finder);
+    finder.0
+}
+
+struct Parameters(bool);
+
+impl Visitor for Parameters {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        self.0 |= matches!(expr, Expr::Value(ValueWithSpan { value: SqlValue::Placeholder(_), .. }));
+        ControlFlow::Continue(())
+    }
+}
+
+/// An expression with subqueries or arrays in it that no row computes becomes NULL, under the same name.
+fn hollow(item: &mut SelectItem) {
+    let mut finder = Hard(false);
+    let _ = Visit::visit(&*item, &mut finder);
+    if !finder.0 {
+        return;
+    }
+    match item {
+        SelectItem::UnnamedExpr(expr) => {
+            let alias = labels::ident(&labels::label(expr));
+            *item = SelectItem::ExprWithAlias { expr: null(), alias };
+        }
+        SelectItem::ExprWithAlias { expr, .. } => *expr = null(),
+        _ => {}
+    }
+}
+
+/// What the planner may not take.
+struct Hard(bool);
+
+impl Visitor for Hard {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        self.0 |= match expr {
+            Expr::Subquery(_) | Expr::Exists { .. } | Expr::InSubquery { .. } | Expr::AnyOp { .. } | Expr::AllOp { .. } | Expr::CompoundFieldAccess { .. } => {
+                true
+            }
+            Expr::Value(ValueWithSpan { value: SqlValue::SingleQuotedString(text), .. }) => text.starts_with('{'),
+            Expr::Function(function) => matches!(function.args, FunctionArguments::Subquery(_)),
+            _ => false,
+        };
+        ControlFlow::Continue(())
+    }
+}

@@ -1,0 +1,223 @@
+//! Names: which statements are about the system, and the spellings of functions, operators and relations.
+
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{
+    BinaryOperator, Expr, FunctionArguments, Ident, ObjectName, ObjectNamePart, Query, Statement, TableAlias, TableFactor, Visit, VisitMut,
+    Visitor, VisitorMut,
+};
+
+use crate::catalog::relations;
+
+use super::{call, folded, last_part, qualifier};
+
+/// Whether every relation that the statement reads is a system relation; so it is when it reads none.
+pub fn system_only(statement: &Statement) -> bool {
+    if !matches!(statement, Statement::Query(_)) {
+        return false;
+    }
+    let mut reads = Reads { ctes: Vec::new(), other: false };
+    let _ = statement.visit(&mut reads);
+    !reads.other
+}
+
+/// Finds relations that are neither the system's nor a name of the statement's own.
+struct Reads {
+    ctes: Vec<String>,
+    other: bool,
+}
+
+impl Visitor for Reads {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
+        self.ctes.extend(query.with.iter().flat_map(|with| &with.cte_tables).map(|cte| folded(&cte.alias.name)));
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
+        let known = match factor {
+            TableFactor::Table { args: Some(_), name, .. } | TableFactor::Function { name, .. } => known_function(name),
+            TableFactor::Table { name, .. } => self.known_relation(name),
+            TableFactor::Derived { .. } | TableFactor::NestedJoin { .. } | TableFactor::UNNEST { .. } => true,
+            _ => false,
+        };
+        self.other |= !known;
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_relation(&mut self, relation: &ObjectName) -> ControlFlow<()> {
+        // TABLE name and the like have no table factor around them.
+        self.other |= !self.known_relation(relation) && !known_function(relation);
+        ControlFlow::Continue(())
+    }
+}
+
+impl Reads {
+    fn known_relation(&self, name: &ObjectName) -> bool {
+        let Some(last) = last_part(name) else { return false };
+        match qualifier(name) {
+            Some(schema) => relations::find(&schema, &last).is_some() || relations::is_system_schema(&schema),
+            None => self.ctes.contains(&last) || relations::find("pg_catalog", &last).is_some(),
+        }
+    }
+}
+
+/// Table functions that make rows from their arguments or from the session alone.
+fn known_function(name: &ObjectName) -> bool {
+    let known = ["generate_series", "unnest", "pg_get_keywords", "pg_show_all_settings", "generate_subscripts", "range"];
+    last_part(name).is_some_and(|last| known.contains(&last.as_str()))
+        && qualifier(name).is_none_or(|schema| relations::is_system_schema(&schema))
+}
+
+/// Spells functions, operators and session words as the planner knows them. The meaning stays the same for every statement.
+pub fn normalize(statement: &mut Statement) {
+    let _ = VisitMut::visit(statement, &mut Normalize);
+}
+
+struct Normalize;
+
+impl VisitorMut for Normalize {
+    type Break = ();
+
+    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
+        if let TableFactor::Table { name, args: Some(_), .. } | TableFactor::Function { name, .. } = factor {
+            strip(name);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        match expr {
+            Expr::Function(function) => {
+                strip(&mut function.name);
+                if matches!(function.args, FunctionArguments::None) && session_word(&last_part(&function.name).unwrap_or_default()) {
+                    *expr = call(&last_part(&function.name).unwrap_or_default(), Vec::new());
+                }
+            }
+            Expr::Identifier(ident) if ident.quote_style.is_none() && session_word(&folded(ident)) => {
+                *expr = call(&folded(ident), Vec::new());
+            }
+            Expr::BinaryOp { op, .. } => {
+                if let BinaryOperator::PGCustomBinaryOperator(parts) = op
+                    && let Some(plain) = plain_operator(parts)
+                {
+                    *op = plain;
+                }
+            }
+            Expr::Collate { expr: inner, collation } if bytewise(collation) => {
+                let inner = std::mem::replace(inner.as_mut(), super::null());
+                *expr = inner;
+            }
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// Words that PostgreSQL reserves for what a session knows of itself.
+fn session_word(word: &str) -> bool {
+    matches!(word, "current_user" | "session_user" | "user" | "current_role" | "current_catalog" | "current_schema")
+}
+
+/// The planner knows functions by their last name only.
+fn strip(name: &mut ObjectName) {
+    if qualifier(name).is_some_and(|schema| relations::is_system_schema(&schema))
+        && let Some(last) = name.0.pop()
+    {
+        name.0 = vec![last];
+    }
+}
+
+fn plain_operator(parts: &[String]) -> Option<BinaryOperator> {
+    let (last, rest) = parts.split_last()?;
+    if rest.iter().any(|part| part != "pg_catalog") {
+        return None;
+    }
+    Some(match last.as_str() {
+        "=" => BinaryOperator::Eq,
+        "<>" | "!=" => BinaryOperator::NotEq,
+        "<" => BinaryOperator::Lt,
+        "<=" => BinaryOperator::LtEq,
+        ">" => BinaryOperator::Gt,
+        ">=" => BinaryOperator::GtEq,
+        "~" => BinaryOperator::PGRegexMatch,
+        "~*" => BinaryOperator::PGRegexIMatch,
+        "!~" => BinaryOperator::PGRegexNotMatch,
+        "!~*" => BinaryOperator::PGRegexNotIMatch,
+        "~~" => BinaryOperator::PGLikeMatch,
+        "!~~" => BinaryOperator::PGNotLikeMatch,
+        "||" => BinaryOperator::StringConcat,
+        "+" => BinaryOperator::Plus,
+        "-" => BinaryOperator::Minus,
+        "*" => BinaryOperator::Multiply,
+        "/" => BinaryOperator::Divide,
+        _ => return None,
+    })
+}
+
+/// Collations that order by bytes, as everything here is ordered.
+fn bytewise(collation: &ObjectName) -> bool {
+    last_part(collation).is_some_and(|name| matches!(name.as_str(), "default" | "C" | "c" | "POSIX" | "posix" | "ucs_basic"))
+}
+
+/// Gives relations without a schema the one that they are found in. `find` answers the schema of a name; `None` leaves it.
+pub fn qualify(statement: &mut Statement, find: &dyn Fn(&str) -> Option<String>) {
+    let mut qualify = Qualify { find, ctes: Vec::new() };
+    let _ = VisitMut::visit(statement, &mut qualify);
+}
+
+struct Qualify<'a> {
+    find: &'a dyn Fn(&str) -> Option<String>,
+    ctes: Vec<Vec<String>>,
+}
+
+impl VisitorMut for Qualify<'_> {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        self.ctes.push(query.with.iter().flat_map(|with| &with.cte_tables).map(|cte| folded(&cte.alias.name)).collect());
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _query: &mut Query) -> ControlFlow<()> {
+        self.ctes.pop();
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
+        let TableFactor::Table { name, args: None, .. } = factor else { return ControlFlow::Continue(()) };
+        if name.0.len() == 1
+            && let Some(last) = last_part(name)
+            && !self.ctes.iter().flatten().any(|cte| *cte == last)
+            && let Some(schema) = (self.find)(&last)
+        {
+            name.0.insert(0, ObjectNamePart::Identifier(Ident::with_quote('"', schema)));
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// Qualifies relations of `pg_catalog`, and reads functions that are views under another name.
+pub(super) fn system_names(statement: &mut Statement) {
+    qualify(statement, &|name| relations::find("pg_catalog", name).map(|_| "pg_catalog".to_owned()));
+    let _ = VisitMut::visit(statement, &mut Views);
+}
+
+struct Views;
+
+impl VisitorMut for Views {
+    type Break = ();
+
+    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
+        let TableFactor::Table { name, args, alias, .. } = factor else { return ControlFlow::Continue(()) };
+        if args.is_some() && last_part(name).as_deref() == Some("pg_show_all_settings") {
+            *args = None;
+            *name = ObjectName::from(vec![Ident::new("pg_catalog"), Ident::new("pg_settings")]);
+            if alias.is_none() {
+                *alias = Some(TableAlias { explicit: true, name: Ident::new("pg_show_all_settings"), columns: Vec::new(), at: None });
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}

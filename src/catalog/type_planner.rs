@@ -1,0 +1,36 @@
+//! Names of PostgreSQL types that the SQL planner does not know: `oid`, `name`, `pg_catalog.int4`, …
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, FieldRef};
+use datafusion::error::DataFusionError;
+use datafusion::logical_expr::planner::TypePlanner;
+use datafusion::sql::sqlparser::ast::DataType as SqlType;
+
+/// Plans them as the Arrow types that the rest of the gateway reads them as.
+#[derive(Debug, Default)]
+pub struct PgTypePlanner;
+
+impl TypePlanner for PgTypePlanner {
+    fn plan_type_field(&self, sql_type: &SqlType) -> Result<Option<FieldRef>, DataFusionError> {
+        Ok(super::system::plain_type(sql_type).map(|data_type| Arc::new(Field::new("", data_type, true))))
+    }
+}
+
+/// The Arrow type of a PostgreSQL type by its name.
+pub(super) fn arrow_type(name: &str) -> Option<DataType> {
+    Some(match name {
+        "bool" | "boolean" => DataType::Boolean,
+        "int2" | "smallint" => DataType::Int16,
+        "int4" | "integer" | "int" => DataType::Int32,
+        "int8" | "bigint" => DataType::Int64,
+        "float4" | "real" => DataType::Float32,
+        "float8" => DataType::Float64,
+        "text" | "varchar" | "bpchar" | "char" | "name" | "uuid" | "json" | "jsonb" | "cstring" | "unknown" | "inet" | "information_schema.sql_identifier"
+        | "sql_identifier" | "character_data" | "yes_or_no" => DataType::Utf8,
+        "cardinal_number" => DataType::Int32,
+        "oid" | "xid" | "cid" | "regclass" | "regtype" | "regproc" | "regprocedure" | "regnamespace" | "regrole" | "regoper" => DataType::UInt32,
+        "bytea" => DataType::Binary,
+        _ => return None,
+    })
+}

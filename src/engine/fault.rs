@@ -1,0 +1,235 @@
+//! What a client is told of a fault of the engine.
+//!
+//! INVARIANT: no message holds a value of a row, a path, or a word of the engine's own. Texts of the engine are never passed on
+//! from where rows are computed; from planning, only after `wording` has found nothing of the engine in them.
+
+mod position;
+mod wording;
+
+use arrow::error::ArrowError;
+use datafusion::common::{Column, SchemaError};
+use datafusion::error::DataFusionError;
+
+use crate::error::{ClientMessage, ErrorNames, SqlState};
+
+/// The message for an error of the engine while it handles `sql`. The caller logs the error itself.
+pub fn client_message(error: &DataFusionError, sql: &str) -> ClientMessage {
+    match error {
+        DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => client_message(inner, sql),
+        DataFusionError::Shared(inner) => client_message(inner, sql),
+        DataFusionError::Collection(errors) => errors.first().map_or_else(internal, |first| client_message(first, sql)),
+        DataFusionError::External(inner) => known(inner.as_ref(), sql).unwrap_or_else(internal),
+        DataFusionError::ArrowError(inner, _) => of_arrow(inner, sql),
+        DataFusionError::SQL(inner, _) => syntax(&inner.to_string(), sql),
+        DataFusionError::SchemaError(inner, _) => of_schema(inner, sql),
+        DataFusionError::Plan(text) => planning(text, sql),
+        DataFusionError::NotImplemented(text) => unsupported(text),
+        DataFusionError::Execution(text) => execution(text),
+        DataFusionError::ResourcesExhausted(_) => {
+            ClientMessage::new(SqlState::OUT_OF_MEMORY, "out of memory").with_detail("The statement needs more memory than it is allowed.")
+        }
+        DataFusionError::ParquetError(_) | DataFusionError::ObjectStore(_) | DataFusionError::IoError(_) => source_failed(),
+        DataFusionError::Configuration(_) => ClientMessage::new(SqlState::INVALID_PARAMETER_VALUE, "invalid value for parameter"),
+        DataFusionError::Internal(_) | DataFusionError::ExecutionJoin(_) | DataFusionError::Substrait(_) | DataFusionError::Ffi(_) => internal(),
+    }
+}
+
+/// A fault of ours: the client gets a number to report, and the log has it beside the cause.
+fn internal() -> ClientMessage {
+    let id = uuid::Uuid::new_v4().simple();
+    ClientMessage::new(SqlState::INTERNAL_ERROR, "internal error").with_detail(format!("The error has the id {id}."))
+}
+
+fn source_failed() -> ClientMessage {
+    ClientMessage::new(SqlState::FDW_ERROR, "a data source could not be read")
+}
+
+/// A message of ours somewhere in the chain of causes.
+fn known(error: &(dyn std::error::Error + 'static), sql: &str) -> Option<ClientMessage> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(message) = error.downcast_ref::<ClientMessage>() {
+            return Some(message.clone());
+        }
+        if let Some(inner) = error.downcast_ref::<DataFusionError>() {
+            return Some(client_message(inner, sql));
+        }
+        if let Some(inner) = error.downcast_ref::<ArrowError>() {
+            return Some(of_arrow(inner, sql));
+        }
+        next = error.source();
+    }
+    None
+}
+
+fn of_arrow(error: &ArrowError, sql: &str) -> ClientMessage {
+    match error {
+        ArrowError::DivideByZero => ClientMessage::new(SqlState::DIVISION_BY_ZERO, "division by zero"),
+        ArrowError::ArithmeticOverflow(_) => out_of_range(),
+        ArrowError::CastError(text) | ArrowError::ParseError(text) => wording::cast(text),
+        ArrowError::ComputeError(text) | ArrowError::InvalidArgumentError(text) => execution(text),
+        ArrowError::MemoryError(_) | ArrowError::OffsetOverflowError(_) => ClientMessage::new(SqlState::OUT_OF_MEMORY, "out of memory"),
+        ArrowError::ExternalError(inner) => known(inner.as_ref(), sql).unwrap_or_else(internal),
+        ArrowError::CsvError(_) | ArrowError::JsonError(_) | ArrowError::ParquetError(_) | ArrowError::IoError(_, _) | ArrowError::IpcError(_) => {
+            source_failed()
+        }
+        ArrowError::NotYetImplemented(text) => unsupported(text),
+        ArrowError::SchemaError(_)
+        | ArrowError::AvroError(_)
+        | ArrowError::CDataInterface(_)
+        | ArrowError::DictionaryKeyOverflowError
+        | ArrowError::RunEndIndexOverflowError => internal(),
+    }
+}
+
+fn out_of_range() -> ClientMessage {
+    ClientMessage::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "value out of range")
+}
+
+/// Faults while rows are computed: the text may hold values, so only the kind is told.
+fn execution(text: &str) -> ClientMessage {
+    let lower = text.to_lowercase();
+    let has = |word: &str| lower.contains(word);
+    if has("divide by zero") || has("division by zero") {
+        ClientMessage::new(SqlState::DIVISION_BY_ZERO, "division by zero")
+    } else if has("more than one row") {
+        ClientMessage::new(SqlState::CARDINALITY_VIOLATION, "more than one row returned by a subquery used as an expression")
+    } else if has("overflow") || has("out of range") || has("too large") {
+        out_of_range()
+    } else if has("regex") || has("regular expression") {
+        ClientMessage::new(SqlState::INVALID_REGULAR_EXPRESSION, "invalid regular expression")
+    } else if has("cast") || has("parse") || has("parsing") || has("convert") {
+        wording::cast(text)
+    } else {
+        ClientMessage::new(SqlState::DATA_EXCEPTION, "a value does not fit the expression it is used in")
+    }
+}
+
+fn unsupported(text: &str) -> ClientMessage {
+    let message = wording::presentable(text).unwrap_or_else(|| "this form of statement is not supported".to_owned());
+    ClientMessage::new(SqlState::FEATURE_NOT_SUPPORTED, message)
+}
+
+fn of_schema(error: &SchemaError, sql: &str) -> ClientMessage {
+    match error {
+        SchemaError::FieldNotFound { field, valid_fields } => missing_column(field, valid_fields, sql),
+        SchemaError::AmbiguousReference { field } => {
+            let message = ClientMessage::new(SqlState::AMBIGUOUS_COLUMN, format!("column reference \"{}\" is ambiguous", field.name));
+            at(message, position::of_name(sql, None, &field.name))
+        }
+        SchemaError::DuplicateQualifiedField { qualifier, .. } => {
+            let name = qualifier.table();
+            ClientMessage::new(SqlState::DUPLICATE_ALIAS, format!("table name \"{name}\" specified more than once"))
+        }
+        SchemaError::DuplicateUnqualifiedField { name } => {
+            ClientMessage::new(SqlState::AMBIGUOUS_COLUMN, format!("column name \"{name}\" specified more than once"))
+        }
+    }
+}
+
+fn missing_column(field: &Column, valid: &[Column], sql: &str) -> ClientMessage {
+    let name = &field.name;
+    let table = field.relation.as_ref().map(|relation| relation.table().to_owned());
+    let position = position::of_name(sql, table.as_deref(), name);
+    let of_table = |column: &&Column| column.relation.as_ref().map(|relation| relation.table()) == table.as_deref();
+    if let Some(table) = &table
+        && !valid.iter().any(|column| of_table(&column))
+    {
+        let message = format!("missing FROM-clause entry for table \"{table}\"");
+        return at(ClientMessage::new(SqlState::UNDEFINED_TABLE, message), position);
+    }
+    let shown = table.as_ref().map_or_else(|| format!("\"{name}\""), |table| format!("{table}.{name}"));
+    let mut message = ClientMessage::new(SqlState::UNDEFINED_COLUMN, format!("column {shown} does not exist"));
+    message.names = ErrorNames { column: Some(name.clone()), ..ErrorNames::default() };
+    let near = valid.iter().filter(|column| !column.name.starts_with("__"));
+    if let Some(near) = near.min_by_key(|column| wording::distance(&column.name, name)).filter(|near| wording::distance(&near.name, name) <= 2) {
+        let relation = near.relation.as_ref().map(|relation| format!("{}.", relation.table())).unwrap_or_default();
+        message = message.with_hint(format!("Perhaps you meant to reference the column \"{relation}{}\".", near.name));
+    }
+    at(message, position)
+}
+
+fn at(message: ClientMessage, position: Option<usize>) -> ClientMessage {
+    match position {
+        Some(position) => message.with_position(position),
+        None => message,
+    }
+}
+
+/// Faults of the parser: `… found: <token> at Line: 1, Column: 8`.
+fn syntax(text: &str, sql: &str) -> ClientMessage {
+    let (before, place) = text.rsplit_once(" at Line: ").map_or((text, None), |(before, place)| (before, Some(place)));
+    if before.contains("recursion limit") {
+        return ClientMessage::new(SqlState::STATEMENT_TOO_COMPLEX, "stack depth limit exceeded")
+            .with_hint("Write the statement with fewer nested parts.");
+    }
+    let position = place.and_then(|place| position::of_place(sql, place));
+    let message = if before.contains("Unterminated") {
+        "unterminated quoted string".to_owned()
+    } else {
+        match before.rsplit_once("found: ").map(|(_, token)| token.trim()) {
+            Some("EOF") => "syntax error at end of input".to_owned(),
+            Some(token) if !token.is_empty() => format!("syntax error at or near \"{token}\""),
+            _ => "syntax error".to_owned(),
+        }
+    };
+    at(ClientMessage::new(SqlState::SYNTAX_ERROR, message), position)
+}
+
+fn planning(text: &str, sql: &str) -> ClientMessage {
+    let first = text.lines().next().unwrap_or_default();
+    if let Some(name) = wording::between(first, "table '", "' not found") {
+        return missing_relation(name, sql);
+    }
+    if let Some(name) = wording::between(first, "Invalid function '", "'").or_else(|| wording::between(first, "table function '", "' not found")) {
+        return at(wording::missing_function(name, None), position::of_name(sql, None, name));
+    }
+    if let Some(call) = wording::between(text, "argument types '", "'") {
+        let (name, types) = call.split_once('(').unwrap_or((call, ""));
+        return wording::missing_function(name, Some(types.trim_end_matches(')')));
+    }
+    if let Some(name) = wording::between(first, "call to '", "'").or_else(|| wording::between(first, "Function '", "'")) {
+        return wording::missing_function(name, None);
+    }
+    if text.contains("GROUP BY") {
+        return grouping(text, sql);
+    }
+    if let Some(message) = wording::operator(first) {
+        return message;
+    }
+    if first.contains("Divide by zero") {
+        return ClientMessage::new(SqlState::DIVISION_BY_ZERO, "division by zero");
+    }
+    if first.contains("more than one column") || first.contains("Too many columns") {
+        return ClientMessage::new(SqlState::SYNTAX_ERROR, "subquery must return only one column");
+    }
+    let message = wording::presentable(text).unwrap_or_else(|| "the statement cannot be planned as it is written".to_owned());
+    ClientMessage::new(SqlState::SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION, message)
+}
+
+/// The planner names database and schema even where the client did not.
+fn missing_relation(name: &str, sql: &str) -> ClientMessage {
+    let parts: Vec<&str> = name.split('.').collect();
+    let (schema, table) = match parts.as_slice() {
+        [_, "public", table] | ["public", table] | [table] => (None, *table),
+        [_, schema, table] | [schema, table] => (Some(*schema), *table),
+        _ => (None, name),
+    };
+    let shown = schema.map_or_else(|| table.to_owned(), |schema| format!("{schema}.{table}"));
+    let mut message = ClientMessage::new(SqlState::UNDEFINED_TABLE, format!("relation \"{shown}\" does not exist"));
+    message.names = ErrorNames { schema: schema.map(str::to_owned), table: Some(table.to_owned()), column: None };
+    at(message, position::of_name(sql, schema, table))
+}
+
+fn grouping(text: &str, sql: &str) -> ClientMessage {
+    let column = wording::between(text, "column \"", "\" must appear").map(|column| column.replace('"', ""));
+    let Some(column) = column.filter(|column| column.chars().all(|letter| letter.is_alphanumeric() || matches!(letter, '_' | '.'))) else {
+        return ClientMessage::new(SqlState::GROUPING_ERROR, "a column must appear in the GROUP BY clause or be used in an aggregate function");
+    };
+    let name = column.rsplit('.').next().unwrap_or(&column);
+    let message = format!("column \"{column}\" must appear in the GROUP BY clause or be used in an aggregate function");
+    at(ClientMessage::new(SqlState::GROUPING_ERROR, message), position::of_name(sql, None, name))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,112 @@
+//! Where in a statement a name stands: character offsets from 1, as the protocol counts them.
+
+/// The offset of `1, Column: 8` in the text.
+pub(super) fn of_place(sql: &str, place: &str) -> Option<usize> {
+    let (line, column) = place.split_once(", Column: ")?;
+    let line: usize = line.trim().parse().ok()?;
+    let column: usize = column.trim().split(|letter: char| !letter.is_ascii_digit()).next()?.parse().ok()?;
+    if line == 0 || column == 0 {
+        return None;
+    }
+    let before: usize = sql.split('\n').take(line - 1).map(|text| text.chars().count() + 1).sum();
+    Some(before + column)
+}
+
+/// The offset of the first use of a name, outside literals and comments; with its qualifier if it is written there.
+pub(super) fn of_name(sql: &str, qualifier: Option<&str>, name: &str) -> Option<usize> {
+    let words = words(sql);
+    let named = |word: &Word| word.text == name;
+    if let Some(qualifier) = qualifier {
+        let mut pairs = words.iter().zip(words.iter().skip(1));
+        if let Some((first, _)) = pairs.find(|(first, second)| first.text == qualifier && second.dotted && named(second)) {
+            return Some(first.offset);
+        }
+    }
+    words.iter().find(|word| named(word)).map(|word| word.offset)
+}
+
+/// An identifier of the text.
+struct Word {
+    text: String,
+    offset: usize,
+    /// Whether a dot stands before it.
+    dotted: bool,
+}
+
+fn words(sql: &str) -> Vec<Word> {
+    let letters: Vec<char> = sql.chars().collect();
+    let at = |index: usize| letters.get(index).copied();
+    let mut words = Vec::new();
+    let mut index = 0;
+    let mut dotted = false;
+    while let Some(letter) = at(index) {
+        let start = index;
+        match letter {
+            '\'' => {
+                index = closing(&letters, index + 1, '\'');
+                dotted = false;
+            }
+            '-' if at(index + 1) == Some('-') => {
+                while at(index).is_some_and(|letter| letter != '\n') {
+                    index += 1;
+                }
+            }
+            '"' => {
+                index = closing(&letters, index + 1, '"');
+                let text = letters.get(start + 1..index.saturating_sub(1)).unwrap_or_default().iter().collect();
+                words.push(Word { text, offset: start + 1, dotted });
+                dotted = false;
+            }
+            letter if letter.is_alphabetic() || letter == '_' => {
+                while at(index).is_some_and(|letter| letter.is_alphanumeric() || letter == '_' || letter == '$') {
+                    index += 1;
+                }
+                let text: String = letters.get(start..index).unwrap_or_default().iter().collect();
+                words.push(Word { text: text.to_lowercase(), offset: start + 1, dotted });
+                dotted = false;
+            }
+            letter => {
+                dotted = letter == '.' || (dotted && letter.is_whitespace());
+                index += 1;
+            }
+        }
+    }
+    words
+}
+
+/// The index behind the closing quote; a doubled quote stays inside.
+fn closing(letters: &[char], from: usize, quote: char) -> usize {
+    let mut index = from;
+    while let Some(letter) = letters.get(index) {
+        index += 1;
+        if *letter == quote {
+            if letters.get(index) != Some(&quote) {
+                return index;
+            }
+            index += 1;
+        }
+    }
+    index
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_counts_characters_over_lines() {
+        assert_eq!(of_place("SELECT 'ä',\n  foo bar baz", "2, Column: 11"), Some(23));
+        assert_eq!(of_place("x", "0, Column: 0"), None);
+    }
+
+    #[test]
+    fn names_in_literals_and_comments_are_passed_over() {
+        assert_eq!(of_name("SELECT 'email', -- email\n email FROM t", None, "email"), Some(27));
+        assert_eq!(of_name("SELECT \"Email\" FROM t", None, "Email"), Some(8));
+    }
+
+    #[test]
+    fn a_qualified_name_starts_at_its_qualifier() {
+        assert_eq!(of_name("SELECT x, t.x FROM t", Some("t"), "x"), Some(11));
+    }
+}

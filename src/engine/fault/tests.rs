@@ -1,0 +1,77 @@
+use datafusion::common::{field_not_found, plan_err};
+use datafusion::common::{DFSchema, Result};
+
+use super::*;
+
+fn schema() -> DFSchema {
+    let fields = arrow::datatypes::Schema::new(vec![arrow::datatypes::Field::new("tier", arrow::datatypes::DataType::Utf8, true)]);
+    DFSchema::try_from_qualified_schema("customer_360", &fields).unwrap()
+}
+
+#[test]
+fn a_missing_column_has_a_position_and_a_hint() {
+    let error = field_not_found(None::<&str>, "tir", &schema());
+    let message = client_message(&error, "SELECT tir FROM customer.customer_360");
+    assert_eq!(message.sqlstate, SqlState::UNDEFINED_COLUMN);
+    assert_eq!(message.message, "column \"tir\" does not exist");
+    assert_eq!(message.position, Some(8));
+    assert_eq!(message.hint.as_deref(), Some("Perhaps you meant to reference the column \"customer_360.tier\"."));
+}
+
+#[test]
+fn a_missing_table_is_named_as_the_client_wrote_it() {
+    let error: Result<()> = plan_err!("table 'mesh.customer.nope' not found");
+    let message = client_message(&error.unwrap_err(), "SELECT * FROM customer.nope");
+    assert_eq!((message.sqlstate, message.message.as_str()), (SqlState::UNDEFINED_TABLE, "relation \"customer.nope\" does not exist"));
+    assert_eq!(message.position, Some(15));
+}
+
+#[test]
+fn a_cast_never_tells_the_value() {
+    let arrow = ArrowError::CastError("Cannot cast string 'secret to value of Utf8 type' to value of Int64 type".to_owned());
+    let message = client_message(&DataFusionError::ArrowError(Box::new(arrow), None), "");
+    assert_eq!((message.sqlstate, message.message.as_str()), (SqlState::INVALID_TEXT_REPRESENTATION, "invalid input syntax for type bigint"));
+}
+
+#[test]
+fn our_own_message_passes_through_every_wrapping() {
+    let own = ClientMessage::new(SqlState::INSUFFICIENT_PRIVILEGE, "permission denied");
+    let error = DataFusionError::External(Box::new(own.clone())).context("while planning");
+    let error = DataFusionError::ArrowError(Box::new(ArrowError::ExternalError(Box::new(error))), None);
+    assert_eq!(client_message(&error, ""), own);
+}
+
+#[test]
+fn a_syntax_error_names_the_token_and_its_place() {
+    let parsed = datafusion::sql::parser::DFParser::parse_sql("SELECT 1 FROM\n  WHERE x");
+    let message = client_message(&parsed.unwrap_err(), "SELECT 1 FROM\n  WHERE x");
+    assert_eq!(message.sqlstate, SqlState::SYNTAX_ERROR);
+    assert!(message.message.starts_with("syntax error at"), "{}", message.message);
+}
+
+#[test]
+fn an_internal_fault_tells_an_id_and_nothing_else() {
+    let message = client_message(&DataFusionError::Internal("index 7 of /srv/data.parquet".to_owned()), "");
+    assert_eq!((message.sqlstate, message.message.as_str()), (SqlState::INTERNAL_ERROR, "internal error"));
+    assert!(!message.detail.unwrap().contains("srv"));
+}
+
+#[test]
+fn operators_and_functions_are_worded_as_in_postgresql() {
+    let text = "Cannot infer common argument type for comparison operation Int64 = Boolean";
+    let message = client_message(&DataFusionError::Plan(text.to_owned()), "");
+    assert_eq!(message.message, "operator does not exist: bigint = boolean");
+    let text = "Invalid function 'nope'.\nDid you mean 'now'?";
+    let message = client_message(&DataFusionError::Plan(text.to_owned()), "SELECT nope()");
+    assert_eq!((message.sqlstate, message.position), (SqlState::UNDEFINED_FUNCTION, Some(8)));
+    let text = "No function matches the given name and argument types 'round(Utf8, Int64)'. You might need to add explicit type casts.";
+    assert_eq!(client_message(&DataFusionError::Plan(text.to_owned()), "").message, "function round(text, bigint) does not exist");
+}
+
+#[test]
+fn planner_texts_with_engine_words_are_replaced() {
+    let message = client_message(&DataFusionError::Plan("LogicalPlan of Utf8View went wrong".to_owned()), "");
+    assert_eq!(message.message, "the statement cannot be planned as it is written");
+    let message = client_message(&DataFusionError::NotImplemented("QUALIFY in subqueries.".to_owned()), "");
+    assert_eq!((message.sqlstate, message.message.as_str()), (SqlState::FEATURE_NOT_SUPPORTED, "QUALIFY in subqueries"));
+}

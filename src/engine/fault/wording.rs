@@ -1,0 +1,137 @@
+//! PostgreSQL's words for what the engine says in its own.
+
+use crate::catalog::PgType;
+use crate::error::{ClientMessage, SqlState};
+
+/// Words of the engine that no client should read.
+const ENGINE: &[&str] = &[
+    "datafusion", "arrow", "utf8", "int8", "int16", "int32", "int64", "uint", "float32", "float64", "decimal128", "decimal256", "date32", "logicalplan",
+    "logical plan", "physical", "scalarfunction", "columnarvalue", "backtrace", "schema error", "dfschema", "ast node", "sqltorel", "expr::",
+    "bug", "field {", "list(", "struct(", "union", "subquery plan", "tableprovider", "relation::", "__",
+];
+
+/// A planner's text that may be shown as it is: one line, without a word of the engine.
+pub(super) fn presentable(text: &str) -> Option<String> {
+    let line = text.lines().next()?.trim().trim_end_matches('.');
+    let lower = line.to_lowercase();
+    if line.is_empty() || line.len() > 300 || ENGINE.iter().any(|word| lower.contains(word)) {
+        return None;
+    }
+    let mut letters = line.chars();
+    let first = letters.next()?;
+    let second_upper = letters.clone().next().is_some_and(char::is_uppercase);
+    Some(if second_upper { line.to_owned() } else { first.to_lowercase().chain(letters).collect() })
+}
+
+/// The text between two marks.
+pub(super) fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
+    let (_, rest) = text.split_once(before)?;
+    rest.split_once(after).map(|(found, _)| found)
+}
+
+/// No such function; `types` in the engine's names.
+pub(super) fn missing_function(name: &str, types: Option<&str>) -> ClientMessage {
+    let shown = match types.map(list) {
+        Some(Some(types)) => format!("{name}({})", types.join(", ")),
+        _ => name.to_owned(),
+    };
+    ClientMessage::new(SqlState::UNDEFINED_FUNCTION, format!("function {shown} does not exist"))
+        .with_hint("No function matches the given name and argument types. You might need to add explicit type casts.")
+}
+
+/// Types separated by commas outside parentheses; `None` if one is unknown.
+fn list(types: &str) -> Option<Vec<String>> {
+    let mut depth = 0usize;
+    let mut parts = vec![String::new()];
+    for letter in types.chars() {
+        match letter {
+            '(' | '{' | '<' => depth += 1,
+            ')' | '}' | '>' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if letter == ',' && depth == 0 {
+            parts.push(String::new());
+        } else {
+            parts.last_mut()?.push(letter);
+        }
+    }
+    parts.iter().map(|part| part.trim()).filter(|part| !part.is_empty()).map(type_name).collect()
+}
+
+/// `… operation Int64 = Boolean`, `… expression Utf8 + Int64 to valid types`.
+pub(super) fn operator(text: &str) -> Option<ClientMessage> {
+    let (_, rest) = text.split_once(" operation ").or_else(|| text.split_once(" expression "))?;
+    let rest = rest.split(" to valid types").next()?;
+    let operators = ["IS NOT DISTINCT FROM", "IS DISTINCT FROM", "NOT LIKE", "LIKE", "<=", ">=", "!=", "<>", "!~*", "!~", "~*", "||", "AND", "OR", "=", "<", ">", "~", "+", "-", "*", "/", "%", "&", "|", "^", "#"];
+    let (operator, (left, right)) = operators.iter().find_map(|operator| Some((operator, rest.split_once(&format!(" {operator} "))?)))?;
+    let (left, right) = (type_name(left.trim())?, type_name(right.trim())?);
+    let operator = if *operator == "!=" { "<>" } else { operator };
+    Some(
+        ClientMessage::new(SqlState::UNDEFINED_FUNCTION, format!("operator does not exist: {left} {operator} {right}"))
+            .with_hint("No operator matches the given name and argument types. You might need to add explicit type casts."),
+    )
+}
+
+/// A text that is no value of a type. INVARIANT: the value itself stays out of the message.
+pub(super) fn cast(text: &str) -> ClientMessage {
+    let lower = text.to_lowercase();
+    if lower.contains("overflow") || lower.contains("out of range") || lower.contains("too large") {
+        return ClientMessage::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "value out of range");
+    }
+    // The type stands at the end, behind whatever the value holds.
+    let target = text.rsplit_once("to value of ").map(|(_, rest)| rest.trim_end_matches(" type"));
+    let target = target.or_else(|| text.rsplit_once(" to type ").map(|(_, rest)| rest)).or_else(|| text.rsplit_once(" to ").map(|(_, rest)| rest));
+    if let Some(name) = target.and_then(|target| type_name(target.trim())) {
+        if text.starts_with("Can't cast value") || text.starts_with("Cannot cast to") {
+            return ClientMessage::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, format!("{name} out of range"));
+        }
+        let date = name.starts_with("timestamp") || name.starts_with("time") || name == "date" || name == "interval";
+        let state = if date { SqlState::INVALID_DATETIME_FORMAT } else { SqlState::INVALID_TEXT_REPRESENTATION };
+        return ClientMessage::new(state, format!("invalid input syntax for type {name}"));
+    }
+    if lower.starts_with("error parsing timestamp") || lower.contains("parsing timestamp") {
+        return ClientMessage::new(SqlState::INVALID_DATETIME_FORMAT, "invalid input syntax for type timestamp");
+    }
+    ClientMessage::new(SqlState::INVALID_TEXT_REPRESENTATION, "invalid input syntax for the type of the cast")
+}
+
+/// PostgreSQL's name of a type in the engine's spelling.
+fn type_name(engine: &str) -> Option<String> {
+    let word = engine.split(['(', ' ', '<']).next()?;
+    let pg_type = match word {
+        "Boolean" => PgType::BOOL,
+        "Int8" | "UInt8" | "Int16" => PgType::INT2,
+        "UInt16" | "Int32" => PgType::INT4,
+        "Int64" | "UInt64" => PgType::INT8,
+        "UInt32" => PgType::OID,
+        "Float16" | "Float32" => PgType::FLOAT4,
+        "Float64" => PgType::FLOAT8,
+        "Decimal32" | "Decimal64" | "Decimal128" | "Decimal256" => PgType::NUMERIC,
+        "Utf8" | "LargeUtf8" | "Utf8View" => PgType::TEXT,
+        "Null" => PgType::UNKNOWN,
+        "Date32" | "Date64" => PgType::DATE,
+        "Time32" | "Time64" => PgType::TIME,
+        "Timestamp" if engine.contains("None") || !engine.contains(',') => PgType::TIMESTAMP,
+        "Timestamp" => PgType::TIMESTAMPTZ,
+        "Interval" | "Duration" => PgType::INTERVAL,
+        "Binary" | "LargeBinary" | "BinaryView" | "FixedSizeBinary" => PgType::BYTEA,
+        "List" | "LargeList" | "FixedSizeList" => return Some("array".to_owned()),
+        _ => return None,
+    };
+    pg_type.format()
+}
+
+/// The number of edits between two names, for hints.
+pub(super) fn distance(left: &str, right: &str) -> usize {
+    let right: Vec<char> = right.to_lowercase().chars().collect();
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (number, letter) in (1..).zip(left.to_lowercase().chars()) {
+        let mut next = vec![number];
+        for ((other, diagonal), above) in right.iter().zip(&row).zip(row.iter().skip(1)) {
+            let beside = next.last().copied().unwrap_or(number);
+            next.push((diagonal + usize::from(*other != letter)).min(above + 1).min(beside + 1));
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or(usize::MAX)
+}
