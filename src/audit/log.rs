@@ -248,6 +248,48 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn segments_that_could_not_be_opened_leave_the_chain_whole() {
+        let (log, memory) = AuditLog::in_memory().unwrap();
+        memory.refuse_syncs(true);
+        assert!(open(&log, 1).await.is_err());
+        while memory.segments().len() < 4 {
+            tokio::task::yield_now().await;
+        }
+        memory.refuse_syncs(false);
+        until_writable(&log).await;
+        open(&log, 2).await.unwrap().close(now(), Closing::completed());
+        log.close().await.unwrap();
+        let outcome = check(&memory);
+        assert_eq!((outcome.faults, outcome.last_seq), (Vec::new(), 4));
+        assert!(outcome.void_records >= 3);
+    }
+
+    #[tokio::test]
+    async fn many_openings_share_a_sync() {
+        let (log, memory) = AuditLog::in_memory().unwrap();
+        let opened = futures::future::join_all((0..1000).map(|number| open(&log, number))).await;
+        assert_eq!(opened.iter().filter(|statement| statement.is_ok()).count(), 1000);
+        drop(opened);
+        log.close().await.unwrap();
+        assert_eq!(memory.records_of("statement_closed").len(), 1000);
+        assert_eq!(check(&memory).records, 2001);
+    }
+
+    #[tokio::test]
+    async fn notes_beyond_the_queue_are_counted() {
+        let (memory, go) = (MemoryLog::default(), Arc::new(AtomicBool::new(true)));
+        let disk = SlowDisk { memory: memory.clone(), go: Arc::clone(&go) };
+        let options = AuditOptions { queue_max: 2, linger: Duration::from_secs(60), ..AuditOptions::new("") };
+        let log = AuditLog::with_storage(Box::new(disk), options).unwrap();
+        for _ in 0..5 {
+            log.note(now(), Event::LoginFailed(LoginFailed::default()));
+        }
+        log.close().await.unwrap();
+        assert_eq!(memory.records_of("login_failed").len(), 2);
+        assert_eq!(memory.records_of("records_lost")[0]["count"], 3);
+    }
+
+    #[tokio::test]
     async fn a_full_disk_stops_statements_until_there_is_room() {
         let (log, memory) = AuditLog::in_memory().unwrap();
         memory.refuse_writes(true);
@@ -267,7 +309,6 @@ mod tests {
         let log = AuditLog::open(AuditOptions::new(folder.path())).unwrap();
         open(&log, 1).await.unwrap().close(now(), Closing::completed());
         log.close().await.unwrap();
-        drop(log);
         let segment = fs::read_dir(folder.path())
             .unwrap()
             .map(|entry| entry.unwrap().path())
@@ -277,21 +318,11 @@ mod tests {
         bytes.extend_from_slice(b"{\"v\":1,\"seq\":4,\"at");
         fs::write(&segment, bytes).unwrap();
 
-        let log = reopen(&AuditOptions::new(folder.path())).await;
+        let log = AuditLog::open(AuditOptions::new(folder.path())).unwrap();
         open(&log, 2).await.unwrap().close(now(), Closing::completed());
         log.close().await.unwrap();
         let outcome = verify(folder.path()).unwrap();
         assert_eq!((outcome.faults, outcome.segments, outcome.records), (Vec::new(), 2, 6));
-    }
-
-    /// The lock is let go of when the writer's thread ends, a moment after the close.
-    async fn reopen(options: &AuditOptions) -> Arc<AuditLog> {
-        loop {
-            match AuditLog::open(options.clone()) {
-                Err(Error::InUse) => tokio::time::sleep(Duration::from_millis(1)).await,
-                log => return log.unwrap(),
-            }
-        }
     }
 
     #[tokio::test]

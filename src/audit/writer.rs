@@ -71,6 +71,8 @@ impl Writer {
                     }
                     let result = if self.current.is_some() { Ok(()) } else { Err(Error::Unwritable) };
                     queue.shut();
+                    // Lets go of the folder first, so that who waited may open it again.
+                    drop(self);
                     let _gone = waiter.send(result);
                     return;
                 }
