@@ -78,10 +78,9 @@ impl GovernedExec {
         // No equivalence and no ordering of the input is repeated: it would tell of raw values.
         let from = input.properties();
         let partitioning = Partitioning::UnknownPartitioning(from.output_partitioning().partition_count());
-        let properties =
-            PlanProperties::new(EquivalenceProperties::new(schema), partitioning, from.emission_type, from.boundedness)
-                .with_scheduling_type(from.scheduling_type)
-                .with_evaluation_type(from.evaluation_type);
+        let properties = PlanProperties::new(EquivalenceProperties::new(schema), partitioning, from.emission_type, from.boundedness)
+            .with_scheduling_type(from.scheduling_type)
+            .with_evaluation_type(from.evaluation_type);
         Self { input, terms, properties: Arc::new(properties) }
     }
 

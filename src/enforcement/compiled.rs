@@ -34,7 +34,8 @@ impl CompiledDecision {
                 return Err(Error::Denied { product: decision.product.clone(), reasons: reasons.clone(), decision: decision.id });
             }
         };
-        let refuse = |field: &FieldName, obligation| Error::Unenforceable { product: decision.product.clone(), field: field.clone(), obligation };
+        let refuse =
+            |field: &FieldName, obligation| Error::Unenforceable { product: decision.product.clone(), field: field.clone(), obligation };
         let row_filter = match &obligations.row_filter {
             filter if filter.is_true() => None,
             filter => Some(row_filter::compile(filter, schema).map_err(|cause| refuse(&cause.0, Obligation::RowFilter))?),

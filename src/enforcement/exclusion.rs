@@ -42,9 +42,13 @@ impl SubjectProbe {
     /// A probe for that column; `None` if values of its type do not name subjects.
     pub(super) fn new(field: &Field, subjects: Arc<SubjectSet>) -> Option<Self> {
         let kind = match field.data_type() {
-            DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64 | DataType::UInt8 | DataType::UInt16 | DataType::UInt32 => {
-                SubjectKind::Integer
-            }
+            DataType::Int8
+            | DataType::Int16
+            | DataType::Int32
+            | DataType::Int64
+            | DataType::UInt8
+            | DataType::UInt16
+            | DataType::UInt32 => SubjectKind::Integer,
             DataType::UInt64 => SubjectKind::Unsigned,
             DataType::Decimal128(_, 0) => SubjectKind::Decimal,
             DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View if is_uuid(field) => SubjectKind::Uuid,
@@ -87,7 +91,6 @@ impl SubjectProbe {
             SubjectKind::Uuid => visible_texts(subjects, |text| self.subjects.contains_uuid(text.trim())),
         }
     }
-
 }
 
 fn visible_texts(subjects: &ArrayRef, erased: impl Fn(&str) -> bool) -> Result<BooleanArray> {

@@ -13,9 +13,9 @@ use datafusion::logical_expr::logical_plan::TableScan;
 use crate::policy::Decision;
 use crate::product::{PortName, ProductRef};
 
+use super::Error;
 use super::table::GovernedTable;
 use super::usage::observe;
-use super::Error;
 
 /// Opens the tables of an analyzed plan as the decisions allow. Fails on a deny, on a table without a decision, on a field that a
 /// decision does not cover, and on an obligation that cannot be enforced.

@@ -156,9 +156,7 @@ fn truncate(column: &ArrayRef, period: Period) -> Result<ArrayRef> {
     match column.data_type() {
         DataType::Date32 => truncate_by::<Date32Type>(column, |days| i32::try_from(first_day(i64::from(days), period)?).ok()),
         DataType::Date64 => truncate_by::<Date64Type>(column, |count| truncated(count, SECONDS * 1_000, period)),
-        DataType::Timestamp(TimeUnit::Second, _) => {
-            truncate_by::<TimestampSecondType>(column, |count| truncated(count, SECONDS, period))
-        }
+        DataType::Timestamp(TimeUnit::Second, _) => truncate_by::<TimestampSecondType>(column, |count| truncated(count, SECONDS, period)),
         DataType::Timestamp(TimeUnit::Millisecond, _) => {
             truncate_by::<TimestampMillisecondType>(column, |count| truncated(count, SECONDS * 1_000, period))
         }
@@ -243,8 +241,14 @@ mod tests {
     fn dates_are_truncated_before_and_after_the_epoch() {
         let field = Field::new("f", DataType::Date32, true);
         let days: ArrayRef = Arc::new(Date32Array::from(vec![Some(-1), Some(59), None]));
-        assert_eq!(masked(&Mask::TruncateToYear, &field, Arc::clone(&days)).as_ref(), &Date32Array::from(vec![Some(-365), Some(0), None]) as &dyn Array);
-        assert_eq!(masked(&Mask::TruncateToMonth, &field, days).as_ref(), &Date32Array::from(vec![Some(-31), Some(59), None]) as &dyn Array);
+        assert_eq!(
+            masked(&Mask::TruncateToYear, &field, Arc::clone(&days)).as_ref(),
+            &Date32Array::from(vec![Some(-365), Some(0), None]) as &dyn Array
+        );
+        assert_eq!(
+            masked(&Mask::TruncateToMonth, &field, days).as_ref(),
+            &Date32Array::from(vec![Some(-31), Some(59), None]) as &dyn Array
+        );
     }
 
     #[test]

@@ -104,7 +104,8 @@ impl GovernedTable {
     fn columns(&self, decision: &CompiledDecision, shown: &[usize]) -> Vec<usize> {
         let mut columns = shown.to_vec();
         let filtered = decision.row_filter().into_iter().flat_map(Expr::column_refs);
-        let of_policy = filtered.filter_map(|column| self.schema.index_of(&column.name).ok()).chain(decision.exclusion().map(|(index, _)| *index));
+        let of_policy =
+            filtered.filter_map(|column| self.schema.index_of(&column.name).ok()).chain(decision.exclusion().map(|(index, _)| *index));
         let mut of_policy: Vec<usize> = of_policy.collect();
         of_policy.sort_unstable();
         for index in of_policy {
@@ -169,7 +170,8 @@ impl GovernedTable {
         let read_schema = DFSchema::try_from(input.schema())?;
         let physical = |expr: &Expr| state.create_physical_expr(unqualified(expr)?, &read_schema);
         let row_filter = decision.row_filter().map(physical).transpose()?;
-        let readable = |filter: &&Expr| filter.column_refs().iter().all(|column| read_schema.has_column_with_unqualified_name(&column.name));
+        let readable =
+            |filter: &&Expr| filter.column_refs().iter().all(|column| read_schema.has_column_with_unqualified_name(&column.name));
         let hints = leakproof.iter().filter(readable).map(physical).collect::<Result<Vec<Arc<dyn PhysicalExpr>>>>()?;
         let exclusion = match decision.exclusion() {
             None => None,

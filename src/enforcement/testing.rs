@@ -8,6 +8,7 @@ use datafusion::arrow::array::{Int64Array, RecordBatch, StringViewArray, Timesta
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use datafusion::arrow::util::pretty::pretty_format_batches;
 use datafusion::catalog::TableProvider;
+use datafusion::common::JoinType;
 use datafusion::common::tree_node::Transformed;
 use datafusion::datasource::file_format::csv::CsvFormat;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
@@ -16,7 +17,7 @@ use datafusion::datasource::{MemTable, provider_as_source};
 use datafusion::error::Result;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::session_state::SessionState;
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
+use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 use datafusion::parquet::arrow::ArrowWriter;
 use datafusion::parquet::file::properties::WriterProperties;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
@@ -232,7 +233,8 @@ impl World {
                     let source = provider_as_source(Arc::clone(table.source()));
                     let mut plan = LogicalPlanBuilder::scan(scan.table_name.clone(), source, None)?.filter(filter)?;
                     if let Some(exclusion) = &obligations.exclusion {
-                        plan = plan.filter(not_erased(exclusion))?;
+                        let key = col("column1").eq(col(exclusion.column.as_str()));
+                        plan = plan.join_on(erased(exclusion)?, JoinType::LeftAnti, [key])?;
                     }
                     Ok(Transformed::yes(plan.build()?))
                 }
@@ -245,9 +247,9 @@ impl World {
     }
 }
 
-fn not_erased(exclusion: &crate::policy::Exclusion) -> Expr {
-    let erased = exclusion.subjects.iter().map(|id| lit(id.parse::<i64>().unwrap())).collect();
-    col(exclusion.column.as_str()).in_list(erased, true)
+fn erased(exclusion: &crate::policy::Exclusion) -> Result<LogicalPlan> {
+    let rows = exclusion.subjects.iter().map(|id| vec![lit(id.parse::<i64>().unwrap())]).collect();
+    LogicalPlanBuilder::values(rows)?.build()
 }
 
 fn listing(path: &Path, options: ListingOptions) -> Arc<dyn TableProvider> {

@@ -14,8 +14,8 @@ use datafusion::logical_expr::{Aggregate, Distinct, Expr, Join, LogicalPlan, Tab
 use crate::policy::{FieldUse, RequestedField};
 use crate::product::{FieldName, PortName, Product};
 
-use super::table::GovernedTable;
 use super::Error;
+use super::table::GovernedTable;
 
 /// What a plan reads of one port of one product.
 #[derive(Debug, Clone)]
@@ -269,7 +269,9 @@ impl Observer {
     fn join(&mut self, join: &Join, wanted: &[Uses], inputs: &mut [Input]) -> Result<()> {
         if let [left, right] = inputs {
             match join.join_type {
-                JoinType::Inner | JoinType::Left | JoinType::Right | JoinType::Full if wanted.len() == left.wanted.len() + right.wanted.len() => {
+                JoinType::Inner | JoinType::Left | JoinType::Right | JoinType::Full
+                    if wanted.len() == left.wanted.len() + right.wanted.len() =>
+                {
                     let (of_left, of_right) = wanted.split_at(left.wanted.len());
                     left.mark_by_position(of_left);
                     right.mark_by_position(of_right);
@@ -318,8 +320,9 @@ impl Observer {
         expr.apply(|part| {
             match part {
                 Expr::Column(column) => {
-                    let found = inputs.iter_mut().fold(false, |found, input| input.mark(column, uses) || found);
-                    if !found {
+                    // Every input that has such a column is marked, not only the first.
+                    let marked = inputs.iter_mut().filter_map(|input| input.mark(column, uses).then_some(())).count();
+                    if marked == 0 {
                         return Err(Error::Internal { invariant: "every column belongs to an input of its node" }.into());
                     }
                 }
@@ -385,7 +388,9 @@ mod tests {
             let uses: Vec<&str> = field.uses.iter().map(|field_use| field_use.as_str()).collect();
             format!(" {}({})", field.name, uses.join(","))
         };
-        let products = uses.iter().map(|product| format!("{}:{}", product.product.reference.name, product.fields.iter().map(field).collect::<String>()));
+        let products = uses
+            .iter()
+            .map(|product| format!("{}:{}", product.product.reference.name, product.fields.iter().map(field).collect::<String>()));
         products.collect::<Vec<_>>().join("; ")
     }
 
@@ -404,7 +409,10 @@ mod tests {
     #[tokio::test]
     async fn a_star_below_a_projection_reads_what_is_left_of_it() {
         assert_eq!(observed("SELECT dept FROM (SELECT * FROM people) x").await, "people: dept(projected)");
-        assert_eq!(observed("WITH v AS (SELECT * FROM people) SELECT d FROM (SELECT dept AS d, salary AS s FROM v) w").await, "people: dept(projected)");
+        assert_eq!(
+            observed("WITH v AS (SELECT * FROM people) SELECT d FROM (SELECT dept AS d, salary AS s FROM v) w").await,
+            "people: dept(projected)"
+        );
         assert_eq!(observed("SELECT count(*) FROM (SELECT * FROM people) x").await, "people:");
     }
 
@@ -433,7 +441,10 @@ mod tests {
     async fn subqueries_in_expressions_are_read() {
         assert_eq!(observed("SELECT (SELECT max(salary) FROM people)").await, "people: salary(projected,aggregated)");
         let sql = "SELECT id FROM people p WHERE salary > (SELECT avg(c.bucket) FROM colleagues c WHERE c.dept = p.dept)";
-        assert_eq!(observed(sql).await, "colleagues: bucket(filtered,aggregated) dept(filtered); people: id(projected) salary(filtered) dept(filtered)");
+        assert_eq!(
+            observed(sql).await,
+            "colleagues: bucket(filtered,aggregated) dept(filtered); people: id(projected) salary(filtered) dept(filtered)"
+        );
         let sql = "SELECT id FROM people p WHERE EXISTS (SELECT full_name FROM colleagues c WHERE c.id = p.bucket)";
         assert_eq!(observed(sql).await, "colleagues: id(filtered) full_name(filtered); people: id(projected) bucket(filtered)");
         let sql = "SELECT 1 FROM people WHERE id IN (SELECT id FROM colleagues WHERE salary IN (SELECT bucket FROM people))";
