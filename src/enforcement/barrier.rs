@@ -35,6 +35,7 @@ use crate::policy::DecisionId;
 use crate::product::ProductRef;
 
 use super::Error;
+use super::error::PortCause;
 use super::exclusion::SubjectProbe;
 use super::mask::ColumnMask;
 
@@ -235,7 +236,7 @@ impl ExecutionPlan for GovernedExec {
 fn port_error(terms: &Terms, source: DataFusionError) -> DataFusionError {
     match source.find_root() {
         DataFusionError::ResourcesExhausted(_) => source,
-        _ => Error::Port { product: terms.product.clone(), source: Box::new(source) }.into(),
+        _ => Error::Port { product: terms.product.clone(), cause: PortCause::new(source) }.into(),
     }
 }
 

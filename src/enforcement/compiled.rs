@@ -48,8 +48,9 @@ impl CompiledDecision {
                 Some((index, SubjectProbe::new(field, Arc::clone(&exclusion.subjects)).ok_or_else(unusable)?))
             }
         };
-        let masks = compile_masks(obligations, schema).map_err(|field| refuse(&field, Obligation::Mask))?;
-        let covered = schema.fields().iter().map(|field| decision.fields.iter().any(|name| name.as_str() == field.name())).collect();
+        let covered =
+            schema.fields().iter().map(|field| decision.fields.iter().any(|name| name.as_str() == field.name())).collect::<Vec<bool>>();
+        let masks = compile_masks(obligations, &covered, schema).map_err(|field| refuse(&field, Obligation::Mask))?;
         Ok(Self { decision, covered, row_filter, exclusion, masks })
     }
 
@@ -79,10 +80,11 @@ impl CompiledDecision {
         self.masks.get(index)?.as_ref()
     }
 
-    /// The type of a column that is not masked.
+    /// The type of a column that is covered and not masked.
     pub(super) fn unmasked_type(&self, name: &str, schema: &Schema) -> Option<DataType> {
         let (index, field) = schema.column_with_name(name)?;
-        self.mask(index).is_none().then(|| field.data_type().clone())
+        let open = self.covered.get(index).copied().unwrap_or(false) && self.mask(index).is_none();
+        open.then(|| field.data_type().clone())
     }
 
     /// Whether rows may be hidden.
@@ -91,10 +93,14 @@ impl CompiledDecision {
     }
 }
 
-fn compile_masks(obligations: &Obligations, schema: &Schema) -> Result<Vec<Option<ColumnMask>>, FieldName> {
+/// A mask of a column that the statement does not read cannot be wanting: the scan refuses the column anyway.
+fn compile_masks(obligations: &Obligations, covered: &[bool], schema: &Schema) -> Result<Vec<Option<ColumnMask>>, FieldName> {
     let mut masks = vec![None; schema.fields().len()];
     for (name, mask) in &obligations.masks {
         let (index, field) = schema.column_with_name(name.as_str()).ok_or_else(|| name.clone())?;
+        if !covered.get(index).copied().unwrap_or(false) {
+            continue;
+        }
         let compiled = ColumnMask::new(mask, field).ok_or_else(|| name.clone())?;
         if let Some(slot) = masks.get_mut(index) {
             *slot = Some(compiled);

@@ -52,14 +52,13 @@ pub enum Error {
         #[source]
         source: crate::product::NameError,
     },
-    /// The port failed below the barrier. The cause may hold values; it is for the log and for classification only.
+    /// The port failed below the barrier.
     #[error("data product \"{product}\" could not be read")]
     Port {
         /// The product.
         product: ProductRef,
-        /// Why.
-        #[source]
-        source: Box<DataFusionError>,
+        /// Why. Not a `source`: whoever walks or prints a chain of causes must not meet a value of a hidden row.
+        cause: PortCause,
     },
     /// A leaf of the physical plan is neither governed nor a system table.
     #[error("the plan reads \"{operator}\" outside the security barrier")]
@@ -76,6 +75,26 @@ pub enum Error {
     /// The plan could not be walked or rewritten.
     #[error("the plan could not be governed")]
     Plan(#[from] DataFusionError),
+}
+
+/// What a port's own error was. Its text may hold values, so it has no text; look into it to classify, not to print.
+pub struct PortCause(Box<DataFusionError>);
+
+impl PortCause {
+    pub(super) fn new(cause: DataFusionError) -> Self {
+        Self(Box::new(cause))
+    }
+
+    /// The error itself.
+    pub fn as_error(&self) -> &DataFusionError {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for PortCause {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("PortCause")
+    }
 }
 
 /// A kind of obligation.

@@ -27,7 +27,7 @@ mod usage;
 mod verify;
 
 pub use barrier::GovernedExec;
-pub use error::Error;
+pub use error::{Error, Obligation, PortCause};
 pub use explain::explain_above_barrier;
 pub use govern::govern;
 pub use table::GovernedTable;

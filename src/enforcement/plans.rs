@@ -114,7 +114,7 @@ async fn what_cannot_be_enforced_denies() {
         Obligations { masks: [(field_name("salary"), Mask::ShowLast4)].into(), ..Obligations::default() },
         Obligations { masks: [(field_name("missing"), Mask::Null)].into(), ..Obligations::default() },
     ] {
-        let (plan, decisions) = decided(&world, "SELECT id FROM people", Outcome::Allow(obligations)).await;
+        let (plan, decisions) = decided(&world, "SELECT id, salary FROM people", Outcome::Allow(obligations)).await;
         let error = govern(plan, &decisions).unwrap_err();
         assert!(matches!(error, Error::Unenforceable { .. }), "{error:?}");
         assert_eq!(error.sqlstate(), SqlState::INSUFFICIENT_PRIVILEGE);

@@ -22,6 +22,7 @@ use crate::product::{PortName, Product};
 use super::Error;
 use super::barrier::{GovernedExec, Terms};
 use super::compiled::CompiledDecision;
+use super::error::PortCause;
 use super::leakproof::is_leakproof;
 
 /// One output port of a data product, closed until a decision opens it.
@@ -205,7 +206,7 @@ impl GovernedTable {
     }
 
     fn port_error(&self, source: datafusion::error::DataFusionError) -> datafusion::error::DataFusionError {
-        Error::Port { product: self.product.reference.clone(), source: Box::new(source) }.into()
+        Error::Port { product: self.product.reference.clone(), cause: PortCause::new(source) }.into()
     }
 }
 
