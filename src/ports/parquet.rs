@@ -253,3 +253,109 @@ fn unqualified(filter: &Expr) -> Option<Expr> {
     });
     bare.ok().map(|transformed| transformed.data)
 }
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch, StringArray};
+    use datafusion::logical_expr::{col, lit};
+    use datafusion::prelude::SessionContext;
+
+    use super::*;
+    use crate::ports::tests::{Ask, field, open, ports, product, refusal, rows, scan, texts, write_parquet};
+    use crate::product::{DataType, PortFormat};
+
+    fn batch(columns: Vec<(&str, ArrayRef)>) -> RecordBatch {
+        RecordBatch::try_from_iter(columns).unwrap()
+    }
+
+    fn ids(values: std::ops::Range<i64>) -> ArrayRef {
+        Arc::new(Int64Array::from_iter_values(values))
+    }
+
+    #[tokio::test]
+    async fn a_narrower_column_is_widened_and_an_extra_one_not_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        let columns: Vec<(&str, ArrayRef)> =
+            vec![("secret", Arc::new(StringArray::from(vec!["s"; 3]))), ("cust_id", Arc::new(Int32Array::from(vec![1, 2, 3])))];
+        write_parquet(&folder.path().join("a.parquet"), &batch(columns));
+        write_parquet(&folder.path().join("b.parquet"), &batch(vec![("cust_id", ids(4..5))]));
+        let mut id = field("id", DataType::Int64);
+        id.physical_name = Some("cust_id".to_owned());
+        let product = product(PortFormat::Parquet, "*.parquet", Some(vec![id]));
+        for pushdown in [false, true] {
+            let ports = ports(folder.path(), pushdown);
+            assert_eq!(rows(&ports, &product).await.unwrap(), ["1", "2", "3", "4"]);
+            let ask = Ask { filter: Some(col("id").gt(lit(2_i64))), push: true, ..Ask::default() };
+            let found = scan(&open(&ports, &product).await.unwrap(), &ask).await.unwrap();
+            assert_eq!(texts(&found), ["3", "4"]);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_without_a_column_is_an_error_beside_files_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        write_parquet(&folder.path().join("a.parquet"), &batch(vec![("id", ids(0..3)), ("b", ids(0..3))]));
+        write_parquet(&folder.path().join("b.parquet"), &batch(vec![("id", ids(0..3))]));
+        let product = product(PortFormat::Parquet, "*.parquet", Some(vec![field("id", DataType::Int64), field("b", DataType::Int64)]));
+        assert_eq!(refusal(&ports(folder.path(), false), &product).await.0, "HV021");
+    }
+
+    #[tokio::test]
+    async fn a_damaged_file_is_an_error_wherever_the_damage_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.parquet");
+        write_parquet(&path, &batch(vec![("id", ids(0..5000))]));
+        let whole = std::fs::read(&path).unwrap();
+        let product = product(PortFormat::Parquet, "a.parquet", Some(vec![field("id", DataType::Int64)]));
+        for kept in [0, 3, 100, whole.len() / 2, whole.len() - 1] {
+            std::fs::write(&path, &whole[..kept]).unwrap();
+            assert_eq!(refusal(&ports(folder.path(), false), &product).await.0, "XX001", "{kept} bytes");
+        }
+        // Every position once: right, or an error of ours, never a panic.
+        for position in (0..whole.len()).step_by(whole.len() / 200) {
+            let mut flipped = whole.clone();
+            flipped[position] ^= 0xff;
+            std::fs::write(&path, &flipped).unwrap();
+            if let Err(error) = rows(&ports(folder.path(), false), &product).await {
+                let (code, text) = crate::ports::tests::message(&error);
+                assert!(["XX001", "HV021", "58030"].contains(&code.as_str()), "byte {position}: {code} {text}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn missing_data_is_an_error_without_a_path() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("empty")).unwrap();
+        for location in ["absent.parquet", "absent/x/y.parquet", "empty", "empty/*.parquet"] {
+            let product = product(PortFormat::Parquet, location, Some(vec![field("id", DataType::Int64)]));
+            let (code, text) = refusal(&ports(folder.path(), false), &product).await;
+            assert_eq!(code, "58030", "{location}");
+            assert_eq!(text, "data product \"shop/orders\", port \"main\": no data at its location");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_filter_prunes_row_groups() {
+        let folder = tempfile::tempdir().unwrap();
+        write_parquet(&folder.path().join("a.parquet"), &batch(vec![("id", ids(0..6400))]));
+        let product = product(PortFormat::Parquet, "a.parquet", Some(vec![field("id", DataType::Int64)]));
+        let table = open(&ports(folder.path(), false), &product).await.unwrap();
+        let context = SessionContext::new();
+        let plan = table.scan(&context.state(), None, &[col("id").lt(lit(10_i64))], None).await.unwrap();
+        let read: Vec<RecordBatch> =
+            datafusion::physical_plan::execute_stream(plan, context.task_ctx()).unwrap().try_collect().await.unwrap();
+        assert_eq!(read.iter().map(RecordBatch::num_rows).sum::<usize>(), 64);
+    }
+
+    #[tokio::test]
+    async fn a_contract_without_a_schema_shows_the_files_own() {
+        let folder = tempfile::tempdir().unwrap();
+        write_parquet(
+            &folder.path().join("a.parquet"),
+            &batch(vec![("id", ids(0..2)), ("t", Arc::new(StringArray::from(vec!["x", "y"])))]),
+        );
+        let product = product(PortFormat::Parquet, "a.parquet", None);
+        assert_eq!(rows(&ports(folder.path(), false), &product).await.unwrap(), ["0|x", "1|y"]);
+    }
+}

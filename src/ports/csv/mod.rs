@@ -9,6 +9,9 @@ mod records;
 mod temporal;
 mod values;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, SchemaRef};

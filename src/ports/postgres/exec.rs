@@ -112,9 +112,15 @@ impl Server {
     pub(super) async fn fetch(&self, at: &Place, sql: &str, texts: &[&str]) -> Result<Vec<Row>, Error> {
         let parameters: Vec<_> = texts.iter().map(|text| Parameter::Text((*text).to_owned())).collect();
         let (mut running, rows, first) = self.run(at, sql, &parameters).await?;
-        let rest: Vec<Row> = rows.try_collect().await.map_err(|e| query_error(at, e))?;
+        let mut all: Vec<Row> = Vec::new();
+        if let Some(first) = first {
+            all.push(first);
+            // A stream that has ended must not be asked again, so only one that has begun is.
+            let rest: Vec<Row> = rows.try_collect().await.map_err(|e| query_error(at, e))?;
+            all.extend(rest);
+        }
         running.release();
-        Ok(first.into_iter().chain(rest).collect())
+        Ok(all)
     }
 
     /// Runs a query up to its first row. A pooled connection may turn out to be dead; as long as nothing has arrived, another is tried.

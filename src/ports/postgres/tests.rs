@@ -1,0 +1,145 @@
+//! Behaviour of the connector against a real server.
+
+use super::fixture::Database;
+use crate::ports::tests::{Ask, field, message, open, ports, product, refusal, rows, scan};
+use crate::product::{DataType, PortFormat};
+use futures::StreamExt;
+
+#[tokio::test]
+async fn a_server_that_is_down_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("login"), "nobody:nothing").unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    drop(listener);
+    let down = product(PortFormat::Postgres, &format!("postgres://127.0.0.1:{port}/db/public/t"), Some(vec![field("id", DataType::Int64)]));
+    let (code, text) = refusal(&ports(folder.path(), false), &down).await;
+    assert_eq!(code, "HV00N");
+    assert!(!text.contains("127.0.0.1") && text.contains("\"shop/orders\""), "{text}");
+}
+
+#[tokio::test]
+async fn a_port_without_credentials_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let table = product(PortFormat::Postgres, "postgres://127.0.0.1:1/db/public/t", None);
+    assert_eq!(refusal(&ports(folder.path(), false), &table).await.0, "HV00N");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_missing_table_is_an_error() {
+    let Some(database) = Database::from_environment().await else { return };
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("login"), database.login()).unwrap();
+    let absent = product(PortFormat::Postgres, &database.location("absent"), Some(vec![field("id", DataType::Int64)]));
+    assert_eq!(refusal(&ports(folder.path(), false), &absent).await.0, "58030");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn values_that_do_not_fit_are_errors() {
+    let Some(database) = Database::from_environment().await else { return };
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("login"), database.login()).unwrap();
+    let ports = ports(folder.path(), false);
+    let decimal = DataType::Decimal { precision: 10, scale: 2 };
+    let cases = [("numeric", "NaN", decimal.clone()), ("numeric", "1.234", decimal), ("timestamptz", "infinity", DataType::TimestampTz)];
+    for (pg_type, value, data_type) in cases {
+        database.create("unfit", &format!("v {pg_type}"), &[vec![Some(value.to_owned())]]).await;
+        let table = product(PortFormat::Postgres, &database.location("unfit"), Some(vec![field("v", data_type)]));
+        let (code, text) = refusal(&ports, &table).await;
+        assert_eq!(code, "XX001", "{pg_type} {value}");
+        assert!(text.contains("\"v\"") && !text.contains(value), "{text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn types_beyond_the_shared_ones_arrive() {
+    let Some(database) = Database::from_environment().await else { return };
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("login"), database.login()).unwrap();
+    let list = |element| DataType::List(Box::new(element));
+    let schema = vec![
+        field("ints", list(DataType::Int64)),
+        field("words", list(DataType::String)),
+        field("raw", DataType::Bytes),
+        field("span", DataType::Interval),
+        field("doc", DataType::Json),
+        field("mood", DataType::String),
+        field("amount", DataType::Decimal { precision: 20, scale: 4 }),
+    ];
+    database.run("DROP TYPE IF EXISTS public.mood CASCADE; CREATE TYPE public.mood AS ENUM ('calm', 'cross')").await;
+    let columns = "ints int4[], words varchar(9)[], raw bytea, span interval, doc jsonb, mood public.mood, amount numeric(8, 4)";
+    let texts = ["{1,NULL,3}", "{a,\"b c\"}", "\\x00ff", "1 month 2 days 00:00:03", "{\"a\": 1}", "calm", "-12.3400"];
+    let nulls = vec![None; texts.len()];
+    let empty = [Some("{}"), Some("{}"), Some(""), None, None, None, Some("0")];
+    let value_rows =
+        [texts.iter().map(|text| Some((*text).to_owned())).collect(), nulls, empty.iter().map(|text| text.map(str::to_owned)).collect()];
+    database.create("kinds", columns, &value_rows).await;
+    let table = product(PortFormat::Postgres, &database.location("kinds"), Some(schema));
+    let found = rows(&ports(folder.path(), false), &table).await.unwrap();
+    assert_eq!(
+        found,
+        [
+            "NULL|NULL|NULL|NULL|NULL|NULL|NULL",
+            "[1, NULL, 3]|[a, b c]|00ff|1 mons 2 days 3.000000000 secs|{\"a\": 1}|calm|-12.3400",
+            "[]|[]||NULL|NULL|NULL|0.0000",
+        ]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cut_connection_is_an_error_and_the_next_scan_works() {
+    let Some(database) = Database::from_environment().await else { return };
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("login"), database.login()).unwrap();
+    let ports = ports(folder.path(), false);
+    database.create("long", "id int8, pad text", &[]).await;
+    let name = database.table("long");
+    database.run(&format!("INSERT INTO {name} SELECT i, repeat('x', 1000) FROM generate_series(1, 50000) i")).await;
+    let product =
+        product(PortFormat::Postgres, &database.location("long"), Some(vec![field("id", DataType::Int64), field("pad", DataType::String)]));
+    let table = open(&ports, &product).await.unwrap();
+    let context = datafusion::prelude::SessionContext::new();
+    let plan = table.scan(&context.state(), None, &[], None).await.unwrap();
+    let mut stream = datafusion::physical_plan::execute_stream(plan, context.task_ctx()).unwrap();
+    assert!(stream.next().await.unwrap().is_ok());
+    let kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'meshgate' AND query LIKE '%long%'";
+    database.run(kill).await;
+    let mut last = None;
+    while let Some(batch) = stream.next().await {
+        last = Some(batch);
+    }
+    assert_eq!(message(&last.unwrap().unwrap_err()).0, "08006");
+    let counted = scan(&table, &Ask { projection: Some(vec![0]), ..Ask::default() }).await.unwrap();
+    assert_eq!(counted.iter().map(arrow::array::RecordBatch::num_rows).sum::<usize>(), 50_000);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dropped_scan_stops_at_the_server() {
+    let Some(database) = Database::from_environment().await else { return };
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("login"), database.login()).unwrap();
+    let ports = ports(folder.path(), false);
+    database.create("base", "id int8", &[]).await;
+    let (view, base) = (database.table("slow_view"), database.table("base"));
+    database
+        .run(&format!("CREATE OR REPLACE VIEW {view} AS SELECT id, pg_sleep(60)::text AS nap FROM {base}; INSERT INTO {base} VALUES (1)"))
+        .await;
+    let product = product(
+        PortFormat::Postgres,
+        &database.location("slow_view"),
+        Some(vec![field("id", DataType::Int64), field("nap", DataType::String)]),
+    );
+    let table = open(&ports, &product).await.unwrap();
+    let context = datafusion::prelude::SessionContext::new();
+    let plan = table.scan(&context.state(), None, &[], None).await.unwrap();
+    let mut stream = datafusion::physical_plan::execute_stream(plan, context.task_ctx()).unwrap();
+    let waited = tokio::time::timeout(std::time::Duration::from_millis(300), stream.next()).await;
+    assert!(waited.is_err());
+    drop(stream);
+    let running = format!(
+        "DO $$ BEGIN FOR i IN 1..100 LOOP PERFORM pg_stat_clear_snapshot(); IF NOT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'meshgate' \
+         AND state = 'active' AND query LIKE '%{}%') THEN RETURN; END IF; PERFORM pg_sleep(0.05); END LOOP; RAISE 'still running'; END $$",
+        view.replace('.', "\".\"")
+    );
+    database.run(&running).await;
+}
