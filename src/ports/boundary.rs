@@ -36,7 +36,7 @@ impl BoundaryExec {
 
 impl DisplayAs for BoundaryExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "PortScan: product={}, port={}", self.at.product, self.at.port)
+        write!(f, "PortScan: product={}, port={}", self.at.product(), self.at.port())
     }
 }
 
@@ -51,6 +51,10 @@ impl ExecutionPlan for BoundaryExec {
 
     fn maintains_input_order(&self) -> Vec<bool> {
         vec![true]
+    }
+
+    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
+        vec![false]
     }
 
     fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {

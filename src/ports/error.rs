@@ -3,6 +3,8 @@
 //! INVARIANT: `Display` names the product, the port, a column, a line and a type; never a value, a path, a host or a credential.
 //! Causes, which may hold them, are `source()` only.
 
+use std::sync::Arc;
+
 use datafusion::error::DataFusionError;
 
 use crate::error::{ClientError, ErrorNames, SqlState};
@@ -14,15 +16,29 @@ pub(super) type Cause = Box<dyn std::error::Error + Send + Sync>;
 /// The port that an error is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
+    names: Arc<(ProductRef, PortName)>,
+}
+
+impl Place {
+    /// A port of a product.
+    pub fn new(product: ProductRef, port: PortName) -> Self {
+        Self { names: Arc::new((product, port)) }
+    }
+
     /// Its product.
-    pub product: ProductRef,
+    pub fn product(&self) -> &ProductRef {
+        &self.names.0
+    }
+
     /// Its name.
-    pub port: PortName,
+    pub fn port(&self) -> &PortName {
+        &self.names.1
+    }
 }
 
 impl std::fmt::Display for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "data product \"{}\", port \"{}\"", self.product, self.port)
+        write!(f, "data product \"{}\", port \"{}\"", self.product(), self.port())
     }
 }
 
@@ -267,7 +283,7 @@ impl ClientError for Error {
             Self::BadValue { column, .. } | Self::Unfit { column, .. } => Some(column.clone()),
             _ => None,
         };
-        let product = &self.place().product;
+        let product = self.place().product();
         ErrorNames { schema: Some(product.domain.to_sql()), table: Some(product.name.to_sql()), column }
     }
 }

@@ -80,7 +80,7 @@ impl Ports {
     ///
     /// Files are looked at when a scan is planned; a server's table is compared with the contract here.
     pub async fn open(&self, product: &Product, port: &OutputPort) -> Result<Arc<dyn TableProvider>, Error> {
-        let at = Place { product: product.reference.clone(), port: port.name.clone() };
+        let at = Place::new(product.reference.clone(), port.name.clone());
         let shape = product.schema.as_deref().map(Shape::of_contract);
         match &port.format {
             PortFormat::Csv(dialect) => {

@@ -25,7 +25,7 @@ use crate::product::{
 pub(super) fn place() -> Place {
     let version = Version { major: 1, minor: 0, patch: 0 };
     let product = ProductRef { domain: DomainName::parse("shop").unwrap(), name: ProductName::parse("orders").unwrap(), version };
-    Place { product, port: PortName::parse("main").unwrap() }
+    Place::new(product, PortName::parse("main").unwrap())
 }
 
 /// A column of a contract.
@@ -45,7 +45,7 @@ pub(super) fn field(name: &str, data_type: DataType) -> Field {
 pub(super) fn product(format: PortFormat, location: &str, schema: Option<Vec<Field>>) -> Product {
     let place = place();
     let port = OutputPort {
-        name: place.port,
+        name: place.port().clone(),
         kind: PortKind::Batch,
         format,
         location: location.to_owned(),
@@ -55,7 +55,7 @@ pub(super) fn product(format: PortFormat, location: &str, schema: Option<Vec<Fie
         sla: Sla::default(),
     };
     Product {
-        reference: place.product,
+        reference: place.product().clone(),
         id: "urn:dp:shop:orders".to_owned(),
         owner: "shop".to_owned(),
         description: None,

@@ -63,7 +63,7 @@ impl CsvExec {
 impl DisplayAs for CsvExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let at = &self.reading.at;
-        write!(f, "PortScan: product={}, port={}, format=csv", at.product, at.port)?;
+        write!(f, "PortScan: product={}, port={}, format=csv", at.product(), at.port())?;
         self.reading.limit.map_or(Ok(()), |limit| write!(f, ", limit={limit}"))
     }
 }

@@ -17,6 +17,7 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties};
 use deadpool_postgres::Object;
 use futures::{StreamExt, TryStreamExt};
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{FromSql, Type};
 use tokio_postgres::{NoTls, Row, RowStream};
 
@@ -67,7 +68,7 @@ impl PostgresExec {
 impl DisplayAs for PostgresExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Query { at, conditions, .. } = &*self.query;
-        write!(f, "PortScan: product={}, port={}, format=postgres, filters={conditions}", at.product, at.port)
+        write!(f, "PortScan: product={}, port={}, format=postgres, filters={conditions}", at.product(), at.port())
     }
 }
 
@@ -201,7 +202,8 @@ impl Scan {
         let broken = || Error::Internal { at: query.at.clone(), broken: "a column of a server's table has no builder" };
         let builders = query.columns.iter().map(|column| Builder::new(&column.field).ok_or_else(broken));
         let builders = builders.collect::<Result<Vec<_>, _>>()?;
-        let (mut running, rows, first) = query.server.run(&query.at, &query.sql, &query.parameters).await?;
+        let (mut running, rows, first) =
+            query.server.run(&query.at, &query.sql, &query.parameters).await.map_err(|e| drifted(&query, e))?;
         if let Some(row) = &first {
             check_types(&query, row)?;
         }
@@ -258,6 +260,20 @@ impl Scan {
         let arrays = arrays.collect::<Result<Vec<_>, _>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(count));
         RecordBatch::try_new_with_options(Arc::clone(&self.query.schema), arrays, &options).map_err(|_| broken())
+    }
+}
+
+/// A column that vanished since the table was compared with the contract is named as the contract names it.
+fn drifted(query: &Query, error: Error) -> Error {
+    let Error::Failed { source, .. } = &error else { return error };
+    let Some(db) = source.downcast_ref::<tokio_postgres::Error>().and_then(tokio_postgres::Error::as_db_error) else { return error };
+    if *db.code() != SqlState::UNDEFINED_COLUMN {
+        return error;
+    }
+    let vanished = query.columns.iter().find(|column| db.message().contains(&format!("\"{}\"", column.name)));
+    match vanished {
+        Some(column) => Error::MissingColumn { at: query.at.clone(), column: column.field.name().clone() },
+        None => error,
     }
 }
 

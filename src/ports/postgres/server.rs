@@ -36,7 +36,7 @@ impl Server {
             .application_name("meshgate")
             .connect_timeout(options.connect_timeout)
             .keepalives_idle(Duration::from_secs(60))
-            .options("-c default_transaction_read_only=on -c TimeZone=UTC -c client_encoding=UTF8 -c statement_timeout=0");
+            .options("-c default_transaction_read_only=on -c TimeZone=UTC -c client_encoding=UTF8");
         if let Some(password) = &credentials.password {
             config.password(password);
         }

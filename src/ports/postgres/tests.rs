@@ -102,8 +102,11 @@ async fn a_cut_connection_is_an_error_and_the_next_scan_works() {
     let plan = table.scan(&context.state(), None, &[], None).await.unwrap();
     let mut stream = datafusion::physical_plan::execute_stream(plan, context.task_ctx()).unwrap();
     assert!(stream.next().await.unwrap().is_ok());
-    let kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'meshgate' AND query LIKE '%long%'";
-    database.run(kill).await;
+    let kill = format!(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'meshgate' AND query LIKE '%{}%'",
+        name.replace('.', "\".\"")
+    );
+    database.run(&kill).await;
     let mut last = None;
     while let Some(batch) = stream.next().await {
         last = Some(batch);
@@ -142,4 +145,40 @@ async fn a_dropped_scan_stops_at_the_server() {
         view.replace('.', "\".\"")
     );
     database.run(&running).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_that_changes_after_it_was_opened_is_an_error() {
+    let Some(database) = Database::from_environment().await else { return };
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("login"), database.login()).unwrap();
+    let ports = ports(folder.path(), false);
+    let name = database.table("drift");
+    for change in ["ALTER COLUMN b TYPE text", "DROP COLUMN b", "RENAME COLUMN b TO c"] {
+        database.create("drift", "a int8, b int8, extra text", &[vec![Some("1".to_owned()), Some("2".to_owned()), None]]).await;
+        let schema = vec![field("a", DataType::Int64), field("b", DataType::Int64)];
+        let table = open(&ports, &product(PortFormat::Postgres, &database.location("drift"), Some(schema))).await.unwrap();
+        assert_eq!(scan(&table, &Ask::default()).await.unwrap()[0].num_columns(), 2);
+        database.run(&format!("ALTER TABLE {name} {change}")).await;
+        let (code, text) = message(&scan(&table, &Ask::default()).await.unwrap_err());
+        assert_eq!((code.as_str(), text.contains("\"b\"")), ("HV021", true), "{change}: {text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_are_read_only() {
+    let Some(database) = Database::from_environment().await else { return };
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("login"), database.login()).unwrap();
+    database.create("facts", "id int8", &[]).await;
+    let view = database.table("settings_view");
+    database
+        .run(&format!(
+            "CREATE OR REPLACE VIEW {view} AS SELECT current_setting('transaction_read_only') AS ro, current_setting('TimeZone') AS tz, \
+             current_setting('application_name') AS app"
+        ))
+        .await;
+    let schema = ["ro", "tz", "app"].map(|name| field(name, DataType::String)).to_vec();
+    let table = product(PortFormat::Postgres, &database.location("settings_view"), Some(schema));
+    assert_eq!(rows(&ports(folder.path(), false), &table).await.unwrap(), ["on|UTC|meshgate"]);
 }
