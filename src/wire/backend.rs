@@ -160,7 +160,8 @@ pub trait Session: Send + 'static {
     /// How values are written now.
     fn encode_settings(&self) -> EncodeSettings;
 
-    /// When the running statement must end. The wire holds it also while a client does not read; the engine holds it for itself.
+    /// When the statement whose rows are being sent must end; asked only then. The wire holds it while a client does not read; the engine
+    /// holds it for itself.
     fn deadline(&self) -> Option<Instant> {
         None
     }

@@ -40,7 +40,12 @@ pub(super) async fn serve<B: Backend>(shared: &Shared<B>, stream: TcpStream, add
     }
     let timeout = shared.options.authentication_timeout;
     let started = tokio::time::Instant::now();
-    let Ok(Ok(opened)) = tokio::time::timeout(timeout, startup::open(stream, shared.options.tls.as_ref())).await else { return };
+    let opened = tokio::select! {
+        biased;
+        () = shared.shutdown.cancelled() => return,
+        opened = tokio::time::timeout(timeout, startup::open(stream, shared.options.tls.as_ref())) => opened,
+    };
+    let Ok(Ok(opened)) = opened else { return };
     let start = match opened.packet {
         Packet::Cancel { process_id, key } => {
             let found = shared.registry.cancel(process_id, &key);
@@ -59,10 +64,15 @@ pub(super) async fn serve<B: Backend>(shared: &Shared<B>, stream: TcpStream, add
         let ready = startup::log_in(shared, start, &client, &mut reader, &mut writer).await?;
         Ok::<_, Ended>((permit, ready))
     };
-    let ended = match tokio::time::timeout_at(started + timeout, login).await {
-        Err(_) => Some(Ended::Quietly),
-        Ok(Err(ended)) => Some(ended),
-        Ok(Ok((_permit, ready))) => {
+    let login = tokio::select! {
+        biased;
+        () = tokio::time::sleep_until(started + timeout) => Err(Ended::Quietly),
+        login = login => login,
+        () = shared.shutdown.cancelled() => Err(Ended::Refused(shutting_down())),
+    };
+    let ended = match login {
+        Err(ended) => Some(ended),
+        Ok((_permit, ready)) => {
             reader.allow(shared.options.frame_bytes_max);
             let ended = Conversation::new(ready, &mut reader, &mut writer, shared.shutdown.clone(), shared.kill.clone()).run().await;
             ended.map(Ended::Refused)
@@ -71,10 +81,14 @@ pub(super) async fn serve<B: Backend>(shared: &Shared<B>, stream: TcpStream, add
     farewell(ended, &mut writer).await;
 }
 
+fn shutting_down() -> ClientMessage {
+    ClientMessage::new(SqlState::CANNOT_CONNECT_NOW, "the gateway is shutting down")
+}
+
 /// Takes one of the limited places.
 fn admit<B: Backend>(shared: &Shared<B>, start: &StartUp, address: SocketAddr) -> Result<OwnedSemaphorePermit, ClientMessage> {
     if shared.shutdown.is_cancelled() {
-        return Err(ClientMessage::new(SqlState::CANNOT_CONNECT_NOW, "the gateway is shutting down"));
+        return Err(shutting_down());
     }
     shared.permits.clone().try_acquire_owned().map_err(|_| {
         let sqlstate = SqlState::TOO_MANY_CONNECTIONS;

@@ -190,11 +190,8 @@ impl<'a, S: Session> Conversation<'a, S> {
             self.writer.put(&EmptyQueryResponse::new());
         }
         for statement in statements {
-            self.begin();
-            let deadline = self.session.deadline();
-            let running = self.session.run(statement);
-            let guard = Guard { cancel: &self.cancel, kill: &self.kill, registration: &self.registration, deadline };
-            let reply = guard.race(running, self.reader).await??;
+            let (guard, reader, _, session, _) = self.guarded();
+            let reply = guard.race(session.run(statement), reader).await??;
             self.send_reply(reply).await?;
         }
         self.ready().await
@@ -222,10 +219,9 @@ impl<'a, S: Session> Conversation<'a, S> {
         self.cancel = self.registration.interrupt.begin();
     }
 
-    /// What a running statement is raced with.
+    /// What a statement is raced with before its rows flow; until then the engine itself holds the deadline.
     pub(super) fn guarded(&mut self) -> (Guard<'_>, &mut FrameReader, &mut FrameWriter, &mut S, &mut RowEncoder) {
-        let deadline = self.session.deadline();
-        let guard = Guard { cancel: &self.cancel, kill: &self.kill, registration: &self.registration, deadline };
+        let guard = Guard { cancel: &self.cancel, kill: &self.kill, registration: &self.registration, deadline: None };
         (guard, self.reader, self.writer, &mut self.session, &mut self.encoder)
     }
 
@@ -285,6 +281,11 @@ pub(super) struct Guard<'a> {
 }
 
 impl Guard<'_> {
+    /// The same with the deadline of rows that flow: while a client does not read, nobody else looks at it.
+    pub(super) fn until(self, deadline: Option<tokio::time::Instant>) -> Self {
+        Self { deadline, ..self }
+    }
+
     /// Awaits `work` unless something stops it first; then `work` is dropped.
     pub(super) async fn race<T>(&self, work: impl Future<Output = T>, reader: &mut FrameReader) -> Result<T, Failure> {
         let cause = tokio::select! {

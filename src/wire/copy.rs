@@ -28,7 +28,8 @@ impl<S: Session> Conversation<'_, S> {
         put_header(&format, &columns, &mut self.writer.buffer)?;
         let mut sent = 0u64;
         loop {
-            let (guard, reader, writer, _, encoder) = self.guarded();
+            let (guard, reader, writer, session, encoder) = self.guarded();
+            let guard = guard.until(session.deadline());
             let Some(batch) = guard.race(rows.next(), reader).await? else { break };
             let batch = batch?;
             let mut pace = Pace::default();

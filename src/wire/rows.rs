@@ -65,7 +65,8 @@ impl<S: Session> Conversation<'_, S> {
             if room == 0 {
                 return Ok(Sent { rows: sent, complete: false });
             }
-            let (guard, reader, writer, _, encoder) = self.guarded();
+            let (guard, reader, writer, session, encoder) = self.guarded();
+            let guard = guard.until(session.deadline());
             let Some(batch) = guard.race(rows.next(), reader).await? else {
                 return Ok(Sent { rows: sent, complete: true });
             };

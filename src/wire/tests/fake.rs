@@ -224,11 +224,11 @@ impl FakeSession {
             }
             ["fail"] => Ok(Reply::Rows(self.failing())),
             ["panic"] => panic!("asked to"),
-            ["begin"] => {
+            ["begin"] | ["START", "TRANSACTION"] => {
                 self.status = TransactionStatus::Active;
                 Ok(Reply::Done("BEGIN".into()))
             }
-            ["commit" | "rollback"] => {
+            ["commit" | "rollback" | "ROLLBACK"] => {
                 let tag = if self.status == TransactionStatus::Active { "COMMIT" } else { "ROLLBACK" };
                 self.status = TransactionStatus::Idle;
                 Ok(Reply::Done(tag.into()))
