@@ -5,14 +5,14 @@
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, OnceLock};
 
-use arrow::array::{Array, ArrayRef, AsArray, new_null_array};
+use arrow::array::{Array, ArrayRef, AsArray, UInt32Array, new_null_array};
 use arrow::compute::{cast, concat_batches};
 use arrow::datatypes::{DataType, Int64Type};
 use arrow::record_batch::RecordBatch;
 use datafusion::error::DataFusionError;
 use datafusion_pg_catalog::pg_catalog::{ArrowTable, PgCatalogStaticTables};
 
-use super::relations::{self, Relation};
+use super::relations::Relation;
 
 static TABLES: LazyLock<Option<PgCatalogStaticTables>> = LazyLock::new(|| PgCatalogStaticTables::try_new().ok());
 
@@ -37,8 +37,19 @@ fn fit(found: &ArrayRef, data_type: &DataType) -> Result<ArrayRef, DataFusionErr
     }
     match (found.data_type(), data_type) {
         (DataType::Int32, DataType::UInt32) => Ok(cast(&cast(found, &DataType::Int64)?, data_type)?),
+        (DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View, DataType::UInt32) => function_oids(found),
         _ => Ok(cast(found, data_type).unwrap_or_else(|_| new_null_array(data_type, found.len()))),
     }
+}
+
+/// Columns of type regproc are exported as names.
+fn function_oids(found: &ArrayRef) -> Result<ArrayRef, DataFusionError> {
+    let texts = cast(found, &DataType::Utf8)?;
+    let oids = texts.as_string::<i32>().iter().map(|text| {
+        let name = text?.trim_start_matches("pg_catalog.").trim_matches('"');
+        Some(name.parse().ok().or_else(|| function_oid(name)).unwrap_or(0))
+    });
+    Ok(Arc::new(oids.collect::<UInt32Array>()))
 }
 
 fn source<'a>(tables: &'a PgCatalogStaticTables, name: &str) -> Option<&'a ArrowTable> {
@@ -76,7 +87,8 @@ struct Names {
 impl Names {
     fn of(relation: &str, name_column: &str) -> Self {
         let mut names = Names::default();
-        let batch = relations::find("pg_catalog", relation).and_then(|relation| rows(relation).ok().flatten());
+        let table = TABLES.as_ref().and_then(|tables| source(tables, relation));
+        let batch = table.and_then(|table| concat_batches(&table.schema(), table.data()).ok());
         let Some(batch) = batch else { return names };
         let (Some(oids), Some(texts)) = (batch.column_by_name("oid"), batch.column_by_name(name_column)) else { return names };
         let (Ok(oids), Ok(texts)) = (cast(oids, &DataType::Int64), cast(texts, &DataType::Utf8)) else { return names };
@@ -124,6 +136,7 @@ pub(crate) fn function_name(oid: u32) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalog::relations;
 
     #[test]
     fn types_keep_their_well_known_oids() {

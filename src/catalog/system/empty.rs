@@ -81,21 +81,35 @@ fn aggregates(select: &Select) -> bool {
     if grouped || select.having.is_some() {
         return true;
     }
-    let mut finder = Aggregates(false);
+    let mut finder = Aggregates { found: false, depth: 0 };
     for item in &select.projection {
         let _ = item.visit(&mut finder);
     }
-    finder.0
+    finder.found
 }
 
-struct Aggregates(bool);
+/// Finds aggregates of the SELECT itself; those of its subqueries are theirs.
+struct Aggregates {
+    found: bool,
+    depth: usize,
+}
 
 impl Visitor for Aggregates {
     type Break = ();
 
+    fn pre_visit_query(&mut self, _query: &Query) -> ControlFlow<()> {
+        self.depth += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _query: &Query) -> ControlFlow<()> {
+        self.depth = self.depth.saturating_sub(1);
+        ControlFlow::Continue(())
+    }
+
     fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
         if let Expr::Function(function) = expr {
-            self.0 |= last_part(&function.name).is_some_and(|name| is_aggregate(&name));
+            self.found |= self.depth == 0 && last_part(&function.name).is_some_and(|name| is_aggregate(&name));
         }
         ControlFlow::Continue(())
     }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    DataType, Expr, Ident, Select, SelectItem, SelectItemQualifiedWildcardKind, Statement, VisitMut, VisitorMut,
+    DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Select, SelectItem, SelectItemQualifiedWildcardKind, Statement, VisitMut, VisitorMut,
 };
 
 use super::scope::Scope;
@@ -52,7 +52,7 @@ fn name(item: &mut SelectItem, used: &mut BTreeSet<String>) {
         SelectItem::UnnamedExpr(expr) => {
             let plain = matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_));
             // Columns of two relations may share a name; the planner tells them apart by the relation.
-            let key = if plain { expr.to_string() } else { label(expr) };
+            let key = if plain { path(expr) } else { label(expr) };
             let label = label(expr);
             if !used.insert(key) {
                 *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias: unique(&label, used) };
@@ -67,6 +67,14 @@ fn name(item: &mut SelectItem, used: &mut BTreeSet<String>) {
             }
         }
         _ => {}
+    }
+}
+
+/// A column reference with its qualifier.
+fn path(expr: &Expr) -> String {
+    match expr {
+        Expr::CompoundIdentifier(parts) => parts.iter().map(folded).collect::<Vec<_>>().join("."),
+        _ => label(expr),
     }
 }
 
@@ -87,7 +95,7 @@ pub(super) fn label(expr: &Expr) -> String {
         Expr::Identifier(ident) => folded(ident),
         Expr::CompoundIdentifier(parts) => parts.last().map(folded).unwrap_or_default(),
         Expr::Nested(inner) => label(inner),
-        Expr::Function(function) => function_label(&last_part(&function.name).unwrap_or_default()),
+        Expr::Function(function) => function_label(function),
         Expr::Cast { expr, data_type, .. } => match label(expr) {
             unnamed if unnamed == "?column?" => type_label(data_type),
             named => named,
@@ -115,12 +123,21 @@ fn item_label(item: &SelectItem) -> String {
     }
 }
 
-/// Our own functions stand for casts, and are named as those.
-fn function_label(name: &str) -> String {
-    match name {
-        "meshgate_array" | "meshgate_no_texts" => "array".to_owned(),
-        name => name.strip_prefix("meshgate_").map_or_else(|| name.to_owned(), |cast| cast.trim_end_matches("_text").to_owned()),
+/// Our own functions stand for casts, and are named as those: by what is cast, else by the type.
+fn function_label(function: &Function) -> String {
+    let name = last_part(&function.name).unwrap_or_default();
+    let Some(cast) = name.strip_prefix("meshgate_") else { return name };
+    if !cast.starts_with("reg") {
+        return "array".to_owned();
     }
+    let argument = match &function.args {
+        FunctionArguments::List(list) => match list.args.first() {
+            Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(argument))) => label(argument),
+            _ => unnamed(),
+        },
+        _ => unnamed(),
+    };
+    if argument == "?column?" { cast.trim_end_matches("_text").to_owned() } else { argument }
 }
 
 fn type_label(data_type: &DataType) -> String {

@@ -23,7 +23,8 @@ pub fn system_only(statement: &Statement) -> bool {
 
 /// Finds relations that are neither the system's nor a name of the statement's own.
 struct Reads {
-    ctes: Vec<String>,
+    /// Names that the queries around define, one list a query.
+    ctes: Vec<Vec<String>>,
     other: bool,
 }
 
@@ -31,7 +32,12 @@ impl Visitor for Reads {
     type Break = ();
 
     fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
-        self.ctes.extend(query.with.iter().flat_map(|with| &with.cte_tables).map(|cte| folded(&cte.alias.name)));
+        self.ctes.push(query.with.iter().flat_map(|with| &with.cte_tables).map(|cte| folded(&cte.alias.name)).collect());
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _query: &Query) -> ControlFlow<()> {
+        self.ctes.pop();
         ControlFlow::Continue(())
     }
 
@@ -58,7 +64,7 @@ impl Reads {
         let Some(last) = last_part(name) else { return false };
         match qualifier(name) {
             Some(schema) => relations::find(&schema, &last).is_some() || relations::is_system_schema(&schema),
-            None => self.ctes.contains(&last) || relations::find("pg_catalog", &last).is_some(),
+            None => self.ctes.iter().flatten().any(|cte| *cte == last) || relations::find("pg_catalog", &last).is_some(),
         }
     }
 }

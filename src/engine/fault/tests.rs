@@ -43,10 +43,10 @@ fn our_own_message_passes_through_every_wrapping() {
 
 #[test]
 fn a_syntax_error_names_the_token_and_its_place() {
-    let parsed = datafusion::sql::parser::DFParser::parse_sql("SELECT 1 FROM\n  WHERE x");
-    let message = client_message(&parsed.unwrap_err(), "SELECT 1 FROM\n  WHERE x");
-    assert_eq!(message.sqlstate, SqlState::SYNTAX_ERROR);
-    assert!(message.message.starts_with("syntax error at"), "{}", message.message);
+    let sql = "SELECT 1\n  FROM t WHERE )";
+    let message = client_message(&datafusion::sql::parser::DFParser::parse_sql(sql).unwrap_err(), sql);
+    assert_eq!((message.sqlstate, message.message.as_str()), (SqlState::SYNTAX_ERROR, "syntax error at or near \")\""));
+    assert_eq!(message.position, Some(25));
 }
 
 #[test]
