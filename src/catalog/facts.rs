@@ -75,7 +75,10 @@ pub struct SessionFacts {
 
 impl std::fmt::Debug for SessionFacts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SessionFacts").field("principal", &self.principal.name).field("backend_pid", &self.backend_pid).finish_non_exhaustive()
+        f.debug_struct("SessionFacts")
+            .field("principal", &self.principal.name)
+            .field("backend_pid", &self.backend_pid)
+            .finish_non_exhaustive()
     }
 }
 
@@ -188,7 +191,9 @@ impl SessionFacts {
     pub(crate) fn relation_oid(&self, schema: Option<&str>, name: &str) -> Option<u32> {
         let Some(schema) = schema else {
             let path = self.search_path();
-            return std::iter::once("pg_catalog").chain(path.iter().map(String::as_str)).find_map(|schema| self.relation_oid(Some(schema), name));
+            return std::iter::once("pg_catalog")
+                .chain(path.iter().map(String::as_str))
+                .find_map(|schema| self.relation_oid(Some(schema), name));
         };
         if let Some(relation) = relations::find(schema, name) {
             return Some(relation.oid);
@@ -200,7 +205,10 @@ impl SessionFacts {
         if let Some(entry) = self.snapshot.resolve(schema, name).filter(|entry| (self.discover)(&entry.located.product)) {
             return Some(self.table_oid(entry));
         }
-        tables.iter().find(|table| table.schema == schema && !table.key().is_empty() && table.key_name() == name).map(|table| table.index_oid)
+        tables
+            .iter()
+            .find(|table| table.schema == schema && !table.key().is_empty() && table.key_name() == name)
+            .map(|table| table.index_oid)
     }
 
     /// Whether a relation is found by its bare name.
@@ -246,7 +254,8 @@ impl View {
         let mut teams: BTreeSet<&str> = snapshot.domains().map(|domain| domain.owner_team.as_str()).collect();
         teams.extend(tables.iter().map(|table| table.product.owner.as_str()));
         teams.retain(|team| !team.is_empty() && *team != principal.name && *team != SYSTEM_ROLE);
-        let team_roles = teams.into_iter().map(|team| Role { name: team.to_owned(), oid: role_oid(team), login: false }).collect::<Vec<_>>();
+        let team_roles =
+            teams.into_iter().map(|team| Role { name: team.to_owned(), oid: role_oid(team), login: false }).collect::<Vec<_>>();
         let mut roles = vec![
             Role { name: SYSTEM_ROLE.to_owned(), oid: SYSTEM_ROLE_OID, login: false },
             Role { name: principal.name.clone(), oid: role_oid(&principal.name), login: true },

@@ -37,9 +37,9 @@ impl Oids {
         let mut oids = Oids::default();
         let mut used = BTreeSet::new();
         let schemas = snapshot.domains().map(|domain| ("schema", String::new(), domain.schema.clone()));
-        let tables = snapshot.tables().flat_map(|entry| {
-            ["table", "index", "constraint"].map(|kind| (kind, entry.schema.clone(), entry.table.clone()))
-        });
+        let tables = snapshot
+            .tables()
+            .flat_map(|entry| ["table", "index", "constraint"].map(|kind| (kind, entry.schema.clone(), entry.table.clone())));
         let names: BTreeSet<_> = schemas.chain(tables).collect();
         for (kind, schema, name) in names {
             let mut oid = name_oid(kind, &schema, &name);

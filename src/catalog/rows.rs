@@ -95,9 +95,7 @@ impl Rows {
             .columns
             .into_iter()
             .zip(fields)
-            .map(|(cells, field)| {
-                if cells.is_empty() { Ok(new_empty_array(field.data_type())) } else { ScalarValue::iter_to_array(cells) }
-            })
+            .map(|(cells, field)| if cells.is_empty() { Ok(new_empty_array(field.data_type())) } else { ScalarValue::iter_to_array(cells) })
             .collect::<Result<_, _>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(self.count));
         Ok(RecordBatch::try_new_with_options(Arc::clone(&self.relation.arrow), arrays, &options)?)

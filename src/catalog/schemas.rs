@@ -101,11 +101,9 @@ impl SchemaProvider for DomainSchema {
         let Some(entry) = self.entry(name) else { return Ok(None) };
         if entry.located.port.is_none() {
             let product = &entry.located.product.reference;
-            let message = ClientMessage::new(
-                SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
-                format!("data product \"{product}\" cannot be queried"),
-            )
-            .with_detail("It has no output port that answers queries, or it is proposed or retired.");
+            let message =
+                ClientMessage::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, format!("data product \"{product}\" cannot be queried"))
+                    .with_detail("It has no output port that answers queries, or it is proposed or retired.");
             return Err(DataFusionError::External(Box::new(message)));
         }
         self.opener.open(&entry.located, self.facts.table_oid(entry)).await.map(Some)

@@ -26,10 +26,25 @@ pub(super) fn arrow_type(name: &str) -> Option<DataType> {
         "int8" | "bigint" => DataType::Int64,
         "float4" | "real" => DataType::Float32,
         "float8" => DataType::Float64,
-        "text" | "varchar" | "bpchar" | "char" | "name" | "uuid" | "json" | "jsonb" | "cstring" | "unknown" | "inet" | "information_schema.sql_identifier"
-        | "sql_identifier" | "character_data" | "yes_or_no" => DataType::Utf8,
+        "text"
+        | "varchar"
+        | "bpchar"
+        | "char"
+        | "name"
+        | "uuid"
+        | "json"
+        | "jsonb"
+        | "cstring"
+        | "unknown"
+        | "inet"
+        | "information_schema.sql_identifier"
+        | "sql_identifier"
+        | "character_data"
+        | "yes_or_no" => DataType::Utf8,
         "cardinal_number" => DataType::Int32,
-        "oid" | "xid" | "cid" | "regclass" | "regtype" | "regproc" | "regprocedure" | "regnamespace" | "regrole" | "regoper" => DataType::UInt32,
+        "oid" | "xid" | "cid" | "regclass" | "regtype" | "regproc" | "regprocedure" | "regnamespace" | "regrole" | "regoper" => {
+            DataType::UInt32
+        }
         "bytea" => DataType::Binary,
         _ => return None,
     })

@@ -272,22 +272,14 @@ impl PgType {
     /// The builtin type with this OID.
     pub fn of_oid(oid: u32) -> Option<PgType> {
         NAMED.iter().find_map(|(base, _, _, array)| {
-            if base.oid == oid {
-                Some(*base)
-            } else {
-                (*array == oid && oid != 0).then_some(PgType { oid, len: -1, typmod: -1 })
-            }
+            if base.oid == oid { Some(*base) } else { (*array == oid && oid != 0).then_some(PgType { oid, len: -1, typmod: -1 }) }
         })
     }
 
     /// `pg_type.typname` of a builtin type.
     pub fn typname(self) -> Option<String> {
         NAMED.iter().find_map(|(base, typname, _, array)| {
-            if base.oid == self.oid {
-                Some((*typname).to_owned())
-            } else {
-                (*array == self.oid).then(|| format!("_{typname}"))
-            }
+            if base.oid == self.oid { Some((*typname).to_owned()) } else { (*array == self.oid).then(|| format!("_{typname}")) }
         })
     }
 

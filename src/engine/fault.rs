@@ -30,7 +30,9 @@ pub fn client_message(error: &DataFusionError, sql: &str) -> ClientMessage {
         }
         DataFusionError::ParquetError(_) | DataFusionError::ObjectStore(_) | DataFusionError::IoError(_) => source_failed(),
         DataFusionError::Configuration(_) => ClientMessage::new(SqlState::INVALID_PARAMETER_VALUE, "invalid value for parameter"),
-        DataFusionError::Internal(_) | DataFusionError::ExecutionJoin(_) | DataFusionError::Substrait(_) | DataFusionError::Ffi(_) => internal(),
+        DataFusionError::Internal(_) | DataFusionError::ExecutionJoin(_) | DataFusionError::Substrait(_) | DataFusionError::Ffi(_) => {
+            internal()
+        }
     }
 }
 
@@ -70,9 +72,11 @@ fn of_arrow(error: &ArrowError, sql: &str) -> ClientMessage {
         ArrowError::ComputeError(text) | ArrowError::InvalidArgumentError(text) => execution(text),
         ArrowError::MemoryError(_) | ArrowError::OffsetOverflowError(_) => ClientMessage::new(SqlState::OUT_OF_MEMORY, "out of memory"),
         ArrowError::ExternalError(inner) => known(inner.as_ref(), sql).unwrap_or_else(internal),
-        ArrowError::CsvError(_) | ArrowError::JsonError(_) | ArrowError::ParquetError(_) | ArrowError::IoError(_, _) | ArrowError::IpcError(_) => {
-            source_failed()
-        }
+        ArrowError::CsvError(_)
+        | ArrowError::JsonError(_)
+        | ArrowError::ParquetError(_)
+        | ArrowError::IoError(_, _)
+        | ArrowError::IpcError(_) => source_failed(),
         ArrowError::NotYetImplemented(text) => unsupported(text),
         ArrowError::SchemaError(_)
         | ArrowError::AvroError(_)
@@ -142,7 +146,9 @@ fn missing_column(field: &Column, valid: &[Column], sql: &str) -> ClientMessage 
     let mut message = ClientMessage::new(SqlState::UNDEFINED_COLUMN, format!("column {shown} does not exist"));
     message.names = ErrorNames { column: Some(name.clone()), ..ErrorNames::default() };
     let near = valid.iter().filter(|column| !column.name.starts_with("__"));
-    if let Some(near) = near.min_by_key(|column| wording::distance(&column.name, name)).filter(|near| wording::distance(&near.name, name) <= 2) {
+    if let Some(near) =
+        near.min_by_key(|column| wording::distance(&column.name, name)).filter(|near| wording::distance(&near.name, name) <= 2)
+    {
         let relation = near.relation.as_ref().map(|relation| format!("{}.", relation.table())).unwrap_or_default();
         message = message.with_hint(format!("Perhaps you meant to reference the column \"{relation}{}\".", near.name));
     }
@@ -181,7 +187,9 @@ fn planning(text: &str, sql: &str) -> ClientMessage {
     if let Some(name) = wording::between(first, "table '", "' not found") {
         return missing_relation(name, sql);
     }
-    if let Some(name) = wording::between(first, "Invalid function '", "'").or_else(|| wording::between(first, "table function '", "' not found")) {
+    if let Some(name) =
+        wording::between(first, "Invalid function '", "'").or_else(|| wording::between(first, "table function '", "' not found"))
+    {
         return at(wording::missing_function(name, None), position::of_name(sql, None, name));
     }
     if let Some(call) = wording::between(text, "argument types '", "'") {
@@ -224,7 +232,10 @@ fn missing_relation(name: &str, sql: &str) -> ClientMessage {
 fn grouping(text: &str, sql: &str) -> ClientMessage {
     let column = wording::between(text, "column \"", "\" must appear").map(|column| column.replace('"', ""));
     let Some(column) = column.filter(|column| column.chars().all(|letter| letter.is_alphanumeric() || matches!(letter, '_' | '.'))) else {
-        return ClientMessage::new(SqlState::GROUPING_ERROR, "a column must appear in the GROUP BY clause or be used in an aggregate function");
+        return ClientMessage::new(
+            SqlState::GROUPING_ERROR,
+            "a column must appear in the GROUP BY clause or be used in an aggregate function",
+        );
     };
     let name = column.rsplit('.').next().unwrap_or(&column);
     let message = format!("column \"{column}\" must appear in the GROUP BY clause or be used in an aggregate function");

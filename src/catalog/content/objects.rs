@@ -28,7 +28,9 @@ pub(super) fn rows(relation: &str, facts: &SessionFacts) -> Option<Vec<Row>> {
 
 fn namespaces(facts: &SessionFacts) -> Vec<Row> {
     let schemas = facts.view().schemas.iter();
-    schemas.map(|schema| vec![("oid", schema.oid.into()), ("nspname", (&schema.name).into()), ("nspowner", schema.owner_oid.into())]).collect()
+    schemas
+        .map(|schema| vec![("oid", schema.oid.into()), ("nspname", (&schema.name).into()), ("nspowner", schema.owner_oid.into())])
+        .collect()
 }
 
 fn classes(facts: &SessionFacts) -> Vec<Row> {
@@ -142,7 +144,8 @@ fn tables(facts: &SessionFacts) -> Vec<Row> {
         ]
     };
     let own = facts.view().tables.iter();
-    let own = own.map(|table| row(&table.schema, &table.name, facts.role_name(table.owner_oid).unwrap_or(SYSTEM_ROLE), !table.key().is_empty()));
+    let own =
+        own.map(|table| row(&table.schema, &table.name, facts.role_name(table.owner_oid).unwrap_or(SYSTEM_ROLE), !table.key().is_empty()));
     let system = relations::all().filter(|relation| relation.kind == "r");
     own.chain(system.map(|relation| row(relation.schema, relation.name, SYSTEM_ROLE, false))).collect()
 }
@@ -156,7 +159,9 @@ fn views() -> Vec<Row> {
 
 fn statistics(facts: &SessionFacts) -> Vec<Row> {
     let tables = facts.view().tables.iter();
-    tables.map(|table| vec![("relid", table.oid.into()), ("schemaname", (&table.schema).into()), ("relname", (&table.name).into())]).collect()
+    tables
+        .map(|table| vec![("relid", table.oid.into()), ("schemaname", (&table.schema).into()), ("relname", (&table.name).into())])
+        .collect()
 }
 
 /// A type's name as `format_type` gives it, builtin or not.

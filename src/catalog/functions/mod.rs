@@ -5,6 +5,7 @@
 
 mod arrays;
 mod definitions;
+mod expand;
 mod objects;
 mod privileges;
 mod session;
@@ -34,6 +35,7 @@ pub fn all(facts: &Arc<SessionFacts>) -> Vec<ScalarUDF> {
     let mut functions: Vec<ScalarUDF> = families.iter().flat_map(|family| family(facts)).map(ScalarUDF::new_from_impl).collect();
     functions.push(ScalarUDF::new_from_impl(typeof_::PgTypeof::new()));
     functions.push(ScalarUDF::new_from_impl(arrays::Collected::new()));
+    functions.push(ScalarUDF::new_from_impl(expand::ExpandArray::new()));
     functions
 }
 
@@ -166,7 +168,8 @@ impl ScalarUDFImpl for Function {
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue, DataFusionError> {
         if args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_))) {
-            let values: Vec<Value> = args.args.iter().map(|arg| if let ColumnarValue::Scalar(found) = arg { value(found) } else { Value::Null }).collect();
+            let values: Vec<Value> =
+                args.args.iter().map(|arg| if let ColumnarValue::Scalar(found) = arg { value(found) } else { Value::Null }).collect();
             return Ok(ColumnarValue::Scalar(self.apply(&values)?));
         }
         let arrays = ColumnarValue::values_to_arrays(&args.args)?;
@@ -185,7 +188,13 @@ fn coerced(found: &DataType, kind: Kind) -> DataType {
         Kind::Text => DataType::Utf8,
         Kind::Int => DataType::Int64,
         Kind::Bool => DataType::Boolean,
-        Kind::Object => if found.is_integer() { DataType::Int64 } else { DataType::Utf8 },
+        Kind::Object => {
+            if found.is_integer() {
+                DataType::Int64
+            } else {
+                DataType::Utf8
+            }
+        }
         Kind::Any => match found {
             DataType::List(field) if field.data_type().is_integer() => list_of(DataType::Int64),
             DataType::List(_) | DataType::LargeList(_) | DataType::FixedSizeList(_, _) => list_of(DataType::Utf8),

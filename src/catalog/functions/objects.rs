@@ -184,7 +184,9 @@ fn reg_types(facts: &Arc<SessionFacts>) -> Vec<Function> {
         reg_in(facts, "meshgate_regnamespace", "schema", SqlState::INVALID_SCHEMA_NAME, |facts, text| {
             facts.schema_oid(&split_identifier(text)?.pop()?)
         }),
-        reg_in(facts, "meshgate_regrole", "role", SqlState::UNDEFINED_OBJECT, |facts, text| role_oid(facts, &split_identifier(text)?.pop()?)),
+        reg_in(facts, "meshgate_regrole", "role", SqlState::UNDEFINED_OBJECT, |facts, text| {
+            role_oid(facts, &split_identifier(text)?.pop()?)
+        }),
         reg_in(facts, "meshgate_regproc", "function", SqlState::UNDEFINED_FUNCTION, |_, text| {
             let name = text.split('(').next().unwrap_or(text);
             statics::function_oid(&split_identifier(name)?.pop()?)

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use arrow::datatypes::DataType as ArrowType;
 use datafusion::sql::sqlparser::ast::{
-    Array, ArrayElemTypeDef, BinaryOperator, DataType, Expr, ObjectName, Query, SelectItem, SetExpr, Statement, VisitMut, VisitorMut,
+    AccessExpr, Array, ArrayElemTypeDef, DataType, Expr, Ident, ObjectName, Query, SelectItem, SetExpr, Statement, VisitMut, VisitorMut,
 };
 
 use crate::catalog::type_planner;
@@ -66,8 +66,16 @@ fn rewritten(expr: &mut Expr) -> Option<Expr> {
             **right = Expr::Array(Array { elem: elements.iter().map(|element| string(element)).collect(), named: true });
             None
         }
-        // An array of OIDs or numbers against `{0}` and the like.
-        Expr::BinaryOp { op: BinaryOperator::PGLikeMatch, .. } => None,
+        Expr::Function(function) if last_part(&function.name).as_deref() == Some("_pg_expandarray") => {
+            function.name = ObjectName::from(vec![Ident::new("meshgate_expandarray")]);
+            let pairs = std::mem::replace(expr, super::null());
+            Some(call("unnest", vec![pairs]))
+        }
+        Expr::CompoundFieldAccess { root, access_chain } => {
+            let [AccessExpr::Dot(Expr::Identifier(field))] = access_chain.as_slice() else { return None };
+            let field = string(&super::folded(field));
+            Some(call("get_field", vec![std::mem::replace(root.as_mut(), super::null()), field]))
+        }
         _ => None,
     }
 }

@@ -5,8 +5,8 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, FunctionArguments, GroupByExpr, JoinOperator, Query, Select, SelectItem, SetExpr, Statement, TableWithJoins, Value as SqlValue,
-    ValueWithSpan, Visit, VisitMut, Visitor, VisitorMut,
+    Expr, FunctionArguments, GroupByExpr, JoinOperator, Query, Select, SelectItem, SetExpr, Statement, TableFactor, TableWithJoins,
+    Value as SqlValue, ValueWithSpan, Visit, VisitMut, Visitor, VisitorMut,
 };
 
 use crate::catalog::content::always_empty;
@@ -63,7 +63,7 @@ fn rowless(select: &Select) -> bool {
 }
 
 fn empty_from(table: &TableWithJoins) -> bool {
-    let empty = |factor| scope::relation(factor).is_some_and(always_empty);
+    let empty = |factor: &TableFactor| scope::relation(factor).is_some_and(always_empty) || unnests_nothing(factor);
     let mut rowless = empty(&table.relation);
     for join in &table.joins {
         rowless = match &join.join_operator {
@@ -73,6 +73,14 @@ fn empty_from(table: &TableWithJoins) -> bool {
         };
     }
     rowless
+}
+
+/// UNNEST of a column that is NULL in every row: options and access lists, which nothing here has.
+fn unnests_nothing(factor: &TableFactor) -> bool {
+    let TableFactor::UNNEST { array_exprs, .. } = factor else { return false };
+    let [Expr::CompoundIdentifier(parts)] = array_exprs.as_slice() else { return false };
+    let null = ["reloptions", "attoptions", "spcoptions", "rolconfig", "useconfig", "relacl", "attacl", "nspacl", "datacl", "spcacl"];
+    parts.last().is_some_and(|part| null.contains(&part.value.as_str()))
 }
 
 /// An aggregate without groups makes one row from none.
@@ -119,8 +127,25 @@ impl Visitor for Aggregates {
 pub(super) fn is_aggregate(name: &str) -> bool {
     matches!(
         name,
-        "count" | "sum" | "min" | "max" | "avg" | "array_agg" | "string_agg" | "bool_and" | "bool_or" | "every" | "json_agg" | "jsonb_agg"
-            | "json_object_agg" | "jsonb_object_agg" | "first_value" | "last_value" | "bit_and" | "bit_or" | "xmlagg"
+        "count"
+            | "sum"
+            | "min"
+            | "max"
+            | "avg"
+            | "array_agg"
+            | "string_agg"
+            | "bool_and"
+            | "bool_or"
+            | "every"
+            | "json_agg"
+            | "jsonb_agg"
+            | "json_object_agg"
+            | "jsonb_object_agg"
+            | "first_value"
+            | "last_value"
+            | "bit_and"
+            | "bit_or"
+            | "xmlagg"
     )
 }
 
@@ -167,9 +192,12 @@ impl Visitor for Hard {
 
     fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
         self.0 |= match expr {
-            Expr::Subquery(_) | Expr::Exists { .. } | Expr::InSubquery { .. } | Expr::AnyOp { .. } | Expr::AllOp { .. } | Expr::CompoundFieldAccess { .. } => {
-                true
-            }
+            Expr::Subquery(_)
+            | Expr::Exists { .. }
+            | Expr::InSubquery { .. }
+            | Expr::AnyOp { .. }
+            | Expr::AllOp { .. }
+            | Expr::CompoundFieldAccess { .. } => true,
             Expr::Value(ValueWithSpan { value: SqlValue::SingleQuotedString(text), .. }) => text.starts_with('{'),
             Expr::Function(function) => matches!(function.args, FunctionArguments::Subquery(_)),
             _ => false,

@@ -10,11 +10,13 @@ mod names;
 mod scope;
 mod subqueries;
 
-use datafusion::sql::sqlparser::ast::{Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, ObjectName, Statement};
+use datafusion::sql::sqlparser::ast::{
+    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, ObjectName, Statement,
+};
 use datafusion::sql::sqlparser::ast::{Value as SqlValue, ValueWithSpan};
 
-pub use labels::client_label;
 pub(crate) use casts::plain_type;
+pub use labels::client_label;
 pub use names::{normalize, qualify, system_only};
 
 /// Rewrites a statement over system relations so that the planner takes it. The answer stays the same.

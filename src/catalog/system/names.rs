@@ -3,8 +3,8 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Expr, FunctionArguments, Ident, ObjectName, ObjectNamePart, Query, Statement, TableAlias, TableFactor, Visit, VisitMut,
-    Visitor, VisitorMut,
+    BinaryOperator, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, ObjectNamePart, Query, Statement, TableAlias,
+    TableFactor, Visit, VisitMut, Visitor, VisitorMut,
 };
 
 use crate::catalog::relations;
@@ -216,6 +216,9 @@ impl VisitorMut for Views {
     type Break = ();
 
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
+        if let Some(unnest) = unnest(factor) {
+            *factor = unnest;
+        }
         let TableFactor::Table { name, args, alias, .. } = factor else { return ControlFlow::Continue(()) };
         if args.is_some() && last_part(name).as_deref() == Some("pg_show_all_settings") {
             *args = None;
@@ -226,4 +229,23 @@ impl VisitorMut for Views {
         }
         ControlFlow::Continue(())
     }
+}
+
+/// `pg_catalog.unnest(x)`, which only without its schema is read as UNNEST.
+fn unnest(factor: &TableFactor) -> Option<TableFactor> {
+    let TableFactor::Table { name, args: Some(args), alias, with_ordinality, .. } = factor else { return None };
+    if last_part(name).as_deref() != Some("unnest") {
+        return None;
+    }
+    let array_exprs = args.args.iter().map(|arg| match arg {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr.clone()),
+        _ => None,
+    });
+    Some(TableFactor::UNNEST {
+        alias: alias.clone(),
+        array_exprs: array_exprs.collect::<Option<Vec<_>>>()?,
+        with_offset: false,
+        with_offset_alias: None,
+        with_ordinality: *with_ordinality,
+    })
 }

@@ -59,7 +59,9 @@ impl Scope {
             }
             Expr::Identifier(ident) => {
                 let name = folded(ident);
-                let has = |relation: &Option<&'static Relation>| relation.is_none_or(|relation| relation.columns.iter().any(|column| column.name == name));
+                let has = |relation: &Option<&'static Relation>| {
+                    relation.is_none_or(|relation| relation.columns.iter().any(|column| column.name == name))
+                };
                 Some(self.relations.iter().any(|(_, relation)| has(relation)))
             }
             _ => None,

@@ -85,7 +85,8 @@ impl VisitorMut for Exists {
             && let SetExpr::Select(select) = subquery.body.as_mut()
             && plain(select)
         {
-            select.projection = vec![SelectItem::UnnamedExpr(call("count", vec![Expr::Value(SqlValue::Number("1".into(), false).with_empty_span())]))];
+            select.projection =
+                vec![SelectItem::UnnamedExpr(call("count", vec![Expr::Value(SqlValue::Number("1".into(), false).with_empty_span())]))];
             subquery.order_by = None;
             subquery.limit_clause = None;
             let op = if *negated { BinaryOperator::Eq } else { BinaryOperator::Gt };

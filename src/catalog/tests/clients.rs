@@ -4,7 +4,8 @@ use super::{rows, run, table, value};
 
 #[tokio::test]
 async fn the_session_knows_who_and_where_it_is() {
-    let sql = "SELECT current_user, session_user, user, current_catalog, current_database(), current_schema, current_schema(), pg_backend_pid()";
+    let sql =
+        "SELECT current_user, session_user, user, current_catalog, current_database(), current_schema, current_schema(), pg_backend_pid()";
     assert_eq!(rows(sql).await, [["analyst", "analyst", "analyst", "mesh", "mesh", "public", "public", "42"]]);
     assert!(value("SELECT version()").await.starts_with("PostgreSQL 15.8 (meshgate "));
     assert_eq!(value("SELECT current_schemas(true)").await, "[pg_catalog, public]");
@@ -12,7 +13,8 @@ async fn the_session_knows_who_and_where_it_is() {
 
 #[tokio::test]
 async fn columns_are_labelled_as_in_postgresql() {
-    let sql = "SELECT current_database(), 1, 2, count(*), c.oid::regclass::text FROM pg_class c WHERE c.relname = 'pg_class' GROUP BY c.oid";
+    let sql =
+        "SELECT current_database(), 1, 2, count(*), c.oid::regclass::text FROM pg_class c WHERE c.relname = 'pg_class' GROUP BY c.oid";
     let labels = table(sql).await.remove(0);
     assert_eq!(labels, ["current_database", "?column?", "?column?", "count", "oid"]);
 }
@@ -89,6 +91,57 @@ async fn arrays_and_settings_answer() {
 async fn wildcards_beside_columns_are_spelled_out() {
     let labels = table("SELECT n.oid, n.* FROM pg_catalog.pg_namespace n WHERE n.nspname = 'public'").await.remove(0);
     assert_eq!(labels, ["oid", "oid", "nspname", "nspowner", "nspacl"]);
+}
+
+#[tokio::test]
+async fn columns_as_jdbc_asks_for_them() {
+    let sql =
+        "SELECT * FROM (SELECT n.nspname,c.relname,a.attname,a.atttypid,a.attnotnull OR (t.typtype = 'd' AND t.typnotnull) AS attnotnull,
+        a.atttypmod,a.attlen,t.typtypmod,row_number() OVER (PARTITION BY a.attrelid ORDER BY a.attnum) AS attnum,
+        nullif(a.attidentity, '') as attidentity,nullif(a.attgenerated, '') as attgenerated,
+        pg_catalog.pg_get_expr(def.adbin, def.adrelid) AS adsrc,dsc.description,t.typbasetype,t.typtype
+        FROM pg_catalog.pg_namespace n JOIN pg_catalog.pg_class c ON (c.relnamespace = n.oid)
+        JOIN pg_catalog.pg_attribute a ON (a.attrelid=c.oid) JOIN pg_catalog.pg_type t ON (a.atttypid = t.oid)
+        LEFT JOIN pg_catalog.pg_attrdef def ON (a.attrelid=def.adrelid AND a.attnum = def.adnum)
+        LEFT JOIN pg_catalog.pg_description dsc ON (c.oid=dsc.objoid AND a.attnum = dsc.objsubid)
+        LEFT JOIN pg_catalog.pg_class dc ON (dc.oid=dsc.classoid AND dc.relname='pg_class')
+        LEFT JOIN pg_catalog.pg_namespace dn ON (dc.relnamespace=dn.oid AND dn.nspname='pg_catalog')
+        WHERE c.relkind in ('r','p','v','f','m') and a.attnum > 0 AND NOT a.attisdropped AND n.nspname LIKE 'customer') c
+        WHERE true ORDER BY nspname,c.relname,attnum";
+    let names: Vec<String> = rows(sql).await.into_iter().map(|row| row[2].clone()).collect();
+    assert_eq!(names, ["customer_id", "email", "tier"]);
+}
+
+#[tokio::test]
+async fn primary_keys_as_jdbc_asks_for_them() {
+    let sql = "SELECT result.TABLE_SCHEM, result.TABLE_NAME, result.COLUMN_NAME, result.KEY_SEQ, result.PK_NAME
+        FROM (SELECT NULL AS TABLE_CAT, n.nspname AS TABLE_SCHEM, ct.relname AS TABLE_NAME, a.attname AS COLUMN_NAME,
+        (information_schema._pg_expandarray(i.indkey)).n AS KEY_SEQ, ci.relname AS PK_NAME,
+        information_schema._pg_expandarray(i.indkey) AS KEYS, a.attnum AS A_ATTNUM
+        FROM pg_catalog.pg_class ct JOIN pg_catalog.pg_attribute a ON (ct.oid = a.attrelid)
+        JOIN pg_catalog.pg_namespace n ON (ct.relnamespace = n.oid) JOIN pg_catalog.pg_index i ON ( a.attrelid = i.indrelid)
+        JOIN pg_catalog.pg_class ci ON (ci.oid = i.indexrelid) WHERE true AND n.nspname = 'customer' AND i.indisprimary ) result
+        where result.A_ATTNUM = (result.KEYS).x ORDER BY result.table_name, result.pk_name, result.key_seq";
+    assert_eq!(rows(sql).await, [["customer", "customer_360", "customer_id", "1", "customer_360_pkey"]]);
+}
+
+#[tokio::test]
+async fn tables_as_sqlalchemy_and_metabase_ask_for_them() {
+    let sql = "SELECT pg_catalog.pg_class.relname FROM pg_catalog.pg_class
+        JOIN pg_catalog.pg_namespace ON pg_catalog.pg_namespace.oid = pg_catalog.pg_class.relnamespace
+        WHERE pg_catalog.pg_class.relname = 'customer_360' AND pg_catalog.pg_class.relkind = ANY (ARRAY['r', 'p', 'f', 'v', 'm'])
+        AND pg_catalog.pg_namespace.nspname != 'pg_catalog'";
+    assert_eq!(rows(sql).await, [["customer_360"]]);
+    let sql = "SELECT n.nspname AS schema, c.relname AS name, d.description AS description, stat.n_live_tup AS estimated_row_count
+        FROM pg_catalog.pg_class AS c INNER JOIN pg_catalog.pg_namespace AS n ON c.relnamespace = n.oid
+        LEFT JOIN pg_catalog.pg_description AS d ON c.oid = d.objoid AND d.objsubid = 0 AND d.classoid = 'pg_class'::regclass
+        LEFT JOIN pg_stat_user_tables AS stat ON n.nspname = stat.schemaname AND c.relname = stat.relname
+        WHERE c.relnamespace = n.oid AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND c.relkind IN ('r','p','v','f','m')
+        AND (has_table_privilege('analyst', c.oid, 'SELECT') OR has_any_column_privilege('analyst', c.oid, 'SELECT'))
+        ORDER BY 1, 2";
+    let found = rows(sql).await;
+    assert_eq!(found.len(), 3);
+    assert_eq!(found[0][2], "All of customer-360.; version: 1.0.0; owner: customer-team; freshness: < 1 hour");
 }
 
 #[test]

@@ -98,7 +98,11 @@ pub(crate) fn snapshot() -> Arc<Snapshot> {
         product(
             "customer",
             "customer-360",
-            vec![field("customer_id", DataType::Int64, true), field("email", DataType::Varchar(120), false), field("tier", DataType::String, false)],
+            vec![
+                field("customer_id", DataType::Int64, true),
+                field("email", DataType::Varchar(120), false),
+                field("tier", DataType::String, false),
+            ],
         ),
         product("payments", "transactions", vec![field("id", DataType::Uuid, true), field("amount", decimal, false)]),
         product("payments", "hidden-ledger", vec![field("id", DataType::Int64, true)]),

@@ -1,7 +1,7 @@
 //! Tests of the catalog over a snapshot built by hand: statements are planned and run as the engine does it.
 
-pub(crate) mod fixture;
 mod clients;
+pub(crate) mod fixture;
 mod psql;
 
 use std::sync::Arc;
@@ -56,7 +56,8 @@ async fn table(sql: &str) -> Vec<Vec<String>> {
             rows.push(batch.schema().fields().iter().map(|field| system::client_label(field.name()).to_owned()).collect::<Vec<_>>());
         }
         let options = arrow::util::display::FormatOptions::new().with_null("∅");
-        let columns: Vec<_> = batch.columns().iter().map(|column| arrow::util::display::ArrayFormatter::try_new(column, &options).unwrap()).collect();
+        let columns: Vec<_> =
+            batch.columns().iter().map(|column| arrow::util::display::ArrayFormatter::try_new(column, &options).unwrap()).collect();
         rows.extend((0..batch.num_rows()).map(|row| columns.iter().map(|column| column.value(row).to_string()).collect::<Vec<_>>()));
     }
     rows

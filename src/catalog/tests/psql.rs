@@ -25,7 +25,13 @@ async fn dn_lists_the_domains_with_their_owners() {
         FROM pg_catalog.pg_namespace n WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' ORDER BY 1;"#;
     assert_eq!(
         table(sql).await,
-        [["Name", "Owner"], ["customer", "customer-team"], ["logistics", "logistics-team"], ["payments", "payments-team"], ["public", "meshgate"]]
+        [
+            ["Name", "Owner"],
+            ["customer", "customer-team"],
+            ["logistics", "logistics-team"],
+            ["payments", "payments-team"],
+            ["public", "meshgate"]
+        ]
     );
 }
 

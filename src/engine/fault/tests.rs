@@ -1,5 +1,5 @@
-use datafusion::common::{field_not_found, plan_err};
 use datafusion::common::{DFSchema, Result};
+use datafusion::common::{field_not_found, plan_err};
 
 use super::*;
 
@@ -30,7 +30,10 @@ fn a_missing_table_is_named_as_the_client_wrote_it() {
 fn a_cast_never_tells_the_value() {
     let arrow = ArrowError::CastError("Cannot cast string 'secret to value of Utf8 type' to value of Int64 type".to_owned());
     let message = client_message(&DataFusionError::ArrowError(Box::new(arrow), None), "");
-    assert_eq!((message.sqlstate, message.message.as_str()), (SqlState::INVALID_TEXT_REPRESENTATION, "invalid input syntax for type bigint"));
+    assert_eq!(
+        (message.sqlstate, message.message.as_str()),
+        (SqlState::INVALID_TEXT_REPRESENTATION, "invalid input syntax for type bigint")
+    );
 }
 
 #[test]

@@ -5,9 +5,39 @@ use crate::error::{ClientMessage, SqlState};
 
 /// Words of the engine that no client should read.
 const ENGINE: &[&str] = &[
-    "datafusion", "arrow", "utf8", "int8", "int16", "int32", "int64", "uint", "float32", "float64", "decimal128", "decimal256", "date32", "logicalplan",
-    "logical plan", "physical", "scalarfunction", "columnarvalue", "backtrace", "schema error", "dfschema", "ast node", "sqltorel", "expr::",
-    "bug", "field {", "list(", "struct(", "union", "subquery plan", "tableprovider", "relation::", "__",
+    "datafusion",
+    "arrow",
+    "utf8",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "uint",
+    "float32",
+    "float64",
+    "decimal128",
+    "decimal256",
+    "date32",
+    "logicalplan",
+    "logical plan",
+    "physical",
+    "scalarfunction",
+    "columnarvalue",
+    "backtrace",
+    "schema error",
+    "dfschema",
+    "ast node",
+    "sqltorel",
+    "expr::",
+    "bug",
+    "field {",
+    "list(",
+    "struct(",
+    "union",
+    "subquery plan",
+    "tableprovider",
+    "relation::",
+    "__",
 ];
 
 /// A planner's text that may be shown as it is: one line, without a word of the engine.
@@ -62,7 +92,35 @@ fn list(types: &str) -> Option<Vec<String>> {
 pub(super) fn operator(text: &str) -> Option<ClientMessage> {
     let (_, rest) = text.split_once(" operation ").or_else(|| text.split_once(" expression "))?;
     let rest = rest.split(" to valid types").next()?;
-    let operators = ["IS NOT DISTINCT FROM", "IS DISTINCT FROM", "NOT LIKE", "LIKE", "<=", ">=", "!=", "<>", "!~*", "!~", "~*", "||", "AND", "OR", "=", "<", ">", "~", "+", "-", "*", "/", "%", "&", "|", "^", "#"];
+    let operators = [
+        "IS NOT DISTINCT FROM",
+        "IS DISTINCT FROM",
+        "NOT LIKE",
+        "LIKE",
+        "<=",
+        ">=",
+        "!=",
+        "<>",
+        "!~*",
+        "!~",
+        "~*",
+        "||",
+        "AND",
+        "OR",
+        "=",
+        "<",
+        ">",
+        "~",
+        "+",
+        "-",
+        "*",
+        "/",
+        "%",
+        "&",
+        "|",
+        "^",
+        "#",
+    ];
     let (operator, (left, right)) = operators.iter().find_map(|operator| Some((operator, rest.split_once(&format!(" {operator} "))?)))?;
     let (left, right) = (type_name(left.trim())?, type_name(right.trim())?);
     let operator = if *operator == "!=" { "<>" } else { operator };
@@ -80,7 +138,8 @@ pub(super) fn cast(text: &str) -> ClientMessage {
     }
     // The type stands at the end, behind whatever the value holds.
     let target = text.rsplit_once("to value of ").map(|(_, rest)| rest.trim_end_matches(" type"));
-    let target = target.or_else(|| text.rsplit_once(" to type ").map(|(_, rest)| rest)).or_else(|| text.rsplit_once(" to ").map(|(_, rest)| rest));
+    let target =
+        target.or_else(|| text.rsplit_once(" to type ").map(|(_, rest)| rest)).or_else(|| text.rsplit_once(" to ").map(|(_, rest)| rest));
     if let Some(name) = target.and_then(|target| type_name(target.trim())) {
         if text.starts_with("Can't cast value") || text.starts_with("Cannot cast to") {
             return ClientMessage::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, format!("{name} out of range"));
