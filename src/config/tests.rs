@@ -68,7 +68,8 @@ fn limits_are_read_at_their_edges_and_refused_past_them() {
     let limit = |text: &str| read_text(&format!("{LEAST}limits: {{{text}}}\n"));
     assert_eq!(limit("connections: 1").unwrap().limits.connections, 1);
     assert_eq!(limit("connections: 100000, rows_max: 7").unwrap().limits.rows_max, Some(7));
-    for text in ["connections: 0", "connections: 100001", "connections: -1", "connections: 1.5", "rows_max: 0", "statement_timeout_ms: 5s"] {
+    for text in ["connections: 0", "connections: 100001", "connections: -1", "connections: 1.5", "rows_max: 0", "statement_timeout_ms: 5s"]
+    {
         assert_eq!(limit(text).unwrap_err().len(), 1, "{text}");
     }
 }

@@ -42,7 +42,9 @@ fn forbid_null(keywords: &mut Map<String, Value>) {
     }
     let Some(Value::Array(choices)) = keywords.get_mut("anyOf") else { return };
     choices.retain(|choice| choice.get("type") != Some(&Value::from("null")));
-    if choices.len() == 1 && let Some(Value::Object(only)) = choices.pop() {
+    if choices.len() == 1
+        && let Some(Value::Object(only)) = choices.pop()
+    {
         keywords.remove("anyOf");
         for (keyword, inner) in only {
             keywords.entry(keyword).or_insert(inner);

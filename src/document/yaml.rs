@@ -99,8 +99,16 @@ fn fault(position: (usize, usize), message: impl Into<String>) -> Fault {
     Fault::new("", position, message)
 }
 
+fn too_deep(position: (usize, usize)) -> Fault {
+    fault(position, format!("more than {DEPTH_MAX} levels of nesting"))
+}
+
 fn syntax(text: &str, mark: Marker, info: &str) -> Fault {
     let position = position_of(mark);
+    // The parser looks ahead and may meet its own limit before ours is counted.
+    if info.contains("recursion limit") {
+        return too_deep(position);
+    }
     let line = text.lines().nth(position.0 - 1).unwrap_or_default();
     let indent: &str = line.get(..line.len() - line.trim_start().len()).unwrap_or_default();
     // The parser's words may quote a character of the text, never more.
@@ -130,7 +138,9 @@ impl Builder {
             Event::DocumentStart(_) => {
                 self.documents += 1;
                 if self.documents > 1 {
-                    return Err(fault(position_of(mark), "the file holds more than one document").with_hint("Put each into a file of its own."));
+                    return Err(
+                        fault(position_of(mark), "the file holds more than one document").with_hint("Put each into a file of its own.")
+                    );
                 }
                 Ok(())
             }
@@ -162,7 +172,7 @@ impl Builder {
 
     fn begin(&self, mark: Marker, tag: Option<&Tag>) -> Result<(), Fault> {
         if self.open.len() >= DEPTH_MAX {
-            return Err(fault(position_of(mark), format!("more than {DEPTH_MAX} levels of nesting")));
+            return Err(too_deep(position_of(mark)));
         }
         if matches!(self.open.last(), Some(Open::Keyed { key: None, .. })) {
             return Err(fault(position_of(mark), "a key must be a text")
@@ -177,7 +187,8 @@ impl Builder {
             && key.is_none()
         {
             if values.contains_key(text) {
-                self.faults.push(fault(position_of(mark), format!("the key \"{text}\" is given twice")).with_hint("Remove one of the two."));
+                self.faults
+                    .push(fault(position_of(mark), format!("the key \"{text}\" is given twice")).with_hint("Remove one of the two."));
             }
             *key = Some((text.to_owned(), mark));
             return Ok(());

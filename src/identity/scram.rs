@@ -200,12 +200,8 @@ impl ScramServer {
         let client_nonce = client_nonce(bare)?;
         let nonce = format!("{client_nonce}{}", self.nonce);
         let server_first = format!("r={nonce},s={},i={}", BASE64.encode(&self.verifier.salt), self.verifier.iterations);
-        self.step = Step::Last {
-            gs2_header: gs2_header.to_owned(),
-            client_first_bare: bare.to_owned(),
-            server_first: server_first.clone(),
-            nonce,
-        };
+        self.step =
+            Step::Last { gs2_header: gs2_header.to_owned(), client_first_bare: bare.to_owned(), server_first: server_first.clone(), nonce };
         Ok(server_first.into_bytes())
     }
 
@@ -334,8 +330,7 @@ mod tests {
 
     const CLIENT_FIRST: &str = "n,,n=user,r=rOprNGfwEbeRWgbNEkqO";
     const SERVER_NONCE: &str = "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0";
-    const CLIENT_FINAL: &str =
-        "c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=";
+    const CLIENT_FINAL: &str = "c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=";
 
     fn verifier() -> ScramVerifier {
         ScramVerifier::derive("pencil", &BASE64.decode("W22ZaJ0SNY7soEsUEjb6gQ==").unwrap(), 4096)
@@ -382,7 +377,15 @@ mod tests {
     #[test]
     fn other_texts_are_no_verifiers() {
         let good = verifier().to_text();
-        for text in ["", "pencil", "md5abc", &good[..good.len() - 4], &good.replace("4096", "0"), &good.replace("4096", "+4096"), &good.replace("4096", "99999999999")] {
+        for text in [
+            "",
+            "pencil",
+            "md5abc",
+            &good[..good.len() - 4],
+            &good.replace("4096", "0"),
+            &good.replace("4096", "+4096"),
+            &good.replace("4096", "99999999999"),
+        ] {
             assert_eq!(ScramVerifier::parse(text), Err(VerifierError), "{text}");
         }
         assert!(ScramVerifier::parse(&good.replace("W22ZaJ0SNY7soEsUEjb6gQ==", "")).is_err());
@@ -422,7 +425,21 @@ mod tests {
 
     #[test]
     fn malformed_first_messages_are_refused() {
-        for message in ["", "n", "n,", "n,,", "n,,n=user", "n,,r=abc", "n,,n=user,r=", "n,,n=user,x=1", "n,a=other,n=user,r=abc", "x,,n=u,r=a", "n,,m=1,n=u,r=a", "n,,n=u,r=a\u{e9}", "n,,n=u,r=\0"] {
+        for message in [
+            "",
+            "n",
+            "n,",
+            "n,,",
+            "n,,n=user",
+            "n,,r=abc",
+            "n,,n=user,r=",
+            "n,,n=user,x=1",
+            "n,a=other,n=user,r=abc",
+            "x,,n=u,r=a",
+            "n,,m=1,n=u,r=a",
+            "n,,n=u,r=a\u{e9}",
+            "n,,n=u,r=\0",
+        ] {
             assert!(matches!(server().first(message.as_bytes()), Err(ScramError::Malformed(_))), "{message}");
         }
         assert!(server().first(&[0xff]).is_err());

@@ -64,7 +64,9 @@ pub(super) fn check_inputs(map: &DomainMap, contracts: &[Contract], faults: &mut
             if versions.is_empty() && listed {
                 gap(format!("the input \"{domain}/{name}\" has no contract yet, so nothing is promised of it"));
             } else if versions.is_empty() {
-                faults.push(Fault::new(&contract.file, at, format!("the input \"{domain}/{name}\" does not exist")).with_hint(existing(map, input)));
+                faults.push(
+                    Fault::new(&contract.file, at, format!("the input \"{domain}/{name}\" does not exist")).with_hint(existing(map, input)),
+                );
             } else if let Some(upstream) = upstream(input, &versions) {
                 compare(&contract.product, upstream, input, &mut gap);
             } else {

@@ -112,13 +112,7 @@ fn check(spec: &DomainSpec, at: &str, faults: &mut Faults<'_>) {
 }
 
 /// The names of a domain's products; `owners` remembers whose each is, over all domains.
-fn products(
-    domain: &str,
-    spec: &DomainSpec,
-    at: &str,
-    owners: &mut HashMap<String, String>,
-    faults: &mut Faults<'_>,
-) -> Vec<String> {
+fn products(domain: &str, spec: &DomainSpec, at: &str, owners: &mut HashMap<String, String>, faults: &mut Faults<'_>) -> Vec<String> {
     let mut names = Vec::new();
     for (key, list) in [("source_products", &spec.source_products), ("consumer_products", &spec.consumer_products)] {
         for (index, name) in list.iter().enumerate() {

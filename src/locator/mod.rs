@@ -64,7 +64,8 @@ fn read_contracts(files: &files::Files, map: Option<&domains::DomainMap>, faults
     let mut contracts = Vec::new();
     for file in &files.contracts {
         let valid = validate::read(&reader, &file.name, &file.text).and_then(|(spec, places)| {
-            let defaults = map.and_then(|map| map.domains.get(&spec.metadata.domain)).map(|entry| entry.defaults.clone()).unwrap_or_default();
+            let defaults =
+                map.and_then(|map| map.domains.get(&spec.metadata.domain)).map(|entry| entry.defaults.clone()).unwrap_or_default();
             let misplaced = (spec.metadata.domain != file.folder).then(|| {
                 let message = format!("the contract of domain \"{}\" lies in the folder \"{}\"", spec.metadata.domain, file.folder);
                 let hint = "Move the file into the folder of its domain.";

@@ -127,6 +127,11 @@ impl<'c> Names<'c, '_> {
         let product = &contract.product;
         let key = (product.reference.domain.to_sql(), table);
         if let Some((held, holder)) = self.entries.get_mut(&key) {
+            // Two contracts of one major version are reported where places are checked.
+            let (one, other) = (&holder.product.reference, &product.reference);
+            if one != other && one.domain == other.domain && one.name == other.name && one.version.major == other.version.major {
+                return;
+            }
             let same = held.located.product.reference == product.reference && held.located.port == port;
             if same {
                 held.listed |= listed;
@@ -134,7 +139,12 @@ impl<'c> Names<'c, '_> {
             }
             let message = format!(
                 "the products \"{}\" ({}) and \"{}\" ({}) would both be {}.{} in SQL",
-                holder.product.reference.name, holder.product.reference.version, product.reference.name, product.reference.version, key.0, key.1
+                holder.product.reference.name,
+                holder.product.reference.version,
+                product.reference.name,
+                product.reference.version,
+                key.0,
+                key.1
             );
             let fault = Fault::new(&contract.file, contract.map.position("/metadata/name"), message);
             let fault = fault.with_hint(format!("The other is {}; rename one of the two.", holder.file));
@@ -143,12 +153,8 @@ impl<'c> Names<'c, '_> {
             }
             return;
         }
-        let entry = TableEntry {
-            schema: key.0.clone(),
-            table: key.1.clone(),
-            located: Located { product: Arc::clone(product), port },
-            listed,
-        };
+        let entry =
+            TableEntry { schema: key.0.clone(), table: key.1.clone(), located: Located { product: Arc::clone(product), port }, listed };
         self.entries.insert(key, (entry, contract));
     }
 }

@@ -132,10 +132,18 @@ mod tests {
 
     #[test]
     fn other_texts_are_errors() {
-        for text in ["", "<", "soon", "5", "< minutes", "-5 minutes", "0 days", "5 fortnights", "99999999999999999999 days", "99999999 weeks"] {
+        for text in
+            ["", "<", "soon", "5", "< minutes", "-5 minutes", "0 days", "5 fortnights", "99999999999999999999 days", "99999999 weeks"]
+        {
             assert!(Freshness::parse(text).is_err(), "{text}");
         }
-        for text in ["5 minutes before noon", "5 minutes after", "5 minutes after 25:00", "5 minutes after 06:00 Mars/Base", "5 m after 06:00 UTC x"] {
+        for text in [
+            "5 minutes before noon",
+            "5 minutes after",
+            "5 minutes after 25:00",
+            "5 minutes after 06:00 Mars/Base",
+            "5 m after 06:00 UTC x",
+        ] {
             assert!(Freshness::parse(text).is_err(), "{text}");
         }
     }

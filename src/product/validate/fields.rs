@@ -9,11 +9,18 @@ use crate::product::{DataType, Field, FieldName};
 /// PostgreSQL's limit of a table.
 const FIELDS_MAX: usize = 1_600;
 
+/// The typed columns, and the names of those that were declared but are faulty: naming one is not a second fault.
+#[derive(Default)]
+pub(super) struct Schema {
+    pub(super) fields: Vec<Field>,
+    pub(super) declared: Vec<String>,
+}
+
 /// The fields that are valid, in order; the others are faults.
-pub(super) fn schema(specs: &[FieldSpec], faults: &mut Faults<'_>) -> Vec<Field> {
+pub(super) fn schema(specs: &[FieldSpec], faults: &mut Faults<'_>) -> Schema {
     if specs.len() > FIELDS_MAX {
         faults.add("/spec/schema", format!("\"schema\" has more than {FIELDS_MAX} fields"));
-        return Vec::new();
+        return Schema::default();
     }
     let mut seen: HashMap<String, &str> = HashMap::new();
     let mut fields = Vec::with_capacity(specs.len());
@@ -43,5 +50,5 @@ pub(super) fn schema(specs: &[FieldSpec], faults: &mut Faults<'_>) -> Vec<Field>
             description: spec.description.clone(),
         });
     }
-    fields
+    Schema { fields, declared: specs.iter().map(|spec| spec.name.clone()).collect() }
 }

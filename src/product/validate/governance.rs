@@ -2,8 +2,9 @@
 
 use crate::document::{Faults, closest};
 use crate::product::spec::{ClassificationSpec, GovernanceSpec, PiiActionSpec};
-use crate::product::{DataType, Field, FieldName, Governance, PiiAction};
+use crate::product::{DataType, FieldName, Governance, PiiAction};
 
+use super::fields::Schema;
 use super::{COMPATIBILITY_DEFAULT, DomainDefaults, names};
 
 const AT: &str = "/spec/governance";
@@ -16,15 +17,10 @@ const MASKS: [&str; 7] =
 const SHA_256_CHARS: u32 = 64;
 
 /// The governance of a product; what is wrong is a fault.
-pub(super) fn governance(
-    spec: &GovernanceSpec,
-    schema: Option<&[Field]>,
-    defaults: &DomainDefaults,
-    faults: &mut Faults<'_>,
-) -> Governance {
+pub(super) fn governance(spec: &GovernanceSpec, schema: Option<&Schema>, defaults: &DomainDefaults, faults: &mut Faults<'_>) -> Governance {
     let pii_fields = names(&spec.pii_fields, &format!("{AT}/pii_fields"), faults);
     for (index, text) in spec.pii_fields.iter().enumerate() {
-        field_type(text, schema, &format!("{AT}/pii_fields/{index}"), "PII field", faults);
+        field_type(text, schema, &format!("{AT}/pii_fields/{index}"), "pii_fields", faults);
     }
     let retention_column = column(spec.retention_column.as_deref(), "retention_column", schema, faults, is_dated);
     let freshness_column = column(spec.freshness_column.as_deref(), "freshness_column", schema, faults, is_dated);
@@ -66,8 +62,8 @@ pub(super) fn governance(
 }
 
 /// A single primary key names the person if nothing else does.
-fn key_as_subject(schema: Option<&[Field]>) -> Option<FieldName> {
-    let mut keys = schema?.iter().filter(|field| field.primary_key);
+fn key_as_subject(schema: Option<&Schema>) -> Option<FieldName> {
+    let mut keys = schema?.fields.iter().filter(|field| field.primary_key);
     let key = keys.next().filter(|key| names_subject(&key.data_type).is_ok())?;
     keys.next().is_none().then(|| key.name.clone())
 }
@@ -84,31 +80,31 @@ fn names_subject(data_type: &DataType) -> Result<(), &'static str> {
 fn column(
     text: Option<&str>,
     key: &str,
-    schema: Option<&[Field]>,
+    schema: Option<&Schema>,
     faults: &mut Faults<'_>,
     serves: fn(&DataType) -> Result<(), &'static str>,
 ) -> Option<FieldName> {
     let at = format!("{AT}/{key}");
     let name = FieldName::parse(text?).map_err(|error| faults.add(&at, error.to_string())).ok()?;
-    if let Some(Err(reason)) = field_type(name.as_str(), schema, &at, &format!("\"{key}\""), faults).map(serves) {
+    if let Some(Err(reason)) = field_type(name.as_str(), schema, &at, key, faults).map(serves) {
         faults.add(&at, format!("the field \"{name}\" of \"{key}\" {reason}"));
     }
     Some(name)
 }
 
 /// The type of a field that the governance names; a fault if there is a schema without it.
-fn field_type<'s>(name: &str, schema: Option<&'s [Field]>, at: &str, what: &str, faults: &mut Faults<'_>) -> Option<&'s DataType> {
+fn field_type<'s>(name: &str, schema: Option<&'s Schema>, at: &str, key: &str, faults: &mut Faults<'_>) -> Option<&'s DataType> {
     let schema = schema?;
-    let found = schema.iter().find(|field| field.name.as_str() == name);
-    if found.is_none() {
-        let near = closest(name, schema.iter().map(|field| field.name.as_str()));
+    let found = schema.fields.iter().find(|field| field.name.as_str() == name);
+    if found.is_none() && !schema.declared.iter().any(|declared| declared == name) {
+        let near = closest(name, schema.declared.iter().map(String::as_str));
         let hint = near.map_or_else(|| "Add it to the schema or remove it here.".to_owned(), |near| format!("Did you mean \"{near}\"?"));
-        faults.add_with_hint(at, format!("{what} \"{name}\" is not in the schema"), hint);
+        faults.add_with_hint(at, format!("the field \"{name}\" of \"{key}\" is not in the schema"), hint);
     }
     found.map(|field| &field.data_type)
 }
 
-fn masks(spec: &GovernanceSpec, schema: Option<&[Field]>, faults: &mut Faults<'_>) -> Vec<(FieldName, String)> {
+fn masks(spec: &GovernanceSpec, schema: Option<&Schema>, faults: &mut Faults<'_>) -> Vec<(FieldName, String)> {
     let mut masks = Vec::new();
     for (field, mask) in &spec.masks {
         let at = format!("{AT}/masks/{}", field.replace('~', "~0").replace('/', "~1"));
@@ -118,7 +114,7 @@ fn masks(spec: &GovernanceSpec, schema: Option<&[Field]>, faults: &mut Faults<'_
             let hint = format!("{near}The masks are {}.", MASKS.join(", "));
             faults.add_with_hint(&at, format!("the mask of the field \"{field}\" is not known"), hint);
         }
-        if let Some(data_type) = field_type(field, schema, &at, "masked field", faults)
+        if let Some(data_type) = field_type(field, schema, &at, "masks", faults)
             && let Some(reason) = unfit(mask, data_type)
         {
             let message = format!("the mask {mask} cannot serve the field \"{field}\" of type {data_type}");
@@ -144,7 +140,11 @@ fn unfit(mask: &str, data_type: &DataType) -> Option<&'static str> {
         "redact" => {
             let constant = data_type.is_text() || data_type.is_numeric() || data_type.is_date_or_timestamp();
             let served = constant || *data_type == DataType::Boolean;
-            if served { None } else { Some("It is for texts, numbers, booleans, dates and timestamps; replace-with-null serves every type.") }
+            if served {
+                None
+            } else {
+                Some("It is for texts, numbers, booleans, dates and timestamps; replace-with-null serves every type.")
+            }
         }
         _ => None,
     }

@@ -121,7 +121,14 @@ mod tests {
 
     #[test]
     fn places_of_files_are_accepted() {
-        for location in ["data/x.csv", "file:///data/part-?.csv", "/data/*.parquet", "s3://bucket/a/b=1/", "data/token=1/x", "data/day=2026-01-01/mail@x.parquet"] {
+        for location in [
+            "data/x.csv",
+            "file:///data/part-?.csv",
+            "/data/*.parquet",
+            "s3://bucket/a/b=1/",
+            "data/token=1/x",
+            "data/day=2026-01-01/mail@x.parquet",
+        ] {
             assert_eq!(check(location, &PortFormat::Parquet), Ok(()), "{location}");
         }
         for location in ["", "../x.csv", "data/%2E%2e/x", "http://x/y", "postgres://h/d/s/t", "s3:///x", "data/\n"] {
@@ -131,10 +138,13 @@ mod tests {
 
     #[test]
     fn tables_are_accepted() {
-        for location in ["postgres://pg:5432/db/public/t", "postgresql://pg/db/public/t", "postgres://[::1]:5432/d/s/t", "postgres://[::1]/d/s/t"] {
+        for location in
+            ["postgres://pg:5432/db/public/t", "postgresql://pg/db/public/t", "postgres://[::1]:5432/d/s/t", "postgres://[::1]/d/s/t"]
+        {
             assert_eq!(check(location, &PortFormat::Postgres), Ok(()), "{location}");
         }
-        for location in ["postgres://pg/db/t", "postgres:///db/s/t", "postgres://pg:x/db/s/t", "data/x", "postgres://pg/d/s/t?sslmode=off"] {
+        for location in ["postgres://pg/db/t", "postgres:///db/s/t", "postgres://pg:x/db/s/t", "data/x", "postgres://pg/d/s/t?sslmode=off"]
+        {
             assert!(check(location, &PortFormat::Postgres).is_err(), "{location}");
         }
     }

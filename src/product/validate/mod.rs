@@ -70,7 +70,7 @@ pub fn validate(file: &str, contract: &ContractSpec, map: &SourceMap, defaults: 
     let spec = &contract.spec;
     let schema = spec.schema.as_deref().map(|fields| fields::schema(fields, &mut faults));
     let (output_ports, default_port) = ports::output_ports(&spec.output_ports, schema.is_some(), &mut faults);
-    let governance = governance::governance(&spec.governance, schema.as_deref(), defaults, &mut faults);
+    let governance = governance::governance(&spec.governance, schema.as_ref(), defaults, &mut faults);
     let input_ports = input_ports(spec, &mut faults);
     let quality_checks = quality_checks(spec, &mut faults);
     if contract.metadata.owner.trim().is_empty() {
@@ -87,7 +87,7 @@ pub fn validate(file: &str, contract: &ContractSpec, map: &SourceMap, defaults: 
         default_port,
         input_ports,
         quality_checks,
-        schema: schema.map(Arc::from),
+        schema: schema.map(|schema| Arc::from(schema.fields)),
         governance,
         timezone: defaults.timezone.clone().unwrap_or_else(|| "UTC".to_owned()),
         reference,
