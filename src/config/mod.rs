@@ -13,7 +13,7 @@ use std::io::Read;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use crate::document::{self, Fault, Faults, TEXT_BYTES_MAX};
+use crate::document::{self, Fault, Faults, SourceMap, TEXT_BYTES_MAX};
 
 pub use spec::{AuditSpec, ConfigSpec, Example, LimitsSpec, LineageSpec, Listen, SqlText, TlsSpec};
 
@@ -125,8 +125,11 @@ pub fn load(path: impl AsRef<Path>) -> Result<Config, Vec<Fault>> {
 /// Every fault of the text.
 pub fn parse(path: &Path, text: &str) -> Result<Config, Vec<Fault>> {
     let file = path.display().to_string();
-    let (spec, map) = document::parse::<ConfigSpec>(&file, text)?;
-    let mut faults = Faults::new(&file, &map);
+    document::Reader::<ConfigSpec>::new().check(&file, text, |spec, map| config(path, &file, spec, &map))
+}
+
+fn config(path: &Path, file: &str, spec: ConfigSpec, map: &SourceMap) -> Result<Config, Vec<Fault>> {
+    let mut faults = Faults::new(file, map);
     // The folder of a bare file name is the empty path, which is the current one.
     let folder = path.parent().unwrap_or(Path::new("")).to_path_buf();
     let mut resolve = |pointer: &str, text: &str| {

@@ -42,10 +42,10 @@ fn five_faults_are_reported_at_once_with_their_lines() {
     let text = "catalog: c\npolicies: p\nprincipals: 3\nlisten: [x]\naudit: {folder: a, sql_text: ful}\nlimits:\n  connections: 0\n  statement_timeout: 3\n";
     let faults = read_text(text).unwrap_err();
     let lines: Vec<usize> = faults.iter().map(|fault| fault.line).collect();
-    assert_eq!(lines, [1, 1, 3, 5, 7, 8], "{faults:?}");
+    assert_eq!(lines, [1, 1, 3, 4, 5, 7, 8], "{faults:?}");
     let hints: Vec<&str> = faults.iter().filter_map(|fault| fault.hint.as_deref()).collect();
     assert!(hints.contains(&"Did you mean \"catalogs\"?") && hints.contains(&"Did you mean \"full\"?"), "{hints:?}");
-    assert!(faults[5].message.contains("\"statement_timeout\""));
+    assert!(faults[6].message.contains("\"statement_timeout\""));
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 mod closest;
 mod fault;
+mod repair;
 mod schema;
 mod structure;
 mod yaml;
@@ -73,6 +74,32 @@ impl<T: serde::de::DeserializeOwned + schemars::JsonSchema> Reader<T> {
             Ok(parsed) => Ok((parsed, map)),
             Err(_) => Err(vec![Fault::new(file, (1, 1), "the file holds a value that is out of range or of the wrong kind")]),
         }
+    }
+
+    /// Reads a text and checks what it means: the faults of structure and those of meaning come together.
+    ///
+    /// # Errors
+    /// Every fault, in the order of the lines.
+    pub fn check<U>(&self, file: &str, text: &str, check: impl FnOnce(T, SourceMap) -> Result<U, Vec<Fault>>) -> Result<U, Vec<Fault>> {
+        let mut faults = match self.parse(file, text) {
+            Ok((parsed, map)) => return check(parsed, map),
+            Err(faults) => faults,
+        };
+        let repaired = self.repaired(text);
+        if let Some((parsed, map)) = repaired
+            && let Err(of_meaning) = check(parsed, map)
+        {
+            // Where the structure is at fault, the meaning is that of the repair.
+            let places: Vec<(usize, usize)> = faults.iter().map(|fault| (fault.line, fault.column)).collect();
+            faults.extend(of_meaning.into_iter().filter(|fault| !places.contains(&(fault.line, fault.column))));
+        }
+        Err(in_file(file, faults))
+    }
+
+    fn repaired(&self, text: &str) -> Option<(T, SourceMap)> {
+        let (value, map) = yaml::read(text).ok()?;
+        let value = repair::repair(self.validator.as_ref().ok()?, &self.schema, value)?;
+        Some((serde_json::from_value(value).ok()?, map))
     }
 
     /// Reads the text without giving it a type: YAML as JSON.

@@ -39,6 +39,9 @@ fn explain(error: &ValidationError<'_>, schema: &Value, map: &SourceMap, faults:
         ValidationErrorKind::Required { property } => {
             add(format!("the key \"{}\" is missing{}", property.as_str().unwrap_or_default(), within(pointer)), None);
         }
+        // A value of the wrong kind is no option either; one fault says it.
+        ValidationErrorKind::Type { .. } if !error.instance().is_null() && has_options(schema, pointer) => {}
+        ValidationErrorKind::Enum { .. } if error.instance().is_null() => {}
         ValidationErrorKind::Type { kind } => {
             let (message, hint) = wrong_type(&name, kind, error.instance());
             add(message, hint);
@@ -61,8 +64,18 @@ fn explain(error: &ValidationError<'_>, schema: &Value, map: &SourceMap, faults:
     }
 }
 
-/// The keys that the schema knows at a place of the document, without those of references.
+fn has_options(schema: &Value, pointer: &str) -> bool {
+    schema_at(schema, pointer).is_some_and(|node| node.get("enum").is_some())
+}
+
+/// The keys that the schema knows at a place of the document.
 fn known_keys<'a>(schema: &'a Value, pointer: &str) -> Vec<&'a str> {
+    let properties = schema_at(schema, pointer).and_then(|object| object.get("properties")).and_then(Value::as_object);
+    properties.map(|keys| keys.keys().map(String::as_str).collect()).unwrap_or_default()
+}
+
+/// The schema of a place of the document.
+pub(super) fn schema_at<'a>(schema: &'a Value, pointer: &str) -> Option<&'a Value> {
     let mut here = Some(resolve(schema, schema));
     for segment in pointer.split('/').skip(1) {
         let key = segment.replace("~1", "/").replace("~0", "~");
@@ -71,8 +84,7 @@ fn known_keys<'a>(schema: &'a Value, pointer: &str) -> Vec<&'a str> {
             property.or_else(|| object.get("items")).or_else(|| object.get("additionalProperties")).map(|inner| resolve(schema, inner))
         });
     }
-    let properties = here.and_then(|object| object.get("properties")).and_then(Value::as_object);
-    properties.map(|keys| keys.keys().map(String::as_str).collect()).unwrap_or_default()
+    here
 }
 
 fn resolve<'a>(root: &'a Value, schema: &'a Value) -> &'a Value {

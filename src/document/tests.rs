@@ -89,6 +89,24 @@ fn words_of_older_yaml_stay_texts() {
 }
 
 #[test]
+fn a_choice_of_the_wrong_kind_is_one_fault() {
+    assert_eq!(messages("name: x\nkind: [a]\n"), ["a.yaml:2:1: \"kind\" must be one of batch, stream"]);
+    assert_eq!(messages("name: x\nkind: 3\n"), ["a.yaml:2:1: \"kind\" must be one of batch, stream"]);
+    assert_eq!(messages("name: x\nkind:\n"), ["a.yaml:2:1: \"kind\" has no value (Give it a value or remove the key.)"]);
+}
+
+#[test]
+fn a_repaired_document_is_checked_but_never_a_result() {
+    let reader = Reader::<Sample>::new();
+    let seen = std::cell::Cell::new(false);
+    let result = reader.check("a.yaml", "nam: x\ndays: soon\nitems: [3]\n", |sample, _| {
+        seen.set(sample.days.is_none() && sample.items.len() == 1);
+        Ok(sample)
+    });
+    assert!(seen.get() && result.unwrap_err().len() == 4);
+}
+
+#[test]
 fn a_key_without_a_value_is_a_fault() {
     assert_eq!(messages("name: x\ndays:\n"), ["a.yaml:2:1: \"days\" has no value (Give it a value or remove the key.)"]);
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::document::{self, Fault, Faults};
+use crate::document::{self, Fault, Faults, SourceMap};
 
 use super::Principal;
 use super::scram::{ITERATIONS_DEFAULT, ScramVerifier};
@@ -76,8 +76,12 @@ impl Directory {
     /// # Errors
     /// Every fault; none repeats a verifier or a password.
     pub fn parse(file: &str, text: &str) -> Result<Self, Vec<Fault>> {
-        let (spec, map) = document::parse::<PrincipalsSpec>(file, text).map_err(explain_passwords)?;
-        let mut faults = Faults::new(file, &map);
+        let reader = document::Reader::<PrincipalsSpec>::new();
+        reader.check(file, text, |spec, map| Self::of_spec(file, spec, &map)).map_err(explain_passwords)
+    }
+
+    fn of_spec(file: &str, spec: PrincipalsSpec, map: &SourceMap) -> Result<Self, Vec<Fault>> {
+        let mut faults = Faults::new(file, map);
         let mut logins = HashMap::new();
         for (index, spec) in spec.principals.into_iter().enumerate() {
             let at = format!("/principals/{index}");

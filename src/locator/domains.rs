@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::document::{self, Fault, Faults};
+use crate::document::{self, Fault, Faults, SourceMap};
 use crate::product::spec::CompatibilitySpec;
 use crate::product::validate::{DomainDefaults, parse_domain_name, parse_product_name};
 
@@ -71,8 +71,12 @@ pub(super) struct DomainEntry {
 pub(super) fn parse(files: &Files) -> Result<DomainMap, Vec<Fault>> {
     // A missing map is a fault of the folder, reported there.
     let Some((file, text)) = &files.domains else { return Err(Vec::new()) };
-    let (spec, places) = document::parse::<DomainsSpec>(file, text)?;
-    let mut faults = Faults::new(file, &places);
+    let domains = document::Reader::<DomainsSpec>::new().check(file, text, |spec, places| entries(file, spec, &places))?;
+    Ok(DomainMap { file: file.clone(), domains })
+}
+
+fn entries(file: &str, spec: DomainsSpec, places: &SourceMap) -> Result<BTreeMap<String, DomainEntry>, Vec<Fault>> {
+    let mut faults = Faults::new(file, places);
     let mut domains = BTreeMap::new();
     let mut schemas: HashMap<String, String> = HashMap::new();
     let mut owners: HashMap<String, String> = HashMap::new();
@@ -98,8 +102,7 @@ pub(super) fn parse(files: &Files) -> Result<DomainMap, Vec<Fault>> {
         };
         domains.insert(name, DomainEntry { domain, defaults, products });
     }
-    let domains = faults.into_result(Some(domains))?;
-    Ok(DomainMap { file: file.clone(), domains })
+    faults.into_result(Some(domains))
 }
 
 fn check(spec: &DomainSpec, at: &str, faults: &mut Faults<'_>) {

@@ -63,7 +63,7 @@ fn read_contracts(files: &files::Files, map: Option<&domains::DomainMap>, faults
     let reader = Reader::<ContractSpec>::new();
     let mut contracts = Vec::new();
     for file in &files.contracts {
-        let valid = validate::read(&reader, &file.name, &file.text).and_then(|(spec, places)| {
+        let valid = validate::read(&reader, &file.name, &file.text, |spec, places| {
             let defaults =
                 map.and_then(|map| map.domains.get(&spec.metadata.domain)).map(|entry| entry.defaults.clone()).unwrap_or_default();
             let misplaced = (spec.metadata.domain != file.folder).then(|| {

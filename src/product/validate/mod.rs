@@ -35,12 +35,17 @@ const COMPATIBILITY_DEFAULT: &str = "FULL_TRANSITIVE";
 /// Schemas of the gateway itself and of PostgreSQL.
 const SCHEMAS_RESERVED: [&str; 2] = ["information_schema", "mesh"];
 
-/// Reads a contract's structure; its meaning is checked by [`validate`].
+/// Reads a contract and checks what it means, as `check` says; mostly that is [`validate`].
 ///
 /// # Errors
-/// Every fault of syntax and structure.
-pub fn read(reader: &Reader<ContractSpec>, file: &str, text: &str) -> Result<(ContractSpec, SourceMap), Vec<Fault>> {
-    reader.parse(file, text).map_err(|faults| {
+/// Every fault of syntax, structure and meaning.
+pub fn read<U>(
+    reader: &Reader<ContractSpec>,
+    file: &str,
+    text: &str,
+    check: impl FnOnce(ContractSpec, SourceMap) -> Result<U, Vec<Fault>>,
+) -> Result<U, Vec<Fault>> {
+    reader.check(file, text, check).map_err(|faults| {
         let kind = Reader::<ContractSpec>::value(file, text).ok().and_then(|value| Some(value.get("kind")?.as_str()? == "DataContract"));
         if kind == Some(true) {
             let fault = Fault::new(file, (1, 1), "a contract of kind DataContract (ODCS) is not read yet");
@@ -53,10 +58,9 @@ pub fn read(reader: &Reader<ContractSpec>, file: &str, text: &str) -> Result<(Co
 /// Reads and validates one contract.
 ///
 /// # Errors
-/// Every fault: of syntax and structure, or, if there is none, of meaning.
+/// Every fault of syntax, structure and meaning.
 pub fn parse(file: &str, text: &str, defaults: &DomainDefaults) -> Result<Product, Vec<Fault>> {
-    let (spec, map) = read(&Reader::new(), file, text)?;
-    validate(file, &spec, &map, defaults)
+    read(&Reader::new(), file, text, |spec, map| validate(file, &spec, &map, defaults))
 }
 
 /// Checks what a contract means.

@@ -156,6 +156,23 @@ fn five_faults_are_reported_at_once_with_their_lines() {
 }
 
 #[test]
+fn faults_of_structure_and_of_meaning_come_together() {
+    let text = WHOLE
+        .replace("version: \"2.1.0\"", "version: 2.1")
+        .replace("  status: deprecated", "  statu: deprecated")
+        .replace("type: table", "type: tabel")
+        .replace("access: restricted", "access: [hunter2]")
+        .replace("{name: phone_hash, type: string}", "{name: phone_hash}")
+        .replace("    retention_column: created_at\n", "")
+        .replace("pii_fields: [full_name,", "pii_fields: [fullname,")
+        .replace("pg-customer:5432", "u:hunter2@pg-customer:5432");
+    let all = faults(&text);
+    let lines: Vec<usize> = read_text(&text).unwrap_err().iter().map(|fault| fault.line).collect();
+    assert_eq!(lines, [5, 10, 26, 28, 30, 45, 49, 51], "{all:#?}");
+    assert!(!all.join("\n").contains("hunter2"), "{all:#?}");
+}
+
+#[test]
 fn an_unknown_key_names_the_known_one() {
     let text = WHOLE.replace("  outputPorts:", "  outputPort:");
     assert!(faults(&text).iter().any(|fault| fault.contains("16:3: unknown key \"outputPort\"") && fault.contains("\"outputPorts\"")));
