@@ -13,35 +13,16 @@ use tokio_util::sync::CancellationToken;
 
 use crate::engine::{Column, Format, Notice, Parameter, PgType, Reply, TransactionStatus};
 use crate::error::{ClientMessage, SqlState};
-use crate::identity::Principal;
+use crate::identity::{Principal, ScramServer};
 
 use super::encode::EncodeSettings;
-
-/// Why a SCRAM exchange ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum ScramFailure {
-    /// The client's message does not follow SCRAM.
-    #[error("malformed SCRAM message")]
-    Malformed,
-    /// The proof is wrong, or nobody has that name.
-    #[error("SCRAM proof refused")]
-    Refused,
-}
-
-/// One SCRAM-SHA-256 exchange, without I/O.
-pub trait ScramExchange: Send {
-    /// Answers the client's first message.
-    fn first(&mut self, client_first: &[u8]) -> Result<Vec<u8>, ScramFailure>;
-    /// Checks the client's proof and answers with the server's.
-    fn last(&mut self, client_final: &[u8]) -> Result<Vec<u8>, ScramFailure>;
-}
 
 /// Who wants to log in. For an unknown name there is no principal, and the exchange runs like any other and fails at its end.
 pub struct Login {
     /// The principal, if there is such a login.
     pub principal: Option<Arc<Principal>>,
     /// The exchange that proves it.
-    pub exchange: Box<dyn ScramExchange>,
+    pub exchange: ScramServer,
 }
 
 /// A login that was refused.

@@ -34,9 +34,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
-pub use backend::{
-    Backend, Interrupt, InterruptCause, Login, LoginRefused, ScramExchange, ScramFailure, Session, SessionRequest, StatementDescription,
-};
+pub use backend::{Backend, Interrupt, InterruptCause, Login, LoginRefused, Session, SessionRequest, StatementDescription};
 pub use encode::{EncodeSettings, natural_type};
 pub use tls::{TlsError, tls_config};
 

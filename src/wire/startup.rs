@@ -13,9 +13,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::error::{ClientMessage, SqlState};
-use crate::identity::Principal;
+use crate::identity::{Principal, ScramError};
 
-use super::backend::{Backend, Login, LoginRefused, ScramFailure, SessionRequest};
+use super::backend::{Backend, Login, LoginRefused, SessionRequest};
 use super::cancel::Registration;
 use super::connection::Shared;
 use super::frame::{FrameError, FrameReader, FrameWriter, Socket};
@@ -295,7 +295,7 @@ async fn prove(login: Login, user: &str, reader: &mut FrameReader, writer: &mut 
     send(writer, &Authentication::SASLContinue(answer.into())).await?;
     let last = password_message(reader).await?;
     let answer = exchange.last(&last).map_err(|failure| refusal(failure, user))?;
-    let principal = principal.ok_or_else(|| refusal(ScramFailure::Refused, user))?;
+    let principal = principal.ok_or_else(|| refusal(ScramError::Failed, user))?;
     writer.put(&Authentication::SASLFinal(answer.into()));
     Ok(principal)
 }
@@ -314,12 +314,10 @@ async fn password_message(reader: &mut FrameReader) -> Result<Bytes, Ended> {
     }
 }
 
-fn refusal(failure: ScramFailure, user: &str) -> ClientMessage {
+fn refusal(failure: ScramError, user: &str) -> ClientMessage {
     match failure {
-        ScramFailure::Malformed => violation("malformed SCRAM message"),
-        ScramFailure::Refused => {
-            ClientMessage::new(SqlState::INVALID_PASSWORD, format!("password authentication failed for user \"{user}\""))
-        }
+        ScramError::Malformed(_) | ScramError::ChannelBinding => ClientMessage::from(&failure),
+        ScramError::Failed => ClientMessage::new(SqlState::INVALID_PASSWORD, format!("password authentication failed for user \"{user}\"")),
     }
 }
 

@@ -10,22 +10,15 @@ use arrow::array::{Int64Array, StringViewArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use datafusion::common::ScalarValue;
 use futures::{StreamExt as _, stream};
-use hmac::{Hmac, KeyInit as _, Mac as _};
-use sha2::{Digest as _, Sha256};
 
 use crate::engine::{
     Column, CopyFormat, CopyOut, Format, Notice, Parameter, PgType, Reply, RowStream, TimeZone, TransactionStatus, decode_parameter,
 };
 use crate::error::{ClientMessage, SqlState};
-use crate::identity::Principal;
-use crate::wire::{
-    Backend, EncodeSettings, Interrupt, InterruptCause, Login, LoginRefused, ScramExchange, ScramFailure, Session, SessionRequest,
-    StatementDescription,
-};
+use crate::identity::{Principal, ScramServer, ScramVerifier};
+use crate::wire::{Backend, EncodeSettings, Interrupt, InterruptCause, Login, LoginRefused, Session, SessionRequest, StatementDescription};
 
 /// Answers logins of `alice` with the password `secret`.
 #[derive(Default)]
@@ -57,7 +50,8 @@ impl Backend for FakeBackend {
                 attributes: Default::default(),
             })
         });
-        Login { principal, exchange: Box::new(FakeScram::new("secret")) }
+        let verifier = principal.is_some().then(|| ScramVerifier::derive("secret", b"salt", 16));
+        Login { principal, exchange: ScramServer::new(verifier, b"mock", user) }
     }
 
     fn database_exists(&self, database: &str) -> bool {
@@ -81,58 +75,6 @@ impl Backend for FakeBackend {
             changes: vec![("server_version".into(), "15.8".into()), ("client_encoding".into(), "UTF8".into())],
             notices: Vec::new(),
         })
-    }
-}
-
-/// SCRAM as a server speaks it, with a fixed salt.
-pub(super) struct FakeScram {
-    salted: Vec<u8>,
-    transcript: String,
-    nonce: String,
-}
-
-fn hmac(key: &[u8], data: &[u8]) -> Vec<u8> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(key).unwrap();
-    mac.update(data);
-    mac.finalize().into_bytes().to_vec()
-}
-
-impl FakeScram {
-    pub(super) fn new(password: &str) -> Self {
-        let mut block = hmac(password.as_bytes(), b"salt\0\0\0\x01");
-        let mut salted = block.clone();
-        for _ in 1..16 {
-            block = hmac(password.as_bytes(), &block);
-            salted.iter_mut().zip(&block).for_each(|(all, one)| *all ^= one);
-        }
-        Self { salted, transcript: String::new(), nonce: String::new() }
-    }
-}
-
-impl ScramExchange for FakeScram {
-    fn first(&mut self, client_first: &[u8]) -> Result<Vec<u8>, ScramFailure> {
-        let text = std::str::from_utf8(client_first).map_err(|_| ScramFailure::Malformed)?;
-        let bare = text.splitn(3, ',').nth(2).ok_or(ScramFailure::Malformed)?;
-        let nonce = bare.split(',').find_map(|part| part.strip_prefix("r=")).ok_or(ScramFailure::Malformed)?;
-        self.nonce = format!("{nonce}server");
-        let answer = format!("r={},s={},i=16", self.nonce, BASE64_STANDARD.encode("salt"));
-        self.transcript = format!("{bare},{answer}");
-        Ok(answer.into_bytes())
-    }
-
-    fn last(&mut self, client_final: &[u8]) -> Result<Vec<u8>, ScramFailure> {
-        let text = std::str::from_utf8(client_final).map_err(|_| ScramFailure::Malformed)?;
-        let (without_proof, proof) = text.split_once(",p=").ok_or(ScramFailure::Malformed)?;
-        let proof = BASE64_STANDARD.decode(proof).map_err(|_| ScramFailure::Malformed)?;
-        let message = format!("{},{without_proof}", self.transcript);
-        let client_key = hmac(&self.salted, b"Client Key");
-        let signature = hmac(&Sha256::digest(&client_key), message.as_bytes());
-        let expected: Vec<u8> = client_key.iter().zip(&signature).map(|(key, mask)| key ^ mask).collect();
-        if expected != proof || !without_proof.ends_with(&self.nonce) {
-            return Err(ScramFailure::Refused);
-        }
-        let server = hmac(&hmac(&self.salted, b"Server Key"), message.as_bytes());
-        Ok(format!("v={}", BASE64_STANDARD.encode(server)).into_bytes())
     }
 }
 
