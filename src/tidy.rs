@@ -150,7 +150,7 @@ fn end_of_silent_part(bytes: &[u8], at: usize) -> Option<usize> {
         return Some(find(2, b"*/"));
     }
     let starts_word = at == 0 || !(bytes[at - 1].is_ascii_alphanumeric() || bytes[at - 1] == b'_');
-    if rest[0] == b'r' && starts_word || rest.starts_with(b"br") && starts_word {
+    if starts_word && (rest[0] == b'r' || rest.starts_with(b"br")) {
         let hashes_at = if rest[0] == b'b' { 2 } else { 1 };
         let hashes = rest[hashes_at..].iter().take_while(|byte| **byte == b'#').count();
         if rest.get(hashes_at + hashes) == Some(&b'"') {
