@@ -88,7 +88,6 @@ pub struct View {
     pub(crate) tables: Vec<Table>,
     pub(crate) schemas: Vec<Schema>,
     pub(crate) roles: Vec<Role>,
-    oids: Oids,
 }
 
 /// A listed table.
@@ -153,7 +152,12 @@ impl SessionFacts {
             plain => plain.to_lowercase(),
         });
         let names = names.map(|name| if name == "$user" { self.principal.name.clone() } else { name });
-        names.filter(|name| self.schema_oid(name).is_some()).collect()
+        names.filter(|name| self.schema_exists(name)).collect()
+    }
+
+    /// Whether there is a schema of that name; asks no policy.
+    pub(crate) fn schema_exists(&self, name: &str) -> bool {
+        relations::is_system_schema(name) || name == "public" || self.snapshot.domains().any(|domain| domain.schema == name)
     }
 
     /// A schema's OID.
@@ -163,7 +167,7 @@ impl SessionFacts {
 
     /// The OID that a table of the snapshot has.
     pub fn table_oid(&self, entry: &TableEntry) -> u32 {
-        self.view().oids.table(&self.snapshot, entry)
+        Oids::of(&self.snapshot).table(&self.snapshot, entry)
     }
 
     /// The listed table with that OID.
@@ -245,8 +249,8 @@ fn role_oid(name: &str) -> u32 {
 }
 
 impl View {
-    fn new(snapshot: &Snapshot, principal: &Principal, discover: &dyn Fn(&Product) -> bool) -> Self {
-        let oids = Oids::new(snapshot);
+    fn new(snapshot: &Arc<Snapshot>, principal: &Principal, discover: &dyn Fn(&Product) -> bool) -> Self {
+        let oids = Oids::of(snapshot);
         let mut known = BTreeMap::new();
         let mut may_discover = |product: &Arc<Product>| *known.entry(product.reference.clone()).or_insert_with(|| discover(product));
         let listed = snapshot.tables().filter(|entry| entry.listed && may_discover(&entry.located.product));
@@ -261,7 +265,7 @@ impl View {
             Role { name: principal.name.clone(), oid: role_oid(&principal.name), login: true },
         ];
         roles.extend(team_roles);
-        View { tables, schemas: schemas(snapshot, &oids), roles, oids }
+        View { tables, schemas: schemas(snapshot, &oids), roles }
     }
 }
 

@@ -14,15 +14,14 @@ mod schemas;
 mod statics;
 pub mod system;
 mod table;
-mod type_planner;
 mod types;
 
 pub use facts::{Discover, SessionFacts, Setting, Settings, View};
 pub use functions::quote_ident;
 pub use oids::{Oids, name_oid, table_oid};
 pub use schemas::{ExtraSchema, Opener, SessionCatalog};
+pub use system::PgTypePlanner;
 pub use table::SystemTable;
-pub use type_planner::PgTypePlanner;
 pub use types::{PgType, TYPE_KEY, TYPMOD_KEY};
 
 #[cfg(test)]

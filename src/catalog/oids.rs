@@ -3,6 +3,7 @@
 //! INVARIANT: two names of one snapshot never share an OID; on a collision the later name in sorted order moves on.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use sha2::{Digest, Sha256};
 
@@ -31,7 +32,22 @@ pub struct Oids {
     objects: BTreeMap<(&'static str, String, String), u32>,
 }
 
+/// The OIDs of snapshots that are still in use; a reload adds one, so there are few.
+static KNOWN: Mutex<Vec<(Weak<Snapshot>, Arc<Oids>)>> = Mutex::new(Vec::new());
+
 impl Oids {
+    /// The OIDs of a snapshot, made once for all its statements.
+    pub fn of(snapshot: &Arc<Snapshot>) -> Arc<Self> {
+        let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|(snapshot, _)| snapshot.strong_count() > 0);
+        if let Some((_, oids)) = known.iter().find(|(other, _)| std::ptr::eq(other.as_ptr(), Arc::as_ptr(snapshot))) {
+            return Arc::clone(oids);
+        }
+        let oids = Arc::new(Self::new(snapshot));
+        known.push((Arc::downgrade(snapshot), Arc::clone(&oids)));
+        oids
+    }
+
     /// Names every domain, table and key of the snapshot.
     pub fn new(snapshot: &Snapshot) -> Self {
         let mut oids = Oids::default();

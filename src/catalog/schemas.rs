@@ -47,7 +47,9 @@ impl SessionCatalog {
         if let Some((_, schema)) = self.extra.iter().find(|(extra, _)| extra == name) {
             return Some(Arc::clone(schema));
         }
-        self.facts.schema_oid(name)?;
+        if !self.facts.schema_exists(name) {
+            return None;
+        }
         Some(Arc::new(DomainSchema { name: name.to_owned(), facts: Arc::clone(&self.facts), opener: Arc::clone(&self.opener) }))
     }
 }

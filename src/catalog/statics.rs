@@ -2,8 +2,8 @@
 //!
 //! The rows come from `datafusion-pg-catalog`, fitted by name to the columns that `relations` declares.
 
-use std::collections::HashMap;
-use std::sync::{Arc, LazyLock, OnceLock};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
 
 use arrow::array::{Array, ArrayRef, AsArray, UInt32Array, new_null_array};
 use arrow::compute::{cast, concat_batches};
@@ -16,8 +16,21 @@ use super::relations::Relation;
 
 static TABLES: LazyLock<Option<PgCatalogStaticTables>> = LazyLock::new(|| PgCatalogStaticTables::try_new().ok());
 
-/// The fixed rows of a relation of `pg_catalog`, or `None` if it has none.
+static FITTED: Mutex<BTreeMap<&'static str, RecordBatch>> = Mutex::new(BTreeMap::new());
+
+/// The fixed rows of a relation of `pg_catalog`, or `None` if it has none. They are fitted once.
 pub(crate) fn rows(relation: &Relation) -> Result<Option<RecordBatch>, DataFusionError> {
+    if let Some(batch) = FITTED.lock().unwrap_or_else(PoisonError::into_inner).get(relation.name) {
+        return Ok(Some(batch.clone()));
+    }
+    let fitted = fitted(relation)?;
+    if let Some(batch) = &fitted {
+        FITTED.lock().unwrap_or_else(PoisonError::into_inner).insert(relation.name, batch.clone());
+    }
+    Ok(fitted)
+}
+
+fn fitted(relation: &Relation) -> Result<Option<RecordBatch>, DataFusionError> {
     let Some(table) = TABLES.as_ref().and_then(|tables| source(tables, relation.name)) else { return Ok(None) };
     let whole = concat_batches(&table.schema(), table.data())?;
     let columns = relation.columns.iter().zip(relation.arrow.fields()).map(|(column, field)| {

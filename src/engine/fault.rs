@@ -219,7 +219,9 @@ fn planning(text: &str, sql: &str) -> ClientMessage {
 fn missing_relation(name: &str, sql: &str) -> ClientMessage {
     let parts: Vec<&str> = name.split('.').collect();
     let (schema, table) = match parts.as_slice() {
-        [_, "public", table] | ["public", table] | [table] => (None, *table),
+        [table] | ["public", table] | [_, "public", table] => (None, *table),
+        // The schema that stands for the search path has a name that no client can write.
+        [schema, table] | [_, schema, table] if schema.starts_with('\u{1}') => (None, *table),
         [_, schema, table] | [schema, table] => (Some(*schema), *table),
         _ => (None, name),
     };

@@ -7,15 +7,13 @@ use datafusion::sql::sqlparser::ast::{
     AccessExpr, Array, ArrayElemTypeDef, DataType, Expr, Ident, ObjectName, Query, SelectItem, SetExpr, Statement, VisitMut, VisitorMut,
 };
 
-use crate::catalog::type_planner;
-
-use super::{call, last_part, literal, qualifier, string};
+use super::{call, last_part, literal, qualifier, string, type_planner};
 
 /// Functions that carry casts to reg* types start so; with `_text` at the end they give the name back.
 const REG: &str = "meshgate_reg";
 
 /// The Arrow type of a PostgreSQL type that the planner does not know by itself.
-pub(crate) fn plain_type(sql_type: &DataType) -> Option<ArrowType> {
+pub(super) fn plain_type(sql_type: &DataType) -> Option<ArrowType> {
     match sql_type {
         DataType::Regclass => Some(ArrowType::UInt32),
         DataType::JSON | DataType::JSONB | DataType::Uuid => Some(ArrowType::Utf8),

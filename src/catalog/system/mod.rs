@@ -9,15 +9,16 @@ mod labels;
 mod names;
 mod scope;
 mod subqueries;
+mod type_planner;
 
 use datafusion::sql::sqlparser::ast::{
     Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, ObjectName, Statement,
 };
 use datafusion::sql::sqlparser::ast::{Value as SqlValue, ValueWithSpan};
 
-pub(crate) use casts::plain_type;
 pub use labels::client_label;
 pub use names::{normalize, qualify, system_only};
+pub use type_planner::PgTypePlanner;
 
 /// Rewrites a statement over system relations so that the planner takes it. The answer stays the same.
 pub fn rewrite_system(mut statement: Statement) -> Statement {

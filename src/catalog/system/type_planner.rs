@@ -13,7 +13,7 @@ pub struct PgTypePlanner;
 
 impl TypePlanner for PgTypePlanner {
     fn plan_type_field(&self, sql_type: &SqlType) -> Result<Option<FieldRef>, DataFusionError> {
-        Ok(super::system::plain_type(sql_type).map(|data_type| Arc::new(Field::new("", data_type, true))))
+        Ok(super::casts::plain_type(sql_type).map(|data_type| Arc::new(Field::new("", data_type, true))))
     }
 }
 
