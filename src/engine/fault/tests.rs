@@ -1,3 +1,5 @@
+//! What clients read for the faults that they cause most.
+
 use datafusion::common::{DFSchema, Result};
 use datafusion::common::{field_not_found, plan_err};
 
