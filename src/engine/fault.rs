@@ -11,9 +11,10 @@ use datafusion::common::{Column, SchemaError};
 use datafusion::error::DataFusionError;
 
 use crate::error::{ClientMessage, ErrorNames, SqlState};
+use crate::{enforcement, ports};
 
 /// The message for an error of the engine while it handles `sql`. The caller logs the error itself.
-pub fn client_message(error: &DataFusionError, sql: &str) -> ClientMessage {
+pub(super) fn client_message(error: &DataFusionError, sql: &str) -> ClientMessage {
     match error {
         DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => client_message(inner, sql),
         DataFusionError::Shared(inner) => client_message(inner, sql),
@@ -53,6 +54,12 @@ fn known(error: &(dyn std::error::Error + 'static), sql: &str) -> Option<ClientM
         if let Some(message) = error.downcast_ref::<ClientMessage>() {
             return Some(message.clone());
         }
+        if let Some(inner) = error.downcast_ref::<ports::Error>() {
+            return Some(ClientMessage::from(inner));
+        }
+        if let Some(inner) = error.downcast_ref::<enforcement::Error>() {
+            return Some(of_enforcement(inner));
+        }
         if let Some(inner) = error.downcast_ref::<DataFusionError>() {
             return Some(client_message(inner, sql));
         }
@@ -62,6 +69,16 @@ fn known(error: &(dyn std::error::Error + 'static), sql: &str) -> Option<ClientM
         next = error.source();
     }
     None
+}
+
+/// What enforcement refused; a port's own error keeps its own code and words.
+fn of_enforcement(error: &enforcement::Error) -> ClientMessage {
+    if let enforcement::Error::Port { cause, .. } = error
+        && let Some(inner) = ports::Error::find(cause.as_error())
+    {
+        return ClientMessage::from(inner);
+    }
+    ClientMessage::from(error)
 }
 
 fn of_arrow(error: &ArrowError, sql: &str) -> ClientMessage {

@@ -1,14 +1,39 @@
 //! Sessions, statements, the one pipeline, running queries.
 //!
-//! INVARIANT: every row that leaves the gateway comes out of [`RowStream`], and a `RowStream` is made only by `pipeline`.
+//! INVARIANT: every row that leaves the gateway comes out of [`RowStream`], and a `RowStream` is made only by `pipeline`
+//! and by the session's own answers (SHOW, EXPLAIN).
 
+mod answers;
 mod column;
-pub mod fault;
+mod columns;
+mod cursor;
+#[expect(clippy::module_inception, reason = "the engine itself, beside what it is made of")]
+mod engine;
+mod fault;
+mod lineage_run;
+mod opener;
 mod parameter;
+mod pipeline;
+mod planner;
 mod reply;
+mod search_path;
+mod session;
+mod settings;
+mod shared_settings;
+mod sql;
+mod stream;
 mod time_zone;
+mod transaction;
+mod values;
+mod world;
 
 pub use column::{Column, PgType};
+pub use engine::{Clock, Engine, EngineOptions};
 pub use parameter::{Format, Parameter, decode as decode_parameter};
 pub use reply::{CopyFormat, CopyOut, Notice, Reply, RowStream, TransactionStatus};
+pub use session::{Session, SessionRequest};
+pub use settings::{SERVER_VERSION, Settings};
+pub use sql::{Statement, TextLimits};
+pub use stream::{Stop, StopCause};
 pub use time_zone::TimeZone;
+pub use world::{World, Worlds};

@@ -1,0 +1,118 @@
+//! SQL cursors: a query whose rows are taken a few at a time, forward.
+//!
+//! The query starts at the first FETCH, and is decided then; what has not been fetched has not been read ahead.
+
+use std::sync::Arc;
+
+use arrow::record_batch::RecordBatch;
+use datafusion::common::ScalarValue;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use crate::error::ClientMessage;
+
+use super::column::Column;
+use super::reply::RowStream;
+use super::sql::Query;
+use super::stream;
+
+/// A declared cursor. Its clones are the same cursor.
+#[derive(Clone)]
+pub(super) struct Cursor {
+    query: Arc<Query>,
+    values: Arc<[ScalarValue]>,
+    columns: Arc<[Column]>,
+    hold: bool,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    rows: Option<RowStream>,
+    rest: Option<RecordBatch>,
+    started: bool,
+}
+
+impl Cursor {
+    pub(super) fn new(query: Query, values: Vec<ScalarValue>, columns: Arc<[Column]>, hold: bool) -> Self {
+        Self { query: Arc::new(query), values: values.into(), columns, hold, state: Arc::default() }
+    }
+
+    /// Whether it outlives its transaction.
+    pub(super) fn held(&self) -> bool {
+        self.hold
+    }
+
+    pub(super) fn columns(&self) -> Arc<[Column]> {
+        Arc::clone(&self.columns)
+    }
+
+    pub(super) fn query(&self) -> &Query {
+        &self.query
+    }
+
+    pub(super) fn values(&self) -> &[ScalarValue] {
+        &self.values
+    }
+
+    /// Whether its query has not run yet.
+    pub(super) async fn needs_start(&self) -> bool {
+        !self.state.lock().await.started
+    }
+
+    /// Its query runs.
+    pub(super) async fn start(&self, rows: RowStream) {
+        let mut state = self.state.lock().await;
+        state.rows = Some(rows);
+        state.started = true;
+    }
+
+    /// The next rows: at most `rows_max`, or all that are left.
+    pub(super) fn fetch(self, rows_max: Option<u64>, verb: &'static str, deadline: Option<Instant>) -> RowStream {
+        let columns = self.columns();
+        let state = (Arc::clone(&self.state), rows_max);
+        let batches = futures::stream::try_unfold(state, move |(cursor, left)| async move {
+            if left == Some(0) {
+                return Ok(None);
+            }
+            let next = async { cursor.lock().await.next(left).await };
+            let batch = match deadline {
+                Some(deadline) => tokio::time::timeout_at(deadline, next).await.map_err(|_| stream::timed_out())?,
+                None => next.await,
+            };
+            let Some(batch) = batch? else { return Ok(None) };
+            let taken = u64::try_from(batch.num_rows()).unwrap_or(u64::MAX);
+            Ok(Some((batch, (cursor, left.map(|left| left.saturating_sub(taken))))))
+        });
+        RowStream::new(columns, verb, batches)
+    }
+}
+
+impl State {
+    /// The next batch, cut to `left` rows; what is cut off stays for the next FETCH.
+    async fn next(&mut self, left: Option<u64>) -> Result<Option<RecordBatch>, ClientMessage> {
+        let batch = match self.rest.take() {
+            Some(batch) => batch,
+            None => {
+                let Some(rows) = &mut self.rows else { return Ok(None) };
+                match rows.next().await {
+                    Some(Ok(batch)) => batch,
+                    Some(Err(message)) => {
+                        self.rows = None;
+                        return Err(message);
+                    }
+                    None => {
+                        self.rows = None;
+                        return Ok(None);
+                    }
+                }
+            }
+        };
+        let most = left.map_or(usize::MAX, |left| usize::try_from(left).unwrap_or(usize::MAX));
+        if batch.num_rows() <= most {
+            return Ok(Some(batch));
+        }
+        self.rest = Some(batch.slice(most, batch.num_rows() - most));
+        Ok(Some(batch.slice(0, most)))
+    }
+}

@@ -1,0 +1,136 @@
+//! What all sessions share: the worlds, the ports, the records, the limits.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use datafusion::execution::SessionState;
+use datafusion::execution::memory_pool::{GreedyMemoryPool, TrackConsumersPool};
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::prelude::SessionConfig;
+
+use crate::audit::AuditLog;
+use crate::catalog::PgTypePlanner;
+use crate::error::{ClientMessage, SqlState};
+use crate::identity::Principal;
+use crate::lineage::Emitter;
+use crate::ports::Ports;
+
+use super::session::{Session, SessionRequest};
+use super::sql::TextLimits;
+use super::{Worlds, fault};
+
+/// Tells the time.
+pub type Clock = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
+
+/// How the engine runs.
+#[derive(Clone)]
+pub struct EngineOptions {
+    /// The one database.
+    pub database: String,
+    /// Bounds on statements' texts.
+    pub text: TextLimits,
+    /// The longest that any statement may run; a session's `statement_timeout` can only shorten it.
+    pub statement_timeout: Option<Duration>,
+    /// Rows of a result at most.
+    pub rows_max: Option<u64>,
+    /// Bytes that all running queries may hold together.
+    pub memory_bytes: usize,
+    /// Queries that run at once at most; others wait.
+    pub queries_max: usize,
+    /// The longest that a session may be idle; its own setting can only shorten it.
+    pub idle_session_timeout: Duration,
+    /// Prepared statements of a session at most.
+    pub prepared_max: usize,
+    /// Parallelism of one query.
+    pub partitions: usize,
+    /// Tells the time.
+    pub clock: Clock,
+    /// Whether sessions start with notices about masks and row limits.
+    pub notices: bool,
+    /// The namespace of lineage jobs and datasets.
+    pub lineage_namespace: String,
+    /// Whether statements' texts are kept in records, or their fingerprints only.
+    pub sql_in_records: bool,
+}
+
+/// What all sessions share.
+pub(super) struct Shared {
+    pub(super) options: EngineOptions,
+    pub(super) worlds: Arc<Worlds>,
+    pub(super) ports: Arc<Ports>,
+    pub(super) audit: Arc<AuditLog>,
+    pub(super) lineage: Option<Arc<Emitter>>,
+    pub(super) template: SessionState,
+    pub(super) queries: Arc<tokio::sync::Semaphore>,
+    pub(super) started: DateTime<Utc>,
+}
+
+/// The engine.
+#[derive(Clone)]
+pub struct Engine {
+    shared: Arc<Shared>,
+}
+
+impl Engine {
+    /// An engine over these parts.
+    pub fn new(
+        options: EngineOptions,
+        worlds: Arc<Worlds>,
+        ports: Arc<Ports>,
+        audit: Arc<AuditLog>,
+        lineage: Option<Arc<Emitter>>,
+    ) -> Result<Self, ClientMessage> {
+        let template = template(&options).map_err(|error| fault::client_message(&error, ""))?;
+        let queries = Arc::new(tokio::sync::Semaphore::new(options.queries_max));
+        let started = (options.clock)();
+        Ok(Self { shared: Arc::new(Shared { options, worlds, ports, audit, lineage, template, queries, started }) })
+    }
+
+    /// The one database's name.
+    pub fn database(&self) -> &str {
+        &self.shared.options.database
+    }
+
+    /// Opens a session for an authenticated principal.
+    pub fn open_session(&self, principal: Arc<Principal>, request: SessionRequest) -> Result<Session, ClientMessage> {
+        if request.database != self.shared.options.database {
+            return Err(ClientMessage::new(SqlState::INVALID_CATALOG_NAME, format!("database \"{}\" does not exist", request.database)));
+        }
+        Session::open(Arc::clone(&self.shared), principal, request)
+    }
+}
+
+impl Shared {
+    pub(super) fn now(&self) -> DateTime<Utc> {
+        (self.options.clock)()
+    }
+}
+
+/// The state that each statement's own is cloned from.
+fn template(options: &EngineOptions) -> datafusion::error::Result<SessionState> {
+    let pool = TrackConsumersPool::new(GreedyMemoryPool::new(options.memory_bytes), NonZeroUsize::MIN);
+    let runtime = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(pool)).build_arc()?;
+    let mut config = SessionConfig::new()
+        .with_target_partitions(options.partitions.max(1))
+        .with_information_schema(false)
+        .with_create_default_catalog_and_schema(false)
+        .with_parquet_pruning(true);
+    let settings = config.options_mut();
+    settings.sql_parser.dialect = datafusion::common::config::Dialect::PostgreSQL;
+    settings.sql_parser.parse_float_as_decimal = true;
+    settings.sql_parser.support_varchar_with_length = true;
+    settings.sql_parser.map_string_types_to_utf8view = true;
+    settings.sql_parser.collect_spans = true;
+    settings.sql_parser.default_null_ordering = "nulls_max".to_owned();
+    settings.optimizer.skip_failed_rules = false;
+    settings.explain.show_statistics = false;
+    Ok(SessionStateBuilder::new()
+        .with_config(config)
+        .with_runtime_env(runtime)
+        .with_default_features()
+        .with_type_planner(Arc::new(PgTypePlanner))
+        .build())
+}

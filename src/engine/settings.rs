@@ -1,0 +1,549 @@
+//! The session's settings: PostgreSQL's names, canonical values, transaction semantics.
+//!
+//! INVARIANT: no setting changes who the principal is or what a policy decides; `meshgate.purpose` is a claim and is recorded as one.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::error::{ClientMessage, SqlState};
+
+/// How a setting's text is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    /// on | off
+    Bool,
+    /// A whole number within bounds.
+    Int(i64, i64),
+    /// Milliseconds, with units.
+    Millis,
+    /// A floating-point number.
+    Float,
+    /// One of these words.
+    Enum(&'static [&'static str]),
+    /// Any text.
+    Text,
+    /// A list of identifiers.
+    Path,
+    /// A time zone.
+    TimeZone,
+    /// A date style; output stays ISO.
+    DateStyle,
+    /// A client encoding; only UTF-8.
+    Encoding,
+    /// Cannot be changed.
+    Fixed,
+}
+
+struct Definition {
+    name: &'static str,
+    shape: Shape,
+    default: &'static str,
+    reported: bool,
+    description: &'static str,
+}
+
+const fn define(name: &'static str, shape: Shape, default: &'static str, reported: bool, description: &'static str) -> Definition {
+    Definition { name, shape, default, reported, description }
+}
+
+const ISOLATION: &[&str] = &["serializable", "repeatable read", "read committed", "read uncommitted"];
+const MESSAGES: &[&str] = &["debug5", "debug4", "debug3", "debug2", "debug1", "debug", "log", "notice", "warning", "error", "info"];
+
+/// The version of PostgreSQL whose behaviour and catalog we follow.
+pub const SERVER_VERSION: &str = "15.8";
+/// The same as a number.
+const SERVER_VERSION_NUM: &str = "150008";
+
+static DEFINITIONS: &[Definition] = &[
+    define("application_name", Shape::Text, "", true, "Name that the client gives itself."),
+    define("backslash_quote", Shape::Enum(&["safe_encoding", "on", "off"]), "safe_encoding", false, "Whether \\' is allowed in literals."),
+    define("bytea_output", Shape::Enum(&["hex", "escape"]), "hex", false, "Output format of bytea."),
+    define("check_function_bodies", Shape::Bool, "on", false, "Has no effect."),
+    define("client_encoding", Shape::Encoding, "UTF8", true, "The client's character set."),
+    define("client_min_messages", Shape::Enum(MESSAGES), "notice", false, "Least severity of messages that are sent."),
+    define("constraint_exclusion", Shape::Enum(&["partition", "on", "off"]), "partition", false, "Has no effect."),
+    define("cursor_tuple_fraction", Shape::Float, "0.1", false, "Has no effect."),
+    define("datestyle", Shape::DateStyle, "ISO, MDY", true, "Format of dates; output is always ISO."),
+    define("default_table_access_method", Shape::Text, "heap", false, "Has no effect."),
+    define("default_tablespace", Shape::Text, "", false, "Has no effect."),
+    define("default_text_search_config", Shape::Text, "pg_catalog.english", false, "Has no effect."),
+    define("default_transaction_deferrable", Shape::Bool, "off", false, "Has no effect."),
+    define("default_transaction_isolation", Shape::Enum(ISOLATION), "read committed", false, "Isolation of new transactions."),
+    define("default_transaction_read_only", Shape::Bool, "on", true, "Always on: the gateway is for reading."),
+    define("enable_bitmapscan", Shape::Bool, "on", false, "Has no effect."),
+    define("enable_hashjoin", Shape::Bool, "on", false, "Has no effect."),
+    define("enable_indexscan", Shape::Bool, "on", false, "Has no effect."),
+    define("enable_mergejoin", Shape::Bool, "on", false, "Has no effect."),
+    define("enable_nestloop", Shape::Bool, "on", false, "Has no effect."),
+    define("enable_seqscan", Shape::Bool, "on", false, "Has no effect."),
+    define("escape_string_warning", Shape::Bool, "on", false, "Has no effect."),
+    define("extra_float_digits", Shape::Int(-15, 3), "1", false, "Floating-point numbers are written in their shortest exact form."),
+    define("from_collapse_limit", Shape::Int(1, 2_147_483_647), "8", false, "Has no effect."),
+    define("geqo", Shape::Bool, "on", false, "Has no effect."),
+    define("gin_fuzzy_search_limit", Shape::Int(0, 2_147_483_647), "0", false, "Has no effect."),
+    define("idle_in_transaction_session_timeout", Shape::Millis, "0", false, "Longest idle time within a transaction."),
+    define("idle_session_timeout", Shape::Millis, "0", false, "Longest idle time of a session."),
+    define("in_hot_standby", Shape::Fixed, "off", true, "Whether the server replays a log."),
+    define("integer_datetimes", Shape::Fixed, "on", true, "Datetimes are whole microseconds."),
+    define(
+        "intervalstyle",
+        Shape::Enum(&["postgres", "postgres_verbose", "sql_standard", "iso_8601"]),
+        "postgres",
+        true,
+        "Format of intervals.",
+    ),
+    define("is_superuser", Shape::Fixed, "off", true, "Nobody is superuser here."),
+    define("jit", Shape::Bool, "off", false, "Has no effect."),
+    define("join_collapse_limit", Shape::Int(1, 2_147_483_647), "8", false, "Has no effect."),
+    define("lc_collate", Shape::Fixed, "C", false, "Collation order."),
+    define("lc_ctype", Shape::Fixed, "C.UTF-8", false, "Character classes."),
+    define("lc_messages", Shape::Text, "C", false, "Language of messages."),
+    define("lc_monetary", Shape::Text, "C", false, "Format of money."),
+    define("lc_numeric", Shape::Text, "C", false, "Format of numbers."),
+    define("lc_time", Shape::Text, "C", false, "Format of times."),
+    define("lock_timeout", Shape::Millis, "0", false, "Nothing locks here."),
+    define("max_connections", Shape::Fixed, "100", false, "Connections at most."),
+    define("max_identifier_length", Shape::Fixed, "63", false, "Bytes of an identifier."),
+    define("max_index_keys", Shape::Fixed, "32", false, "Columns of an index."),
+    define("max_parallel_workers_per_gather", Shape::Int(0, 1024), "2", false, "Has no effect."),
+    define("meshgate.notices", Shape::Bool, "on", false, "Whether a notice tells that columns were masked or rows limited."),
+    define("meshgate.purpose", Shape::Text, "", false, "What the caller says the data is for; recorded, and known to the policies."),
+    define("optimize_bounded_sort", Shape::Bool, "on", false, "Has no effect."),
+    define("password_encryption", Shape::Enum(&["scram-sha-256", "md5"]), "scram-sha-256", false, "How passwords are kept."),
+    define("plan_cache_mode", Shape::Enum(&["auto", "force_generic_plan", "force_custom_plan"]), "auto", false, "Has no effect."),
+    define("quote_all_identifiers", Shape::Bool, "off", false, "Has no effect."),
+    define("random_page_cost", Shape::Float, "4", false, "Has no effect."),
+    define("role", Shape::Fixed, "none", false, "The current role."),
+    define("row_security", Shape::Bool, "on", false, "Policies apply whatever this says."),
+    define("search_path", Shape::Path, "\"$user\", public", false, "Schemas that are searched for unqualified names."),
+    define("server_encoding", Shape::Fixed, "UTF8", true, "The server's character set."),
+    define("server_version", Shape::Fixed, SERVER_VERSION, true, "The version of PostgreSQL that is followed."),
+    define("server_version_num", Shape::Fixed, SERVER_VERSION_NUM, false, "The same as a number."),
+    define("session_authorization", Shape::Fixed, "", true, "The principal."),
+    define("session_replication_role", Shape::Enum(&["origin", "replica", "local"]), "origin", false, "Has no effect."),
+    define("ssl", Shape::Fixed, "off", false, "Whether TLS is offered."),
+    define("standard_conforming_strings", Shape::Bool, "on", true, "Backslashes in '…' are taken literally."),
+    define("statement_timeout", Shape::Millis, "0", false, "Longest time of a statement."),
+    define("synchronize_seqscans", Shape::Bool, "on", false, "Has no effect."),
+    define("synchronous_commit", Shape::Enum(&["on", "off", "local", "remote_write", "remote_apply"]), "on", false, "Has no effect."),
+    define("tcp_keepalives_count", Shape::Int(0, 2_147_483_647), "0", false, "Has no effect."),
+    define("tcp_keepalives_idle", Shape::Int(0, 2_147_483_647), "0", false, "Has no effect."),
+    define("tcp_keepalives_interval", Shape::Int(0, 2_147_483_647), "0", false, "Has no effect."),
+    define("temp_tablespaces", Shape::Text, "", false, "Has no effect."),
+    define("timezone", Shape::TimeZone, "UTC", true, "The session's time zone."),
+    define("transaction_deferrable", Shape::Bool, "off", false, "Has no effect."),
+    define("transaction_isolation", Shape::Enum(ISOLATION), "read committed", false, "Isolation of this transaction."),
+    define("transaction_read_only", Shape::Bool, "on", false, "Always on: the gateway is for reading."),
+    define("vacuum_cost_delay", Shape::Float, "0", false, "Has no effect."),
+    define("work_mem", Shape::Text, "4MB", false, "Has no effect; memory is the operator's setting."),
+    define("xmloption", Shape::Enum(&["content", "document"]), "content", false, "Has no effect."),
+];
+
+/// Names as PostgreSQL shows them where they are not in lower case.
+fn shown_name(name: &str) -> &str {
+    match name {
+        "datestyle" => "DateStyle",
+        "timezone" => "TimeZone",
+        "intervalstyle" => "IntervalStyle",
+        other => other,
+    }
+}
+
+fn definition(name: &str) -> Result<&'static Definition, ClientMessage> {
+    DEFINITIONS
+        .iter()
+        .find(|definition| definition.name == name)
+        .ok_or_else(|| ClientMessage::new(SqlState::UNDEFINED_OBJECT, format!("unrecognized configuration parameter \"{name}\"")))
+}
+
+/// The settings of one session.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// What RESET goes back to: the defaults and what the client asked for at start-up.
+    base: BTreeMap<&'static str, String>,
+    values: BTreeMap<&'static str, String>,
+    /// Settings of a class that we do not know (`myapp.user`): kept as PostgreSQL keeps them.
+    custom: BTreeMap<String, String>,
+    /// Values until the end of the transaction.
+    local: BTreeMap<&'static str, String>,
+    /// What ROLLBACK goes back to.
+    saved: Option<Box<(BTreeMap<&'static str, String>, BTreeMap<String, String>)>>,
+    reported: BTreeMap<&'static str, String>,
+}
+
+impl Settings {
+    /// The settings of a session that starts: `facts` fill the fixed ones, `requested` comes from the client.
+    pub fn new(facts: &[(&'static str, String)], requested: &[(String, String)]) -> Result<Self, ClientMessage> {
+        let mut base: BTreeMap<&'static str, String> =
+            DEFINITIONS.iter().map(|definition| (definition.name, definition.default.to_owned())).collect();
+        base.extend(facts.iter().map(|(name, value)| (*name, value.clone())));
+        let mut settings =
+            Self { values: base.clone(), base, custom: BTreeMap::new(), local: BTreeMap::new(), saved: None, reported: BTreeMap::new() };
+        for (name, value) in requested {
+            settings.set(&name.to_ascii_lowercase(), Some(value), false)?;
+        }
+        settings.base.clone_from(&settings.values);
+        Ok(settings)
+    }
+
+    /// SET. `None` is DEFAULT.
+    pub fn set(&mut self, name: &str, value: Option<&str>, local: bool) -> Result<(), ClientMessage> {
+        if name.contains('.') && !name.starts_with("meshgate.") {
+            match value {
+                Some(value) => self.custom.insert(name.to_owned(), value.to_owned()),
+                None => self.custom.remove(name),
+            };
+            return Ok(());
+        }
+        let definition = definition(name)?;
+        let value = match value {
+            Some(value) => canonical(definition, value)?,
+            None => self.base.get(definition.name).cloned().unwrap_or_default(),
+        };
+        if local {
+            if self.saved.is_some() {
+                self.local.insert(definition.name, value);
+            }
+        } else {
+            self.local.remove(definition.name);
+            self.values.insert(definition.name, value);
+        }
+        Ok(())
+    }
+
+    /// RESET. `None` is ALL.
+    pub fn reset(&mut self, name: Option<&str>) -> Result<(), ClientMessage> {
+        match name {
+            Some("role" | "session_authorization") => Ok(()),
+            Some(name) => self.set(name, None, false),
+            None => {
+                self.values.clone_from(&self.base);
+                self.custom.clear();
+                self.local.clear();
+                Ok(())
+            }
+        }
+    }
+
+    /// The current value; the error is PostgreSQL's for an unknown name.
+    pub fn show(&self, name: &str) -> Result<String, ClientMessage> {
+        let name = name.to_ascii_lowercase();
+        if let Some(value) = self.custom.get(&name) {
+            return Ok(value.clone());
+        }
+        let definition = definition(&name)?;
+        let value = self.value(definition.name);
+        Ok(if definition.shape == Shape::Millis { show_millis(value) } else { value.to_owned() })
+    }
+
+    /// The column label of SHOW.
+    pub fn shown_name(name: &str) -> String {
+        shown_name(name).to_owned()
+    }
+
+    /// Every setting as SHOW ALL lists it: name, value, description.
+    pub fn all(&self) -> Vec<(String, String, String)> {
+        DEFINITIONS
+            .iter()
+            .map(|definition| {
+                (shown_name(definition.name).to_owned(), self.show(definition.name).unwrap_or_default(), definition.description.to_owned())
+            })
+            .collect()
+    }
+
+    fn value(&self, name: &str) -> &str {
+        self.local.get(name).or_else(|| self.values.get(name)).map_or("", String::as_str)
+    }
+
+    /// The deadline of a statement, if one is set.
+    pub fn statement_timeout(&self) -> Option<Duration> {
+        self.duration("statement_timeout")
+    }
+
+    /// A setting of time; 0 is none.
+    pub fn duration(&self, name: &str) -> Option<Duration> {
+        match self.value(name).parse::<u64>() {
+            Ok(0) | Err(_) => None,
+            Ok(millis) => Some(Duration::from_millis(millis)),
+        }
+    }
+
+    /// `extra_float_digits`.
+    pub fn extra_float_digits(&self) -> i32 {
+        self.value("extra_float_digits").parse().unwrap_or(1)
+    }
+
+    /// The session's time zone as an IANA name or an offset.
+    pub fn time_zone(&self) -> &str {
+        self.value("timezone")
+    }
+
+    /// `meshgate.purpose`, if the caller names one.
+    pub fn purpose(&self) -> Option<String> {
+        let purpose = self.value("meshgate.purpose");
+        (!purpose.is_empty()).then(|| purpose.to_owned())
+    }
+
+    /// `application_name`.
+    pub fn application_name(&self) -> &str {
+        self.value("application_name")
+    }
+
+    /// Whether notices about masks and row limits are sent.
+    pub fn notices(&self) -> bool {
+        self.value("meshgate.notices") == "on"
+    }
+
+    /// The schemas that unqualified names are looked for in, in order.
+    pub fn search_path(&self) -> Vec<String> {
+        split_path(self.value("search_path"))
+    }
+
+    /// A transaction starts.
+    pub fn begin(&mut self) {
+        if self.saved.is_none() {
+            self.saved = Some(Box::new((self.values.clone(), self.custom.clone())));
+        }
+    }
+
+    /// A transaction ends.
+    pub fn end(&mut self, committed: bool) {
+        if let Some(saved) = self.saved.take()
+            && !committed
+        {
+            (self.values, self.custom) = *saved;
+        }
+        self.local.clear();
+        for name in ["transaction_isolation", "transaction_deferrable"] {
+            self.values.insert(name, self.value(&format!("default_{name}")).to_owned());
+        }
+    }
+
+    /// The reported settings that have changed since the last call, with the names that clients expect.
+    pub fn take_changes(&mut self) -> Vec<(String, String)> {
+        let mut changes = Vec::new();
+        for definition in DEFINITIONS.iter().filter(|definition| definition.reported) {
+            let value = self.value(definition.name).to_owned();
+            if self.reported.get(definition.name) != Some(&value) {
+                changes.push((shown_name(definition.name).to_owned(), value.clone()));
+                self.reported.insert(definition.name, value);
+            }
+        }
+        changes
+    }
+}
+
+fn invalid(name: &str, value: &str) -> ClientMessage {
+    ClientMessage::new(SqlState::INVALID_PARAMETER_VALUE, format!("invalid value for parameter \"{}\": \"{value}\"", shown_name(name)))
+}
+
+/// The canonical form of a value, or why it is none.
+fn canonical(definition: &Definition, value: &str) -> Result<String, ClientMessage> {
+    let name = definition.name;
+    let trimmed = value.trim();
+    match definition.shape {
+        Shape::Text => Ok(value.to_owned()),
+        Shape::Path => Ok(value.to_owned()),
+        Shape::Fixed => fixed(name, trimmed, definition.default),
+        Shape::Bool => {
+            let on = parse_bool(trimmed).ok_or_else(|| {
+                ClientMessage::new(SqlState::INVALID_PARAMETER_VALUE, format!("parameter \"{name}\" requires a Boolean value"))
+            })?;
+            match (name, on) {
+                ("standard_conforming_strings", false) => {
+                    Err(ClientMessage::new(SqlState::FEATURE_NOT_SUPPORTED, "standard_conforming_strings cannot be turned off"))
+                }
+                ("transaction_read_only" | "default_transaction_read_only", false) => Err(ClientMessage::new(
+                    SqlState::READ_ONLY_SQL_TRANSACTION,
+                    "cannot set transaction read-write mode: meshgate is read-only",
+                )),
+                (_, on) => Ok(if on { "on" } else { "off" }.to_owned()),
+            }
+        }
+        Shape::Int(least, most) => match trimmed.parse::<i64>() {
+            Ok(number) if (least..=most).contains(&number) => Ok(number.to_string()),
+            Ok(number) => Err(ClientMessage::new(
+                SqlState::INVALID_PARAMETER_VALUE,
+                format!("{number} is outside the valid range for parameter \"{name}\" ({least} .. {most})"),
+            )),
+            Err(_) => Err(invalid(name, trimmed)),
+        },
+        Shape::Float => trimmed.parse::<f64>().map(|_| trimmed.to_owned()).map_err(|_| invalid(name, trimmed)),
+        Shape::Millis => parse_millis(trimmed).map(|millis| millis.to_string()).ok_or_else(|| invalid(name, trimmed)),
+        Shape::Enum(words) => {
+            let lower = trimmed.to_ascii_lowercase();
+            words
+                .iter()
+                .find(|word| **word == lower)
+                .map(|word| (*word).to_owned())
+                .ok_or_else(|| invalid(name, trimmed).with_hint(format!("Available values: {}.", words.join(", "))))
+        }
+        Shape::TimeZone => canonical_time_zone(trimmed).ok_or_else(|| invalid(name, trimmed)),
+        Shape::DateStyle => canonical_date_style(trimmed).ok_or_else(|| invalid(name, trimmed)),
+        Shape::Encoding => match trimmed.to_ascii_lowercase().replace(['-', '_'], "").as_str() {
+            "utf8" | "unicode" => Ok("UTF8".to_owned()),
+            "sqlascii" => Ok("SQL_ASCII".to_owned()),
+            _ => Err(ClientMessage::new(SqlState::FEATURE_NOT_SUPPORTED, format!("client encoding \"{trimmed}\" is not supported"))
+                .with_hint("Use UTF8.")),
+        },
+    }
+}
+
+fn fixed(name: &str, value: &str, default: &str) -> Result<String, ClientMessage> {
+    if name == "role" && value.eq_ignore_ascii_case("none") {
+        return Ok(default.to_owned());
+    }
+    if matches!(name, "role" | "session_authorization" | "is_superuser") {
+        return Err(ClientMessage::new(SqlState::INSUFFICIENT_PRIVILEGE, format!("permission denied to set parameter \"{name}\"")));
+    }
+    Err(ClientMessage::new(SqlState::CANT_CHANGE_RUNTIME_PARAM, format!("parameter \"{name}\" cannot be changed")))
+}
+
+fn parse_bool(text: &str) -> Option<bool> {
+    match text.to_ascii_lowercase().as_str() {
+        "on" | "true" | "yes" | "1" | "t" | "y" => Some(true),
+        "off" | "false" | "no" | "0" | "f" | "n" => Some(false),
+        _ => None,
+    }
+}
+
+fn parse_millis(text: &str) -> Option<u64> {
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let number: f64 = number.parse().ok()?;
+    let factor = match unit.trim() {
+        "" | "ms" => 1.0,
+        "us" => 0.001,
+        "s" => 1_000.0,
+        "min" => 60_000.0,
+        "h" => 3_600_000.0,
+        "d" => 86_400_000.0,
+        _ => return None,
+    };
+    let millis = (number * factor).round();
+    if !(0.0..=2_147_483_647.0).contains(&millis) {
+        return None;
+    }
+    format!("{millis:.0}").parse().ok()
+}
+
+/// The largest unit that divides the value, as SHOW writes it.
+fn show_millis(value: &str) -> String {
+    let Ok(millis) = value.parse::<u64>() else { return value.to_owned() };
+    for (unit, factor) in [("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1_000)] {
+        if millis > 0 && millis.is_multiple_of(factor) {
+            return format!("{}{unit}", millis / factor);
+        }
+    }
+    if millis == 0 { "0".to_owned() } else { format!("{millis}ms") }
+}
+
+fn canonical_time_zone(text: &str) -> Option<String> {
+    if text.eq_ignore_ascii_case("utc")
+        || text.eq_ignore_ascii_case("gmt")
+        || text.eq_ignore_ascii_case("z")
+        || text.eq_ignore_ascii_case("zulu")
+    {
+        return Some(if text.eq_ignore_ascii_case("gmt") { "GMT" } else { "UTC" }.to_owned());
+    }
+    if let Some(zone) = chrono_tz::TZ_VARIANTS.iter().find(|zone| zone.name().eq_ignore_ascii_case(text)) {
+        return Some(zone.name().to_owned());
+    }
+    offset_zone(text)
+}
+
+/// `+02`, `-05:30`, `<+02>-02` (PostgreSQL's own rendering) or hours as a number: `SET TIME ZONE -5`.
+fn offset_zone(text: &str) -> Option<String> {
+    let inner = text.strip_prefix('<').and_then(|rest| rest.split_once('>')).map_or(text, |(shown, _)| shown);
+    let (sign, digits) = match inner.strip_prefix('-') {
+        Some(rest) => ('-', rest),
+        None => ('+', inner.strip_prefix('+').unwrap_or(inner)),
+    };
+    let (hours, minutes) = digits.split_once(':').unwrap_or((digits, "0"));
+    let (hours, minutes): (u32, u32) = (hours.parse().ok()?, minutes.parse().ok()?);
+    (hours <= 15 && minutes < 60).then(|| format!("{sign}{hours:02}:{minutes:02}"))
+}
+
+fn canonical_date_style(text: &str) -> Option<String> {
+    let mut order = "MDY";
+    for word in text.split(',').map(|word| word.trim().to_ascii_lowercase()) {
+        match word.as_str() {
+            // Output is ISO whatever style is asked for; the order of fields is kept because clients read it back.
+            "iso" | "default" | "" => {}
+            "mdy" | "us" | "noneuropean" => order = "MDY",
+            "dmy" | "european" => order = "DMY",
+            "ymd" => order = "YMD",
+            _ => return None,
+        }
+    }
+    Some(format!("ISO, {order}"))
+}
+
+/// The names of a search path: quoted ones as they are, others in lower case.
+fn split_path(text: &str) -> Vec<String> {
+    text.split(',')
+        .map(str::trim)
+        .filter(|part| !part.is_empty())
+        .map(|part| match part.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
+            Some(quoted) => quoted.replace("\"\"", "\""),
+            None => part.to_owned(),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings() -> Settings {
+        Settings::new(&[("session_authorization", "analyst".to_owned())], &[]).unwrap()
+    }
+
+    #[test]
+    fn rollback_undoes_set_and_the_end_undoes_set_local() {
+        let mut settings = settings();
+        settings.begin();
+        settings.set("statement_timeout", Some("5s"), false).unwrap();
+        settings.set("timezone", Some("Europe/Berlin"), true).unwrap();
+        assert_eq!(settings.show("timezone").unwrap(), "Europe/Berlin");
+        settings.end(false);
+        assert_eq!(settings.show("statement_timeout").unwrap(), "0");
+        assert_eq!(settings.show("timezone").unwrap(), "UTC");
+    }
+
+    #[test]
+    fn values_are_made_canonical() {
+        let mut settings = settings();
+        settings.set("statement_timeout", Some("90000"), false).unwrap();
+        assert_eq!(settings.show("statement_timeout").unwrap(), "90s");
+        settings.set("datestyle", Some("iso, dmy"), false).unwrap();
+        assert_eq!(settings.show("DateStyle").unwrap(), "ISO, DMY");
+        settings.set("timezone", Some("-5"), false).unwrap();
+        assert_eq!(settings.show("timezone").unwrap(), "-05:00");
+    }
+
+    #[test]
+    fn who_one_is_cannot_be_set() {
+        for name in ["role", "session_authorization", "is_superuser"] {
+            assert_eq!(settings().set(name, Some("steward"), false).unwrap_err().sqlstate, SqlState::INSUFFICIENT_PRIVILEGE);
+        }
+        assert!(Settings::new(&[], &[("session_authorization".to_owned(), "steward".to_owned())]).is_err());
+    }
+
+    #[test]
+    fn unknown_names_and_bad_values_are_errors() {
+        assert_eq!(settings().set("no_such", Some("1"), false).unwrap_err().sqlstate, SqlState::UNDEFINED_OBJECT);
+        for (name, value) in [("extra_float_digits", "99"), ("statement_timeout", "x"), ("timezone", "Mars"), ("row_security", "maybe")] {
+            assert_eq!(settings().set(name, Some(value), false).unwrap_err().sqlstate, SqlState::INVALID_PARAMETER_VALUE, "{name}");
+        }
+    }
+
+    #[test]
+    fn changes_are_reported_once() {
+        let mut settings = settings();
+        assert!(settings.take_changes().iter().any(|(name, value)| name == "server_version" && value == SERVER_VERSION));
+        assert!(settings.take_changes().is_empty());
+        settings.set("application_name", Some("psql"), false).unwrap();
+        assert_eq!(settings.take_changes(), [("application_name".to_owned(), "psql".to_owned())]);
+    }
+}

@@ -1,0 +1,794 @@
+//! Classifies one statement by its first words and reads the small grammars of session statements.
+
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
+
+use crate::engine::reply::CopyFormat;
+use crate::error::{ClientMessage, SqlState};
+
+use super::lexer::Piece;
+use super::{CopyOptions, Direction, ForceQuote, Kind, Query, Statement, TextLimits, TransactionModes, query};
+
+/// Reads tokens one by one.
+struct Cursor<'a> {
+    piece: &'a Piece,
+    limits: &'a TextLimits,
+    at: usize,
+}
+
+/// What a statement is.
+pub(super) fn classify(piece: &Piece, limits: &TextLimits) -> Result<Statement, ClientMessage> {
+    let mut cursor = Cursor { piece, limits, at: 0 };
+    let kind = cursor.statement()?;
+    Ok(Statement { text: piece.text.clone(), kind })
+}
+
+const READ_ONLY: &str = "meshgate serves data products for reading; change the data where the product's owner keeps it.";
+
+impl Cursor<'_> {
+    fn statement(&mut self) -> Result<Kind, ClientMessage> {
+        let first = self.word_at(0).unwrap_or_default();
+        match first.as_str() {
+            "select" | "with" | "values" | "table" => self.whole_query(),
+            "" if matches!(self.token_at(0), Some(Token::LParen)) => self.whole_query(),
+            "explain" => self.explain(),
+            "copy" => self.copy(),
+            "set" => self.set(),
+            "reset" => self.reset(),
+            "show" => self.show(),
+            "begin" | "start" | "commit" | "end" | "rollback" | "abort" | "savepoint" | "release" => self.transaction(&first),
+            "prepare" => self.prepare(),
+            "execute" => self.execute(),
+            "deallocate" => self.deallocate(),
+            "declare" => self.declare(),
+            "fetch" | "move" => self.fetch(&first),
+            "close" => self.close(),
+            "discard" => self.discard(),
+            "unlisten" => Ok(Kind::Unlisten),
+            other => self.refused(other),
+        }
+    }
+
+    fn refused(&self, first: &str) -> Result<Kind, ClientMessage> {
+        let verb = first.to_ascii_uppercase();
+        let writes = [
+            "insert", "update", "delete", "merge", "truncate", "create", "alter", "drop", "grant", "revoke", "comment", "reindex",
+            "refresh", "import", "security", "reassign", "cluster", "vacuum", "analyze", "lock",
+        ];
+        let unsupported =
+            ["listen", "notify", "load", "do", "call", "checkpoint", "use", "describe", "install", "unload", "attach", "detach"];
+        let message = if writes.contains(&first) {
+            ClientMessage::new(SqlState::READ_ONLY_SQL_TRANSACTION, format!("cannot execute {verb} in a read-only transaction"))
+                .with_hint(READ_ONLY)
+        } else if unsupported.contains(&first) {
+            ClientMessage::new(SqlState::FEATURE_NOT_SUPPORTED, format!("{verb} is not supported"))
+        } else {
+            return Err(self.syntax_error(0));
+        };
+        Ok(Kind::Refused(message))
+    }
+
+    fn whole_query(&mut self) -> Result<Kind, ClientMessage> {
+        Ok(self.query_from(0)?.map_or_else(Kind::Refused, Kind::Query))
+    }
+
+    /// The query from a token to the end; `Err` of the inner result is a refusal by class.
+    fn query_from(&self, from: usize) -> Result<Result<Query, ClientMessage>, ClientMessage> {
+        self.query_between(from, self.piece.tokens.len())
+    }
+
+    fn query_between(&self, from: usize, to: usize) -> Result<Result<Query, ClientMessage>, ClientMessage> {
+        let tokens = self.piece.tokens.get(from..to).unwrap_or_default();
+        if tokens.is_empty() {
+            return Err(self.syntax_error(from));
+        }
+        let end = (to < self.piece.tokens.len()).then_some(to);
+        query::parse(self.piece, tokens, self.piece.text_from(from, end), self.limits)
+    }
+
+    fn explain(&mut self) -> Result<Kind, ClientMessage> {
+        self.at = 1;
+        let mut analyze = false;
+        if self.take_symbol(&Token::LParen) {
+            loop {
+                let option = self.expect_word()?;
+                let value = self.option_value();
+                if option == "analyze" {
+                    analyze = value.as_deref().is_none_or(is_true);
+                }
+                if self.take_symbol(&Token::RParen) {
+                    break;
+                }
+                self.expect_symbol(&Token::Comma)?;
+            }
+        } else {
+            analyze = self.take_word("analyze") || self.take_word("analyse");
+            while self.take_word("verbose") || self.take_word("analyze") {}
+        }
+        if let Some(first) = self.word_at(self.at)
+            && !matches!(first.as_str(), "select" | "with" | "values" | "table")
+        {
+            let inner = Cursor { piece: self.piece, limits: self.limits, at: self.at };
+            return match inner.refused(&first) {
+                Ok(kind) => Ok(kind),
+                Err(_) if first == "execute" || first == "declare" => Ok(Kind::Refused(ClientMessage::new(
+                    SqlState::FEATURE_NOT_SUPPORTED,
+                    format!("EXPLAIN {} is not supported", first.to_uppercase()),
+                ))),
+                Err(_) => Err(self.syntax_error(self.at)),
+            };
+        }
+        Ok(self.query_from(self.at)?.map_or_else(Kind::Refused, |query| Kind::Explain { analyze, query }))
+    }
+
+    fn copy(&mut self) -> Result<Kind, ClientMessage> {
+        self.at = 1;
+        let query = if self.take_symbol(&Token::LParen) {
+            let from = self.at;
+            let mut depth = 1usize;
+            while depth > 0 {
+                match self.token_at(self.at) {
+                    Some(Token::LParen) => depth += 1,
+                    Some(Token::RParen) => depth -= 1,
+                    Some(_) => {}
+                    None => return Err(self.syntax_error(self.at)),
+                }
+                self.at += 1;
+            }
+            let first = self.word_at(from).unwrap_or_default();
+            if matches!(first.as_str(), "insert" | "update" | "delete" | "merge") {
+                let inner = Cursor { piece: self.piece, limits: self.limits, at: from };
+                return inner.refused(&first);
+            }
+            self.query_between(from, self.at - 1)?
+        } else {
+            let from = self.at;
+            self.object_name()?;
+            let to = self.at;
+            let name = self.piece.text_from(from, Some(to)).to_owned();
+            let columns = if self.take_symbol(&Token::LParen) {
+                let start = self.at;
+                while !matches!(self.token_at(self.at), Some(Token::RParen) | None) {
+                    self.at += 1;
+                }
+                let columns = self.piece.text_from(start, Some(self.at)).to_owned();
+                self.expect_symbol(&Token::RParen)?;
+                columns
+            } else {
+                "*".to_owned()
+            };
+            query::parse_text(&format!("SELECT {columns} FROM {name}"), self.limits)?
+        };
+        if self.take_word("from") {
+            return Ok(Kind::Refused(
+                ClientMessage::new(SqlState::READ_ONLY_SQL_TRANSACTION, "cannot execute COPY FROM in a read-only transaction")
+                    .with_hint(READ_ONLY),
+            ));
+        }
+        self.expect_keyword("to")?;
+        if !self.take_word("stdout") {
+            return Ok(Kind::Refused(
+                ClientMessage::new(SqlState::FEATURE_NOT_SUPPORTED, "COPY to a file or a program of the server is not supported")
+                    .with_hint("Use COPY … TO STDOUT, or psql's \\copy."),
+            ));
+        }
+        let options = self.copy_options()?;
+        self.expect_end()?;
+        Ok(query.map_or_else(Kind::Refused, |query| Kind::Copy { query, options }))
+    }
+
+    fn copy_options(&mut self) -> Result<CopyOptions, ClientMessage> {
+        let mut draft = CopyDraft::default();
+        self.take_word("with");
+        if self.take_symbol(&Token::LParen) {
+            loop {
+                let at = self.at;
+                let option = self.expect_word()?;
+                if option == "force_quote" {
+                    draft.force_quote = self.force_quote()?;
+                } else {
+                    let value = self.option_value();
+                    draft.set(&option, value.as_deref()).map_err(|message| self.positioned(message, at))?;
+                }
+                if self.take_symbol(&Token::RParen) {
+                    break;
+                }
+                self.expect_symbol(&Token::Comma)?;
+            }
+        } else {
+            self.old_copy_options(&mut draft)?;
+        }
+        draft.finish()
+    }
+
+    /// The form before PostgreSQL 9.0: `CSV HEADER DELIMITER AS ';'`.
+    fn old_copy_options(&mut self, draft: &mut CopyDraft) -> Result<(), ClientMessage> {
+        while let Some(option) = self.word_at(self.at) {
+            let at = self.at;
+            self.at += 1;
+            match option.as_str() {
+                "binary" | "csv" | "text" => draft.set("format", Some(&option)),
+                "header" => draft.set("header", None),
+                "delimiter" | "null" | "quote" | "escape" => {
+                    self.take_word("as");
+                    let value = self.option_value();
+                    draft.set(&option, value.as_deref())
+                }
+                "force" => {
+                    self.expect_keyword("quote")?;
+                    draft.force_quote = self.force_quote()?;
+                    Ok(())
+                }
+                _ => return Err(self.syntax_error(at)),
+            }
+            .map_err(|message| self.positioned(message, at))?;
+        }
+        Ok(())
+    }
+
+    fn force_quote(&mut self) -> Result<ForceQuote, ClientMessage> {
+        if self.take_symbol(&Token::Mul) {
+            return Ok(ForceQuote::All);
+        }
+        let parenthesised = self.take_symbol(&Token::LParen);
+        let mut columns = vec![self.expect_identifier()?];
+        while self.take_symbol(&Token::Comma) {
+            columns.push(self.expect_identifier()?);
+        }
+        if parenthesised {
+            self.expect_symbol(&Token::RParen)?;
+        }
+        Ok(ForceQuote::Columns(columns))
+    }
+
+    fn set(&mut self) -> Result<Kind, ClientMessage> {
+        self.at = 1;
+        let local = self.take_word("local");
+        let session = !local && self.take_word("session");
+        if session && self.take_word("characteristics") {
+            self.expect_keyword("as")?;
+            self.expect_keyword("transaction")?;
+            let mut modes = self.transaction_modes()?;
+            modes.session = true;
+            return Ok(Kind::SetTransaction(modes));
+        }
+        if self.take_word("transaction") {
+            if self.take_word("snapshot") {
+                return Ok(Kind::Refused(ClientMessage::new(SqlState::FEATURE_NOT_SUPPORTED, "SET TRANSACTION SNAPSHOT is not supported")));
+            }
+            return Ok(Kind::SetTransaction(self.transaction_modes()?));
+        }
+        if self.take_word("constraints") {
+            return Ok(Kind::Refused(ClientMessage::new(SqlState::FEATURE_NOT_SUPPORTED, "SET CONSTRAINTS is not supported")));
+        }
+        if session && self.take_word("authorization") || self.word_at(self.at).as_deref() == Some("role") {
+            return Ok(Kind::Refused(
+                ClientMessage::new(SqlState::INSUFFICIENT_PRIVILEGE, "permission denied to set role")
+                    .with_hint("Log in as the principal whose rights you want to use."),
+            ));
+        }
+        let name = if self.take_word("time") {
+            self.expect_keyword("zone")?;
+            return self.set_time_zone(local);
+        } else if self.take_word("names") {
+            "client_encoding".to_owned()
+        } else {
+            let name = self.setting_name()?;
+            if !(self.take_word("to") || self.take_symbol(&Token::Eq)) {
+                return Err(self.syntax_error(self.at));
+            }
+            name
+        };
+        let value = self.setting_value()?;
+        self.expect_end()?;
+        Ok(Kind::Set { name, value, local })
+    }
+
+    fn set_time_zone(&mut self, local: bool) -> Result<Kind, ClientMessage> {
+        let value = if self.take_word("local") || self.take_word("default") {
+            None
+        } else if self.take_word("interval") {
+            let value = self.option_value();
+            // A trailing field list (HOUR TO MINUTE) adds nothing to an offset.
+            self.at = self.piece.tokens.len();
+            value
+        } else {
+            self.setting_value()?
+        };
+        self.expect_end()?;
+        Ok(Kind::Set { name: "timezone".to_owned(), value, local })
+    }
+
+    /// `DEFAULT`, or one or more values separated by commas.
+    fn setting_value(&mut self) -> Result<Option<String>, ClientMessage> {
+        if self.take_word("default") {
+            return Ok(None);
+        }
+        let mut values = vec![self.one_value()?];
+        while self.take_symbol(&Token::Comma) {
+            values.push(self.one_value()?);
+        }
+        Ok(Some(values.join(", ")))
+    }
+
+    fn one_value(&mut self) -> Result<String, ClientMessage> {
+        self.option_value().ok_or_else(|| self.syntax_error(self.at))
+    }
+
+    fn setting_name(&mut self) -> Result<String, ClientMessage> {
+        let mut name = self.expect_identifier()?;
+        while self.take_symbol(&Token::Period) {
+            name.push('.');
+            name.push_str(&self.expect_identifier()?);
+        }
+        Ok(name.to_ascii_lowercase())
+    }
+
+    fn reset(&mut self) -> Result<Kind, ClientMessage> {
+        self.at = 1;
+        let kind = if self.take_word("all") {
+            Kind::Reset(None)
+        } else if self.take_word("session") || self.word_at(self.at).as_deref() == Some("role") {
+            self.at += 1;
+            // There is one principal for the whole session, so there is nothing to go back to.
+            Kind::Reset(Some("role".to_owned()))
+        } else if self.take_word("time") {
+            self.expect_keyword("zone")?;
+            Kind::Reset(Some("timezone".to_owned()))
+        } else {
+            Kind::Reset(Some(self.setting_name()?))
+        };
+        self.expect_end()?;
+        Ok(kind)
+    }
+
+    fn show(&mut self) -> Result<Kind, ClientMessage> {
+        self.at = 1;
+        let kind = if self.take_word("all") {
+            Kind::Show(None)
+        } else if self.take_word("transaction") {
+            self.expect_keyword("isolation")?;
+            self.expect_keyword("level")?;
+            Kind::Show(Some("transaction_isolation".to_owned()))
+        } else if self.take_word("time") {
+            self.expect_keyword("zone")?;
+            Kind::Show(Some("timezone".to_owned()))
+        } else if self.take_word("session") {
+            self.expect_keyword("authorization")?;
+            Kind::Show(Some("session_authorization".to_owned()))
+        } else {
+            Kind::Show(Some(self.setting_name()?))
+        };
+        self.expect_end()?;
+        Ok(kind)
+    }
+
+    fn transaction(&mut self, first: &str) -> Result<Kind, ClientMessage> {
+        self.at = 1;
+        let kind = match first {
+            "start" => {
+                self.expect_keyword("transaction")?;
+                return Ok(Kind::Begin(self.transaction_modes()?));
+            }
+            "begin" => {
+                let _ = self.take_word("work") || self.take_word("transaction");
+                return Ok(Kind::Begin(self.transaction_modes()?));
+            }
+            "savepoint" => Kind::Savepoint(self.expect_identifier()?),
+            "release" => {
+                self.take_word("savepoint");
+                Kind::Release(self.expect_identifier()?)
+            }
+            verb => {
+                if self.take_word("prepared") {
+                    return Ok(Kind::Refused(ClientMessage::new(SqlState::FEATURE_NOT_SUPPORTED, "two-phase commit is not supported")));
+                }
+                let _ = self.take_word("work") || self.take_word("transaction");
+                if verb == "rollback" && self.take_word("to") {
+                    self.take_word("savepoint");
+                    let name = self.expect_identifier()?;
+                    self.expect_end()?;
+                    return Ok(Kind::RollbackTo(name));
+                }
+                let mut chain = false;
+                if self.take_word("and") {
+                    chain = !self.take_word("no");
+                    self.expect_keyword("chain")?;
+                }
+                if matches!(verb, "commit" | "end") { Kind::Commit { chain } } else { Kind::Rollback { chain } }
+            }
+        };
+        self.expect_end()?;
+        Ok(kind)
+    }
+
+    fn transaction_modes(&mut self) -> Result<TransactionModes, ClientMessage> {
+        let mut modes = TransactionModes::default();
+        while self.at < self.piece.tokens.len() {
+            if self.take_word("isolation") {
+                self.expect_keyword("level")?;
+                let mut level = self.expect_word()?;
+                if matches!(level.as_str(), "read" | "repeatable") {
+                    level = format!("{level} {}", self.expect_word()?);
+                }
+                if !matches!(level.as_str(), "serializable" | "repeatable read" | "read committed" | "read uncommitted") {
+                    return Err(self.syntax_error(self.at.saturating_sub(1)));
+                }
+                modes.isolation = Some(level);
+            } else if self.take_word("read") {
+                let only = self.take_word("only");
+                if !only {
+                    self.expect_keyword("write")?;
+                }
+                modes.read_only = Some(only);
+            } else if self.take_word("not") {
+                self.expect_keyword("deferrable")?;
+                modes.deferrable = Some(false);
+            } else if self.take_word("deferrable") {
+                modes.deferrable = Some(true);
+            } else if !self.take_symbol(&Token::Comma) {
+                return Err(self.syntax_error(self.at));
+            }
+        }
+        Ok(modes)
+    }
+
+    fn prepare(&mut self) -> Result<Kind, ClientMessage> {
+        self.at = 1;
+        if self.take_word("transaction") {
+            return Ok(Kind::Refused(ClientMessage::new(SqlState::FEATURE_NOT_SUPPORTED, "two-phase commit is not supported")));
+        }
+        let name = self.expect_identifier()?;
+        let mut types = Vec::new();
+        if self.take_symbol(&Token::LParen) {
+            let mut depth = 0usize;
+            let mut from = self.at;
+            loop {
+                match self.token_at(self.at) {
+                    Some(Token::LParen) => depth += 1,
+                    Some(Token::RParen) if depth > 0 => depth -= 1,
+                    Some(Token::Comma) if depth == 0 => {
+                        types.push(self.piece.text_from(from, Some(self.at)).to_owned());
+                        from = self.at + 1;
+                    }
+                    Some(Token::RParen) => break,
+                    Some(_) => {}
+                    None => return Err(self.syntax_error(self.at)),
+                }
+                self.at += 1;
+            }
+            types.push(self.piece.text_from(from, Some(self.at)).to_owned());
+            self.at += 1;
+        }
+        self.expect_keyword("as")?;
+        let first = self.word_at(self.at).unwrap_or_default();
+        if !matches!(first.as_str(), "select" | "with" | "values" | "table" | "") {
+            let inner = Cursor { piece: self.piece, limits: self.limits, at: self.at };
+            return inner.refused(&first);
+        }
+        Ok(self.query_from(self.at)?.map_or_else(Kind::Refused, |query| Kind::Prepare { name, types, query }))
+    }
+
+    fn execute(&mut self) -> Result<Kind, ClientMessage> {
+        self.at = 1;
+        let name = self.expect_identifier()?;
+        let arguments = if self.at < self.piece.tokens.len() {
+            let text = self.piece.text_from(self.at, None);
+            let Some(inner) = text.strip_prefix('(').and_then(|rest| rest.strip_suffix(')')) else {
+                return Err(self.syntax_error(self.at));
+            };
+            if inner.trim().is_empty() {
+                None
+            } else {
+                match query::parse_text(&format!("SELECT {inner}"), self.limits)? {
+                    Ok(query) => Some(query),
+                    Err(refusal) => return Ok(Kind::Refused(refusal)),
+                }
+            }
+        } else {
+            None
+        };
+        Ok(Kind::Execute { name, arguments })
+    }
+
+    fn deallocate(&mut self) -> Result<Kind, ClientMessage> {
+        self.at = 1;
+        self.take_word("prepare");
+        let kind = if self.take_word("all") { Kind::Deallocate(None) } else { Kind::Deallocate(Some(self.expect_identifier()?)) };
+        self.expect_end()?;
+        Ok(kind)
+    }
+
+    fn declare(&mut self) -> Result<Kind, ClientMessage> {
+        self.at = 1;
+        let name = self.expect_identifier()?;
+        let (mut scroll, mut binary, mut hold) = (false, false, false);
+        loop {
+            if self.take_word("binary") {
+                binary = true;
+            } else if self.take_word("no") {
+                self.expect_keyword("scroll")?;
+            } else if self.take_word("scroll") {
+                scroll = true;
+            } else if !(self.take_word("insensitive") || self.take_word("asensitive")) {
+                break;
+            }
+        }
+        self.expect_keyword("cursor")?;
+        if self.take_word("with") {
+            self.expect_keyword("hold")?;
+            hold = true;
+        } else if self.take_word("without") {
+            self.expect_keyword("hold")?;
+        }
+        self.expect_keyword("for")?;
+        Ok(self.query_from(self.at)?.map_or_else(Kind::Refused, |query| Kind::Declare { name, hold, scroll, binary, query }))
+    }
+
+    fn fetch(&mut self, verb: &str) -> Result<Kind, ClientMessage> {
+        self.at = 1;
+        let direction = self.direction()?;
+        let _ = self.take_word("from") || self.take_word("in");
+        let name = self.expect_identifier()?;
+        self.expect_end()?;
+        Ok(Kind::Fetch { name, direction, skip: verb == "move" })
+    }
+
+    fn direction(&mut self) -> Result<Direction, ClientMessage> {
+        if self.take_word("next") {
+            return Ok(Direction::Forward(1));
+        }
+        if self.take_word("all") {
+            return Ok(Direction::All);
+        }
+        if self.take_word("prior") || self.take_word("first") || self.take_word("last") {
+            return Ok(Direction::Backward);
+        }
+        if self.take_word("absolute") || self.take_word("relative") {
+            self.count();
+            return Ok(Direction::Backward);
+        }
+        if self.take_word("backward") {
+            let _ = self.take_word("all") || self.count().is_some();
+            return Ok(Direction::Backward);
+        }
+        if self.take_word("forward") {
+            if self.take_word("all") {
+                return Ok(Direction::All);
+            }
+            return Ok(self.count().map_or(Direction::Forward(1), forward));
+        }
+        Ok(self.count().map_or(Direction::Forward(1), forward))
+    }
+
+    /// A signed whole number.
+    fn count(&mut self) -> Option<i64> {
+        let negative = self.take_symbol(&Token::Minus);
+        let Some(Token::Number(digits, _)) = self.token_at(self.at) else { return None };
+        let number: i64 = digits.parse().ok()?;
+        self.at += 1;
+        Some(if negative { -number } else { number })
+    }
+
+    fn close(&mut self) -> Result<Kind, ClientMessage> {
+        self.at = 1;
+        let kind = if self.take_word("all") { Kind::Close(None) } else { Kind::Close(Some(self.expect_identifier()?)) };
+        self.expect_end()?;
+        Ok(kind)
+    }
+
+    fn discard(&mut self) -> Result<Kind, ClientMessage> {
+        self.at = 1;
+        let what = self.expect_word()?;
+        if !matches!(what.as_str(), "all" | "plans" | "sequences" | "temp" | "temporary") {
+            return Err(self.syntax_error(1));
+        }
+        self.expect_end()?;
+        Ok(Kind::Discard(what))
+    }
+
+    fn object_name(&mut self) -> Result<(), ClientMessage> {
+        self.expect_identifier()?;
+        while self.take_symbol(&Token::Period) {
+            self.expect_identifier()?;
+        }
+        Ok(())
+    }
+
+    // --- single tokens ---
+
+    fn token_at(&self, at: usize) -> Option<&Token> {
+        self.piece.tokens.get(at).map(|token| &token.token)
+    }
+
+    /// The unquoted word at a place, in lower case.
+    fn word_at(&self, at: usize) -> Option<String> {
+        match self.token_at(at)? {
+            Token::Word(word) if word.quote_style.is_none() => Some(word.value.to_ascii_lowercase()),
+            _ => None,
+        }
+    }
+
+    fn take_word(&mut self, word: &str) -> bool {
+        let taken = self.word_at(self.at).as_deref() == Some(word);
+        if taken {
+            self.at += 1;
+        }
+        taken
+    }
+
+    fn take_symbol(&mut self, symbol: &Token) -> bool {
+        let taken = self.token_at(self.at) == Some(symbol);
+        if taken {
+            self.at += 1;
+        }
+        taken
+    }
+
+    fn expect_keyword(&mut self, word: &str) -> Result<(), ClientMessage> {
+        if self.take_word(word) { Ok(()) } else { Err(self.syntax_error(self.at)) }
+    }
+
+    fn expect_symbol(&mut self, symbol: &Token) -> Result<(), ClientMessage> {
+        if self.take_symbol(symbol) { Ok(()) } else { Err(self.syntax_error(self.at)) }
+    }
+
+    fn expect_word(&mut self) -> Result<String, ClientMessage> {
+        let word = self.word_at(self.at).ok_or_else(|| self.syntax_error(self.at))?;
+        self.at += 1;
+        Ok(word)
+    }
+
+    /// An identifier: folded to lower case unless quoted.
+    fn expect_identifier(&mut self) -> Result<String, ClientMessage> {
+        let name = match self.token_at(self.at) {
+            Some(Token::Word(word)) if word.quote_style.is_none() => word.value.to_lowercase(),
+            Some(Token::Word(word)) => word.value.clone(),
+            _ => return Err(self.syntax_error(self.at)),
+        };
+        self.at += 1;
+        Ok(name)
+    }
+
+    /// A word, text or (signed) number as an option's value; `None` if there is none.
+    fn option_value(&mut self) -> Option<String> {
+        let sign = if self.take_symbol(&Token::Minus) {
+            "-"
+        } else {
+            self.take_symbol(&Token::Plus);
+            ""
+        };
+        let value = match self.token_at(self.at)? {
+            Token::Word(word) => word.value.clone(),
+            Token::SingleQuotedString(text) | Token::EscapedStringLiteral(text) | Token::NationalStringLiteral(text) => text.clone(),
+            Token::DollarQuotedString(text) => text.value.clone(),
+            Token::Number(digits, _) => format!("{sign}{digits}"),
+            _ => return None,
+        };
+        self.at += 1;
+        Some(value)
+    }
+
+    fn expect_end(&self) -> Result<(), ClientMessage> {
+        if self.at >= self.piece.tokens.len() { Ok(()) } else { Err(self.syntax_error(self.at)) }
+    }
+
+    fn syntax_error(&self, at: usize) -> ClientMessage {
+        syntax_error(self.piece, self.piece.tokens.get(at))
+    }
+
+    fn positioned(&self, mut message: ClientMessage, at: usize) -> ClientMessage {
+        message.position = self.piece.tokens.get(at).and_then(|token| self.piece.position(token.span.start));
+        message
+    }
+}
+
+fn forward(count: i64) -> Direction {
+    u64::try_from(count).map_or(Direction::Backward, Direction::Forward)
+}
+
+fn is_true(text: &str) -> bool {
+    !matches!(text.to_ascii_lowercase().as_str(), "off" | "false" | "0" | "no")
+}
+
+/// PostgreSQL's syntax error at a token, or at the end.
+pub(super) fn syntax_error(piece: &Piece, token: Option<&TokenWithSpan>) -> ClientMessage {
+    let mut message = match token {
+        Some(token) => ClientMessage::new(SqlState::SYNTAX_ERROR, format!("syntax error at or near \"{}\"", token.token)),
+        None => ClientMessage::new(SqlState::SYNTAX_ERROR, "syntax error at end of input"),
+    };
+    message.position = match token {
+        Some(token) => piece.position(token.span.start),
+        None => Some(piece.offset + piece.text.chars().count() + 1),
+    };
+    message
+}
+
+/// COPY options while they are read.
+#[derive(Default)]
+struct CopyDraft {
+    format: Option<String>,
+    delimiter: Option<u8>,
+    null: Option<String>,
+    header: bool,
+    quote: Option<u8>,
+    escape: Option<u8>,
+    force_quote: ForceQuote,
+}
+
+impl Default for ForceQuote {
+    fn default() -> Self {
+        Self::None
+    }
+}
+
+impl CopyDraft {
+    fn set(&mut self, option: &str, value: Option<&str>) -> Result<(), ClientMessage> {
+        let one_byte = |name: &str| match value.map(str::as_bytes) {
+            Some([byte]) => Ok(Some(*byte)),
+            _ => Err(ClientMessage::new(SqlState::FEATURE_NOT_SUPPORTED, format!("COPY {name} must be a single one-byte character"))),
+        };
+        match option {
+            "format" => self.format = value.map(str::to_ascii_lowercase),
+            "header" => self.header = value.is_none_or(is_true),
+            "null" => self.null = value.map(str::to_owned),
+            "delimiter" => self.delimiter = one_byte("delimiter")?,
+            "quote" => self.quote = one_byte("quote")?,
+            "escape" => self.escape = one_byte("escape")?,
+            "encoding" => {
+                if !value.is_some_and(|name| matches!(name.to_ascii_lowercase().replace('-', "").as_str(), "utf8" | "unicode")) {
+                    return Err(ClientMessage::new(SqlState::FEATURE_NOT_SUPPORTED, "COPY encodings other than UTF8 are not supported"));
+                }
+            }
+            "freeze" | "force_not_null" | "force_null" => {
+                return Err(ClientMessage::new(SqlState::FEATURE_NOT_SUPPORTED, format!("COPY {option} cannot be used with COPY TO")));
+            }
+            other => return Err(ClientMessage::new(SqlState::SYNTAX_ERROR, format!("option \"{other}\" not recognized"))),
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<CopyOptions, ClientMessage> {
+        let refuse = |text: &str| Err(ClientMessage::new(SqlState::FEATURE_NOT_SUPPORTED, text));
+        let csv_only = self.quote.is_some() || self.escape.is_some() || self.force_quote != ForceQuote::None;
+        let format = match self.format.as_deref() {
+            None | Some("text") => {
+                if csv_only {
+                    return refuse("COPY quote, escape and force quote are available only in CSV mode");
+                }
+                CopyFormat::Text {
+                    delimiter: self.delimiter.unwrap_or(b'\t'),
+                    null: self.null.unwrap_or_else(|| "\\N".to_owned()),
+                    header: self.header,
+                }
+            }
+            Some("csv") => {
+                let quote = self.quote.unwrap_or(b'"');
+                let delimiter = self.delimiter.unwrap_or(b',');
+                if quote == delimiter {
+                    return refuse("COPY delimiter and quote must be different");
+                }
+                CopyFormat::Csv {
+                    delimiter,
+                    null: self.null.unwrap_or_default(),
+                    header: self.header,
+                    quote,
+                    escape: self.escape.unwrap_or(quote),
+                    force_quote: Vec::new(),
+                }
+            }
+            Some("binary") => {
+                if csv_only || self.delimiter.is_some() || self.null.is_some() || self.header {
+                    return Err(ClientMessage::new(
+                        SqlState::SYNTAX_ERROR,
+                        "cannot specify DELIMITER, NULL, HEADER or QUOTE in BINARY mode",
+                    ));
+                }
+                CopyFormat::Binary
+            }
+            Some(other) => {
+                return Err(ClientMessage::new(SqlState::INVALID_PARAMETER_VALUE, format!("COPY format \"{other}\" not recognized")));
+            }
+        };
+        Ok(CopyOptions { format, force_quote: self.force_quote })
+    }
+}

@@ -1,0 +1,247 @@
+//! From text to statements: split, bounded, classified. Nothing is planned here.
+//!
+//! INVARIANT: only what this module classifies as a query ever reaches the planner; everything that writes, defines or
+//! touches the server's files is a [`Kind::Refused`] with its SQLSTATE before planning.
+
+mod grammar;
+mod labels;
+mod lexer;
+mod query;
+
+use std::sync::Arc;
+
+use datafusion::error::DataFusionError;
+use datafusion::sql::parser::Statement as Ast;
+
+use crate::error::ClientMessage;
+
+use super::fault;
+use super::reply::CopyFormat;
+
+/// Bounds on what is parsed, so that no text can exhaust the stack or the memory.
+#[derive(Debug, Clone, Copy)]
+pub struct TextLimits {
+    /// Bytes of one text.
+    pub bytes_max: usize,
+    /// Nesting of parentheses and subqueries.
+    pub depth_max: usize,
+    /// Operators (arithmetic, comparison, AND, OR, UNION, …) in one statement.
+    pub operators_max: usize,
+    /// Tokens in one statement.
+    pub tokens_max: usize,
+}
+
+impl Default for TextLimits {
+    fn default() -> Self {
+        Self { bytes_max: 4 << 20, depth_max: 100, operators_max: 5_000, tokens_max: 400_000 }
+    }
+}
+
+/// One statement of a text.
+#[derive(Debug, Clone)]
+pub struct Statement {
+    /// Its own text, without the separator.
+    pub text: String,
+    /// What it is.
+    pub kind: Kind,
+}
+
+/// What a statement is.
+#[derive(Debug, Clone)]
+pub enum Kind {
+    /// SELECT, VALUES, TABLE, WITH.
+    Query(Query),
+    /// EXPLAIN of a query.
+    Explain {
+        /// Whether the query is run.
+        analyze: bool,
+        /// The query.
+        query: Query,
+    },
+    /// COPY … TO STDOUT.
+    Copy {
+        /// The query.
+        query: Query,
+        /// How rows are written.
+        options: CopyOptions,
+    },
+    /// SET [SESSION | LOCAL] name TO values.
+    Set {
+        /// The setting.
+        name: String,
+        /// `None` is DEFAULT.
+        value: Option<String>,
+        /// Until the end of the transaction.
+        local: bool,
+    },
+    /// SET TRANSACTION …, SET SESSION CHARACTERISTICS …: accepted when it asks for what we are (read only).
+    SetTransaction(TransactionModes),
+    /// RESET name; `None` is ALL.
+    Reset(Option<String>),
+    /// SHOW name; `None` is ALL.
+    Show(Option<String>),
+    /// BEGIN, START TRANSACTION.
+    Begin(TransactionModes),
+    /// COMMIT, END.
+    Commit {
+        /// AND CHAIN.
+        chain: bool,
+    },
+    /// ROLLBACK, ABORT.
+    Rollback {
+        /// AND CHAIN.
+        chain: bool,
+    },
+    /// SAVEPOINT name.
+    Savepoint(String),
+    /// RELEASE name.
+    Release(String),
+    /// ROLLBACK TO name.
+    RollbackTo(String),
+    /// PREPARE name (types) AS query.
+    Prepare {
+        /// Its name.
+        name: String,
+        /// The type names as written.
+        types: Vec<String>,
+        /// The query.
+        query: Query,
+    },
+    /// EXECUTE name (arguments).
+    Execute {
+        /// Its name.
+        name: String,
+        /// A `SELECT arguments` that computes them; `None` without arguments.
+        arguments: Option<Query>,
+    },
+    /// DEALLOCATE name; `None` is ALL.
+    Deallocate(Option<String>),
+    /// DECLARE name CURSOR FOR query.
+    Declare {
+        /// Its name.
+        name: String,
+        /// WITH HOLD.
+        hold: bool,
+        /// SCROLL was asked for.
+        scroll: bool,
+        /// BINARY was asked for.
+        binary: bool,
+        /// The query.
+        query: Query,
+    },
+    /// FETCH or MOVE.
+    Fetch {
+        /// The cursor.
+        name: String,
+        /// How far.
+        direction: Direction,
+        /// MOVE: rows are skipped, not shown.
+        skip: bool,
+    },
+    /// CLOSE name; `None` is ALL.
+    Close(Option<String>),
+    /// DISCARD ALL | PLANS | SEQUENCES | TEMP.
+    Discard(String),
+    /// UNLISTEN: nothing listens here, so nothing is to do.
+    Unlisten,
+    /// Known and not done here.
+    Refused(ClientMessage),
+}
+
+/// A query ready to be planned.
+#[derive(Debug, Clone)]
+pub struct Query {
+    /// The tree.
+    pub ast: Arc<Ast>,
+    /// Its text, for positions in errors and for the audit log.
+    pub text: String,
+    /// Characters before it in the text that the client sent; `None` if the text is not the client's own.
+    pub offset: Option<usize>,
+}
+
+impl Query {
+    /// What the client is told of a fault, with the place in the text that it sent.
+    pub(super) fn fault(&self, error: &DataFusionError) -> ClientMessage {
+        let mut message = fault::client_message(error, &self.text);
+        message.position = message.position.and_then(|position| Some(position + self.offset?));
+        message
+    }
+}
+
+/// The options of COPY as written; the columns are known only after planning.
+#[derive(Debug, Clone)]
+pub struct CopyOptions {
+    /// The format with its options.
+    pub format: CopyFormat,
+    /// FORCE_QUOTE columns; `None` in the vector's place of `*`.
+    pub force_quote: ForceQuote,
+}
+
+/// FORCE_QUOTE of COPY.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ForceQuote {
+    /// None.
+    None,
+    /// `*`
+    All,
+    /// By name.
+    Columns(Vec<String>),
+}
+
+/// How far FETCH goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// So many rows forward.
+    Forward(u64),
+    /// To the end.
+    All,
+    /// Backward, absolute, …: not supported by forward cursors.
+    Backward,
+}
+
+/// Modes of BEGIN and SET TRANSACTION.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TransactionModes {
+    /// The isolation level as asked for, in lower case.
+    pub isolation: Option<String>,
+    /// READ WRITE (false) or READ ONLY (true).
+    pub read_only: Option<bool>,
+    /// [NOT] DEFERRABLE.
+    pub deferrable: Option<bool>,
+    /// SET SESSION CHARACTERISTICS: for all later transactions.
+    pub session: bool,
+}
+
+impl Statement {
+    /// The word for the audit log.
+    pub fn class(&self) -> &'static str {
+        match &self.kind {
+            Kind::Query(_) => "query",
+            Kind::Explain { .. } => "explain",
+            Kind::Copy { .. } => "copy_out",
+            Kind::Set { .. } | Kind::SetTransaction(_) | Kind::Reset(_) | Kind::Show(_) | Kind::Discard(_) => "setting",
+            Kind::Begin(_) | Kind::Commit { .. } | Kind::Rollback { .. } | Kind::Savepoint(_) | Kind::Release(_) | Kind::RollbackTo(_) => {
+                "transaction"
+            }
+            Kind::Prepare { .. } | Kind::Execute { .. } | Kind::Deallocate(_) => "prepared",
+            Kind::Declare { .. } | Kind::Fetch { .. } | Kind::Close(_) => "cursor",
+            Kind::Unlisten => "notification",
+            Kind::Refused(_) => "refused",
+        }
+    }
+
+    /// Whether it is accepted in a failed transaction.
+    pub fn ends_transaction(&self) -> bool {
+        matches!(self.kind, Kind::Commit { .. } | Kind::Rollback { .. } | Kind::RollbackTo(_))
+    }
+}
+
+/// Splits a text into its statements and classifies each.
+///
+/// A fault anywhere refuses the whole text, as PostgreSQL does; its position counts characters of the whole text from 1.
+pub(super) fn parse(text: &str, limits: &TextLimits) -> Result<Vec<Statement>, ClientMessage> {
+    lexer::split(text, limits)?.iter().map(|piece| grammar::classify(piece, limits)).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,97 @@
+//! What each kind of text becomes.
+
+use crate::error::{ClientMessage, SqlState};
+
+use super::{Direction, Kind, Statement, TextLimits, parse};
+
+fn one(text: &str) -> Statement {
+    let mut statements = parse(text, &TextLimits::default()).unwrap();
+    assert_eq!(statements.len(), 1, "{text}");
+    statements.remove(0)
+}
+
+fn fault(text: &str) -> ClientMessage {
+    parse(text, &TextLimits::default()).unwrap_err()
+}
+
+fn refusal(text: &str) -> SqlState {
+    match one(text).kind {
+        Kind::Refused(message) => message.sqlstate,
+        other => panic!("{text}: {other:?}"),
+    }
+}
+
+#[test]
+fn a_text_is_split_at_semicolons_outside_of_quotes() {
+    let statements = parse("SELECT ';'; ; select $$;$$ -- ;\n;", &TextLimits::default()).unwrap();
+    assert_eq!(statements.iter().map(|s| s.text.as_str()).collect::<Vec<_>>(), ["SELECT ';'", "select $$;$$ -- ;"]);
+}
+
+#[test]
+fn an_empty_text_has_no_statement() {
+    assert!(parse(" ;; -- nothing\n /* here */ ;", &TextLimits::default()).unwrap().is_empty());
+}
+
+#[test]
+fn writes_are_refused_by_class() {
+    for text in
+        ["INSERT INTO t VALUES (1)", "update t set a = 1", "DROP TABLE t", "CREATE TABLE t AS SELECT 1", "TRUNCATE t", "COPY t FROM stdin"]
+    {
+        assert_eq!(refusal(text), SqlState::READ_ONLY_SQL_TRANSACTION, "{text}");
+    }
+    for text in
+        ["WITH x AS (DELETE FROM t RETURNING *) SELECT * FROM x", "SELECT 1 INTO t", "SELECT * FROM t FOR UPDATE", "EXPLAIN DELETE FROM t"]
+    {
+        assert_eq!(refusal(text), SqlState::READ_ONLY_SQL_TRANSACTION, "{text}");
+    }
+    assert_eq!(refusal("COPY t TO '/tmp/x'"), SqlState::FEATURE_NOT_SUPPORTED);
+    assert_eq!(refusal("COPY (SELECT 1) TO PROGRAM 'cat'"), SqlState::FEATURE_NOT_SUPPORTED);
+    assert_eq!(refusal("SET ROLE steward"), SqlState::INSUFFICIENT_PRIVILEGE);
+    assert_eq!(refusal("set session authorization steward"), SqlState::INSUFFICIENT_PRIVILEGE);
+}
+
+#[test]
+fn a_syntax_error_has_the_position_in_the_whole_text() {
+    let message = fault("SELECT 1; SELEC 2");
+    assert_eq!((message.sqlstate, message.position), (SqlState::SYNTAX_ERROR, Some(11)));
+    assert_eq!(message.message, "syntax error at or near \"SELEC\"");
+    let message = fault("SELECT é, FROM t WHERE");
+    assert_eq!(message.sqlstate, SqlState::SYNTAX_ERROR);
+    assert_eq!(fault("SELECT 'a").message, "unterminated quoted string");
+}
+
+#[test]
+fn session_statements_are_read() {
+    assert!(
+        matches!(one("set search_path to a, \"B\"").kind, Kind::Set { name, value: Some(value), local: false } if name == "search_path" && value == "a, B")
+    );
+    assert!(matches!(one("SET LOCAL statement_timeout = '5s'").kind, Kind::Set { local: true, .. }));
+    assert!(matches!(one("SET extra_float_digits = -1").kind, Kind::Set { value: Some(value), .. } if value == "-1"));
+    assert!(matches!(one("SHOW TRANSACTION ISOLATION LEVEL").kind, Kind::Show(Some(name)) if name == "transaction_isolation"));
+    assert!(
+        matches!(one("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY").kind, Kind::Begin(modes) if modes.isolation.as_deref() == Some("repeatable read") && modes.read_only == Some(true))
+    );
+    assert!(matches!(one("ROLLBACK TO SAVEPOINT a").kind, Kind::RollbackTo(name) if name == "a"));
+    assert!(matches!(one("declare \"SQL_CUR1\" cursor with hold for select 1").kind, Kind::Declare { hold: true, .. }));
+    assert!(matches!(one("fetch 2048 in \"SQL_CUR1\"").kind, Kind::Fetch { direction: Direction::Forward(2048), skip: false, .. }));
+    assert!(matches!(one("FETCH FORWARD ALL FROM c").kind, Kind::Fetch { direction: Direction::All, .. }));
+    assert!(matches!(one("EXECUTE p (1, 'a')").kind, Kind::Execute { arguments: Some(_), .. }));
+    assert!(
+        matches!(one("PREPARE p (int, numeric(10,2)) AS SELECT $1").kind, Kind::Prepare { types, .. } if types == ["int", "numeric(10,2)"])
+    );
+    assert!(matches!(one("DISCARD ALL").kind, Kind::Discard(_)));
+}
+
+#[test]
+fn too_much_is_refused_before_it_is_parsed() {
+    let sum = format!("SELECT {}1", "1+".repeat(100_000));
+    assert_eq!(fault(&sum).sqlstate, SqlState::STATEMENT_TOO_COMPLEX);
+    let ands = format!("SELECT 1 WHERE {}true", "true AND ".repeat(20_000));
+    assert_eq!(fault(&ands).sqlstate, SqlState::STATEMENT_TOO_COMPLEX);
+    let unions = format!("SELECT 1{}", " UNION ALL SELECT 1".repeat(5_000));
+    assert_eq!(fault(&unions).sqlstate, SqlState::STATEMENT_TOO_COMPLEX);
+    let nested = format!("SELECT {}1{}", "(".repeat(5_000), ")".repeat(5_000));
+    assert_eq!(fault(&nested).sqlstate, SqlState::STATEMENT_TOO_COMPLEX);
+    let long_list = format!("SELECT 1 WHERE 1 IN ({}1)", "1,".repeat(50_000));
+    assert!(parse(&long_list, &TextLimits::default()).is_ok());
+}

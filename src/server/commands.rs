@@ -1,0 +1,88 @@
+//! The tools beside `serve`: each reads, reports on the writer that it is given, and says whether all is well.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use crate::audit;
+use crate::config::{self, Config};
+use crate::identity::{self, ScramVerifier};
+use crate::{locator, policy, product};
+
+use super::load::{self, LoadFaults};
+
+/// What a tool found.
+pub type Outcome = anyhow::Result<bool>;
+
+/// `meshgate check`: everything that the configuration names, all faults at once.
+pub fn check(config: &Config, out: &mut dyn Write) -> Outcome {
+    let mut faults = Vec::new();
+    let mut note = |found: LoadFaults| faults.extend(found.0);
+    let snapshot = load::catalog(config).map_err(&mut note).ok();
+    let bundle = load::bundle(&config.policies).map_err(&mut note).ok();
+    let erased = match config.erasures.as_deref() {
+        // The example's own list is written at its first start.
+        Some(path) if config.example.is_some() && !path.exists() => load::erasures(None),
+        path => load::erasures(path),
+    };
+    let erased = erased.map_err(&mut note).ok();
+    load::principals(config).map_err(&mut note).ok();
+    if let (Some(snapshot), Some(bundle), Some(erased)) = (snapshot, bundle, erased) {
+        let (domains, products) = (snapshot.domains().count(), snapshot.products().len());
+        for gap in snapshot.gaps() {
+            writeln!(out, "{}:{}: gap: {}", gap.file, gap.line, gap.message)?;
+        }
+        if let Err(found) = load::world(snapshot.into(), bundle.into(), erased.into()) {
+            faults.extend(found.0);
+        } else if faults.is_empty() {
+            writeln!(out, "ok: {products} products in {domains} domains")?;
+        }
+    }
+    for fault in &faults {
+        writeln!(out, "{fault}")?;
+    }
+    if !faults.is_empty() {
+        writeln!(out, "{} fault(s)", faults.len())?;
+    }
+    Ok(faults.is_empty())
+}
+
+/// `meshgate passwd`: a verifier for the principals' file.
+pub fn passwd(password: &str, iterations: u32, out: &mut dyn Write) -> Outcome {
+    let verifier = ScramVerifier::derive(password, &rand::random::<[u8; 16]>(), iterations);
+    writeln!(out, "{}", verifier.to_text())?;
+    Ok(true)
+}
+
+/// `meshgate policy test`: the bundle's own tests.
+pub fn policy_test(folder: &Path, out: &mut dyn Write) -> Outcome {
+    let report = policy::test(load::bundle_files(folder)?);
+    write!(out, "{report}")?;
+    Ok(report.passed())
+}
+
+/// `meshgate audit verify`: whether the log is whole.
+pub fn audit_verify(folder: &Path, out: &mut dyn Write) -> Outcome {
+    let verification = audit::verify(folder)?;
+    for fault in &verification.faults {
+        writeln!(out, "{fault}")?;
+    }
+    writeln!(out, "{} records in {} segments, head {}", verification.records, verification.segments, verification.head)?;
+    if !verification.holds() {
+        writeln!(out, "{} fault(s)", verification.faults.len())?;
+    }
+    Ok(verification.holds())
+}
+
+/// `meshgate schema`: the JSON Schema of a file that meshgate reads.
+pub fn schema(of: &str, out: &mut dyn Write) -> Outcome {
+    let schema = match of {
+        "contract" => product::spec::schema(),
+        "domains" => locator::schema(),
+        "principals" => identity::schema(),
+        "config" => config::schema(),
+        other => anyhow::bail!("there is no schema of \"{other}\"; there are contract, domains, principals and config"),
+    };
+    let text = serde_json::to_string_pretty(&schema).map_err(io::Error::other)?;
+    writeln!(out, "{text}")?;
+    Ok(true)
+}
