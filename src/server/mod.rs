@@ -1,3 +1,110 @@
-//! The composition root: builds each part once, and drains.
+//! The composition root: builds each part once, serves, drains.
 
+mod backend;
+pub mod commands;
+pub mod load;
+mod options;
 pub mod quickstart;
+mod reload;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use chrono::Utc;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::audit::AuditLog;
+use crate::config::Config;
+use crate::engine::{Clock, Engine, Worlds};
+use crate::lineage::Emitter;
+use crate::ports::Ports;
+use crate::wire::{self, Served};
+
+use backend::{Directories, Gateway};
+use reload::{Loaded, Reloader, Seen};
+
+/// What a start may override.
+#[derive(Clone, Default)]
+pub struct StartOptions {
+    /// Other addresses than the configuration's.
+    pub listen: Option<Vec<SocketAddr>>,
+    /// Whether contracts that change on disk may lower protection.
+    pub allow_lowered_protection: bool,
+    /// Another clock than the machine's, for tests and reproductions.
+    pub clock: Option<Clock>,
+}
+
+/// A gateway that serves.
+pub struct Running {
+    addresses: Vec<SocketAddr>,
+    shutdown: CancellationToken,
+    serving: Vec<JoinHandle<Served>>,
+    audit: Arc<AuditLog>,
+    emitter: Option<Arc<Emitter>>,
+}
+
+impl Running {
+    /// Where it listens; never empty.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Stops accepting, lets running statements end, writes all records.
+    pub async fn stop(self) -> anyhow::Result<Vec<Served>> {
+        self.shutdown.cancel();
+        let mut served = Vec::new();
+        for serving in self.serving {
+            served.push(serving.await.context("a listener failed")?);
+        }
+        if let Some(emitter) = &self.emitter {
+            emitter.close().await;
+        }
+        self.audit.close().await.context("the audit log could not be closed")?;
+        Ok(served)
+    }
+}
+
+/// Loads everything and starts to serve.
+pub async fn start(config: Config, start: StartOptions) -> anyhow::Result<Running> {
+    let clock = start.clock.unwrap_or_else(|| Arc::new(Utc::now));
+    if config.example.is_some() {
+        let data = config.data.as_deref().context("an example needs a folder for its data; set `data`")?;
+        quickstart::generate(data, clock()).context("the example's data could not be written")?;
+    }
+    let seen = Seen::now(&config);
+    let loaded = Loaded {
+        snapshot: Arc::new(load::catalog(&config)?),
+        bundle: Arc::new(load::bundle(&config.policies)?),
+        erased: Arc::new(load::erasures(config.erasures.as_deref())?),
+    };
+    let world = load::world(Arc::clone(&loaded.snapshot), Arc::clone(&loaded.bundle), Arc::clone(&loaded.erased))?;
+    let worlds = Arc::new(Worlds::new(world));
+    let directories = Arc::new(Directories::new(load::principals(&config)?));
+    let audit = AuditLog::open(options::audit(&config, &clock)).context("the audit log could not be opened")?;
+    let emitter = options::emitter(&config)?;
+    let ports = Arc::new(Ports::new(options::ports(&config)));
+    let engine = Engine::new(options::engine(&config, &clock), Arc::clone(&worlds), ports, Arc::clone(&audit), emitter.clone())?;
+    let shutdown = CancellationToken::new();
+    let gateway = Arc::new(Gateway {
+        engine,
+        directories: Arc::clone(&directories),
+        audit: Arc::clone(&audit),
+        clock: Arc::clone(&clock),
+        mock_secret: rand::random(),
+    });
+    let (mut addresses, mut serving) = (Vec::new(), Vec::new());
+    for listen in start.listen.as_ref().unwrap_or(&config.listen) {
+        let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
+        let address = listener.local_addr()?;
+        let wire = options::wire(&config, address)?;
+        addresses.push(address);
+        serving.push(tokio::spawn(wire::serve(listener, Arc::clone(&gateway), wire, shutdown.clone())));
+    }
+    let allow_lowered_protection = start.allow_lowered_protection;
+    let reloader = Reloader { config, worlds, directories, audit: Arc::clone(&audit), clock, loaded, seen, allow_lowered_protection };
+    tokio::spawn(reloader.run(shutdown.clone()));
+    Ok(Running { addresses, shutdown, serving, audit, emitter })
+}
