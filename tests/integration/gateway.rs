@@ -80,7 +80,7 @@ async fn start(configuration: &Path) -> meshgate::server::Running {
     let config = meshgate::config::load(configuration).unwrap_or_else(|faults| {
         panic!("{}", faults.iter().map(|fault| fault.to_string()).collect::<Vec<_>>().join("\n"));
     });
-    meshgate::server::Server::start(config).await.unwrap()
+    meshgate::server::start(config, meshgate::server::StartOptions::default()).await.unwrap()
 }
 
 /// A running gateway.
@@ -91,7 +91,7 @@ pub(crate) struct Gateway {
 impl Gateway {
     /// Where it listens.
     pub(crate) fn address(&self) -> SocketAddr {
-        self.running.address()
+        self.running.addresses()[0]
     }
 
     /// A session of that login; its password is its name.
@@ -101,7 +101,7 @@ impl Gateway {
 
     /// Drains and ends it.
     pub(crate) async fn stop(self) {
-        self.running.stop().await;
+        self.running.stop().await.unwrap();
     }
 }
 

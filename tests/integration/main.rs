@@ -3,19 +3,19 @@
 //! The tests that read from Postgres need `MESHGATE_TEST_POSTGRES`, the address of a server that they may make databases in;
 //! `scripts/test` starts one. They fail without it: a test that does not run proves nothing.
 
-#[cfg(any())]
+#[cfg(test)]
 mod answers;
-#[cfg(any())]
+#[cfg(test)]
 mod bad_input;
-#[cfg(any())]
+#[cfg(test)]
 mod gateway;
-#[cfg(any())]
+#[cfg(test)]
 mod leaks;
-#[cfg(any())]
+#[cfg(test)]
 mod postgres;
-#[cfg(any())]
+#[cfg(test)]
 mod records;
-#[cfg(any())]
+#[cfg(test)]
 mod slt;
-#[cfg(any())]
+#[cfg(test)]
 mod tpch;
