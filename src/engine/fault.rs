@@ -14,7 +14,7 @@ use crate::error::{ClientMessage, ErrorNames, SqlState};
 use crate::{enforcement, ports};
 
 /// The message for an error of the engine while it handles `sql`. The caller logs the error itself.
-pub(super) fn client_message(error: &DataFusionError, sql: &str) -> ClientMessage {
+pub(crate) fn client_message(error: &DataFusionError, sql: &str) -> ClientMessage {
     match error {
         DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => client_message(inner, sql),
         DataFusionError::Shared(inner) => client_message(inner, sql),

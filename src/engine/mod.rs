@@ -9,7 +9,7 @@ mod columns;
 mod cursor;
 #[expect(clippy::module_inception, reason = "the engine itself, beside what it is made of")]
 mod engine;
-mod fault;
+pub(crate) mod fault;
 mod lineage_run;
 mod opener;
 mod parameter;
