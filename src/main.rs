@@ -107,8 +107,7 @@ fn run(command: Command) -> anyhow::Result<bool> {
             let config = load(&config)?;
             let listen = (!listen.is_empty()).then_some(listen);
             let clock = now.map(|now| Arc::new(move || now) as meshgate::engine::Clock);
-            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(STACK_BYTES).build()?;
-            runtime.block_on(serve(config, StartOptions { listen, clock, allow_lowered_protection }))
+            runtime()?.block_on(serve(config, StartOptions { listen, clock, allow_lowered_protection }))
         }
         Command::Check { config } => commands::check(&load(&config)?, out),
         Command::Passwd { iterations } => {
@@ -125,6 +124,13 @@ fn run(command: Command) -> anyhow::Result<bool> {
         Command::Audit(AuditCommand::Verify { folder }) => commands::audit_verify(&folder, out),
         Command::Schema { of } => commands::schema(&of, out),
     }
+}
+
+/// Queries compute on the same threads that serve sockets. With more threads than cores the system gives every connection its turn,
+/// also while as many queries as there are cores compute without a pause.
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(cores * 4).thread_stack_size(STACK_BYTES).build()
 }
 
 fn load(path: &std::path::Path) -> anyhow::Result<Config> {
