@@ -18,7 +18,8 @@ use crate::identity::Principal;
 use crate::lineage::Emitter;
 use crate::ports::Ports;
 
-use super::session::{Session, SessionRequest};
+use super::session::Session;
+use super::session_request::SessionRequest;
 use super::sql::TextLimits;
 use super::{Worlds, fault};
 

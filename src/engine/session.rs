@@ -1,6 +1,7 @@
 //! One client's session: settings, transaction, prepared statements, cursors.
 //!
-//! INVARIANT: the principal is fixed when the session opens. A prepared statement keeps a tree, never a decision.
+//! INVARIANT: the login is fixed when the session opens, and its roles are what the principals' file says at each statement; nothing that
+//! a client sends changes either. A prepared statement keeps a tree, never a decision.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -23,26 +24,13 @@ use super::engine::Shared;
 use super::parameter::{self, Format, Parameter};
 use super::pipeline::Pipeline;
 use super::reply::{CopyFormat, CopyOut, Notice, Reply, TransactionStatus};
+use super::session_request::{SessionRequest, Whoever};
 use super::settings::{SERVER_VERSION, Settings};
 use super::shared_settings::SharedSettings;
 use super::sql::{self, CopyOptions, ForceQuote, Kind, Query, Statement, TransactionModes};
 use super::stream::StopCause;
 use super::transaction::Transaction;
 use super::{TimeZone, World, answers, values};
-
-/// What a client asks for when it connects.
-pub struct SessionRequest {
-    /// The database.
-    pub database: String,
-    /// Settings.
-    pub parameters: Vec<(String, String)>,
-    /// Where the client is.
-    pub client_address: Option<SocketAddr>,
-    /// The session's number.
-    pub process_id: i32,
-    /// Tells why a running statement was stopped.
-    pub stop_cause: StopCause,
-}
 
 /// A statement that PREPARE or Parse stored.
 #[derive(Debug, Clone)]
@@ -65,6 +53,7 @@ pub struct Session {
     shared: Arc<Shared>,
     id: Uuid,
     principal: Arc<Principal>,
+    whoever: Whoever,
     client_address: Option<SocketAddr>,
     process_id: i32,
     started: DateTime<Utc>,
@@ -90,6 +79,7 @@ impl Session {
             shared,
             id: Uuid::now_v7(),
             principal,
+            whoever: request.whoever,
             client_address: request.client_address,
             process_id: request.process_id,
             started,
@@ -170,7 +160,7 @@ impl Session {
 
     /// Runs a statement without parameters.
     pub async fn run(&mut self, statement: &Statement) -> Result<Reply, ClientMessage> {
-        self.start_statement();
+        self.start_statement()?;
         self.execute(statement, &[]).await
     }
 
@@ -190,7 +180,7 @@ impl Session {
             self.check_transaction(statement)?;
         }
         let declared = parameter_oids.iter().map(|oid| declared_type(*oid)).collect::<Result<Vec<_>, _>>()?;
-        self.start_statement();
+        self.start_statement()?;
         let prepared = self.describe(statement, &declared).await?;
         self.store(name, prepared)
     }
@@ -237,7 +227,7 @@ impl Session {
 
     /// The first Execute of a portal.
     pub async fn execute_portal(&mut self, portal: &str) -> Result<Reply, ClientMessage> {
-        self.start_statement();
+        self.start_statement()?;
         if let Some(cursor) = self.cursors.get(portal) {
             return Ok(Reply::Rows(cursor.clone().fetch(None, "SELECT", self.deadline)));
         }
@@ -272,14 +262,16 @@ impl Session {
         Ok(())
     }
 
-    /// The clock of a statement starts: its deadline is the shorter of the session's and the operator's.
-    fn start_statement(&mut self) {
+    /// A statement starts, by whoever the login is now. Its deadline is the shorter of the session's and the operator's.
+    fn start_statement(&mut self) -> Result<(), ClientMessage> {
+        self.principal = (self.whoever)().ok_or_else(|| login_gone(&self.principal))?;
         let own = self.with_settings(|settings| settings.statement_timeout());
         let timeout = match (own, self.shared.options.statement_timeout) {
             (Some(own), Some(most)) => Some(own.min(most)),
             (own, most) => own.or(most),
         };
         self.deadline = timeout.map(|timeout| Instant::now() + timeout);
+        Ok(())
     }
 
     fn check_transaction(&self, statement: &Statement) -> Result<(), ClientMessage> {
@@ -631,6 +623,10 @@ impl Session {
 
 fn read_only() -> ClientMessage {
     ClientMessage::new(SqlState::READ_ONLY_SQL_TRANSACTION, "cannot set transaction read-write mode: meshgate is read-only")
+}
+
+fn login_gone(principal: &Principal) -> ClientMessage {
+    ClientMessage::new(SqlState::INVALID_AUTHORIZATION_SPECIFICATION, format!("role \"{}\" no longer exists", principal.name))
 }
 
 fn no_statement(name: &str) -> ClientMessage {

@@ -1,6 +1,7 @@
 //! Who is calling: [`Principal`], and the stores that map a login to one.
 //!
-//! INVARIANT: a principal is made at login and never changes; nothing in SQL or in the start-up options alters it.
+//! INVARIANT: a principal is what the directory says of a login, and never changes itself; nothing in SQL or in the start-up options
+//! alters who one is.
 
 mod directory;
 pub mod scram;

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 
 use crate::audit::{AuditLog, ConnectionClosed, ConnectionOpened, Event, LoginFailed};
-use crate::engine::{self, Clock, Column, Engine, Format, Notice, Parameter, Reply, Statement, Stop, TimeZone, TransactionStatus};
+use crate::engine::{self, Clock, Column, Engine, Format, Notice, Parameter, Reply, Statement, Stop, TimeZone, TransactionStatus, Whoever};
 use crate::error::ClientMessage;
 use crate::identity::{Directory, Principal, ScramServer};
 use crate::wire::{self, EncodeSettings, InterruptCause, Login, LoginRefused, SessionRequest, StatementDescription};
@@ -40,6 +40,14 @@ pub(super) struct Gateway {
     pub(super) clock: Clock,
     /// Makes the salts of unknown users look like those of known ones; new in every process.
     pub(super) mock_secret: [u8; 32],
+}
+
+impl Gateway {
+    /// Asks the current directory who that login is.
+    fn whoever(&self, name: &str) -> Whoever {
+        let (directories, name) = (Arc::clone(&self.directories), name.to_owned());
+        Arc::new(move || directories.current().find(&name).map(|login| Arc::clone(&login.principal)))
+    }
 }
 
 #[async_trait]
@@ -86,6 +94,7 @@ impl wire::Backend for Gateway {
             client_address: Some(request.client_address),
             process_id: request.process_id,
             stop_cause,
+            whoever: self.whoever(&principal.name),
         };
         let session = self.engine.open_session(Arc::clone(&principal), opened)?;
         tracing::info!(target: "meshgate::query", step = "open_session", session_id = %session.id());

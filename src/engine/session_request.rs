@@ -1,0 +1,28 @@
+//! What a session is opened with.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::identity::Principal;
+
+use super::stream::StopCause;
+
+/// What a client asks for when it connects.
+pub struct SessionRequest {
+    /// The database.
+    pub database: String,
+    /// Settings.
+    pub parameters: Vec<(String, String)>,
+    /// Where the client is.
+    pub client_address: Option<SocketAddr>,
+    /// The session's number.
+    pub process_id: i32,
+    /// Tells why a running statement was stopped.
+    pub stop_cause: StopCause,
+    /// Who the login is by now.
+    pub whoever: Whoever,
+}
+
+/// The principal of a session's login, asked at every statement, so that a role that was taken away is gone at once. `None`: the login
+/// itself is gone.
+pub type Whoever = Arc<dyn Fn() -> Option<Arc<Principal>> + Send + Sync>;
