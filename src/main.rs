@@ -4,7 +4,6 @@ use std::io::{IsTerminal as _, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
@@ -106,7 +105,7 @@ fn run(command: Command) -> anyhow::Result<bool> {
             telemetry::init(format, &filter)?;
             let config = load(&config)?;
             let listen = (!listen.is_empty()).then_some(listen);
-            let clock = now.map(|now| Arc::new(move || now) as meshgate::engine::Clock);
+            let clock = now.map(server::clock_standing_at);
             runtime()?.block_on(serve(config, StartOptions { listen, clock, allow_lowered_protection }))
         }
         Command::Check { config } => commands::check(&load(&config)?, out),

@@ -59,9 +59,9 @@ const FENCES: &[(&str, &[&str])] = &[
     ("datafusion_pg_catalog", &["catalog/"]),
     ("datafusion", &["ports/", "enforcement/", "lineage/", "catalog/", "engine/", "server/"]),
     ("clap", &["main.rs", "server/cli"]),
-    ("saphyr", &["document/"]),
+    ("saphyr_parser", &["document/"]),
     ("jsonschema", &["document/"]),
-    ("anyhow", &["main.rs", "server/"]),
+    ("anyhow", &["main.rs", "server/", "policy/rego"]),
     ("tracing_subscriber", &["telemetry/"]),
 ];
 

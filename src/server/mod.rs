@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -35,6 +35,11 @@ pub struct StartOptions {
     pub allow_lowered_protection: bool,
     /// Another clock than the machine's, for tests and reproductions.
     pub clock: Option<Clock>,
+}
+
+/// A clock that always shows this moment.
+pub fn clock_standing_at(moment: DateTime<Utc>) -> Clock {
+    Arc::new(move || moment)
 }
 
 /// A gateway that serves.
