@@ -11,6 +11,7 @@ use crate::enforcement::GovernedTable;
 use crate::error::{ClientMessage, SqlState};
 use crate::locator::Located;
 use crate::ports::Ports;
+use crate::telemetry::{self, Step};
 
 /// Opens ports as governed tables.
 #[derive(Debug)]
@@ -30,6 +31,7 @@ impl Opener for PortOpener {
             tracing::warn!(product = %product.reference, port = %port.name, error = %chain(&error), "port cannot be opened");
             external(ClientMessage::from(&error))
         })?;
+        telemetry::step(Step::Locate, &format!("{} at its port {}", product.reference, port.name));
         Ok(Arc::new(GovernedTable::undecided(Arc::clone(product), port.name.clone(), source, table_oid)))
     }
 }

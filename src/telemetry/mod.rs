@@ -8,7 +8,7 @@ use std::io;
 
 use tracing_subscriber::EnvFilter;
 
-pub use query::{QueryTrace, Step, fields, stage};
+pub use query::{QueryTrace, Step, fields, stage, step};
 
 /// How lines are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -83,6 +83,11 @@ pub fn stage(id: &dyn Display, step: Step, elapsed: Duration, note: &str) {
     tracing::info!(target: TARGET, query_id = %id, step = step.as_str(), elapsed_us, "{note}");
 }
 
+/// Logs a step of which only the span says whose it is.
+pub fn step(step: Step, note: &str) {
+    tracing::info!(target: TARGET, step = step.as_str(), "{note}");
+}
+
 /// Measures the steps of one query: each begins where the one before it ended.
 #[derive(Debug)]
 pub struct QueryTrace {

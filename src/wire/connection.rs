@@ -9,6 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::{ClientMessage, SqlState};
+use crate::telemetry::{self, Step};
 
 use super::WireOptions;
 use super::backend::{Backend, LoginRefused};
@@ -38,6 +39,7 @@ pub(super) async fn serve<B: Backend>(shared: &Shared<B>, stream: TcpStream, add
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "nodelay cannot be set");
     }
+    telemetry::step(Step::Accept, "");
     let timeout = shared.options.authentication_timeout;
     let started = tokio::time::Instant::now();
     let opened = tokio::select! {

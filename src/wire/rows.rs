@@ -7,6 +7,7 @@ use arrow::record_batch::RecordBatch;
 
 use crate::engine::{Format, RowStream};
 use crate::error::ClientMessage;
+use crate::telemetry::{self, Step};
 
 use super::backend::Session;
 use super::conversation::{Conversation, Failure};
@@ -68,6 +69,7 @@ impl<S: Session> Conversation<'_, S> {
             let (guard, reader, writer, session, encoder) = self.guarded();
             let guard = guard.until(session.deadline());
             let Some(batch) = guard.race(rows.next(), reader).await? else {
+                telemetry::step(Step::Encode, &format!("{sent} rows"));
                 return Ok(Sent { rows: sent, complete: true });
             };
             let batch = batch?;
