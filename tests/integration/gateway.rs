@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use meshgate::server::quickstart;
+use tokio::task::JoinHandle;
 use tokio_postgres::config::SslMode;
 use tokio_postgres::{Client, Config, NoTls};
 
@@ -18,7 +19,7 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// A world without a product.
+    /// A world without a product, with the policies and the principals of the repository.
     pub(crate) fn empty() -> Self {
         let folder = tempfile::tempdir().unwrap();
         for name in ["catalogs", "data"] {
@@ -26,6 +27,9 @@ impl World {
         }
         let world = Self { folder };
         world.write("data/erased_subjects.csv", "subject_id\n");
+        world.copy_folder(&repository().join("policies"), "policies");
+        let principals = repository().join("examples/quickstart/principals.yaml");
+        world.write("principals.yaml", &std::fs::read_to_string(principals).unwrap());
         world
     }
 
@@ -62,17 +66,32 @@ impl World {
         }
     }
 
-    /// Starts a gateway over it, with the policies and the principals of the repository.
-    pub(crate) async fn serve(&self) -> Gateway {
-        let repository = repository();
-        let configuration = format!(
-            "listen: 127.0.0.1:0\ndatabase: mesh\ncatalogs: catalogs\npolicies: {policies:?}\nprincipals: {principals:?}\n\
-             erasures: data/erased_subjects.csv\ndata: data\naudit: {{folder: audit}}\nlineage: {{file: lineage/openlineage.jsonl}}\n",
-            policies = repository.join("policies"),
-            principals = repository.join("examples/quickstart/principals.yaml"),
+    /// Changes a file of the world as an operator would: in one step.
+    pub(crate) fn edit(&self, below: &str, from: &str, to: &str) {
+        let text = std::fs::read_to_string(self.path(below)).unwrap();
+        assert!(text.contains(from), "{below} has no {from:?}");
+        self.replace(below, &text.replacen(from, to, 1));
+    }
+
+    /// Puts a text in the place of a file, in one step.
+    pub(crate) fn replace(&self, below: &str, text: &str) {
+        self.write("incoming", text);
+        std::fs::rename(self.path("incoming"), self.path(below)).unwrap();
+    }
+
+    /// Writes the configuration, and answers where it is.
+    pub(crate) fn configure(&self) -> PathBuf {
+        self.write(
+            "meshgate.yaml",
+            "listen: 127.0.0.1:0\ndatabase: mesh\ncatalogs: catalogs\npolicies: policies\nprincipals: principals.yaml\n\
+             erasures: data/erased_subjects.csv\ndata: data\naudit: {folder: audit}\nlineage: {file: lineage/openlineage.jsonl}\n",
         );
-        self.write("meshgate.yaml", &configuration);
-        Gateway { running: start(&self.path("meshgate.yaml")).await }
+        self.path("meshgate.yaml")
+    }
+
+    /// Starts a gateway over it.
+    pub(crate) async fn serve(&self) -> Gateway {
+        Gateway { running: start(&self.configure()).await }
     }
 }
 
@@ -107,10 +126,23 @@ impl Gateway {
 
 /// A session of that login at a gateway; its password is its name.
 pub(crate) async fn login(address: SocketAddr, user: &str) -> Result<Client, tokio_postgres::Error> {
+    // The connection ends when the client is dropped.
+    connect(&configuration(address, user, user)).await.map(|(client, _)| client)
+}
+
+/// How that login connects to a gateway.
+pub(crate) fn configuration(address: SocketAddr, user: &str, password: &str) -> Config {
     let mut config = Config::new();
-    config.host(address.ip().to_string()).port(address.port()).dbname("mesh").user(user).password(user).ssl_mode(SslMode::Disable);
+    config.host(address.ip().to_string()).port(address.port()).dbname("mesh").user(user).password(password).ssl_mode(SslMode::Disable);
+    config
+}
+
+/// A session, and the task that holds its socket.
+pub(crate) async fn connect(config: &Config) -> Result<(Client, JoinHandle<()>), tokio_postgres::Error> {
     let (client, connection) = config.connect(NoTls).await?;
-    // It ends when the client is dropped.
-    tokio::spawn(connection);
-    Ok(client)
+    let socket = tokio::spawn(async move {
+        // How it ended shows in what the client was waiting for.
+        connection.await.ok();
+    });
+    Ok((client, socket))
 }

@@ -8,14 +8,36 @@ mod answers;
 #[cfg(test)]
 mod bad_input;
 #[cfg(test)]
+mod checking;
+#[cfg(test)]
+mod eventually;
+#[cfg(test)]
 mod gateway;
+#[cfg(test)]
+mod hard_statements;
+#[cfg(test)]
+mod identity;
 #[cfg(test)]
 mod leaks;
 #[cfg(test)]
+mod log;
+#[cfg(test)]
+mod outage;
+#[cfg(test)]
 mod postgres;
+#[cfg(test)]
+mod process;
+#[cfg(test)]
+mod proxy;
 #[cfg(test)]
 mod records;
 #[cfg(test)]
+mod reload;
+#[cfg(test)]
+mod shutdown;
+#[cfg(test)]
 mod slt;
+#[cfg(test)]
+mod streams;
 #[cfg(test)]
 mod tpch;

@@ -1,5 +1,6 @@
 //! Databases of their own in the Postgres of the tests.
 
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::str::FromStr;
 
 use futures::SinkExt;
@@ -30,11 +31,21 @@ impl Database {
         connect(&self.config).await
     }
 
-    /// The location of a table, as a contract words it.
-    pub(crate) fn location(&self, schema: &str, table: &str) -> String {
+    /// Where the server listens.
+    pub(crate) fn address(&self) -> SocketAddr {
         let Some(Host::Tcp(host)) = self.config.get_hosts().first() else { panic!("MESHGATE_TEST_POSTGRES names no host") };
         let port = self.config.get_ports().first().copied().unwrap_or(5432);
-        format!("postgres://{host}:{port}/{}/{schema}/{table}", self.name)
+        (host.as_str(), port).to_socket_addrs().unwrap().next().unwrap()
+    }
+
+    /// The location of a table, as a contract words it.
+    pub(crate) fn location(&self, schema: &str, table: &str) -> String {
+        self.location_through(self.address().port(), schema, table)
+    }
+
+    /// The location of a table behind another port of this machine.
+    pub(crate) fn location_through(&self, port: u16, schema: &str, table: &str) -> String {
+        format!("postgres://{}:{port}/{}/{schema}/{table}", self.address().ip(), self.name)
     }
 
     /// What a file of credentials holds.
