@@ -303,6 +303,22 @@ pub struct StatementClosed {
     pub lineage_run_id: Option<Uuid>,
 }
 
+impl StatementClosed {
+    /// The end of a statement that handed over no row.
+    pub(super) fn without_rows(query_id: Uuid, closing: Closing) -> Self {
+        let Closing { outcome, sqlstate, lineage_run_id } = closing;
+        Self {
+            query_id,
+            outcome,
+            sqlstate: sqlstate.map(|code| code.as_str()),
+            rows: 0,
+            bytes: 0,
+            durations_ms: Durations::default(),
+            lineage_run_id,
+        }
+    }
+}
+
 /// Stage → time spent in it.
 #[derive(Debug, Clone, Default)]
 pub struct Durations(pub Vec<(&'static str, Duration)>);

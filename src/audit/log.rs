@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::Error;
-use super::event::{DecisionRecord, Event, StatementOpened};
+use super::event::{Closing, DecisionRecord, Event, StatementClosed, StatementOpened};
 use super::fingerprint::fingerprint;
 use super::queue::Queue;
 use super::statement::OpenStatement;
@@ -61,6 +62,25 @@ impl AuditOptions {
     }
 }
 
+/// Room for one entry of the queue.
+#[derive(Debug)]
+pub struct Reserved(OwnedSemaphorePermit);
+
+/// A statement that ended without a row.
+#[derive(Debug)]
+pub struct StatementNote {
+    /// When it began.
+    pub at: DateTime<Utc>,
+    /// What it was.
+    pub opened: StatementOpened,
+    /// What was decided on it.
+    pub decisions: Vec<DecisionRecord>,
+    /// When it ended.
+    pub ended: DateTime<Utc>,
+    /// How it ended.
+    pub closing: Closing,
+}
+
 /// The audit log. Dropping it writes what is queued, without waiting; [`AuditLog::close`] waits.
 #[derive(Debug)]
 pub struct AuditLog {
@@ -92,27 +112,23 @@ impl AuditLog {
         Ok(Arc::new(Self { queue, sql: options.sql }))
     }
 
+    /// Waits for room in the queue; an error if the log cannot be written. Nothing is recorded yet.
+    pub async fn reserve(&self) -> Result<Reserved, Error> {
+        Ok(Reserved(self.queue.room().await?))
+    }
+
     /// Records a statement with the decisions on it. Returns when all of it is durable; before that, no row may leave.
     ///
     /// If the caller goes away while it waits, the statement is closed as aborted.
     pub async fn open_statement(
         &self,
+        reserved: Reserved,
         at: DateTime<Utc>,
-        mut opened: StatementOpened,
+        opened: StatementOpened,
         decisions: Vec<DecisionRecord>,
     ) -> Result<OpenStatement, Error> {
-        if let Some(sql) = &opened.sql {
-            opened.sql_fingerprint = fingerprint(sql);
-        }
-        if self.sql == SqlText::Fingerprint {
-            opened.sql = None;
-        }
         let query_id = opened.query_id;
-        let opening = (at, Event::StatementOpened(Box::new(opened)));
-        let decided = decisions.into_iter().map(|decision| (at, Event::Decision(Box::new(decision))));
-        let events = std::iter::once(opening).chain(decided).collect();
-        let room = self.queue.room().await?;
-        let durable = self.queue.push_awaited(events, room)?;
+        let durable = self.queue.push_awaited(self.opening(at, opened, decisions), reserved.0)?;
         let statement = OpenStatement::new(query_id, Arc::clone(&self.queue));
         match durable.await {
             Ok(Ok(())) => Ok(statement),
@@ -127,6 +143,32 @@ impl AuditLog {
         }
     }
 
+    /// Records a statement that has ended without a row, whole: opening, decisions, closing. Waits for nothing; without room it is counted
+    /// as lost, so a caller that can wait calls [`AuditLog::reserve`] first and hands over what it got.
+    pub fn note_statement(&self, reserved: Option<Reserved>, note: StatementNote) {
+        let StatementNote { at, opened, decisions, ended, closing } = note;
+        let Some(room) = reserved.map(|reserved| reserved.0).or_else(|| self.queue.try_room()) else {
+            self.queue.lose();
+            return;
+        };
+        let closed = StatementClosed::without_rows(opened.query_id, closing);
+        let mut events = self.opening(at, opened, decisions);
+        events.push((ended, Event::StatementClosed(closed)));
+        self.queue.push(events, Some(room));
+    }
+
+    /// The opening records of a statement.
+    fn opening(&self, at: DateTime<Utc>, mut opened: StatementOpened, decisions: Vec<DecisionRecord>) -> Vec<(DateTime<Utc>, Event)> {
+        if let Some(sql) = &opened.sql {
+            opened.sql_fingerprint = fingerprint(sql);
+        }
+        if self.sql == SqlText::Fingerprint {
+            opened.sql = None;
+        }
+        let decided = decisions.into_iter().map(|decision| (at, Event::Decision(Box::new(decision))));
+        std::iter::once((at, Event::StatementOpened(Box::new(opened)))).chain(decided).collect()
+    }
+
     /// Records an event and waits until it is durable.
     pub async fn record(&self, at: DateTime<Utc>, event: Event) -> Result<(), Error> {
         let room = self.queue.room().await?;
@@ -137,7 +179,7 @@ impl AuditLog {
     /// Records an event without waiting. If the queue is full the event is counted instead, and the count is recorded.
     pub fn note(&self, at: DateTime<Utc>, event: Event) {
         match self.queue.try_room() {
-            Some(room) => self.queue.push(at, event, Some(room)),
+            Some(room) => self.queue.push(vec![(at, event)], Some(room)),
             None => self.queue.lose(),
         }
     }
@@ -168,7 +210,7 @@ mod tests {
     use std::{fs, io};
 
     use super::*;
-    use crate::audit::event::{Closing, LoginFailed};
+    use crate::audit::event::LoginFailed;
     use crate::audit::storage::Segment;
     use crate::audit::verify::{verify, verify_segments};
     use crate::error::{ClientError, SqlState};
@@ -183,7 +225,8 @@ mod tests {
     }
 
     async fn open(log: &AuditLog, number: u128) -> Result<OpenStatement, Error> {
-        log.open_statement(now(), opened(number), Vec::new()).await
+        let reserved = log.reserve().await?;
+        log.open_statement(reserved, now(), opened(number), Vec::new()).await
     }
 
     fn check(memory: &MemoryLog) -> crate::audit::Verification {
@@ -221,6 +264,18 @@ mod tests {
         drop(open(&log, 1).await.unwrap());
         log.close().await.unwrap();
         assert_eq!(memory.records_of("statement_closed")[0]["outcome"], "aborted");
+    }
+
+    #[tokio::test]
+    async fn a_statement_without_rows_is_recorded_whole_and_without_waiting() {
+        let (log, memory) = AuditLog::in_memory().unwrap();
+        let closing = Closing::failed(SqlState::SYNTAX_ERROR);
+        log.note_statement(None, StatementNote { at: now(), opened: opened(1), decisions: Vec::new(), ended: now(), closing });
+        log.close().await.unwrap();
+        let closed = memory.records_of("statement_closed");
+        assert_eq!((memory.records_of("statement_opened").len(), closed.len()), (1, 1));
+        assert_eq!((&closed[0]["outcome"], &closed[0]["sqlstate"], &closed[0]["rows"]), (&"failed".into(), &"42601".into(), &0.into()));
+        assert!(check(&memory).holds());
     }
 
     #[tokio::test]

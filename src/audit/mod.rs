@@ -23,7 +23,7 @@ pub use event::{
     ProductAccess, Reload, StatementOpened, StatementOutcome,
 };
 pub use fingerprint::fingerprint;
-pub use log::{AuditLog, AuditOptions, Clock, SqlText};
+pub use log::{AuditLog, AuditOptions, Clock, Reserved, SqlText, StatementNote};
 pub use record::SCHEMA_VERSION;
 pub use statement::OpenStatement;
 pub use storage::{MemoryLog, Segment, Storage};

@@ -106,8 +106,8 @@ impl Queue {
         Ok(durable)
     }
 
-    /// Queues a record that nobody awaits. It is lost only if the log has been closed.
-    pub(super) fn push(&self, at: DateTime<Utc>, event: Event, room: Option<OwnedSemaphorePermit>) {
+    /// Queues records that nobody awaits. They are lost only if the log has been closed.
+    pub(super) fn push(&self, events: Vec<(DateTime<Utc>, Event)>, room: Option<OwnedSemaphorePermit>) {
         let mut state = self.state();
         if state.closed {
             drop(state);
@@ -116,7 +116,7 @@ impl Queue {
         }
         let first = state.oldest.is_none();
         state.oldest.get_or_insert_with(Instant::now);
-        state.entries.push(Entry { events: vec![(at, event)], waiter: None, _room: room });
+        state.entries.push(Entry { events, waiter: None, _room: room });
         drop(state);
         if first {
             self.wake.notify_one();

@@ -81,7 +81,7 @@ impl OpenStatement {
             durations_ms: Durations(stages),
             lineage_run_id: closing.lineage_run_id,
         });
-        self.queue.push(at, event, None);
+        self.queue.push(vec![(at, event)], None);
     }
 }
 

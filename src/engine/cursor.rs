@@ -23,6 +23,8 @@ pub(super) struct Cursor {
     values: Arc<[ScalarValue]>,
     columns: Arc<[Column]>,
     hold: bool,
+    /// The transaction that declared it has committed.
+    settled: bool,
     state: Arc<Mutex<State>>,
 }
 
@@ -35,12 +37,31 @@ struct State {
 
 impl Cursor {
     pub(super) fn new(query: Query, values: Vec<ScalarValue>, columns: Arc<[Column]>, hold: bool) -> Self {
-        Self { query: Arc::new(query), values: values.into(), columns, hold, state: Arc::default() }
+        Self { query: Arc::new(query), values: values.into(), columns, hold, settled: false, state: Arc::default() }
     }
 
     /// Whether it outlives its transaction.
     pub(super) fn held(&self) -> bool {
         self.hold
+    }
+
+    /// The transaction that declared it has committed.
+    pub(super) fn settle(&mut self) {
+        self.settled = true;
+    }
+
+    /// Whether it outlives a rollback.
+    pub(super) fn settled(&self) -> bool {
+        self.settled
+    }
+
+    /// Nobody fetches from it now.
+    pub(super) fn pause(&self) {
+        if let Ok(state) = self.state.try_lock()
+            && let Some(rows) = &state.rows
+        {
+            rows.pause();
+        }
     }
 
     pub(super) fn columns(&self) -> Arc<[Column]> {
@@ -73,6 +94,9 @@ impl Cursor {
         let state = (Arc::clone(&self.state), rows_max);
         let batches = futures::stream::try_unfold(state, move |(cursor, left)| async move {
             if left == Some(0) {
+                if let Some(rows) = &cursor.lock().await.rows {
+                    rows.pause();
+                }
                 return Ok(None);
             }
             let next = async { cursor.lock().await.next(left).await };

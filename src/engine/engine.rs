@@ -45,6 +45,8 @@ pub struct EngineOptions {
     pub idle_session_timeout: Duration,
     /// Prepared statements of a session at most.
     pub prepared_max: usize,
+    /// Portals and cursors of a session at most, each.
+    pub portals_max: usize,
     /// Parallelism of one query.
     pub partitions: usize,
     /// Tells the time.
@@ -85,7 +87,7 @@ impl Engine {
         lineage: Option<Arc<Emitter>>,
     ) -> Result<Self, ClientMessage> {
         let template = template(&options).map_err(|error| fault::client_message(&error, ""))?;
-        let queries = Arc::new(tokio::sync::Semaphore::new(options.queries_max));
+        let queries = Arc::new(tokio::sync::Semaphore::new(options.queries_max.clamp(1, tokio::sync::Semaphore::MAX_PERMITS)));
         let started = (options.clock)();
         Ok(Self { shared: Arc::new(Shared { options, worlds, ports, audit, lineage, template, queries, started }) })
     }

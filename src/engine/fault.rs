@@ -9,11 +9,12 @@ mod wording;
 use arrow::error::ArrowError;
 use datafusion::common::{Column, SchemaError};
 use datafusion::error::DataFusionError;
+use uuid::Uuid;
 
 use crate::error::{ClientMessage, ErrorNames, SqlState};
 use crate::{enforcement, ports};
 
-/// The message for an error of the engine while it handles `sql`. The caller logs the error itself.
+/// The message for an error of the engine while it handles `sql`. The caller passes it on through [`told`], which logs the cause.
 pub(crate) fn client_message(error: &DataFusionError, sql: &str) -> ClientMessage {
     match error {
         DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => client_message(inner, sql),
@@ -37,10 +38,59 @@ pub(crate) fn client_message(error: &DataFusionError, sql: &str) -> ClientMessag
     }
 }
 
-/// A fault of ours: the client gets a number to report, and the log has it beside the cause.
+/// What a fault of ours reads like; `told` and `numbered` put its number to it.
+const INTERNAL: &str = "internal error";
+
 fn internal() -> ClientMessage {
-    let id = uuid::Uuid::new_v4().simple();
-    ClientMessage::new(SqlState::INTERNAL_ERROR, "internal error").with_detail(format!("The error has the id {id}."))
+    ClientMessage::new(SqlState::INTERNAL_ERROR, INTERNAL)
+}
+
+/// What the client of a statement is told. A fault of ours, or of a source, is logged with its cause; of ours, the client gets the number.
+pub(super) fn told(message: ClientMessage, query_id: Uuid, cause: &dyn std::error::Error) -> ClientMessage {
+    if matches!(message.sqlstate, SqlState::INTERNAL_ERROR | SqlState::FDW_ERROR) {
+        tracing::warn!(%query_id, sqlstate = message.sqlstate.as_str(), cause = redacted(&super::opener::chain(cause)), "statement failed");
+    }
+    if message.sqlstate == SqlState::INTERNAL_ERROR { with_number(query_id) } else { message }
+}
+
+/// As `told`, for what is not known to have a cause; what has its number already keeps it.
+pub(super) fn numbered(message: ClientMessage, query_id: Uuid) -> ClientMessage {
+    if message.sqlstate != SqlState::INTERNAL_ERROR || (message.message == INTERNAL && message.detail.is_some()) {
+        return message;
+    }
+    tracing::warn!(%query_id, cause = redacted(&message.message), "statement failed");
+    with_number(query_id)
+}
+
+fn with_number(query_id: Uuid) -> ClientMessage {
+    internal().with_detail(format!("The error has the id {query_id}."))
+}
+
+/// A cause as the log may hold it: without what is quoted and without numbers, for either may be a value of a row.
+fn redacted(text: &str) -> String {
+    let mut shown = String::new();
+    let mut quote = None;
+    for letter in text.chars().take(1_000) {
+        match quote {
+            Some(open) if letter == open => {
+                quote = None;
+                shown.push(letter);
+            }
+            Some(_) => {}
+            None if matches!(letter, '\'' | '"') => {
+                quote = Some(letter);
+                shown.push(letter);
+                shown.push('…');
+            }
+            None if letter.is_ascii_digit() => {
+                if !shown.ends_with('#') {
+                    shown.push('#');
+                }
+            }
+            None => shown.push(letter),
+        }
+    }
+    shown
 }
 
 fn source_failed() -> ClientMessage {

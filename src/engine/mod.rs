@@ -4,16 +4,19 @@
 //! and by the session's own answers (SHOW, EXPLAIN).
 
 mod answers;
+mod attempt;
 mod column;
 mod columns;
 mod cursor;
 #[expect(clippy::module_inception, reason = "the engine itself, beside what it is made of")]
 mod engine;
 pub(crate) mod fault;
+mod hints;
 mod lineage_run;
 mod opener;
 mod parameter;
 mod pipeline;
+mod place;
 mod planner;
 mod reply;
 mod search_path;
@@ -39,3 +42,6 @@ pub use sql::{Statement, TextLimits};
 pub use stream::{Stop, StopCause};
 pub use time_zone::TimeZone;
 pub use world::{World, Worlds};
+
+#[cfg(test)]
+mod tests;

@@ -1,22 +1,41 @@
-//! Opens what a name stands for: the port's table, wrapped so that nothing but enforcement can read it.
+//! What a name stands for: the port's table, wrapped so that nothing but enforcement can read it.
+//!
+//! INVARIANT: a port whose columns the contract names is opened when its governed scan is planned, after the decision: whoever is denied,
+//! or only describes a statement, opens nothing and learns nothing of the port's state.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
-use datafusion::catalog::TableProvider;
+use datafusion::catalog::{Session, TableProvider};
 use datafusion::error::DataFusionError;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::physical_plan::ExecutionPlan;
 
 use crate::catalog::Opener;
 use crate::enforcement::GovernedTable;
 use crate::error::{ClientMessage, SqlState};
 use crate::locator::Located;
-use crate::ports::Ports;
-use crate::telemetry::{self, Step};
+use crate::ports::{self, Ports};
+use crate::product::{PortName, Product};
 
-/// Opens ports as governed tables.
+/// Opens ports as governed tables, for one statement.
 #[derive(Debug)]
 pub(super) struct PortOpener {
-    pub(super) ports: Arc<Ports>,
+    ports: Arc<Ports>,
+    located: Mutex<Vec<String>>,
+}
+
+impl PortOpener {
+    /// Nothing is opened yet.
+    pub(super) fn new(ports: Arc<Ports>) -> Self {
+        Self { ports, located: Mutex::default() }
+    }
+
+    /// The products and ports that names have led to so far.
+    pub(super) fn located(&self) -> Vec<String> {
+        self.located.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 #[async_trait]
@@ -27,12 +46,77 @@ impl Opener for PortOpener {
             located.port.as_ref().and_then(|name| product.output_port(name)).ok_or_else(|| {
                 external(ClientMessage::new(SqlState::INTERNAL_ERROR, "a name led to a port that its product does not have"))
             })?;
-        let source = self.ports.open(product, port).await.map_err(|error| {
-            tracing::warn!(product = %product.reference, port = %port.name, error = %chain(&error), "port cannot be opened");
-            external(ClientMessage::from(&error))
-        })?;
-        telemetry::step(Step::Locate, &format!("{} at its port {}", product.reference, port.name));
-        Ok(Arc::new(GovernedTable::undecided(Arc::clone(product), port.name.clone(), source, table_oid)))
+        self.located.lock().unwrap_or_else(PoisonError::into_inner).push(format!("{} port {}", product.reference, port.name));
+        let port = Port { ports: Arc::clone(&self.ports), product: Arc::clone(product), name: port.name.clone() };
+        let source: Arc<dyn TableProvider> = match product.schema.as_deref() {
+            Some(fields) => Arc::new(Deferred { schema: ports::arrow_schema(fields), port }),
+            None => port.open().await.map_err(|error| external(ClientMessage::from(&error)))?,
+        };
+        let name = located.port.clone().ok_or_else(|| external(ClientMessage::new(SqlState::INTERNAL_ERROR, "a port has no name")))?;
+        Ok(Arc::new(GovernedTable::undecided(Arc::clone(product), name, source, table_oid)))
+    }
+}
+
+/// A port that can be opened.
+#[derive(Debug)]
+struct Port {
+    ports: Arc<Ports>,
+    product: Arc<Product>,
+    name: PortName,
+}
+
+impl Port {
+    async fn open(&self) -> Result<Arc<dyn TableProvider>, ports::Error> {
+        let Some(port) = self.product.output_port(&self.name) else {
+            let at = ports::Place::new(self.product.reference.clone(), self.name.clone());
+            return Err(ports::Error::NotSupported { at, what: "a port that the contract does not name".to_owned() });
+        };
+        self.ports.open(&self.product, port).await.inspect_err(|error| {
+            tracing::warn!(product = %self.product.reference, port = %self.name, error = %chain(error), "port cannot be opened");
+        })
+    }
+}
+
+/// A port's table with the contract's columns, opened when it is scanned.
+#[derive(Debug)]
+struct Deferred {
+    schema: SchemaRef,
+    port: Port,
+}
+
+#[async_trait]
+impl TableProvider for Deferred {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    /// Whatever is pushed is evaluated above as well; the port itself is asked when it is open.
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>, DataFusionError> {
+        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
+        let table = self.port.open().await.map_err(|error| DataFusionError::External(Box::new(error)))?;
+        let supported = table.supports_filters_pushdown(&filters.iter().collect::<Vec<_>>())?;
+        let pushed: Vec<Expr> = filters
+            .iter()
+            .zip(supported)
+            .filter(|(_, support)| *support != TableProviderFilterPushDown::Unsupported)
+            .map(|(filter, _)| filter.clone())
+            .collect();
+        // A limit counts the rows that pass all filters.
+        let limit = limit.filter(|_| pushed.len() == filters.len());
+        table.scan(state, projection, &pushed, limit).await
     }
 }
 

@@ -3,54 +3,56 @@
 //! INVARIANT: nothing else in the crate plans or runs a user's query, and no step can be left out: each takes what only the
 //! step before it makes.
 
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use datafusion::common::{ParamValues, ScalarValue};
+use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::{LogicalPlan, TableScan};
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+use futures::FutureExt as _;
 use tokio::time::Instant;
-use uuid::Uuid;
 
-use crate::audit::{self, Closing, DecisionRecord, OpenStatement, ProductAccess, StatementOpened};
+use crate::audit::{self, Closing, OpenStatement};
 use crate::catalog::SessionFacts;
 use crate::enforcement::{self, GovernedTable, ProductUse};
 use crate::error::{ClientMessage, SqlState};
 use crate::lineage::{self, Lineage};
 use crate::policy::{AccessRequest, Decision, DenyReason, Outcome, RequestContext};
-use crate::telemetry::{QueryTrace, Step};
-
 use crate::product::{PortName, ProductRef};
+use crate::telemetry::Step;
 
+use super::attempt::Attempt;
 use super::column::Column;
 use super::engine::Shared;
 use super::lineage_run::LineageRun;
+use super::place::Place;
+use super::planner::Planner;
 use super::reply::RowStream;
 use super::sql::Query;
 use super::stream::{self, Running, StopCause};
-use super::{World, columns, planner};
-
-/// The policy path that is asked, as decision logs name it.
-const POLICY_PATH: &str = "meshgate/governance";
+use super::{World, columns, fault, hints, planner};
 
 /// One statement on its way.
 pub(super) struct Pipeline {
     pub(super) shared: Arc<Shared>,
     pub(super) world: Arc<World>,
     pub(super) facts: Arc<SessionFacts>,
-    pub(super) query_id: Uuid,
-    pub(super) session_id: Uuid,
-    pub(super) class: &'static str,
-    pub(super) now: DateTime<Utc>,
+    /// The statement's records.
+    pub(super) attempt: Attempt,
+    /// What `now()` answers.
+    pub(super) transaction_started: DateTime<Utc>,
     pub(super) deadline: Option<Instant>,
+    /// Whether the deadline bounds the rows, too.
+    pub(super) hurried: bool,
     pub(super) purpose: Option<String>,
     pub(super) application_name: String,
     pub(super) client_address: Option<std::net::SocketAddr>,
     pub(super) time_zone: String,
     pub(super) stop_cause: StopCause,
-    pub(super) trace: QueryTrace,
 }
 
 /// A plan with its products and the decisions on them; not yet governed.
@@ -58,7 +60,6 @@ struct Decided {
     plan: LogicalPlan,
     uses: Vec<ProductUse>,
     decisions: Vec<Arc<Decision>>,
-    spent: Duration,
 }
 
 /// What runs: verified, recorded.
@@ -80,28 +81,74 @@ pub(super) struct Started {
 impl Pipeline {
     /// The columns of a query whose parameters have these types.
     pub(super) async fn describe(
-        &self,
+        mut self,
         query: &Query,
         declared: &[Option<super::PgType>],
     ) -> Result<(Vec<super::PgType>, Arc<[Column]>), ClientMessage> {
-        let state = planner::state(self)?;
-        let plan = planner::plan(&state, query).await?;
+        let deadline = self.deadline;
+        let described = guarded(self.try_describe(query, declared), deadline).await;
+        described.map_err(|message| self.told(message))
+    }
+
+    async fn try_describe(
+        &mut self,
+        query: &Query,
+        declared: &[Option<super::PgType>],
+    ) -> Result<(Vec<super::PgType>, Arc<[Column]>), ClientMessage> {
+        let planner = Planner::new(self)?;
+        let plan = planner.plan(query).await.map_err(|fault| self.shown(query, &fault))?;
         let types = planner::parameter_types(&plan, declared)?;
         let typed = types.iter().map(|pg_type| super::values::typed_null(*pg_type)).collect::<Result<Vec<_>, _>>()?;
-        let plan = self.bind_and_analyze(&state, plan, &typed, query)?;
+        let plan = self.bind_and_analyze(&planner.state, plan, &typed, query)?;
         Ok((types, columns::of_plan(&plan)))
     }
 
     /// Runs a query.
     pub(super) async fn run(mut self, query: &Query, values: &[ScalarValue], verb: &'static str) -> Result<Started, ClientMessage> {
-        let permit = self.admit().await?;
-        let state = planner::state(&self)?;
-        let Prepared { plan, columns, lineage, record, notices, .. } = self.prepare(&state, query, values).await?;
+        let started = self.start(query, values, verb).await.map_err(|message| self.told(message));
+        if let Err(message) = &started {
+            self.attempt.end(Closing::failed(message.sqlstate)).await;
+        }
+        started
+    }
+
+    /// Runs a query that is fetched from over many statements: the deadline bounds its start, and then each fetch.
+    pub(super) async fn run_unhurried(
+        mut self,
+        query: &Query,
+        values: &[ScalarValue],
+        verb: &'static str,
+    ) -> Result<Started, ClientMessage> {
+        self.hurried = false;
+        self.run(query, values, verb).await
+    }
+
+    /// The plan of a query as its caller may see it: what stands above the barrier, and that a barrier stands there.
+    pub(super) async fn explain(mut self, query: &Query, values: &[ScalarValue]) -> Result<Vec<String>, ClientMessage> {
+        let prepared = match Planner::new(&self) {
+            Ok(planner) => self.prepare(&planner, query, values).await,
+            Err(message) => Err(message),
+        };
+        let lines = match prepared {
+            Ok(prepared) => {
+                prepared.record.close(self.shared.now(), Closing::completed());
+                self.attempt.trace().done(Step::Close, "explained");
+                Ok(enforcement::explain_above_barrier(&prepared.logical))
+            }
+            Err(message) => Err(self.told(message)),
+        };
+        self.attempt.end_with(lines).await
+    }
+
+    async fn start(&mut self, query: &Query, values: &[ScalarValue], verb: &'static str) -> Result<Started, ClientMessage> {
+        let place = guarded(Place::take(Arc::clone(&self.shared.queries)), self.deadline).await?;
+        let planner = Planner::new(self)?;
+        let Prepared { plan, columns, lineage, record, notices, .. } = self.prepare(&planner, query, values).await?;
         let run = self.start_lineage(query, lineage);
-        let batches = match execute_stream(plan, state.task_ctx()) {
+        let batches = match execute_stream(plan, planner.state.task_ctx()) {
             Ok(batches) => batches,
             Err(error) => {
-                let message = query.fault(&error);
+                let message = self.shown(query, &error);
                 record.close(self.shared.now(), Closing::failed(message.sqlstate));
                 return Err(message);
             }
@@ -109,24 +156,30 @@ impl Pipeline {
         let running = Running {
             record,
             run,
-            deadline: self.deadline,
+            deadline: self.deadline.filter(|_| self.hurried),
             rows_max: self.shared.options.rows_max,
             query: query.clone(),
             clock: Arc::clone(&self.shared.options.clock),
-            _permit: permit,
-            stop_cause: self.stop_cause,
-            trace: self.trace,
+            place: place.clone(),
+            stop_cause: Arc::clone(&self.stop_cause),
+            trace: self.attempt.trace().clone(),
         };
-        Ok(Started { rows: RowStream::new(columns, verb, stream::bounded(batches, running)), notices })
+        Ok(Started { rows: RowStream::new(columns, verb, stream::bounded(batches, running)).in_place(place), notices })
     }
 
-    /// The plan of a query as its caller may see it: what stands above the barrier, and that a barrier stands there.
-    pub(super) async fn explain(mut self, query: &Query, values: &[ScalarValue]) -> Result<Vec<String>, ClientMessage> {
-        let state = planner::state(&self)?;
-        let prepared = self.prepare(&state, query, values).await?;
-        prepared.record.close(self.shared.now(), Closing::completed());
-        self.trace.done(Step::Close, "explained");
-        Ok(enforcement::explain_above_barrier(&prepared.logical))
+    /// What the client is told of a fault of the engine.
+    fn shown(&self, query: &Query, error: &DataFusionError) -> ClientMessage {
+        fault::told(query.fault(error), self.attempt.query_id(), error)
+    }
+
+    /// What the client is told of a plan that enforcement refuses.
+    fn refused(&self, error: &enforcement::Error) -> ClientMessage {
+        fault::told(ClientMessage::from(error), self.attempt.query_id(), error)
+    }
+
+    /// The last look at a message: with a hint, without a word about a fault of ours.
+    fn told(&self, message: ClientMessage) -> ClientMessage {
+        fault::numbered(hints::with_hint(message, &self.facts), self.attempt.query_id())
     }
 
     /// Starts the lineage events of a query that reads products.
@@ -137,74 +190,44 @@ impl Pipeline {
         }
         let options = &self.shared.options;
         let run = lineage::Run {
-            id: self.query_id,
+            id: self.attempt.query_id(),
             namespace: options.lineage_namespace.clone(),
             job: format!("{}/{}", self.facts.principal.name, audit::fingerprint(&query.text)),
             sql: options.sql_in_records.then(|| query.text.clone()),
             lineage: Arc::new(lineage),
         };
-        Some(LineageRun::start(Arc::clone(emitter), run, self.now))
+        Some(LineageRun::start(Arc::clone(emitter), run, self.attempt.at()))
     }
 
-    /// A place among the queries that may run at once.
-    async fn admit(&self) -> Result<tokio::sync::OwnedSemaphorePermit, ClientMessage> {
-        let permit = Arc::clone(&self.shared.queries).acquire_owned();
-        let permit = match self.deadline {
-            Some(deadline) => tokio::time::timeout_at(deadline, permit).await.map_err(|_| stream::timed_out())?,
-            None => permit.await,
-        };
-        permit.map_err(|_| ClientMessage::new(SqlState::ADMIN_SHUTDOWN, "the gateway is shutting down"))
-    }
-
-    async fn prepare(&mut self, state: &SessionState, query: &Query, values: &[ScalarValue]) -> Result<Prepared, ClientMessage> {
+    async fn prepare(&mut self, planner: &Planner, query: &Query, values: &[ScalarValue]) -> Result<Prepared, ClientMessage> {
         let deadline = self.deadline;
-        let planning = self.plan_and_decide(state, query, values);
-        let decided = match deadline {
-            Some(deadline) => tokio::time::timeout_at(deadline, planning).await.map_err(|_| stream::timed_out())?,
-            None => planning.await,
-        };
-        let decided = match decided {
-            Ok(decided) => decided,
-            Err(message) => {
-                self.record_failure(query, &message).await?;
-                return Err(message);
-            }
-        };
+        let decided = guarded(self.plan_and_decide(planner, query, values), deadline).await?;
         if let Some(denial) = denial(&decided) {
-            let record = self.record(query, &decided).await?;
-            record.close(self.shared.now(), Closing::denied());
-            self.trace.done(Step::Close, "denied");
+            self.attempt.end(Closing::denied()).await;
             return Err(denial);
         }
-        let lineage = self.trace(&decided);
-        let physical = self.govern_and_optimize(state, query, &decided).await;
-        let record = self.record(query, &decided).await?;
-        record.add_duration("decide", decided.spent);
-        match physical {
-            Ok((plan, logical)) => {
-                let columns = columns::of_plan(&decided.plan);
-                let notices = notices(&decided);
-                Ok(Prepared { plan, logical, columns, lineage, record, notices })
-            }
-            Err(message) => {
-                record.close(self.shared.now(), Closing::failed(message.sqlstate));
-                Err(message)
-            }
-        }
+        let lineage = trace(&decided);
+        let (plan, logical) = guarded(self.govern_and_optimize(&planner.state, query, &decided), deadline).await?;
+        let record = guarded(self.attempt.open(), deadline).await?;
+        let columns = columns::of_plan(&decided.plan);
+        let notices = notices(&decided);
+        Ok(Prepared { plan, logical, columns, lineage, record, notices })
     }
 
     /// Steps plan to decide.
-    async fn plan_and_decide(&mut self, state: &SessionState, query: &Query, values: &[ScalarValue]) -> Result<Decided, ClientMessage> {
-        let plan = planner::plan(state, query).await?;
-        self.trace.done(Step::Plan, "");
-        let plan = self.bind_and_analyze(state, plan, values, query)?;
-        let uses = enforcement::observe(&plan).map_err(|error| refused(&error))?;
-        let products: Vec<String> = uses.iter().map(|used| used.product.reference.to_string()).collect();
-        self.trace.done(Step::Observe, &products.join(", "));
+    async fn plan_and_decide(&mut self, planner: &Planner, query: &Query, values: &[ScalarValue]) -> Result<Decided, ClientMessage> {
+        let plan = planner.plan(query).await.map_err(|fault| self.shown(query, &fault))?;
+        self.attempt.trace().done(Step::Plan, "");
+        self.attempt.trace().done(Step::Locate, &planner.located().join(", "));
+        let plan = self.bind_and_analyze(&planner.state, plan, values, query)?;
+        let uses = enforcement::observe(&plan).map_err(|error| self.refused(&error))?;
+        let fields: usize = uses.iter().map(|used| used.fields.len()).sum();
+        self.attempt.trace().done(Step::Observe, &format!("{fields} fields of {} products", uses.len()));
         let decisions = uses.iter().map(|product| Arc::new(self.world.policy.decide(&self.request(product)))).collect::<Vec<_>>();
         let denied = decisions.iter().filter(|decision| matches!(decision.outcome, Outcome::Deny(_))).count();
-        let spent = self.trace.done(Step::Decide, &format!("{} decisions, {denied} denied", decisions.len()));
-        Ok(Decided { plan, uses, decisions, spent })
+        let spent = self.attempt.trace().done(Step::Decide, &format!("{} decisions, {denied} denied", decisions.len()));
+        self.attempt.decided(&uses, &decisions, spent);
+        Ok(Decided { plan, uses, decisions })
     }
 
     fn bind_and_analyze(
@@ -214,7 +237,7 @@ impl Pipeline {
         values: &[ScalarValue],
         query: &Query,
     ) -> Result<LogicalPlan, ClientMessage> {
-        let shown = |error| query.fault(&error);
+        let shown = |error| self.shown(query, &error);
         let plan = if values.is_empty() {
             plan
         } else {
@@ -232,8 +255,8 @@ impl Pipeline {
             port: product.port.clone(),
             fields: product.fields.clone(),
             context: RequestContext {
-                query_id: self.query_id.to_string(),
-                now: self.now,
+                query_id: self.attempt.query_id().to_string(),
+                now: self.attempt.at(),
                 application_name: self.application_name.clone(),
                 client_address: self.client_address,
             },
@@ -247,84 +270,43 @@ impl Pipeline {
         query: &Query,
         decided: &Decided,
     ) -> Result<(Arc<dyn ExecutionPlan>, LogicalPlan), ClientMessage> {
-        let shown = |error| query.fault(&error);
-        let governed = enforcement::govern(decided.plan.clone(), &decided.decisions).map_err(|error| refused(&error))?;
-        let optimized = state.optimizer().optimize(governed, state, |_, _| {}).map_err(shown)?;
-        let physical = state.query_planner().create_physical_plan(&optimized, state).await.map_err(shown)?;
-        self.trace.done(Step::Optimize, "");
-        enforcement::verify(&physical, &decided.decisions).map_err(|error| refused(&error))?;
-        self.trace.done(Step::Verify, "");
+        let governed = enforcement::govern(decided.plan.clone(), &decided.decisions).map_err(|error| self.refused(&error))?;
+        let optimized = state.optimizer().optimize(governed, state, |_, _| {}).map_err(|error| self.shown(query, &error))?;
+        let physical = state.query_planner().create_physical_plan(&optimized, state).await.map_err(|error| self.shown(query, &error))?;
+        self.attempt.trace().done(Step::Optimize, "");
+        enforcement::verify(&physical, &decided.decisions).map_err(|error| self.refused(&error))?;
+        self.attempt.trace().done(Step::Verify, "");
         Ok((physical, optimized))
     }
+}
 
-    /// Step record: returns when the opening record is durable.
-    async fn record(&mut self, query: &Query, decided: &Decided) -> Result<OpenStatement, ClientMessage> {
-        let records = decided
-            .decisions
-            .iter()
-            .map(|decision| DecisionRecord::new(self.query_id, POLICY_PATH, decision, self.now, decided.spent))
-            .collect();
-        let mut opened = self.opened(query);
-        opened.products = decided
-            .uses
-            .iter()
-            .zip(&decided.decisions)
-            .map(|(product, decision)| ProductAccess::new(&product.product.reference, &product.port, &product.fields, Some(decision.id.0)))
-            .collect();
-        let record = self.shared.audit.open_statement(self.now, opened, records).await;
-        self.trace.done(Step::Record, "");
-        record.map_err(|error| ClientMessage::from(&error))
-    }
+/// Bounds a step: by the deadline, and so that a panic of the planner ends its own statement only.
+async fn guarded<T>(step: impl Future<Output = Result<T, ClientMessage>>, deadline: Option<Instant>) -> Result<T, ClientMessage> {
+    let step = AssertUnwindSafe(step).catch_unwind();
+    let done = match deadline {
+        Some(deadline) => tokio::time::timeout_at(deadline, step).await.map_err(|_| stream::timed_out())?,
+        None => step.await,
+    };
+    done.unwrap_or_else(|_| Err(ClientMessage::new(SqlState::INTERNAL_ERROR, "planning panicked")))
+}
 
-    /// A statement that could not be planned is recorded like any other.
-    async fn record_failure(&mut self, query: &Query, message: &ClientMessage) -> Result<(), ClientMessage> {
-        let record = self.shared.audit.open_statement(self.now, self.opened(query), Vec::new()).await;
-        let record = record.map_err(|error| ClientMessage::from(&error))?;
-        record.close(self.shared.now(), Closing::failed(message.sqlstate));
-        self.trace.done(Step::Close, message.sqlstate.as_str());
-        Ok(())
-    }
-
-    fn opened(&self, query: &Query) -> StatementOpened {
-        StatementOpened {
-            query_id: self.query_id,
-            session_id: self.session_id.to_string(),
-            principal: self.facts.principal.name.clone(),
-            roles: self.facts.principal.roles.iter().cloned().collect(),
-            application_name: self.application_name.clone(),
-            purpose: self.purpose.clone(),
-            client_address: self.client_address.map(|address| address.to_string()),
-            database: self.facts.database.clone(),
-            sql: Some(query.text.clone()),
-            statement_class: self.class.to_owned(),
-            snapshot_revision: self.world.snapshot.revision().to_owned(),
-            bundle_revision: self.world.bundle_revision.clone(),
-            ..StatementOpened::default()
-        }
-    }
-
-    fn trace(&self, decided: &Decided) -> Lineage {
-        let mut lineage = lineage::trace(&decided.plan, &locate);
-        for decision in &decided.decisions {
-            if let Outcome::Allow(obligations) = &decision.outcome {
-                for field in obligations.masks.keys() {
-                    lineage.mark_masked(&decision.product, field.as_str());
-                }
+/// The lineage of a plan under its decisions.
+fn trace(decided: &Decided) -> Lineage {
+    let mut lineage = lineage::trace(&decided.plan, &locate);
+    for decision in &decided.decisions {
+        if let Outcome::Allow(obligations) = &decision.outcome {
+            for field in obligations.masks.keys() {
+                lineage.mark_masked(&decision.product, field.as_str());
             }
         }
-        lineage
     }
+    lineage
 }
 
 /// Which product and port a scan reads.
 fn locate(scan: &TableScan) -> Option<(ProductRef, PortName)> {
     let table = GovernedTable::of_scan(scan)?;
     Some((table.product().reference.clone(), table.port().clone()))
-}
-
-fn refused(error: &enforcement::Error) -> ClientMessage {
-    tracing::warn!(error = %super::opener::chain(error), "statement refused by enforcement");
-    ClientMessage::from(error)
 }
 
 /// The refusal of a statement of which any product is denied.
@@ -360,6 +342,7 @@ fn notices(decided: &Decided) -> Vec<String> {
     let mut notices = Vec::new();
     for (product, decision) in decided.uses.iter().zip(&decided.decisions) {
         if let Outcome::Allow(obligations) = &decision.outcome {
+            notices.extend(hints::deprecation(&product.product));
             notices.extend(obligations.notices.iter().map(|code| format!("{}: {code}", product.product.reference)));
         }
     }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
+use datafusion::error::DataFusionError;
 use datafusion::execution::{FunctionRegistry as _, SessionState};
 use datafusion::logical_expr::LogicalPlan;
 
@@ -15,29 +17,61 @@ use super::search_path::{PATH_SCHEMA, PathSchema};
 use super::sql::Query;
 use super::{columns, fault};
 
-/// A state of its own for one statement: its catalog, its functions, its time zone.
-pub(super) fn state(pipeline: &Pipeline) -> Result<SessionState, ClientMessage> {
-    let mut state = pipeline.shared.template.clone();
-    let opener = Arc::new(PortOpener { ports: Arc::clone(&pipeline.shared.ports) });
-    let plain = SessionCatalog::new(Arc::clone(&pipeline.facts), Arc::clone(&opener) as _, Vec::new());
-    let path = PathSchema::new(Arc::new(plain), pipeline.facts.search_path());
-    let catalog = SessionCatalog::new(Arc::clone(&pipeline.facts), opener, vec![(PATH_SCHEMA.to_owned(), Arc::new(path))]);
-    state.register_catalog_list(Arc::new(catalog));
-    let options = state.config_mut().options_mut();
-    options.catalog.default_catalog.clone_from(&pipeline.facts.database);
-    options.catalog.default_schema = PATH_SCHEMA.to_owned();
-    options.execution.time_zone = Some(pipeline.time_zone.clone());
-    for function in functions::all(&pipeline.facts) {
-        state.register_udf(Arc::new(function)).map_err(|error| fault::client_message(&error, ""))?;
-    }
-    Ok(state)
+/// Plans one statement.
+pub(super) struct Planner {
+    /// A state of its own: its catalog, its functions, its clock and time zone.
+    pub(super) state: SessionState,
+    opener: Arc<PortOpener>,
 }
 
-/// The logical plan of a query, as yet without parameters, coercions and decisions.
-pub(super) async fn plan(state: &SessionState, query: &Query) -> Result<LogicalPlan, ClientMessage> {
-    let ast = query.ast.as_ref().clone();
-    let plan = state.statement_to_plan(ast).await.map_err(|error| query.fault(&error))?;
-    if reads_only(&plan) { Ok(plan) } else { Err(ClientMessage::new(SqlState::FEATURE_NOT_SUPPORTED, "this statement is not supported")) }
+impl Planner {
+    /// A planner for the statement of this pipeline.
+    pub(super) fn new(pipeline: &Pipeline) -> Result<Self, ClientMessage> {
+        let mut state = pipeline.shared.template.clone();
+        let opener = Arc::new(PortOpener::new(Arc::clone(&pipeline.shared.ports)));
+        let plain = SessionCatalog::new(Arc::clone(&pipeline.facts), Arc::clone(&opener) as _, Vec::new());
+        let path = PathSchema::new(Arc::new(plain), pipeline.facts.search_path());
+        let extra = vec![(PATH_SCHEMA.to_owned(), Arc::new(path) as _)];
+        let catalog = SessionCatalog::new(Arc::clone(&pipeline.facts), Arc::clone(&opener) as _, extra);
+        state.register_catalog_list(Arc::new(catalog));
+        let options = state.config_mut().options_mut();
+        options.catalog.default_catalog.clone_from(&pipeline.facts.database);
+        options.catalog.default_schema = PATH_SCHEMA.to_owned();
+        options.execution.time_zone = Some(pipeline.time_zone.clone());
+        tell_time(&mut state, pipeline.transaction_started).map_err(|error| fault::client_message(&error, ""))?;
+        for function in functions::all(&pipeline.facts) {
+            state.register_udf(Arc::new(function)).map_err(|error| fault::client_message(&error, ""))?;
+        }
+        Ok(Self { state, opener })
+    }
+
+    /// The logical plan of a query, as yet without parameters, coercions and decisions.
+    pub(super) async fn plan(&self, query: &Query) -> Result<LogicalPlan, DataFusionError> {
+        let plan = self.state.statement_to_plan(query.ast.as_ref().clone()).await?;
+        if reads_only(&plan) {
+            Ok(plan)
+        } else {
+            let message = ClientMessage::new(SqlState::FEATURE_NOT_SUPPORTED, "this statement is not supported");
+            Err(DataFusionError::External(Box::new(message)))
+        }
+    }
+
+    /// The products and ports that the names of the plan have led to.
+    pub(super) fn located(&self) -> Vec<String> {
+        self.opener.located()
+    }
+}
+
+/// `now()` and its kin answer the transaction's clock, in the session's time zone.
+fn tell_time(state: &mut SessionState, now: DateTime<Utc>) -> Result<(), DataFusionError> {
+    state.mark_start_execution();
+    state.execution_props_mut().query_execution_start_time = Some(now);
+    let options = Arc::clone(state.config_options());
+    let zoned: Vec<_> = state.scalar_functions().values().filter_map(|function| function.inner().with_updated_config(&options)).collect();
+    for function in zoned {
+        state.register_udf(Arc::new(function))?;
+    }
+    Ok(())
 }
 
 /// The second check that a plan only reads; the first is the statement's class.

@@ -9,6 +9,7 @@ use futures::{Stream, StreamExt};
 use crate::error::{ClientMessage, SqlState};
 
 use super::Column;
+use super::place::Place;
 
 /// A message beside the result.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +59,7 @@ pub struct RowStream {
     /// The word of the command tag: `SELECT`, `FETCH`, `SHOW`, `EXPLAIN`, …; the count follows for `SELECT` and `FETCH`.
     pub verb: &'static str,
     batches: Pin<Box<dyn Stream<Item = Result<RecordBatch, ClientMessage>> + Send>>,
+    place: Option<Place>,
 }
 
 impl RowStream {
@@ -67,7 +69,19 @@ impl RowStream {
         verb: &'static str,
         batches: impl Stream<Item = Result<RecordBatch, ClientMessage>> + Send + 'static,
     ) -> Self {
-        Self { columns, verb, batches: Box::pin(batches) }
+        Self { columns, verb, batches: Box::pin(batches), place: None }
+    }
+
+    /// The same stream, whose query runs in that place.
+    pub(super) fn in_place(self, place: Place) -> Self {
+        Self { place: Some(place), ..self }
+    }
+
+    /// The client takes a pause between two fetches: meanwhile others may run. `next` waits for a place again.
+    pub fn pause(&self) {
+        if let Some(place) = &self.place {
+            place.let_go();
+        }
     }
 
     /// A stream for the tests of what stands above the engine.

@@ -1,7 +1,11 @@
 //! One client's session: settings, transaction, prepared statements, cursors.
 //!
 //! INVARIANT: the login is fixed when the session opens, and its roles are what the principals' file says at each statement; nothing that
-//! a client sends changes either. A prepared statement keeps a tree, never a decision.
+//! a client sends changes either. A prepared statement keeps a tree, never a decision. Every statement that comes in, whatever becomes of
+//! it, is an `Attempt` and leaves its records.
+
+mod cursors;
+mod prepared;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -13,15 +17,16 @@ use datafusion::common::ScalarValue;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use crate::audit::StatementOpened;
 use crate::catalog::SessionFacts;
 use crate::error::{ClientMessage, SqlState};
 use crate::identity::Principal;
-use crate::telemetry::QueryTrace;
+use crate::telemetry::{Step, stage};
 
+use super::attempt::Attempt;
 use super::column::{Column, PgType};
 use super::cursor::Cursor;
 use super::engine::Shared;
-use super::parameter::{self, Format, Parameter};
 use super::pipeline::Pipeline;
 use super::reply::{CopyFormat, CopyOut, Notice, Reply, TransactionStatus};
 use super::session_request::{SessionRequest, Whoever};
@@ -30,7 +35,7 @@ use super::shared_settings::SharedSettings;
 use super::sql::{self, CopyOptions, ForceQuote, Kind, Query, Statement, TransactionModes};
 use super::stream::StopCause;
 use super::transaction::Transaction;
-use super::{TimeZone, World, answers, values};
+use super::{World, answers};
 
 /// A statement that PREPARE or Parse stored.
 #[derive(Debug, Clone)]
@@ -65,6 +70,14 @@ pub struct Session {
     cursors: HashMap<String, Cursor>,
     notices: Vec<Notice>,
     deadline: Option<Instant>,
+    /// When the transaction began, the implicit one of a lone statement too.
+    transaction_started: Option<DateTime<Utc>>,
+    /// A statement has failed since the last `sync`.
+    failed: bool,
+    /// A text of several statements runs: together they are a transaction.
+    several: bool,
+    /// The login is no longer there.
+    login_gone: bool,
 }
 
 impl Session {
@@ -91,6 +104,10 @@ impl Session {
             cursors: HashMap::new(),
             notices: Vec::new(),
             deadline: None,
+            transaction_started: None,
+            failed: false,
+            several: false,
+            login_gone: false,
         })
     }
 
@@ -111,18 +128,35 @@ impl Session {
 
     /// A statement failed.
     pub fn fail_transaction(&mut self) {
+        self.failed = true;
         if self.transaction.fail() {
-            self.cursors.retain(|_, cursor| cursor.held());
+            self.cursors.retain(|_, cursor| cursor.settled());
             self.portals.clear();
         }
+        self.cursors.values().for_each(Cursor::pause);
     }
 
-    /// The end of a simple query, or Sync.
+    /// The end of a simple query, or Sync: what ran outside of a transaction block has been a transaction of its own.
     pub fn sync(&mut self) {
         if self.transaction.status() == TransactionStatus::Idle {
-            self.portals.clear();
+            self.end_transaction(!self.failed);
         }
+        self.failed = false;
+        self.several = false;
         self.deadline = None;
+    }
+
+    /// Settings and cursors as after a commit or a rollback.
+    fn end_transaction(&mut self, committed: bool) {
+        self.with_settings(|settings| settings.end(committed));
+        if committed {
+            self.cursors.retain(|_, cursor| cursor.held());
+            self.cursors.values_mut().for_each(Cursor::settle);
+        } else {
+            self.cursors.retain(|_, cursor| cursor.settled());
+        }
+        self.portals.clear();
+        self.transaction_started = None;
     }
 
     /// When the running statement must have ended.
@@ -151,130 +185,57 @@ impl Session {
         self.with_settings(Settings::take_changes)
     }
 
-    /// Splits and classifies a text.
-    pub fn parse(&self, text: &str) -> Result<Vec<Statement>, ClientMessage> {
-        let statements = sql::parse(text, &self.shared.options.text)?;
-        tracing::info!(target: "meshgate::query", step = "parse", session_id = %self.id, statements = statements.len());
+    /// Splits and classifies the text of a simple query.
+    pub async fn parse(&mut self, text: &str) -> Result<Vec<Statement>, ClientMessage> {
+        let statements = self.parse_text(text).await?;
+        self.several = statements.len() > 1;
         Ok(statements)
+    }
+
+    /// Step parse. A text that is no statement is recorded like one.
+    async fn parse_text(&self, text: &str) -> Result<Vec<Statement>, ClientMessage> {
+        let started = std::time::Instant::now();
+        match sql::parse(text, &self.shared.options.text) {
+            Ok(statements) => {
+                let note = format!("{} statements", statements.len());
+                stage(&self.id, Step::Parse, started.elapsed(), &note);
+                Ok(statements)
+            }
+            Err(message) => self.attempt(clipped(text), INVALID).end_with(Err(message)).await,
+        }
     }
 
     /// Runs a statement without parameters.
     pub async fn run(&mut self, statement: &Statement) -> Result<Reply, ClientMessage> {
-        self.start_statement()?;
+        self.start_statement();
         self.execute(statement, &[]).await
     }
 
-    /// Parse: stores a statement.
-    pub async fn prepare(&mut self, name: &str, text: &str, parameter_oids: &[u32]) -> Result<(), ClientMessage> {
-        if name.is_empty() {
-            self.statements.remove("");
-        } else if self.statements.contains_key(name) {
-            return Err(duplicate_statement(name));
-        }
-        let mut statements = self.parse(text)?;
-        if statements.len() > 1 {
-            return Err(ClientMessage::new(SqlState::SYNTAX_ERROR, "cannot insert multiple commands into a prepared statement"));
-        }
-        let statement = statements.pop();
-        if let Some(statement) = &statement {
-            self.check_transaction(statement)?;
-        }
-        let declared = parameter_oids.iter().map(|oid| declared_type(*oid)).collect::<Result<Vec<_>, _>>()?;
-        self.start_statement()?;
-        let prepared = self.describe(statement, &declared).await?;
-        self.store(name, prepared)
-    }
-
-    /// The parameters and columns of a prepared statement.
-    pub fn describe_statement(&self, name: &str) -> Result<(Vec<PgType>, Option<Arc<[Column]>>), ClientMessage> {
-        let prepared = self.prepared(name)?;
-        Ok((prepared.parameters.clone(), prepared.columns.clone()))
-    }
-
-    /// Bind: decodes the parameters into a portal.
-    pub fn bind(&mut self, portal: &str, statement: &str, parameters: &[Parameter], _formats: &[Format]) -> Result<(), ClientMessage> {
-        let prepared = self.prepared(statement)?.clone();
-        if let Some(statement) = &prepared.statement {
-            self.check_transaction(statement)?;
-        }
-        if parameters.len() != prepared.parameters.len() {
-            return Err(ClientMessage::new(
-                SqlState::PROTOCOL_VIOLATION,
-                format!(
-                    "bind message supplies {} parameters, but prepared statement \"{statement}\" requires {}",
-                    parameters.len(),
-                    prepared.parameters.len()
-                ),
-            ));
-        }
-        let time_zone = self.with_settings(|settings| TimeZone::parse(settings.time_zone())).unwrap_or_default();
-        let values = parameters
-            .iter()
-            .zip(&prepared.parameters)
-            .map(|(value, pg_type)| parameter::decode(value, *pg_type, &time_zone))
-            .collect::<Result<Vec<_>, _>>()?;
-        self.portals.insert(portal.to_owned(), Bound { prepared, values });
-        Ok(())
-    }
-
-    /// The columns of a portal; of a declared cursor, too.
-    pub fn describe_portal(&self, portal: &str) -> Result<Option<Arc<[Column]>>, ClientMessage> {
-        if let Some(cursor) = self.cursors.get(portal) {
-            return Ok(Some(cursor.columns()));
-        }
-        self.portals.get(portal).map(|bound| bound.prepared.columns.clone()).ok_or_else(|| no_portal(portal))
-    }
-
-    /// The first Execute of a portal.
-    pub async fn execute_portal(&mut self, portal: &str) -> Result<Reply, ClientMessage> {
-        self.start_statement()?;
-        if let Some(cursor) = self.cursors.get(portal) {
-            return Ok(Reply::Rows(cursor.clone().fetch(None, "SELECT", self.deadline)));
-        }
-        let bound = self.portals.get(portal).cloned().ok_or_else(|| no_portal(portal))?;
-        match bound.prepared.statement {
-            Some(statement) => self.execute(&statement, &bound.values).await,
-            None => Ok(Reply::Empty),
-        }
-    }
-
-    /// Forgets a prepared statement.
-    pub fn close_statement(&mut self, name: &str) {
-        self.statements.remove(name);
-    }
-
-    /// Forgets a portal.
-    pub fn close_portal(&mut self, portal: &str) {
-        self.portals.remove(portal);
-        self.cursors.remove(portal);
-    }
-
-    fn prepared(&self, name: &str) -> Result<&Prepared, ClientMessage> {
-        self.statements.get(name).ok_or_else(|| no_statement(name))
-    }
-
-    fn store(&mut self, name: &str, prepared: Prepared) -> Result<(), ClientMessage> {
-        if self.statements.len() >= self.shared.options.prepared_max {
-            return Err(ClientMessage::new(SqlState::CONFIGURATION_LIMIT_EXCEEDED, "too many prepared statements")
-                .with_hint("Use DEALLOCATE for statements that are no longer needed."));
-        }
-        self.statements.insert(name.to_owned(), prepared);
-        Ok(())
-    }
-
     /// A statement starts, by whoever the login is now. Its deadline is the shorter of the session's and the operator's.
-    fn start_statement(&mut self) -> Result<(), ClientMessage> {
-        self.principal = (self.whoever)().ok_or_else(|| login_gone(&self.principal))?;
+    fn start_statement(&mut self) {
+        match (self.whoever)() {
+            Some(principal) => {
+                self.principal = principal;
+                self.login_gone = false;
+            }
+            None => self.login_gone = true,
+        }
         let own = self.with_settings(|settings| settings.statement_timeout());
         let timeout = match (own, self.shared.options.statement_timeout) {
             (Some(own), Some(most)) => Some(own.min(most)),
             (own, most) => own.or(most),
         };
         self.deadline = timeout.map(|timeout| Instant::now() + timeout);
-        Ok(())
+        self.with_settings(Settings::begin);
+        let now = self.shared.now();
+        self.transaction_started.get_or_insert(now);
     }
 
-    fn check_transaction(&self, statement: &Statement) -> Result<(), ClientMessage> {
+    /// Whether a statement may run at all.
+    fn check_runnable(&self, statement: &Statement) -> Result<(), ClientMessage> {
+        if self.login_gone {
+            return Err(login_gone(&self.principal));
+        }
         if self.transaction.status() == TransactionStatus::Failed && !statement.ends_transaction() {
             return Err(ClientMessage::new(
                 SqlState::IN_FAILED_SQL_TRANSACTION,
@@ -284,53 +245,55 @@ impl Session {
         Ok(())
     }
 
-    /// What a statement takes and answers.
-    async fn describe(&mut self, statement: Option<Statement>, declared: &[Option<PgType>]) -> Result<Prepared, ClientMessage> {
-        let untyped = |declared: &[Option<PgType>]| declared.iter().map(|pg_type| pg_type.unwrap_or(PgType::TEXT)).collect();
-        let Some(statement) = statement else {
-            return Ok(Prepared { statement: None, parameters: untyped(declared), columns: None });
+    /// A statement begins, on the world of this moment.
+    fn attempt(&self, text: &str, class: &'static str) -> Attempt {
+        let world = self.shared.worlds.current();
+        let (purpose, application_name) = self.with_settings(|settings| (settings.purpose(), settings.application_name().to_owned()));
+        let opened = StatementOpened {
+            query_id: Uuid::now_v7(),
+            session_id: self.id.to_string(),
+            principal: self.principal.name.clone(),
+            roles: self.principal.roles.iter().cloned().collect(),
+            application_name,
+            purpose,
+            client_address: self.client_address.map(|address| address.to_string()),
+            database: self.shared.options.database.clone(),
+            sql: Some(text.to_owned()),
+            statement_class: class.to_owned(),
+            snapshot_revision: world.snapshot.revision().to_owned(),
+            bundle_revision: world.bundle_revision.clone(),
+            ..StatementOpened::default()
         };
-        let (parameters, columns) = match &statement.kind {
-            Kind::Query(query) => {
-                let (parameters, columns) = self.pipeline(statement.class()).describe(query, declared).await?;
-                (parameters, Some(columns))
-            }
-            Kind::Copy { query, .. } => (self.pipeline(statement.class()).describe(query, declared).await?.0, None),
-            Kind::Explain { query, .. } => {
-                let (parameters, _) = self.pipeline(statement.class()).describe(query, declared).await?;
-                (parameters, Some(answers::explain_columns()))
-            }
-            Kind::Show(name) => (untyped(declared), Some(answers::show_columns(name.as_deref()))),
-            Kind::Fetch { name, skip: false, .. } => (untyped(declared), Some(self.cursor(name)?.columns())),
-            Kind::Execute { name, .. } => (untyped(declared), self.prepared(name)?.columns.clone()),
-            _ => (untyped(declared), None),
-        };
-        Ok(Prepared { statement: Some(Arc::new(statement)), parameters, columns })
+        let audit = Arc::clone(&self.shared.audit);
+        let clock = Arc::clone(&self.shared.options.clock);
+        Attempt::new(audit, clock, Arc::clone(&self.stop_cause), self.shared.now(), world, opened)
     }
 
-    /// A pipeline for one statement, on the world of this moment.
-    fn pipeline(&self, class: &'static str) -> Pipeline {
-        let world = self.shared.worlds.current();
-        let now = self.shared.now();
+    /// A pipeline for a statement.
+    fn pipeline(&self, attempt: Attempt) -> Pipeline {
+        let world = Arc::clone(attempt.world());
         let (time_zone, purpose, application_name) =
             self.with_settings(|settings| (settings.time_zone().to_owned(), settings.purpose(), settings.application_name().to_owned()));
-        let query_id = Uuid::now_v7();
         Pipeline {
             shared: Arc::clone(&self.shared),
-            facts: Arc::new(self.facts(&world, now)),
+            facts: Arc::new(self.facts(&world, attempt.at())),
             world,
-            query_id,
-            session_id: self.id,
-            class,
-            now,
+            transaction_started: self.transaction_started.unwrap_or_else(|| attempt.at()),
+            attempt,
             deadline: self.deadline,
+            hurried: true,
             purpose,
             application_name,
             client_address: self.client_address,
             time_zone,
             stop_cause: Arc::clone(&self.stop_cause),
-            trace: QueryTrace::start(&query_id),
         }
+    }
+
+    /// What a query takes and answers. Leaves no record: nothing is decided, and nothing is read.
+    async fn describe_query(&self, query: &Query, declared: &[Option<PgType>]) -> Result<(Vec<PgType>, Arc<[Column]>), ClientMessage> {
+        let attempt = self.attempt("", INVALID).unrecorded();
+        self.pipeline(attempt).describe(query, declared).await
     }
 
     fn facts(&self, world: &Arc<World>, now: DateTime<Utc>) -> SessionFacts {
@@ -355,14 +318,26 @@ impl Session {
     }
 
     async fn execute(&mut self, statement: &Statement, values: &[ScalarValue]) -> Result<Reply, ClientMessage> {
-        self.check_transaction(statement)?;
-        let class = statement.class();
+        let mut attempt = self.attempt(&statement.text, statement.class());
+        if let Err(message) = self.check_runnable(statement) {
+            return attempt.end_with(Err(message)).await;
+        }
         match &statement.kind {
-            Kind::Query(query) => self.query(query, values, class).await,
-            Kind::Explain { analyze, query } => self.explain(*analyze, query, values).await,
-            Kind::Copy { query, options } => self.copy(query, options, values).await,
+            Kind::Query(query) => self.query(query, values, attempt).await,
+            Kind::Explain { analyze, query } => self.explain(*analyze, query, values, attempt).await,
+            Kind::Copy { query, options } => self.copy(query, options, values, attempt).await,
+            _ => {
+                let outcome = self.perform(statement, values).await;
+                attempt.end_with(outcome).await
+            }
+        }
+    }
+
+    /// Runs a statement that is no query itself. What it makes run is recorded as a statement of its own.
+    async fn perform(&mut self, statement: &Statement, values: &[ScalarValue]) -> Result<Reply, ClientMessage> {
+        match &statement.kind {
             Kind::Prepare { name, types, query } => self.sql_prepare(name, types, query).await,
-            Kind::Execute { name, arguments } => Box::pin(self.sql_execute(name, arguments.as_ref())).await,
+            Kind::Execute { name, arguments } => self.sql_execute(name, arguments.as_ref()).await,
             Kind::Declare { name, hold, scroll, query, .. } => self.declare(name, *hold, *scroll, query, values).await,
             Kind::Fetch { name, direction, skip } => self.fetch(name, *direction, *skip).await,
             Kind::Show(name) => self.show(name.as_deref()),
@@ -371,8 +346,8 @@ impl Session {
         }
     }
 
-    async fn query(&mut self, query: &Query, values: &[ScalarValue], class: &'static str) -> Result<Reply, ClientMessage> {
-        let started = self.pipeline(class).run(query, values, "SELECT").await?;
+    async fn query(&mut self, query: &Query, values: &[ScalarValue], attempt: Attempt) -> Result<Reply, ClientMessage> {
+        let started = self.pipeline(attempt).run(query, values, "SELECT").await?;
         self.tell(&started.notices);
         Ok(Reply::Rows(started.rows))
     }
@@ -387,8 +362,8 @@ impl Session {
         }
     }
 
-    async fn explain(&mut self, analyze: bool, query: &Query, values: &[ScalarValue]) -> Result<Reply, ClientMessage> {
-        let lines = self.pipeline("explain").explain(query, values).await?;
+    async fn explain(&mut self, analyze: bool, query: &Query, values: &[ScalarValue], attempt: Attempt) -> Result<Reply, ClientMessage> {
+        let lines = self.pipeline(attempt).explain(query, values).await?;
         if analyze {
             return self.explain_analyze(lines, query, values).await;
         }
@@ -398,7 +373,7 @@ impl Session {
     /// Runs the query, drops its rows, and adds only what any caller could measure: the time it took.
     async fn explain_analyze(&mut self, mut lines: Vec<String>, query: &Query, values: &[ScalarValue]) -> Result<Reply, ClientMessage> {
         let started = Instant::now();
-        let mut running = self.pipeline("explain").run(query, values, "SELECT").await?.rows;
+        let mut running = self.pipeline(self.attempt(&query.text, "explain")).run(query, values, "SELECT").await?.rows;
         while let Some(batch) = running.next().await {
             batch?;
         }
@@ -406,125 +381,20 @@ impl Session {
         Ok(Reply::Rows(answers::explain(&lines)?))
     }
 
-    async fn copy(&mut self, query: &Query, options: &CopyOptions, values: &[ScalarValue]) -> Result<Reply, ClientMessage> {
-        let started = self.pipeline("copy_out").run(query, values, "COPY").await?;
+    async fn copy(
+        &mut self,
+        query: &Query,
+        options: &CopyOptions,
+        values: &[ScalarValue],
+        attempt: Attempt,
+    ) -> Result<Reply, ClientMessage> {
+        let started = self.pipeline(attempt).run(query, values, "COPY").await?;
         self.tell(&started.notices);
         let mut format = options.format.clone();
         if let CopyFormat::Csv { force_quote, .. } = &mut format {
             *force_quote = forced(&options.force_quote, &started.rows.columns)?;
         }
         Ok(Reply::Copy(CopyOut { rows: started.rows, format }))
-    }
-
-    async fn sql_prepare(&mut self, name: &str, types: &[String], query: &Query) -> Result<Reply, ClientMessage> {
-        if self.statements.contains_key(name) {
-            return Err(duplicate_statement(name));
-        }
-        let declared = types.iter().map(|name| named_type(name).map(Some)).collect::<Result<Vec<_>, _>>()?;
-        let statement = Statement { text: query.text.clone(), kind: Kind::Query(query.clone()) };
-        let prepared = self.describe(Some(statement), &declared).await?;
-        self.store(name, prepared)?;
-        Ok(Reply::Done("PREPARE".to_owned()))
-    }
-
-    async fn sql_execute(&mut self, name: &str, arguments: Option<&Query>) -> Result<Reply, ClientMessage> {
-        let prepared = self.prepared(name)?.clone();
-        let given = match arguments {
-            Some(query) => self.one_row(query).await?,
-            None => Vec::new(),
-        };
-        if given.len() != prepared.parameters.len() {
-            return Err(ClientMessage::new(
-                SqlState::SYNTAX_ERROR,
-                format!("wrong number of parameters for prepared statement \"{name}\""),
-            )
-            .with_detail(format!("Expected {} parameters but got {}.", prepared.parameters.len(), given.len())));
-        }
-        let values = given
-            .iter()
-            .zip(&prepared.parameters)
-            .map(|(value, pg_type)| values::convert(value, *pg_type))
-            .collect::<Result<Vec<_>, _>>()?;
-        match prepared.statement {
-            Some(statement) => self.execute(&statement, &values).await,
-            None => Ok(Reply::Empty),
-        }
-    }
-
-    /// The single row of a query without tables.
-    async fn one_row(&mut self, query: &Query) -> Result<Vec<ScalarValue>, ClientMessage> {
-        let mut rows = self.pipeline("prepared").run(query, &[], "SELECT").await?.rows;
-        let mut values = Vec::new();
-        while let Some(batch) = rows.next().await {
-            let batch = batch?;
-            if values.is_empty() && batch.num_rows() > 0 {
-                values = batch
-                    .columns()
-                    .iter()
-                    .map(|column| ScalarValue::try_from_array(column, 0))
-                    .collect::<Result<_, _>>()
-                    .map_err(|error| query.fault(&error))?;
-            }
-        }
-        Ok(values)
-    }
-
-    async fn declare(
-        &mut self,
-        name: &str,
-        hold: bool,
-        scroll: bool,
-        query: &Query,
-        values: &[ScalarValue],
-    ) -> Result<Reply, ClientMessage> {
-        if scroll {
-            // Forward fetches of a scroll cursor work; going back does not, and FETCH says so.
-            self.notices.push(Notice::warning(SqlState::FEATURE_NOT_SUPPORTED, "cursors move forward only"));
-        }
-        if !hold && self.transaction.status() == TransactionStatus::Idle {
-            return Err(ClientMessage::new(SqlState::NO_ACTIVE_TRANSACTION, "DECLARE CURSOR can only be used in transaction blocks"));
-        }
-        if self.cursors.contains_key(name) {
-            return Err(ClientMessage::new(SqlState::DUPLICATE_CURSOR, format!("cursor \"{name}\" already exists")));
-        }
-        let pipeline = self.pipeline("cursor");
-        let types = vec![None; values.len()];
-        let (_, columns) = pipeline.describe(query, &types).await?;
-        self.cursors.insert(name.to_owned(), Cursor::new(query.clone(), values.to_vec(), columns, hold));
-        Ok(Reply::Done("DECLARE CURSOR".to_owned()))
-    }
-
-    fn cursor(&self, name: &str) -> Result<&Cursor, ClientMessage> {
-        self.cursors.get(name).ok_or_else(|| ClientMessage::new(SqlState::INVALID_CURSOR_NAME, format!("cursor \"{name}\" does not exist")))
-    }
-
-    async fn fetch(&mut self, name: &str, direction: sql::Direction, skip: bool) -> Result<Reply, ClientMessage> {
-        let cursor = self.cursor(name)?.clone();
-        let rows_max = match direction {
-            sql::Direction::Forward(rows) => Some(rows),
-            sql::Direction::All => None,
-            sql::Direction::Backward => {
-                return Err(ClientMessage::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, "cursor can only scan forward")
-                    .with_hint("Declare it again to start from the first row."));
-            }
-        };
-        if cursor.needs_start().await {
-            // The statement's deadline bounds each FETCH, not the life of the cursor.
-            let mut pipeline = self.pipeline("cursor");
-            pipeline.deadline = None;
-            let started = pipeline.run(cursor.query(), cursor.values(), "FETCH").await?;
-            self.tell(&started.notices);
-            cursor.start(started.rows).await;
-        }
-        if skip {
-            let mut rows = cursor.fetch(rows_max, "FETCH", self.deadline);
-            let mut moved = 0u64;
-            while let Some(batch) = rows.next().await {
-                moved += u64::try_from(batch?.num_rows()).unwrap_or(u64::MAX);
-            }
-            return Ok(Reply::Done(format!("MOVE {moved}")));
-        }
-        Ok(Reply::Rows(cursor.fetch(rows_max, "FETCH", self.deadline)))
     }
 
     fn show(&mut self, name: Option<&str>) -> Result<Reply, ClientMessage> {
@@ -596,12 +466,12 @@ impl Session {
             self.notices.push(warning);
         }
         if let Some(committed) = outcome.ended {
-            self.with_settings(|settings| settings.end(committed));
-            self.cursors.retain(|_, cursor| cursor.held() && committed);
-            self.portals.clear();
+            self.end_transaction(committed);
         }
         if outcome.began {
             self.with_settings(Settings::begin);
+            let now = self.shared.now();
+            self.transaction_started.get_or_insert(now);
         }
         if let Kind::Begin(modes) = kind {
             self.set_transaction(modes)?;
@@ -621,6 +491,17 @@ impl Session {
     }
 }
 
+/// The class of what does not parse.
+const INVALID: &str = "invalid";
+
+/// Bytes of a text without meaning that a record keeps.
+const INVALID_BYTES_MAX: usize = 16 << 10;
+
+/// The beginning of a text that may be anything.
+fn clipped(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(INVALID_BYTES_MAX)).unwrap_or_default()
+}
+
 fn read_only() -> ClientMessage {
     ClientMessage::new(SqlState::READ_ONLY_SQL_TRANSACTION, "cannot set transaction read-write mode: meshgate is read-only")
 }
@@ -629,31 +510,8 @@ fn login_gone(principal: &Principal) -> ClientMessage {
     ClientMessage::new(SqlState::INVALID_AUTHORIZATION_SPECIFICATION, format!("role \"{}\" no longer exists", principal.name))
 }
 
-fn no_statement(name: &str) -> ClientMessage {
-    ClientMessage::new(SqlState::INVALID_SQL_STATEMENT_NAME, format!("prepared statement \"{name}\" does not exist"))
-}
-
-fn no_portal(name: &str) -> ClientMessage {
-    ClientMessage::new(SqlState::INVALID_CURSOR_NAME, format!("portal \"{name}\" does not exist"))
-}
-
-fn duplicate_statement(name: &str) -> ClientMessage {
-    ClientMessage::new(SqlState::DUPLICATE_PREPARED_STATEMENT, format!("prepared statement \"{name}\" already exists"))
-}
-
-/// The type that a client declares by OID; 0 and `unknown` leave it to us.
-fn declared_type(oid: u32) -> Result<Option<PgType>, ClientMessage> {
-    match oid {
-        0 | 705 => Ok(None),
-        oid => PgType::of_oid(oid)
-            .map(Some)
-            .ok_or_else(|| ClientMessage::new(SqlState::UNDEFINED_OBJECT, format!("type with OID {oid} does not exist"))),
-    }
-}
-
-fn named_type(name: &str) -> Result<PgType, ClientMessage> {
-    let plain = name.split('(').next().unwrap_or(name).trim().to_lowercase();
-    PgType::named(&plain).ok_or_else(|| ClientMessage::new(SqlState::UNDEFINED_OBJECT, format!("type \"{plain}\" does not exist")))
+fn duplicate_cursor(name: &str) -> ClientMessage {
+    ClientMessage::new(SqlState::DUPLICATE_CURSOR, format!("cursor \"{name}\" already exists"))
 }
 
 /// The columns that FORCE_QUOTE means.

@@ -3,6 +3,7 @@
 //! INVARIANT: no setting changes who the principal is or what a policy decides; `meshgate.purpose` is a claim and is recorded as one.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{ClientMessage, SqlState};
@@ -156,18 +157,21 @@ fn definition(name: &str) -> Result<&'static Definition, ClientMessage> {
         .ok_or_else(|| ClientMessage::new(SqlState::UNDEFINED_OBJECT, format!("unrecognized configuration parameter \"{name}\"")))
 }
 
-/// The settings of one session.
+/// Values and custom settings.
+type Saved = (Arc<BTreeMap<&'static str, String>>, Arc<BTreeMap<String, String>>);
+
+/// The settings of one session. Every statement runs in a transaction, so saving them is cheap: maps are copied when they change.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// What RESET goes back to: the defaults and what the client asked for at start-up.
-    base: BTreeMap<&'static str, String>,
-    values: BTreeMap<&'static str, String>,
+    base: Arc<BTreeMap<&'static str, String>>,
+    values: Arc<BTreeMap<&'static str, String>>,
     /// Settings of a class that we do not know (`myapp.user`): kept as PostgreSQL keeps them.
-    custom: BTreeMap<String, String>,
+    custom: Arc<BTreeMap<String, String>>,
     /// Values until the end of the transaction.
     local: BTreeMap<&'static str, String>,
     /// What ROLLBACK goes back to.
-    saved: Option<Box<(BTreeMap<&'static str, String>, BTreeMap<String, String>)>>,
+    saved: Option<Saved>,
     reported: BTreeMap<&'static str, String>,
 }
 
@@ -177,8 +181,9 @@ impl Settings {
         let mut base: BTreeMap<&'static str, String> =
             DEFINITIONS.iter().map(|definition| (definition.name, definition.default.to_owned())).collect();
         base.extend(facts.iter().map(|(name, value)| (*name, value.clone())));
-        let mut settings =
-            Self { values: base.clone(), base, custom: BTreeMap::new(), local: BTreeMap::new(), saved: None, reported: BTreeMap::new() };
+        let base = Arc::new(base);
+        let values = Arc::clone(&base);
+        let mut settings = Self { values, base, custom: Arc::default(), local: BTreeMap::new(), saved: None, reported: BTreeMap::new() };
         for (name, value) in requested {
             settings.set(&name.to_ascii_lowercase(), Some(value), false)?;
         }
@@ -189,9 +194,10 @@ impl Settings {
     /// SET. `None` is DEFAULT.
     pub fn set(&mut self, name: &str, value: Option<&str>, local: bool) -> Result<(), ClientMessage> {
         if name.contains('.') && !name.starts_with("meshgate.") {
+            let custom = Arc::make_mut(&mut self.custom);
             match value {
-                Some(value) => self.custom.insert(name.to_owned(), value.to_owned()),
-                None => self.custom.remove(name),
+                Some(value) => custom.insert(name.to_owned(), value.to_owned()),
+                None => custom.remove(name),
             };
             return Ok(());
         }
@@ -206,7 +212,7 @@ impl Settings {
             }
         } else {
             self.local.remove(definition.name);
-            self.values.insert(definition.name, value);
+            Arc::make_mut(&mut self.values).insert(definition.name, value);
         }
         Ok(())
     }
@@ -218,7 +224,7 @@ impl Settings {
             Some(name) => self.set(name, None, false),
             None => {
                 self.values.clone_from(&self.base);
-                self.custom.clear();
+                self.custom = Arc::default();
                 self.local.clear();
                 Ok(())
             }
@@ -299,10 +305,10 @@ impl Settings {
         split_path(self.value("search_path"))
     }
 
-    /// A transaction starts.
+    /// A transaction starts, if none runs.
     pub fn begin(&mut self) {
         if self.saved.is_none() {
-            self.saved = Some(Box::new((self.values.clone(), self.custom.clone())));
+            self.saved = Some((Arc::clone(&self.values), Arc::clone(&self.custom)));
         }
     }
 
@@ -311,11 +317,14 @@ impl Settings {
         if let Some(saved) = self.saved.take()
             && !committed
         {
-            (self.values, self.custom) = *saved;
+            (self.values, self.custom) = saved;
         }
         self.local.clear();
         for name in ["transaction_isolation", "transaction_deferrable"] {
-            self.values.insert(name, self.value(&format!("default_{name}")).to_owned());
+            let default = self.value(&format!("default_{name}")).to_owned();
+            if self.values.get(name) != Some(&default) {
+                Arc::make_mut(&mut self.values).insert(name, default);
+            }
         }
     }
 

@@ -4,6 +4,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::record_batch::RecordBatch;
 use datafusion::execution::SendableRecordBatchStream;
@@ -16,6 +17,7 @@ use crate::lineage::Ending;
 use crate::telemetry::{QueryTrace, Step};
 
 use super::lineage_run::LineageRun;
+use super::place::Place;
 use super::sql::Query;
 use super::{Clock, fault};
 
@@ -34,7 +36,7 @@ pub(super) struct Running {
     /// The clock of records.
     pub(super) clock: Clock,
     /// Its place among the queries that may run at once; free again when the query ends.
-    pub(super) _permit: tokio::sync::OwnedSemaphorePermit,
+    pub(super) place: Place,
     /// Tells why the rows were dropped.
     pub(super) stop_cause: StopCause,
     /// The steps of the statement in the log.
@@ -58,7 +60,7 @@ pub(super) fn bounded(
     batches: SendableRecordBatchStream,
     running: Running,
 ) -> impl Stream<Item = Result<RecordBatch, ClientMessage>> + Send + 'static {
-    let state = State { batches, running: Some(running), rows: 0, bytes: 0 };
+    let state = State { batches, running: Some(running), rows: 0, bytes: 0, inside: Duration::ZERO, outside: Duration::ZERO, left: None };
     futures::stream::unfold(state, |mut state| async move {
         let item = state.next().await?;
         Some((item, state))
@@ -70,10 +72,37 @@ struct State {
     running: Option<Running>,
     rows: u64,
     bytes: u64,
+    /// Time spent on computing rows.
+    inside: Duration,
+    /// Time that rows spent with whoever writes them to the client.
+    outside: Duration,
+    /// When the last batch was handed over.
+    left: Option<std::time::Instant>,
 }
 
 impl State {
     async fn next(&mut self) -> Option<Result<RecordBatch, ClientMessage>> {
+        let entered = std::time::Instant::now();
+        self.handed_back(entered);
+        let item = self.polled().await;
+        let now = std::time::Instant::now();
+        self.inside += now.duration_since(entered);
+        self.left = Some(now);
+        match &item {
+            None => self.complete(),
+            Some(Err(message)) => self.close(message),
+            Some(Ok(_)) => {}
+        }
+        item
+    }
+
+    fn handed_back(&mut self, now: std::time::Instant) {
+        if let Some(left) = self.left.take() {
+            self.outside += now.duration_since(left);
+        }
+    }
+
+    async fn polled(&mut self) -> Option<Result<RecordBatch, ClientMessage>> {
         let running = self.running.as_ref()?;
         let deadline = running.deadline;
         let expired = async move {
@@ -82,24 +111,23 @@ impl State {
                 None => std::future::pending().await,
             }
         };
-        let polled = AssertUnwindSafe(self.batches.next()).catch_unwind();
-        let item = tokio::select! {
-            biased;
-            () = expired => Err(timed_out()),
-            item = polled => match item {
-                Ok(Some(Ok(batch))) => self.accept(batch),
-                Ok(Some(Err(error))) => Err(self.failed(&error)),
-                Ok(None) => {
-                    self.complete();
-                    return None;
-                }
-                Err(_) => Err(panicked()),
-            },
+        let place = running.place.clone();
+        let batches = &mut self.batches;
+        let polled = async {
+            place.hold().await?;
+            Ok::<_, ClientMessage>(AssertUnwindSafe(batches.next()).catch_unwind().await)
         };
-        if let Err(message) = &item {
-            self.close(message);
+        tokio::select! {
+            biased;
+            () = expired => Some(Err(timed_out())),
+            item = polled => match item {
+                Ok(Ok(Some(Ok(batch)))) => Some(self.accept(batch)),
+                Ok(Ok(Some(Err(error)))) => Some(Err(self.failed(&error))),
+                Ok(Ok(None)) => None,
+                Ok(Err(_)) => Some(Err(self.panicked())),
+                Err(message) => Some(Err(message)),
+            },
         }
-        Some(item)
     }
 
     fn accept(&mut self, batch: RecordBatch) -> Result<RecordBatch, ClientMessage> {
@@ -121,38 +149,62 @@ impl State {
 
     fn failed(&self, error: &datafusion::error::DataFusionError) -> ClientMessage {
         match &self.running {
-            Some(running) => running.query.fault(error),
+            Some(running) => fault::told(running.query.fault(error), running.record.query_id(), error),
             None => fault::client_message(error, ""),
         }
     }
 
+    /// An operator that panics ends its own query and nothing else.
+    fn panicked(&self) -> ClientMessage {
+        let id = self.running.as_ref().map(|running| running.record.query_id()).unwrap_or_default();
+        tracing::error!(query_id = %id, "an operator of a running query panicked");
+        fault::numbered(ClientMessage::new(SqlState::INTERNAL_ERROR, "an operator panicked"), id)
+    }
+
+    fn ended(&mut self) -> Option<(Running, Spent)> {
+        self.handed_back(std::time::Instant::now());
+        let running = self.running.take()?;
+        Some((running, Spent { rows: self.rows, bytes: self.bytes, inside: self.inside, outside: self.outside }))
+    }
+
     fn complete(&mut self) {
-        let Some(running) = self.running.take() else { return };
-        let (rows, bytes) = (self.rows, self.bytes);
-        running.end(rows, "completed", Closing::completed(), Ending::Complete { rows, bytes });
+        let Some((running, spent)) = self.ended() else { return };
+        let ending = Ending::Complete { rows: spent.rows, bytes: spent.bytes };
+        running.end(spent, "completed", Closing::completed(), ending);
     }
 
     fn close(&mut self, message: &ClientMessage) {
-        let Some(running) = self.running.take() else { return };
+        let Some((running, spent)) = self.ended() else { return };
         let ending = Ending::Fail { message: message.message.clone() };
-        running.end(self.rows, message.sqlstate.as_str(), Closing::failed(message.sqlstate), ending);
+        running.end(spent, message.sqlstate.as_str(), Closing::failed(message.sqlstate), ending);
     }
 }
 
 impl Drop for State {
     fn drop(&mut self) {
-        let Some(running) = self.running.take() else { return };
+        let Some((running, spent)) = self.ended() else { return };
         if (running.stop_cause)() == Some(Stop::Cancelled) {
-            running.end(self.rows, "cancelled", Closing::failed(SqlState::QUERY_CANCELED), Ending::Abort);
+            running.end(spent, "cancelled", Closing::failed(SqlState::QUERY_CANCELED), Ending::Abort);
         } else {
-            running.end(self.rows, "aborted", Closing::aborted(), Ending::Abort);
+            running.end(spent, "aborted", Closing::aborted(), Ending::Abort);
         }
     }
 }
 
+/// What a run came to.
+struct Spent {
+    rows: u64,
+    bytes: u64,
+    inside: Duration,
+    outside: Duration,
+}
+
 impl Running {
-    fn end(mut self, rows: u64, how: &str, mut closing: Closing, ending: Ending) {
-        self.record.add_duration("run", self.trace.done(Step::Run, &format!("{rows} rows")));
+    fn end(mut self, spent: Spent, how: &str, mut closing: Closing, ending: Ending) {
+        self.trace.spent(Step::Run, spent.inside, &format!("{} rows", spent.rows));
+        self.trace.spent(Step::Encode, spent.outside, &format!("{} bytes of columns", spent.bytes));
+        self.record.add_duration(Step::Run.as_str(), spent.inside);
+        self.record.add_duration(Step::Encode.as_str(), spent.outside);
         let now = (self.clock)();
         if let Some(run) = self.run {
             closing = closing.with_lineage_run(run.id());
@@ -161,12 +213,6 @@ impl Running {
         self.record.close(now, closing);
         self.trace.done(Step::Close, how);
     }
-}
-
-/// An operator that panics ends its own query and nothing else.
-fn panicked() -> ClientMessage {
-    tracing::error!("an operator of a running query panicked");
-    ClientMessage::new(SqlState::INTERNAL_ERROR, "internal error")
 }
 
 /// The message of a statement that took too long.

@@ -51,6 +51,8 @@ codes! {
     DATA_EXCEPTION = "22000";
     /// A write on a read-only gateway.
     READ_ONLY_SQL_TRANSACTION = "25006";
+    /// A transaction was idle for too long.
+    IDLE_IN_TRANSACTION_TIMEOUT = "25P03";
     /// The transaction has failed; only its end is accepted.
     IN_FAILED_SQL_TRANSACTION = "25P02";
     /// No such prepared statement.

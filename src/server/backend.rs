@@ -10,6 +10,7 @@ use crate::audit::{AuditLog, ConnectionClosed, ConnectionOpened, Event, LoginFai
 use crate::engine::{self, Clock, Column, Engine, Format, Notice, Parameter, Reply, Statement, Stop, TimeZone, TransactionStatus, Whoever};
 use crate::error::ClientMessage;
 use crate::identity::{Directory, Principal, ScramServer};
+use crate::telemetry::{Step, stage};
 use crate::wire::{self, EncodeSettings, InterruptCause, Login, LoginRefused, SessionRequest, StatementDescription};
 
 /// The current directory of principals; replaced whole when its file changes.
@@ -96,8 +97,9 @@ impl wire::Backend for Gateway {
             stop_cause,
             whoever: self.whoever(&principal.name),
         };
+        let opening = std::time::Instant::now();
         let session = self.engine.open_session(Arc::clone(&principal), opened)?;
-        tracing::info!(target: "meshgate::query", step = "open_session", session_id = %session.id());
+        stage(&session.id(), Step::OpenSession, opening.elapsed(), "");
         self.audit.note(
             (self.clock)(),
             Event::ConnectionOpened(ConnectionOpened {
@@ -155,8 +157,8 @@ pub(super) struct GatewaySession {
 impl wire::Session for GatewaySession {
     type Statement = Statement;
 
-    fn parse(&mut self, text: &str) -> Result<Vec<Statement>, ClientMessage> {
-        self.session.parse(text)
+    async fn parse(&mut self, text: &str) -> Result<Vec<Statement>, ClientMessage> {
+        self.session.parse(text).await
     }
 
     async fn run(&mut self, statement: Statement) -> Result<Reply, ClientMessage> {
@@ -173,8 +175,8 @@ impl wire::Session for GatewaySession {
         Ok(StatementDescription { parameters, columns })
     }
 
-    async fn bind(&mut self, portal: &str, statement: &str, parameters: Vec<Parameter>, formats: &[Format]) -> Result<(), ClientMessage> {
-        self.session.bind(portal, statement, &parameters, formats)
+    async fn bind(&mut self, portal: &str, statement: &str, parameters: Vec<Parameter>, _formats: &[Format]) -> Result<(), ClientMessage> {
+        self.session.bind(portal, statement, &parameters).await
     }
 
     async fn describe_portal(&mut self, portal: &str) -> Result<Option<Arc<[Column]>>, ClientMessage> {

@@ -9,6 +9,7 @@ mod reload;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
@@ -25,6 +26,9 @@ use crate::wire::{self, Served};
 
 use backend::{Directories, Gateway};
 use reload::{Loaded, Reloader, Seen};
+
+/// How long the last lineage events may take.
+const LINEAGE_GRACE: Duration = Duration::from_secs(5);
 
 /// What a start may override.
 #[derive(Clone, Default)]
@@ -62,13 +66,16 @@ impl Running {
         self.shutdown.cancel();
         let mut served = Vec::new();
         for serving in self.serving {
-            served.push(serving.await.context("a listener failed")?);
+            served.push(serving.await.context("a listener failed"));
         }
-        if let Some(emitter) = &self.emitter {
-            emitter.close().await;
+        // Whatever became of the listeners, what is known is written.
+        if let Some(emitter) = &self.emitter
+            && tokio::time::timeout(LINEAGE_GRACE, emitter.close()).await.is_err()
+        {
+            tracing::warn!("lineage events could not all be sent before the end");
         }
         self.audit.close().await.context("the audit log could not be closed")?;
-        Ok(served)
+        served.into_iter().collect()
     }
 }
 

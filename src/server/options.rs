@@ -53,6 +53,7 @@ pub(super) fn engine(config: &Config, clock: &Clock) -> EngineOptions {
         queries_max: limits.concurrent_queries,
         idle_session_timeout: Duration::from_millis(limits.idle_session_timeout_ms),
         prepared_max: limits.prepared_statements,
+        portals_max: limits.portals,
         partitions: std::thread::available_parallelism().map_or(1, usize::from),
         clock: Arc::clone(clock),
         notices: config.notices,

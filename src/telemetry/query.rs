@@ -77,10 +77,14 @@ impl Step {
     }
 }
 
-/// Logs that a step is done. `id` is the query's id, or the session's for the steps before there is a query.
-pub fn stage(id: &dyn Display, step: Step, elapsed: Duration, note: &str) {
-    let elapsed_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
-    tracing::info!(target: TARGET, query_id = %id, step = step.as_str(), elapsed_us, "{note}");
+/// Logs a step of a session that is not yet one of a query.
+pub fn stage(session_id: &dyn Display, step: Step, elapsed: Duration, note: &str) {
+    let elapsed_us = micros(elapsed);
+    tracing::info!(target: TARGET, %session_id, step = step.as_str(), elapsed_us, "{note}");
+}
+
+fn micros(elapsed: Duration) -> u64 {
+    u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// Logs a step of which only the span says whose it is.
@@ -89,24 +93,32 @@ pub fn step(step: Step, note: &str) {
 }
 
 /// Measures the steps of one query: each begins where the one before it ended.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct QueryTrace {
-    id: String,
+    query_id: String,
+    session_id: String,
     since: Instant,
 }
 
 impl QueryTrace {
     /// Begins to measure.
-    pub fn start(id: &dyn Display) -> Self {
-        Self { id: id.to_string(), since: Instant::now() }
+    pub fn start(query_id: &dyn Display, session_id: &dyn Display) -> Self {
+        Self { query_id: query_id.to_string(), session_id: session_id.to_string(), since: Instant::now() }
     }
 
     /// Logs a step that has just ended and returns what it took. `note` holds counts and names only.
     pub fn done(&mut self, step: Step, note: &str) -> Duration {
         let now = Instant::now();
         let elapsed = now.duration_since(std::mem::replace(&mut self.since, now));
-        stage(&self.id, step, elapsed, note);
+        self.spent(step, elapsed, note);
         elapsed
+    }
+
+    /// Logs a step that took part of the time of another, or turns with it.
+    pub fn spent(&mut self, step: Step, elapsed: Duration, note: &str) {
+        let (query_id, session_id, elapsed_us) = (&self.query_id, &self.session_id, micros(elapsed));
+        tracing::info!(target: TARGET, %query_id, %session_id, step = step.as_str(), elapsed_us, "{note}");
+        self.since = Instant::now();
     }
 }
 
@@ -136,7 +148,7 @@ mod tests {
         let writer = lines.clone();
         let subscriber = tracing_subscriber::fmt().json().flatten_event(true).with_writer(move || writer.clone()).finish();
         tracing::subscriber::with_default(subscriber, || {
-            let mut trace = QueryTrace::start(&"q1");
+            let mut trace = QueryTrace::start(&"q1", &"s1");
             trace.done(Step::Parse, "query");
             trace.done(Step::Plan, "");
         });
@@ -144,7 +156,7 @@ mod tests {
         let events: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         let steps: Vec<_> = events.iter().map(|event| event["step"].as_str().unwrap()).collect();
         assert_eq!(steps, ["parse", "plan"]);
-        assert!(events.iter().all(|event| event["query_id"] == "q1" && event["elapsed_us"].is_u64()));
+        assert!(events.iter().all(|event| event["query_id"] == "q1" && event["session_id"] == "s1" && event["elapsed_us"].is_u64()));
         assert_eq!((&events[0]["target"], &events[0]["level"]), (&"meshgate::query".into(), &"INFO".into()));
     }
 }

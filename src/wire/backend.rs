@@ -90,7 +90,7 @@ pub trait Session: Send + 'static {
     type Statement: Send;
 
     /// Splits and parses the text of a simple query. An error anywhere runs none of its statements.
-    fn parse(&mut self, text: &str) -> Result<Vec<Self::Statement>, ClientMessage>;
+    async fn parse(&mut self, text: &str) -> Result<Vec<Self::Statement>, ClientMessage>;
 
     /// Runs one statement of a simple query.
     async fn run(&mut self, statement: Self::Statement) -> Result<Reply, ClientMessage>;

@@ -109,15 +109,13 @@ impl<'a, S: Session> Conversation<'a, S> {
 
     /// Waits for the next message.
     async fn next_frame(&mut self) -> Result<Frame, Failure> {
-        let in_transaction = self.session.transaction_status() != TransactionStatus::Idle;
-        let patience = self.session.idle_timeout().filter(|_| self.idle && !in_transaction);
+        let patience = self.session.idle_timeout().filter(|_| self.idle);
         let frame = tokio::select! {
             biased;
             () = self.shutdown.cancelled(), if self.idle => return Err(terminated()),
             () = self.kill.cancelled() => return Err(terminated()),
             () = sleep(patience.map(|patience| tokio::time::Instant::now() + patience)) => {
-                let message = "terminating connection due to idle-session timeout";
-                return Err(Failure::Fatal(ClientMessage::new(SqlState::IDLE_SESSION_TIMEOUT, message)));
+                return Err(Failure::Fatal(idle_for_too_long(self.session.transaction_status())));
             }
             frame = self.reader.next() => frame,
         };
@@ -185,7 +183,8 @@ impl<'a, S: Session> Conversation<'a, S> {
         self.drop_portal("");
         self.session.close_statement("");
         self.begin();
-        let statements = self.session.parse(text)?;
+        let (guard, reader, _, session, _) = self.guarded();
+        let statements = guard.race(session.parse(text), reader).await??;
         if statements.is_empty() {
             self.writer.put(&EmptyQueryResponse::new());
         }
@@ -313,6 +312,15 @@ async fn sleep(until: Option<tokio::time::Instant>) {
     match until {
         Some(until) => tokio::time::sleep_until(until).await,
         None => std::future::pending().await,
+    }
+}
+
+fn idle_for_too_long(status: TransactionStatus) -> ClientMessage {
+    match status {
+        TransactionStatus::Idle => ClientMessage::new(SqlState::IDLE_SESSION_TIMEOUT, "terminating connection due to idle-session timeout"),
+        TransactionStatus::Active | TransactionStatus::Failed => {
+            ClientMessage::new(SqlState::IDLE_IN_TRANSACTION_TIMEOUT, "terminating connection due to idle-in-transaction timeout")
+        }
     }
 }
 

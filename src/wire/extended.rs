@@ -74,8 +74,10 @@ impl<S: Session> Conversation<'_, S> {
     pub(super) async fn describe(&mut self, named: Named) -> Result<(), Failure> {
         self.begin();
         let mut formats = Vec::new();
-        if let Named::Portal(name) = &named {
-            formats = self.portals.get(name).ok_or_else(|| no_portal(name))?.formats.clone();
+        if let Named::Portal(name) = &named
+            && let Some(portal) = self.portals.get(name)
+        {
+            formats.clone_from(&portal.formats);
         }
         let (guard, reader, writer, session, _) = self.guarded();
         let columns = match &named {
@@ -145,6 +147,7 @@ impl<S: Session> Conversation<'_, S> {
             self.complete(rows.tag(sent.rows));
             Ok(PortalState::Drained(rows.tag(0)))
         } else {
+            rows.pause();
             self.writer.put(&PortalSuspended::new());
             Ok(PortalState::Suspended(rows))
         }

@@ -7,7 +7,6 @@ use arrow::record_batch::RecordBatch;
 
 use crate::engine::{Format, RowStream};
 use crate::error::ClientMessage;
-use crate::telemetry::{self, Step};
 
 use super::backend::Session;
 use super::conversation::{Conversation, Failure};
@@ -41,6 +40,11 @@ impl Rows {
         self.stream.columns.clone()
     }
 
+    /// The client asked for no more, for now.
+    pub(super) fn pause(&self) {
+        self.stream.pause();
+    }
+
     /// The next batch that has rows.
     pub(super) async fn next(&mut self) -> Option<Result<RecordBatch, ClientMessage>> {
         if let Some(rest) = self.rest.take() {
@@ -69,7 +73,6 @@ impl<S: Session> Conversation<'_, S> {
             let (guard, reader, writer, session, encoder) = self.guarded();
             let guard = guard.until(session.deadline());
             let Some(batch) = guard.race(rows.next(), reader).await? else {
-                telemetry::step(Step::Encode, &format!("{sent} rows"));
                 return Ok(Sent { rows: sent, complete: true });
             };
             let batch = batch?;

@@ -230,6 +230,14 @@ impl Statement {
         }
     }
 
+    /// The query, if it is one.
+    pub fn query(&self) -> Option<&Query> {
+        match &self.kind {
+            Kind::Query(query) => Some(query),
+            _ => None,
+        }
+    }
+
     /// Whether it is accepted in a failed transaction.
     pub fn ends_transaction(&self) -> bool {
         matches!(self.kind, Kind::Commit { .. } | Kind::Rollback { .. } | Kind::RollbackTo(_))

@@ -210,7 +210,7 @@ impl FakeSession {
 impl Session for FakeSession {
     type Statement = String;
 
-    fn parse(&mut self, text: &str) -> Result<Vec<String>, ClientMessage> {
+    async fn parse(&mut self, text: &str) -> Result<Vec<String>, ClientMessage> {
         if text.contains("syntax error") {
             return Err(ClientMessage::new(SqlState::SYNTAX_ERROR, "syntax error").with_position(8));
         }

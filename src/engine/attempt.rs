@@ -1,0 +1,135 @@
+//! One statement on its way, and its records in the audit log.
+//!
+//! INVARIANT: every attempt leaves one opening and one closing, whether its statement runs, is denied, fails, is refused, or is dropped
+//! while it waits. One that may return rows is opened durably; all others are noted whole when they end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use crate::audit::{AuditLog, Closing, DecisionRecord, OpenStatement, ProductAccess, StatementNote, StatementOpened};
+use crate::enforcement::ProductUse;
+use crate::error::{ClientMessage, SqlState};
+use crate::policy::Decision;
+use crate::telemetry::{QueryTrace, Step};
+
+use super::stream::{Stop, StopCause};
+use super::{Clock, World, fault};
+
+/// The policy path that is asked, as decision logs name it.
+const POLICY_PATH: &str = "meshgate/governance";
+
+/// One statement on its way.
+pub(super) struct Attempt {
+    audit: Arc<AuditLog>,
+    clock: Clock,
+    stop_cause: StopCause,
+    query_id: Uuid,
+    at: DateTime<Utc>,
+    world: Arc<World>,
+    trace: QueryTrace,
+    /// What is still to be recorded.
+    pending: Option<Pending>,
+}
+
+struct Pending {
+    opened: StatementOpened,
+    decisions: Vec<DecisionRecord>,
+}
+
+impl Attempt {
+    /// A statement begins. `opened.query_id` and `opened.session_id` identify it.
+    pub(super) fn new(
+        audit: Arc<AuditLog>,
+        clock: Clock,
+        stop_cause: StopCause,
+        at: DateTime<Utc>,
+        world: Arc<World>,
+        opened: StatementOpened,
+    ) -> Self {
+        let query_id = opened.query_id;
+        let trace = QueryTrace::start(&query_id, &opened.session_id);
+        Self { audit, clock, stop_cause, query_id, at, world, trace, pending: Some(Pending { opened, decisions: Vec::new() }) }
+    }
+
+    /// The same without records: what is only described is recorded by whoever wants to know.
+    pub(super) fn unrecorded(mut self) -> Self {
+        self.pending = None;
+        self
+    }
+
+    /// The statement's id.
+    pub(super) fn query_id(&self) -> Uuid {
+        self.query_id
+    }
+
+    /// When it began.
+    pub(super) fn at(&self) -> DateTime<Utc> {
+        self.at
+    }
+
+    /// What it sees of the mesh, to its end.
+    pub(super) fn world(&self) -> &Arc<World> {
+        &self.world
+    }
+
+    /// The steps of the statement in the log.
+    pub(super) fn trace(&mut self) -> &mut QueryTrace {
+        &mut self.trace
+    }
+
+    /// What the statement reads, and what was decided on it in `spent`.
+    pub(super) fn decided(&mut self, uses: &[ProductUse], decisions: &[Arc<Decision>], spent: Duration) {
+        let Some(pending) = &mut self.pending else { return };
+        pending.decisions =
+            decisions.iter().map(|decision| DecisionRecord::new(self.query_id, POLICY_PATH, decision, self.at, spent)).collect();
+        pending.opened.products = uses
+            .iter()
+            .zip(decisions)
+            .map(|(product, decision)| ProductAccess::new(&product.product.reference, &product.port, &product.fields, Some(decision.id.0)))
+            .collect();
+    }
+
+    /// Step record: returns when the opening record is durable.
+    pub(super) async fn open(&mut self) -> Result<OpenStatement, ClientMessage> {
+        let reserved = self.audit.reserve().await.map_err(|error| ClientMessage::from(&error))?;
+        let Some(Pending { opened, decisions }) = self.pending.take() else {
+            return Err(ClientMessage::new(SqlState::INTERNAL_ERROR, "a statement is opened once, and only to run"));
+        };
+        let record = self.audit.open_statement(reserved, self.at, opened, decisions).await;
+        self.trace.done(Step::Record, "");
+        record.map_err(|error| ClientMessage::from(&error))
+    }
+
+    /// The statement ended without a row. Waits for room in the log, not for the disk. Does nothing if it is recorded already.
+    pub(super) async fn end(&mut self, closing: Closing) {
+        if self.pending.is_none() {
+            return;
+        }
+        let reserved = self.audit.reserve().await.ok();
+        let Some(Pending { opened, decisions }) = self.pending.take() else { return };
+        let note = StatementNote { at: self.at, opened, decisions, ended: (self.clock)(), closing };
+        self.audit.note_statement(reserved, note);
+        self.trace.done(Step::Close, closing.sqlstate.map_or("completed", |sqlstate| sqlstate.as_str()));
+    }
+
+    /// As `end`, for what came of a statement. A fault of ours leaves with its number only.
+    pub(super) async fn end_with<T>(&mut self, outcome: Result<T, ClientMessage>) -> Result<T, ClientMessage> {
+        let outcome = outcome.map_err(|message| fault::numbered(message, self.query_id));
+        self.end(outcome.as_ref().map_or_else(|message| Closing::failed(message.sqlstate), |_| Closing::completed())).await;
+        outcome
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        let Some(Pending { opened, decisions }) = self.pending.take() else { return };
+        let cancelled = (self.stop_cause)() == Some(Stop::Cancelled);
+        let closing = if cancelled { Closing::failed(SqlState::QUERY_CANCELED) } else { Closing::aborted() };
+        let note = StatementNote { at: self.at, opened, decisions, ended: (self.clock)(), closing };
+        self.audit.note_statement(None, note);
+        self.trace.done(Step::Close, if cancelled { "cancelled" } else { "aborted" });
+    }
+}

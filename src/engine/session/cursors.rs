@@ -1,0 +1,73 @@
+//! DECLARE, FETCH and MOVE.
+//!
+//! The query of a cursor is decided and recorded at its first FETCH, and as a statement of its own: its rows are counted there, over all
+//! fetches.
+
+use datafusion::common::ScalarValue;
+
+use crate::engine::cursor::Cursor;
+use crate::engine::reply::{Notice, Reply, TransactionStatus};
+use crate::engine::sql::{self, Query};
+use crate::error::{ClientMessage, SqlState};
+
+use super::{Session, duplicate_cursor};
+
+impl Session {
+    pub(super) async fn declare(
+        &mut self,
+        name: &str,
+        hold: bool,
+        scroll: bool,
+        query: &Query,
+        values: &[ScalarValue],
+    ) -> Result<Reply, ClientMessage> {
+        if scroll {
+            // Forward fetches of a scroll cursor work; going back does not, and FETCH says so.
+            self.notices.push(Notice::warning(SqlState::FEATURE_NOT_SUPPORTED, "cursors move forward only"));
+        }
+        if !hold && !self.several && self.transaction.status() == TransactionStatus::Idle {
+            return Err(ClientMessage::new(SqlState::NO_ACTIVE_TRANSACTION, "DECLARE CURSOR can only be used in transaction blocks"));
+        }
+        if self.cursors.contains_key(name) || self.portals.contains_key(name) {
+            return Err(duplicate_cursor(name));
+        }
+        if self.cursors.len() >= self.shared.options.portals_max {
+            return Err(ClientMessage::new(SqlState::CONFIGURATION_LIMIT_EXCEEDED, "too many cursors")
+                .with_hint("Close cursors that are no longer needed."));
+        }
+        let (_, columns) = self.describe_query(query, &vec![None; values.len()]).await?;
+        self.cursors.insert(name.to_owned(), Cursor::new(query.clone(), values.to_vec(), columns, hold));
+        Ok(Reply::Done("DECLARE CURSOR".to_owned()))
+    }
+
+    pub(super) fn cursor(&self, name: &str) -> Result<&Cursor, ClientMessage> {
+        self.cursors.get(name).ok_or_else(|| ClientMessage::new(SqlState::INVALID_CURSOR_NAME, format!("cursor \"{name}\" does not exist")))
+    }
+
+    pub(super) async fn fetch(&mut self, name: &str, direction: sql::Direction, skip: bool) -> Result<Reply, ClientMessage> {
+        let cursor = self.cursor(name)?.clone();
+        let rows_max = match direction {
+            sql::Direction::Forward(rows) => Some(rows),
+            sql::Direction::All => None,
+            sql::Direction::Backward => {
+                return Err(ClientMessage::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, "cursor can only scan forward")
+                    .with_hint("Declare it again to start from the first row."));
+            }
+        };
+        if cursor.needs_start().await {
+            let pipeline = self.pipeline(self.attempt(&cursor.query().text, "cursor"));
+            let started = pipeline.run_unhurried(cursor.query(), cursor.values(), "FETCH").await?;
+            self.tell(&started.notices);
+            cursor.start(started.rows).await;
+        }
+        if skip {
+            let mut rows = cursor.fetch(rows_max, "FETCH", self.deadline);
+            let mut moved = 0u64;
+            while let Some(batch) = rows.next().await {
+                moved += u64::try_from(batch?.num_rows()).unwrap_or(u64::MAX);
+            }
+            return Ok(Reply::Done(format!("MOVE {moved}")));
+        }
+        Ok(Reply::Rows(cursor.fetch(rows_max, "FETCH", self.deadline)))
+    }
+}

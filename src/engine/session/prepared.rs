@@ -1,0 +1,264 @@
+//! Prepared statements and portals, of the protocol and of SQL.
+//!
+//! INVARIANT: what is prepared is a tree and what it takes and answers. Each execution plans and decides anew; if it then answers other
+//! columns than were described, it is refused.
+
+use std::sync::Arc;
+
+use datafusion::common::ScalarValue;
+
+use crate::engine::attempt::Attempt;
+use crate::engine::column::{Column, PgType};
+use crate::engine::parameter::{self, Parameter};
+use crate::engine::reply::Reply;
+use crate::engine::sql::{Kind, Query, Statement};
+use crate::engine::{TimeZone, answers, values};
+use crate::error::{ClientMessage, SqlState};
+
+use super::{Bound, INVALID, Prepared, Session, clipped, duplicate_cursor};
+
+impl Session {
+    /// Parse: stores a statement.
+    pub async fn prepare(&mut self, name: &str, text: &str, parameter_oids: &[u32]) -> Result<(), ClientMessage> {
+        self.start_statement();
+        if name.is_empty() {
+            self.statements.remove("");
+        }
+        let mut statements = self.parse_text(text).await?;
+        let first = if statements.len() > 1 { None } else { statements.pop() };
+        let class = first.as_ref().map_or(INVALID, Statement::class);
+        let attempt = self.attempt(clipped(text), class);
+        let stored = if statements.is_empty() {
+            self.prepare_one(name, first, parameter_oids).await
+        } else {
+            Err(ClientMessage::new(SqlState::SYNTAX_ERROR, "cannot insert multiple commands into a prepared statement"))
+        };
+        self.unless_failed(attempt, stored).await
+    }
+
+    /// What has only been prepared leaves no record; what cannot be prepared has failed.
+    async fn unless_failed<T>(&self, mut attempt: Attempt, outcome: Result<T, ClientMessage>) -> Result<T, ClientMessage> {
+        match outcome {
+            Ok(done) => {
+                drop(attempt.unrecorded());
+                Ok(done)
+            }
+            Err(message) => attempt.end_with(Err(message)).await,
+        }
+    }
+
+    async fn prepare_one(&mut self, name: &str, statement: Option<Statement>, parameter_oids: &[u32]) -> Result<(), ClientMessage> {
+        if self.statements.contains_key(name) {
+            return Err(duplicate_statement(name));
+        }
+        if let Some(statement) = &statement {
+            self.check_runnable(statement)?;
+        }
+        let declared = parameter_oids.iter().map(|oid| declared_type(*oid)).collect::<Result<Vec<_>, _>>()?;
+        let prepared = self.describe(statement, &declared).await?;
+        self.store(name, prepared)
+    }
+
+    /// The parameters and columns of a prepared statement.
+    pub fn describe_statement(&self, name: &str) -> Result<(Vec<PgType>, Option<Arc<[Column]>>), ClientMessage> {
+        let prepared = self.prepared(name)?;
+        Ok((prepared.parameters.clone(), prepared.columns.clone()))
+    }
+
+    /// Bind: decodes the parameters into a portal.
+    pub async fn bind(&mut self, portal: &str, statement: &str, parameters: &[Parameter]) -> Result<(), ClientMessage> {
+        let prepared = self.prepared(statement)?.clone();
+        let bound = self.bound(portal, statement, prepared.clone(), parameters);
+        let Some(source) = &prepared.statement else { return bound };
+        let attempt = self.attempt(&source.text, source.class());
+        self.unless_failed(attempt, bound).await
+    }
+
+    fn bound(&mut self, portal: &str, name: &str, prepared: Prepared, parameters: &[Parameter]) -> Result<(), ClientMessage> {
+        if let Some(statement) = &prepared.statement {
+            self.check_runnable(statement)?;
+        }
+        let (given, needed) = (parameters.len(), prepared.parameters.len());
+        if given != needed {
+            let message = format!("bind message supplies {given} parameters, but prepared statement \"{name}\" requires {needed}");
+            return Err(ClientMessage::new(SqlState::PROTOCOL_VIOLATION, message));
+        }
+        if self.cursors.contains_key(portal) {
+            return Err(duplicate_cursor(portal));
+        }
+        if !self.portals.contains_key(portal) && self.portals.len() >= self.shared.options.portals_max {
+            return Err(ClientMessage::new(SqlState::CONFIGURATION_LIMIT_EXCEEDED, "too many portals")
+                .with_hint("Close portals that are no longer needed."));
+        }
+        let time_zone = self.with_settings(|settings| TimeZone::parse(settings.time_zone())).unwrap_or_default();
+        let values = parameters
+            .iter()
+            .zip(&prepared.parameters)
+            .map(|(value, pg_type)| parameter::decode(value, *pg_type, &time_zone))
+            .collect::<Result<Vec<_>, _>>()?;
+        self.portals.insert(portal.to_owned(), Bound { prepared, values });
+        Ok(())
+    }
+
+    /// The columns of a portal; of a declared cursor, too.
+    pub fn describe_portal(&self, portal: &str) -> Result<Option<Arc<[Column]>>, ClientMessage> {
+        if let Some(cursor) = self.cursors.get(portal) {
+            return Ok(Some(cursor.columns()));
+        }
+        self.portals.get(portal).map(|bound| bound.prepared.columns.clone()).ok_or_else(|| no_portal(portal))
+    }
+
+    /// The first Execute of a portal.
+    pub async fn execute_portal(&mut self, portal: &str) -> Result<Reply, ClientMessage> {
+        self.start_statement();
+        let bound = self.portals.get(portal).cloned().ok_or_else(|| no_portal(portal))?;
+        let Some(statement) = &bound.prepared.statement else { return Ok(Reply::Empty) };
+        let reply = self.execute(statement, &bound.values).await?;
+        as_described(reply, bound.prepared.columns.as_deref())
+    }
+
+    /// Forgets a prepared statement.
+    pub fn close_statement(&mut self, name: &str) {
+        self.statements.remove(name);
+    }
+
+    /// Forgets a portal.
+    pub fn close_portal(&mut self, portal: &str) {
+        self.portals.remove(portal);
+        self.cursors.remove(portal);
+    }
+
+    fn prepared(&self, name: &str) -> Result<&Prepared, ClientMessage> {
+        self.statements.get(name).ok_or_else(|| no_statement(name))
+    }
+
+    fn store(&mut self, name: &str, prepared: Prepared) -> Result<(), ClientMessage> {
+        if self.statements.len() >= self.shared.options.prepared_max {
+            return Err(ClientMessage::new(SqlState::CONFIGURATION_LIMIT_EXCEEDED, "too many prepared statements")
+                .with_hint("Use DEALLOCATE for statements that are no longer needed."));
+        }
+        self.statements.insert(name.to_owned(), prepared);
+        Ok(())
+    }
+
+    /// What a statement takes and answers.
+    async fn describe(&mut self, statement: Option<Statement>, declared: &[Option<PgType>]) -> Result<Prepared, ClientMessage> {
+        let untyped = |declared: &[Option<PgType>]| declared.iter().map(|pg_type| pg_type.unwrap_or(PgType::TEXT)).collect();
+        let Some(statement) = statement else {
+            return Ok(Prepared { statement: None, parameters: untyped(declared), columns: None });
+        };
+        let (parameters, columns) = match &statement.kind {
+            Kind::Query(query) => {
+                let (parameters, columns) = self.describe_query(query, declared).await?;
+                (parameters, Some(columns))
+            }
+            Kind::Copy { query, .. } | Kind::Declare { query, .. } => (self.describe_query(query, declared).await?.0, None),
+            Kind::Explain { query, .. } => {
+                let (parameters, _) = self.describe_query(query, declared).await?;
+                (parameters, Some(answers::explain_columns()))
+            }
+            Kind::Show(name) => (untyped(declared), Some(answers::show_columns(name.as_deref()))),
+            Kind::Fetch { name, skip: false, .. } => (untyped(declared), Some(self.cursor(name)?.columns())),
+            Kind::Execute { name, .. } => (untyped(declared), self.prepared(name)?.columns.clone()),
+            _ => (untyped(declared), None),
+        };
+        Ok(Prepared { statement: Some(Arc::new(statement)), parameters, columns })
+    }
+
+    pub(super) async fn sql_prepare(&mut self, name: &str, types: &[String], query: &Query) -> Result<Reply, ClientMessage> {
+        if self.statements.contains_key(name) {
+            return Err(duplicate_statement(name));
+        }
+        let declared = types.iter().map(|name| named_type(name).map(Some)).collect::<Result<Vec<_>, _>>()?;
+        let statement = Statement { text: query.text.clone(), kind: Kind::Query(query.clone()) };
+        let prepared = self.describe(Some(statement), &declared).await?;
+        self.store(name, prepared)?;
+        Ok(Reply::Done("PREPARE".to_owned()))
+    }
+
+    pub(super) async fn sql_execute(&mut self, name: &str, arguments: Option<&Query>) -> Result<Reply, ClientMessage> {
+        let prepared = self.prepared(name)?.clone();
+        let given = match arguments {
+            Some(query) => self.one_row(query).await?,
+            None => Vec::new(),
+        };
+        if given.len() != prepared.parameters.len() {
+            return Err(ClientMessage::new(
+                SqlState::SYNTAX_ERROR,
+                format!("wrong number of parameters for prepared statement \"{name}\""),
+            )
+            .with_detail(format!("Expected {} parameters but got {}.", prepared.parameters.len(), given.len())));
+        }
+        let values = given
+            .iter()
+            .zip(&prepared.parameters)
+            .map(|(value, pg_type)| values::convert(value, *pg_type))
+            .collect::<Result<Vec<_>, _>>()?;
+        // Only a query: an EXECUTE that leads to another EXECUTE could lead back to itself.
+        let Some((statement, query)) = prepared.statement.as_ref().and_then(|statement| Some((statement, statement.query()?))) else {
+            let message = format!("prepared statement \"{name}\" is not a query");
+            return Err(ClientMessage::new(SqlState::FEATURE_NOT_SUPPORTED, message).with_hint("Run it by the protocol's own Execute."));
+        };
+        let attempt = self.attempt(&statement.text, statement.class());
+        let reply = self.query(query, &values, attempt).await?;
+        as_described(reply, prepared.columns.as_deref())
+    }
+
+    /// The single row of a query without tables.
+    async fn one_row(&mut self, query: &Query) -> Result<Vec<ScalarValue>, ClientMessage> {
+        let mut rows = self.pipeline(self.attempt(&query.text, "prepared")).run(query, &[], "SELECT").await?.rows;
+        let mut values = Vec::new();
+        while let Some(batch) = rows.next().await {
+            let batch = batch?;
+            if values.is_empty() && batch.num_rows() > 0 {
+                values = batch
+                    .columns()
+                    .iter()
+                    .map(|column| ScalarValue::try_from_array(column, 0))
+                    .collect::<Result<_, _>>()
+                    .map_err(|error| query.fault(&error))?;
+            }
+        }
+        Ok(values)
+    }
+}
+
+/// The reply, if it has the columns that the client was told of.
+fn as_described(reply: Reply, described: Option<&[Column]>) -> Result<Reply, ClientMessage> {
+    if let (Reply::Rows(rows), Some(described)) = (&reply, described) {
+        let same = rows.columns.len() == described.len()
+            && rows.columns.iter().zip(described).all(|(now, then)| now.name == then.name && now.pg_type.oid == then.pg_type.oid);
+        if !same {
+            return Err(ClientMessage::new(SqlState::FEATURE_NOT_SUPPORTED, "cached plan must not change result type")
+                .with_hint("The data product has changed; prepare the statement again."));
+        }
+    }
+    Ok(reply)
+}
+
+fn no_statement(name: &str) -> ClientMessage {
+    ClientMessage::new(SqlState::INVALID_SQL_STATEMENT_NAME, format!("prepared statement \"{name}\" does not exist"))
+}
+
+fn no_portal(name: &str) -> ClientMessage {
+    ClientMessage::new(SqlState::INVALID_CURSOR_NAME, format!("portal \"{name}\" does not exist"))
+}
+
+fn duplicate_statement(name: &str) -> ClientMessage {
+    ClientMessage::new(SqlState::DUPLICATE_PREPARED_STATEMENT, format!("prepared statement \"{name}\" already exists"))
+}
+
+/// The type that a client declares by OID; 0 and `unknown` leave it to us.
+fn declared_type(oid: u32) -> Result<Option<PgType>, ClientMessage> {
+    match oid {
+        0 | 705 => Ok(None),
+        oid => PgType::of_oid(oid)
+            .map(Some)
+            .ok_or_else(|| ClientMessage::new(SqlState::UNDEFINED_OBJECT, format!("type with OID {oid} does not exist"))),
+    }
+}
+
+fn named_type(name: &str) -> Result<PgType, ClientMessage> {
+    let plain = name.split('(').next().unwrap_or(name).trim().to_lowercase();
+    PgType::named(&plain).ok_or_else(|| ClientMessage::new(SqlState::UNDEFINED_OBJECT, format!("type \"{plain}\" does not exist")))
+}

@@ -1,0 +1,222 @@
+//! One domain with two products over a CSV file, the policies that are shipped, records in memory, and a clock that stands still.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use arrow::array::AsArray as _;
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+
+use crate::audit::{AuditLog, MemoryLog};
+use crate::engine::{Engine, EngineOptions, Reply, RowStream, Session, SessionRequest, TextLimits, TransactionStatus, World, Worlds};
+use crate::error::ClientMessage;
+use crate::identity::Principal;
+use crate::lineage::{Emitter, Sink};
+use crate::locator;
+use crate::policy::{Bundle, BundleFile, DecisionPoint, SubjectSet};
+use crate::ports::{PortOptions, Ports};
+
+/// Portals and cursors of a session.
+pub(super) const PORTALS_MAX: usize = 3;
+
+const DOMAINS: &str = "domains:
+  crm:
+    owner_team: crm-team
+    source_products: [people, old-people]
+    consumer_products: []
+";
+
+fn contract(name: &str, more: &str) -> String {
+    format!(
+        "apiVersion: data-mesh/v1
+kind: DataProduct
+metadata: {{name: {name}, version: \"1.0.0\", owner: crm-team, domain: crm{more}}}
+spec:
+  outputPorts:
+    - {{name: people_files, type: batch, format: csv, location: people.csv}}
+    - {{name: people_stream, type: stream, format: avro, topic: people}}
+  schema:
+    - {{name: id, type: int64, primaryKey: true}}
+    - {{name: full_name, type: string}}
+    - {{name: tier, type: string}}
+  governance:
+    pii_fields: [full_name]
+    data_classification: internal
+"
+    )
+}
+
+/// Keeps lineage events.
+#[derive(Clone, Default)]
+struct Events(Arc<Mutex<Vec<String>>>);
+
+#[async_trait]
+impl Sink for Events {
+    fn name(&self) -> &'static str {
+        "test"
+    }
+
+    async fn send(&mut self, event: &str) -> std::io::Result<()> {
+        self.0.lock().unwrap().push(event.to_owned());
+        Ok(())
+    }
+}
+
+/// An engine and all that it needs.
+pub(super) struct TestWorld {
+    engine: Engine,
+    folder: tempfile::TempDir,
+    audit: Arc<AuditLog>,
+    records: MemoryLog,
+    emitter: Arc<Emitter>,
+    events: Events,
+}
+
+impl TestWorld {
+    pub(super) fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+        std::fs::create_dir_all(folder.path().join("catalogs/crm")).unwrap();
+        file("catalogs/domains.yaml", DOMAINS);
+        file("catalogs/crm/people.yaml", &contract("people", ""));
+        let deprecated = ", status: deprecated, deprecation: {since: \"2026-01-01\"}";
+        file("catalogs/crm/old-people.yaml", &contract("old-people", deprecated));
+        file("people.csv", "id,full_name,tier\n1,Ada,gold\n2,Bob,silver\n");
+        let (audit, records) = AuditLog::in_memory().unwrap();
+        let events = Events::default();
+        let emitter = Arc::new(Emitter::start(vec![Box::new(events.clone())], 100));
+        let ports = Arc::new(Ports::new(PortOptions { data_root: folder.path().to_path_buf(), ..PortOptions::default() }));
+        let worlds = Arc::new(Worlds::new(world(&folder.path().join("catalogs"))));
+        let engine = Engine::new(options(), worlds, ports, Arc::clone(&audit), Some(Arc::clone(&emitter))).unwrap();
+        Self { engine, folder, audit, records, emitter, events }
+    }
+
+    pub(super) fn session(&self, name: &str, roles: &[&str]) -> TestSession {
+        let principal = Principal {
+            name: name.to_owned(),
+            roles: roles.iter().map(|role| (*role).to_owned()).collect(),
+            groups: Default::default(),
+            is_data_steward: false,
+            attributes: BTreeMap::new(),
+        };
+        let principal = Arc::new(principal);
+        let now = Arc::clone(&principal);
+        let request = SessionRequest {
+            database: "mesh".to_owned(),
+            parameters: Vec::new(),
+            client_address: None,
+            process_id: 1,
+            stop_cause: Arc::new(|| None),
+            whoever: Arc::new(move || Some(Arc::clone(&now))),
+        };
+        TestSession { session: self.engine.open_session(principal, request).unwrap() }
+    }
+
+    /// The port's file vanishes.
+    pub(super) fn remove_data(&self) {
+        std::fs::remove_file(self.folder.path().join("people.csv")).unwrap();
+    }
+
+    /// All records; nothing can be recorded afterwards.
+    pub(super) async fn records(&self) -> MemoryLog {
+        self.audit.close().await.unwrap();
+        self.records.clone()
+    }
+
+    /// All lineage events.
+    pub(super) async fn lineage(&self) -> Vec<serde_json::Value> {
+        self.emitter.close().await;
+        self.events.0.lock().unwrap().iter().map(|event| serde_json::from_str(event).unwrap()).collect()
+    }
+}
+
+fn options() -> EngineOptions {
+    let now: DateTime<Utc> = "2026-03-01T20:00:00Z".parse().unwrap();
+    EngineOptions {
+        database: "mesh".to_owned(),
+        text: TextLimits::default(),
+        statement_timeout: Some(Duration::from_secs(60)),
+        rows_max: None,
+        memory_bytes: 64 << 20,
+        queries_max: 1,
+        idle_session_timeout: Duration::from_secs(60),
+        prepared_max: 10,
+        portals_max: PORTALS_MAX,
+        partitions: 1,
+        clock: Arc::new(move || now),
+        notices: true,
+        lineage_namespace: "test".to_owned(),
+        sql_in_records: true,
+    }
+}
+
+fn world(catalogs: &Path) -> World {
+    let snapshot = Arc::new(locator::load(catalogs).unwrap());
+    let policies = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies");
+    let files = std::fs::read_dir(policies).unwrap().map(|entry| entry.unwrap().path());
+    let of_bundle = files.filter(|path| path.extension().is_some_and(|kind| kind == "rego" || kind == "json"));
+    let files = of_bundle
+        .map(|path| BundleFile {
+            path: path.file_name().unwrap().to_str().unwrap().to_owned(),
+            text: std::fs::read_to_string(&path).unwrap(),
+        })
+        .collect();
+    let bundle = Arc::new(Bundle::parse(files).unwrap());
+    let bundle_revision = bundle.revision().to_owned();
+    let erased = Arc::new(SubjectSet::default());
+    let policy = DecisionPoint::new(bundle, &snapshot.products(), &BTreeMap::new(), erased).unwrap();
+    World { snapshot, policy: Arc::new(policy), bundle_revision }
+}
+
+/// A session that a test drives as a client with the simple protocol would.
+pub(super) struct TestSession {
+    pub(super) session: Session,
+}
+
+impl TestSession {
+    /// Runs a text; the first column of the last result, as text.
+    pub(super) async fn rows(&mut self, text: &str) -> Result<Vec<String>, ClientMessage> {
+        let outcome = self.run(text).await;
+        if outcome.is_err() {
+            self.session.fail_transaction();
+        }
+        self.session.sync();
+        outcome
+    }
+
+    async fn run(&mut self, text: &str) -> Result<Vec<String>, ClientMessage> {
+        let mut rows = Vec::new();
+        for statement in self.session.parse(text).await? {
+            match self.session.run(&statement).await? {
+                Reply::Rows(stream) => rows = first_column(stream).await?,
+                Reply::Copy(copy) => rows = first_column(copy.rows).await?,
+                Reply::Done(_) | Reply::Empty => {}
+            }
+        }
+        Ok(rows)
+    }
+
+    /// Begins a statement and drops it at its first await that is not ready.
+    pub(super) async fn drop_midway(&mut self, text: &str) {
+        let statements = self.session.parse(text).await.unwrap();
+        let mut running = Box::pin(self.session.run(&statements[0]));
+        assert!(futures::poll!(&mut running).is_pending());
+        drop(running);
+        self.session.sync();
+    }
+
+    pub(super) fn status(&self) -> TransactionStatus {
+        self.session.transaction_status()
+    }
+}
+
+async fn first_column(mut rows: RowStream) -> Result<Vec<String>, ClientMessage> {
+    let mut values = Vec::new();
+    while let Some(batch) = rows.next().await {
+        let column = arrow::compute::cast(batch?.column(0), &arrow::datatypes::DataType::Utf8).unwrap();
+        values.extend(column.as_string::<i32>().iter().map(|value| value.unwrap_or("NULL").to_owned()));
+    }
+    Ok(values)
+}
