@@ -292,6 +292,12 @@ impl PgType {
         }
     }
 
+    /// The element type of an array type.
+    pub fn element(self) -> Option<PgType> {
+        let named = NAMED.iter().find(|(_, _, _, array)| *array != 0 && *array == self.oid);
+        named.map(|(base, ..)| base.with_typmod(self.typmod))
+    }
+
     /// The same type with a modifier.
     #[must_use]
     pub fn with_typmod(self, typmod: i32) -> PgType {
@@ -344,6 +350,12 @@ mod tests {
     #[test]
     fn a_varchar_shows_its_length() {
         assert_eq!(PgType::of_contract(&DataType::Varchar(120)).format().as_deref(), Some("character varying(120)"));
+    }
+
+    #[test]
+    fn an_element_is_found_from_its_array() {
+        assert_eq!(PgType::INT4.array().element(), Some(PgType::INT4));
+        assert_eq!(PgType::INT4.element(), None);
     }
 
     #[test]

@@ -59,48 +59,46 @@ enum Kind {
     Jsonb,
 }
 
-/// Scalar types, their kinds and their array types.
-const KINDS: [(PgType, Kind, Option<PgType>); 26] = [
-    (PgType::BOOL, Kind::Bool, Some(PgType::BOOL_ARRAY)),
-    (PgType::INT2, Kind::Int2, Some(PgType::INT2_ARRAY)),
-    (PgType::INT4, Kind::Int4, Some(PgType::INT4_ARRAY)),
-    (PgType::INT8, Kind::Int8, Some(PgType::INT8_ARRAY)),
-    (PgType::OID, Kind::Oid, Some(PgType::OID_ARRAY)),
-    (PgType::XID, Kind::Oid, None),
-    (PgType::FLOAT4, Kind::Float4, Some(PgType::FLOAT4_ARRAY)),
-    (PgType::FLOAT8, Kind::Float8, Some(PgType::FLOAT8_ARRAY)),
-    (PgType::NUMERIC, Kind::Numeric, Some(PgType::NUMERIC_ARRAY)),
-    (PgType::TEXT, Kind::Text, Some(PgType::TEXT_ARRAY)),
-    (PgType::VARCHAR, Kind::Text, Some(PgType::VARCHAR_ARRAY)),
-    (PgType::BPCHAR, Kind::Text, None),
-    (PgType::NAME, Kind::Text, Some(PgType::NAME_ARRAY)),
-    (PgType::CHAR, Kind::Text, Some(PgType::CHAR_ARRAY)),
-    (PgType::UNKNOWN, Kind::Text, None),
-    (PgType { oid: 0, len: -2, typmod: -1 }, Kind::Text, None),
-    (PgType::BYTEA, Kind::Bytea, Some(PgType::BYTEA_ARRAY)),
-    (PgType::DATE, Kind::Date, Some(PgType::DATE_ARRAY)),
-    (PgType::TIME, Kind::Time, Some(PgType::TIME_ARRAY)),
-    (PgType::TIMESTAMP, Kind::Timestamp, Some(PgType::TIMESTAMP_ARRAY)),
-    (PgType::TIMESTAMPTZ, Kind::TimestampTz, Some(PgType::TIMESTAMPTZ_ARRAY)),
-    (PgType::INTERVAL, Kind::Interval, Some(PgType::INTERVAL_ARRAY)),
-    (PgType::UUID, Kind::Uuid, Some(PgType::UUID_ARRAY)),
-    (PgType::JSON, Kind::Json, Some(PgType::JSON_ARRAY)),
-    (PgType::JSONB, Kind::Jsonb, Some(PgType::JSONB_ARRAY)),
-    (PgType { oid: 142, len: -1, typmod: -1 }, Kind::Text, None),
+/// Scalar types and their kinds.
+const KINDS: [(PgType, Kind); 26] = [
+    (PgType::BOOL, Kind::Bool),
+    (PgType::INT2, Kind::Int2),
+    (PgType::INT4, Kind::Int4),
+    (PgType::INT8, Kind::Int8),
+    (PgType::OID, Kind::Oid),
+    (PgType::XID, Kind::Oid),
+    (PgType::FLOAT4, Kind::Float4),
+    (PgType::FLOAT8, Kind::Float8),
+    (PgType::NUMERIC, Kind::Numeric),
+    (PgType::TEXT, Kind::Text),
+    (PgType::VARCHAR, Kind::Text),
+    (PgType::BPCHAR, Kind::Text),
+    (PgType::NAME, Kind::Text),
+    (PgType::CHAR, Kind::Text),
+    (PgType::UNKNOWN, Kind::Text),
+    (PgType { oid: 0, len: -2, typmod: -1 }, Kind::Text),
+    (PgType::BYTEA, Kind::Bytea),
+    (PgType::DATE, Kind::Date),
+    (PgType::TIME, Kind::Time),
+    (PgType::TIMESTAMP, Kind::Timestamp),
+    (PgType::TIMESTAMPTZ, Kind::TimestampTz),
+    (PgType::INTERVAL, Kind::Interval),
+    (PgType::UUID, Kind::Uuid),
+    (PgType::JSON, Kind::Json),
+    (PgType::JSONB, Kind::Jsonb),
+    (PgType { oid: 142, len: -1, typmod: -1 }, Kind::Text),
 ];
 
 impl Kind {
     /// The kind of a scalar type.
     fn of(pg_type: PgType) -> Option<Self> {
-        KINDS.iter().find(|(known, ..)| known.oid == pg_type.oid).map(|(_, kind, _)| *kind)
+        KINDS.iter().find(|(known, _)| known.oid == pg_type.oid).map(|(_, kind)| *kind)
     }
 
     /// The kind of an array type's elements.
     fn of_elements(pg_type: PgType) -> Option<(Self, PgType)> {
-        let array = |(element, kind, array): &(PgType, Kind, Option<PgType>)| {
-            array.filter(|array| array.oid == pg_type.oid).map(|_| (*kind, *element))
-        };
-        KINDS.iter().find_map(array)
+        let element = pg_type.element()?;
+        Self::of(element).map(|kind| (kind, element))
     }
 
     /// The type's name in messages.

@@ -7,7 +7,7 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::{FunctionRegistry as _, SessionState};
 use datafusion::logical_expr::LogicalPlan;
 
-use crate::catalog::{SessionCatalog, functions};
+use crate::catalog::{ExtraSchema, SessionCatalog, functions};
 use crate::error::{ClientMessage, SqlState};
 
 use super::column::PgType;
@@ -31,7 +31,7 @@ impl Planner {
         let opener = Arc::new(PortOpener::new(Arc::clone(&pipeline.shared.ports)));
         let plain = SessionCatalog::new(Arc::clone(&pipeline.facts), Arc::clone(&opener) as _, Vec::new());
         let path = PathSchema::new(Arc::new(plain), pipeline.facts.search_path());
-        let extra = vec![(PATH_SCHEMA.to_owned(), Arc::new(path) as _)];
+        let extra: Vec<ExtraSchema> = vec![(PATH_SCHEMA.to_owned(), Arc::new(path))];
         let catalog = SessionCatalog::new(Arc::clone(&pipeline.facts), Arc::clone(&opener) as _, extra);
         state.register_catalog_list(Arc::new(catalog));
         let options = state.config_mut().options_mut();

@@ -36,6 +36,7 @@ use super::sql::{self, CopyOptions, ForceQuote, Kind, Query, Statement, Transact
 use super::stream::StopCause;
 use super::transaction::Transaction;
 use super::{World, answers};
+use prepared::no_statement;
 
 /// A statement that PREPARE or Parse stored.
 #[derive(Debug, Clone)]

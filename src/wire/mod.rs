@@ -35,7 +35,7 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
 pub use backend::{Backend, Interrupt, InterruptCause, Login, LoginRefused, Session, SessionRequest, StatementDescription};
-pub use encode::{EncodeSettings, natural_type};
+pub use encode::EncodeSettings;
 pub use tls::{TlsError, tls_config};
 
 use cancel::CancelRegistry;

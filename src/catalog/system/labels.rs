@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Select, SelectItem, SelectItemQualifiedWildcardKind,
-    Statement, VisitMut, VisitorMut,
+    Statement, Value, VisitMut, VisitorMut,
 };
 
 use super::scope::Scope;
@@ -15,6 +15,11 @@ use super::{folded, last_part};
 
 /// Stands between a name and the number that makes it unique; no name of a client holds it.
 const MARK: char = '\u{1}';
+
+/// The name with what makes it unique among its SELECT's.
+pub fn numbered(name: &str, number: usize) -> String {
+    format!("{name}{MARK}{number}")
+}
 
 /// The name that the client is shown.
 pub fn client_label(name: &str) -> &str {
@@ -82,7 +87,7 @@ fn path(expr: &Expr) -> String {
 fn unique(label: &str, used: &mut BTreeSet<String>) -> Ident {
     let mut number = 2;
     loop {
-        let name = format!("{label}{MARK}{number}");
+        let name = numbered(label, number);
         if used.insert(name.clone()) {
             return ident(&name);
         }
@@ -90,25 +95,51 @@ fn unique(label: &str, used: &mut BTreeSet<String>) -> Ident {
     }
 }
 
-/// The name that PostgreSQL gives an expression without one.
-pub(super) fn label(expr: &Expr) -> String {
+/// The name that PostgreSQL gives an expression without one: that of the outermost part that has one.
+pub fn label(expr: &Expr) -> String {
+    named(expr).map_or_else(unnamed, |name| name.text)
+}
+
+/// A name, and whether it is more than a stopgap: that of a type or of CASE gives way to another.
+struct Name {
+    text: String,
+    strong: bool,
+}
+
+fn strong(text: impl Into<String>) -> Option<Name> {
+    Some(Name { text: text.into(), strong: true })
+}
+
+/// PostgreSQL's `FigureColname`.
+fn named(expr: &Expr) -> Option<Name> {
+    let inner_or = |inner: Option<&Expr>, weak: String| match inner.and_then(named) {
+        Some(name) if name.strong => Some(name),
+        _ => Some(Name { text: weak, strong: false }),
+    };
     match expr {
-        Expr::Identifier(ident) => folded(ident),
-        Expr::CompoundIdentifier(parts) => parts.last().map(folded).unwrap_or_default(),
-        Expr::Nested(inner) => label(inner),
-        Expr::Function(function) => function_label(function),
-        Expr::Cast { expr, data_type, .. } => match label(expr) {
-            unnamed if unnamed == "?column?" => type_label(data_type),
-            named => named,
-        },
-        Expr::Case { else_result, .. } => match else_result.as_deref().map(label) {
-            Some(named) if named != "?column?" => named,
-            _ => "case".to_owned(),
-        },
-        Expr::Exists { .. } => "exists".to_owned(),
-        Expr::Array(_) => "array".to_owned(),
-        Expr::Subquery(query) => query.body.as_select().and_then(|select| select.projection.first()).map_or_else(unnamed, item_label),
-        _ => unnamed(),
+        Expr::Identifier(ident) => strong(folded(ident)),
+        Expr::CompoundIdentifier(parts) => strong(parts.last().map(folded).unwrap_or_default()),
+        Expr::Nested(inner) | Expr::Collate { expr: inner, .. } => named(inner),
+        Expr::CompoundFieldAccess { root, .. } => named(root),
+        Expr::Function(function) => strong(function_label(function)),
+        Expr::Cast { expr, data_type, .. } => inner_or(Some(expr), type_label(data_type)),
+        Expr::TypedString(typed) => inner_or(None, type_label(&typed.data_type)),
+        Expr::Interval(_) => inner_or(None, "interval".to_owned()),
+        Expr::Value(value) if matches!(value.value, Value::Boolean(_)) => inner_or(None, "bool".to_owned()),
+        Expr::Case { else_result, .. } => inner_or(else_result.as_deref(), "case".to_owned()),
+        Expr::AtTimeZone { .. } => strong("timezone"),
+        Expr::Exists { .. } => strong("exists"),
+        Expr::Extract { .. } => strong("extract"),
+        Expr::Ceil { .. } => strong("ceil"),
+        Expr::Floor { .. } => strong("floor"),
+        Expr::Position { .. } => strong("position"),
+        Expr::Substring { .. } => strong("substring"),
+        Expr::Trim { .. } => strong("btrim"),
+        Expr::Overlay { .. } => strong("overlay"),
+        Expr::Array(_) => strong("array"),
+        Expr::Tuple(_) => strong("row"),
+        Expr::Subquery(query) => query.body.as_select().and_then(|select| select.projection.first()).and_then(item_name),
+        _ => None,
     }
 }
 
@@ -116,11 +147,11 @@ fn unnamed() -> String {
     "?column?".to_owned()
 }
 
-fn item_label(item: &SelectItem) -> String {
+fn item_name(item: &SelectItem) -> Option<Name> {
     match item {
-        SelectItem::UnnamedExpr(expr) => label(expr),
-        SelectItem::ExprWithAlias { alias, .. } => folded(alias),
-        _ => unnamed(),
+        SelectItem::UnnamedExpr(expr) => named(expr),
+        SelectItem::ExprWithAlias { alias, .. } => strong(client_label(&folded(alias))),
+        _ => None,
     }
 }
 
@@ -141,15 +172,26 @@ fn function_label(function: &Function) -> String {
     if argument == "?column?" { cast.trim_end_matches("_text").to_owned() } else { argument }
 }
 
+/// The name that PostgreSQL keeps for a type however it was spelled.
 fn type_label(data_type: &DataType) -> String {
-    match data_type {
-        DataType::Custom(name, _) => last_part(name).unwrap_or_default(),
-        DataType::Int(_) | DataType::Integer(_) => "int4".to_owned(),
-        DataType::BigInt(_) => "int8".to_owned(),
-        DataType::SmallInt(_) => "int2".to_owned(),
-        DataType::Boolean => "bool".to_owned(),
-        other => other.to_string().to_lowercase(),
+    let spelled = data_type.to_string().to_lowercase();
+    let base = spelled.split('(').next().unwrap_or_default().trim();
+    match base {
+        "int" | "integer" | "int4" => "int4",
+        "bigint" | "int8" => "int8",
+        "smallint" | "int2" => "int2",
+        "boolean" | "bool" => "bool",
+        "real" | "float4" => "float4",
+        "double precision" | "float8" | "double" | "float" => "float8",
+        "decimal" | "dec" | "numeric" => "numeric",
+        "character varying" | "varchar" => "varchar",
+        "character" | "char" => "bpchar",
+        "timestamp with time zone" | "timestamptz" => "timestamptz",
+        "timestamp" | "timestamp without time zone" => "timestamp",
+        "time" | "time without time zone" => "time",
+        other => other.rsplit('.').next().unwrap_or(other).trim_matches('"'),
     }
+    .to_owned()
 }
 
 /// Spells out `*` and `x.*` where other columns stand beside them, for the planner refuses a column that comes twice.

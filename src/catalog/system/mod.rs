@@ -16,7 +16,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 use datafusion::sql::sqlparser::ast::{Value as SqlValue, ValueWithSpan};
 
-pub use labels::client_label;
+pub use labels::{client_label, label, numbered};
 pub use names::{normalize, qualify, system_only};
 pub use type_planner::PgTypePlanner;
 

@@ -56,9 +56,17 @@ fn a_syntax_error_names_the_token_and_its_place() {
 
 #[test]
 fn an_internal_fault_tells_an_id_and_nothing_else() {
-    let message = client_message(&DataFusionError::Internal("index 7 of /srv/data.parquet".to_owned()), "");
+    let id = Uuid::from_u128(7);
+    let error = DataFusionError::Internal("index 7 of /srv/data.parquet".to_owned());
+    let message = told(client_message(&error, ""), id, &error);
     assert_eq!((message.sqlstate, message.message.as_str()), (SqlState::INTERNAL_ERROR, "internal error"));
-    assert!(!message.detail.unwrap().contains("srv"));
+    assert_eq!(message.detail, Some(format!("The error has the id {id}.")));
+    assert_eq!(numbered(message.clone(), Uuid::nil()), message);
+}
+
+#[test]
+fn the_log_of_a_fault_holds_no_literal_and_no_number() {
+    assert_eq!(redacted("cast of 'Ada''s' and \"x\" to 4711 failed"), "cast of '…''…' and \"…\" to # failed");
 }
 
 #[test]

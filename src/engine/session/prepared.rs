@@ -236,7 +236,7 @@ fn as_described(reply: Reply, described: Option<&[Column]>) -> Result<Reply, Cli
     Ok(reply)
 }
 
-fn no_statement(name: &str) -> ClientMessage {
+pub(super) fn no_statement(name: &str) -> ClientMessage {
     ClientMessage::new(SqlState::INVALID_SQL_STATEMENT_NAME, format!("prepared statement \"{name}\" does not exist"))
 }
 

@@ -8,7 +8,6 @@
 
 mod cells;
 mod datetime;
-mod natural;
 mod nested;
 mod number;
 mod text;
@@ -27,7 +26,6 @@ use crate::error::{ClientMessage, SqlState};
 use super::frontend::format_of;
 
 pub(super) use cells::Cells;
-pub use natural::natural_type;
 
 /// How a session writes values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,7 +8,6 @@ use arrow::datatypes::{DataType, Field};
 use crate::engine::{Format, PgType};
 
 use super::cells::Cells;
-use super::natural::{element_of, natural_type};
 use super::{EncodeError, EncodeSettings, Target, downcast};
 
 pub(super) fn column(array: &dyn Array, target: Target, settings: &EncodeSettings, cells: &mut Cells) -> Result<(), EncodeError> {
@@ -70,9 +69,9 @@ fn list(
 ) -> Result<(), EncodeError> {
     let inner_list = matches!(field.data_type(), DataType::List(_) | DataType::LargeList(_) | DataType::FixedSizeList(..));
     let text = target.writes_text();
-    let natural = natural_type(field);
-    let element = if inner_list { target.pg_type } else { element_of(target.pg_type).unwrap_or(natural) };
-    if !text && (inner_list || element_of(target.pg_type).is_none()) {
+    let natural = PgType::of_arrow(field);
+    let element = if inner_list { target.pg_type } else { target.pg_type.element().unwrap_or(natural) };
+    if !text && (inner_list || target.pg_type.element().is_none()) {
         return Err(target.unfit(array));
     }
     // Only the children of this slice are written, not those of the whole batch.
@@ -163,7 +162,7 @@ fn record(array: &StructArray, target: Target, settings: &EncodeSettings, cells:
     let format = if text { Format::Text } else { Format::Binary };
     let mut fields = Vec::with_capacity(array.num_columns());
     for (field, child) in array.fields().iter().zip(array.columns()) {
-        let pg_type = natural_type(field);
+        let pg_type = PgType::of_arrow(field);
         let mut written = Cells::default();
         super::column(child.as_ref(), Target { pg_type, format }, settings, &mut written)?;
         fields.push((pg_type, written));

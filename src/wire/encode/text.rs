@@ -51,7 +51,7 @@ fn strings<'a, A: ArrayAccessor<Item = &'a str>>(array: A, target: Target, cells
     let uuid = target.is(PgType::UUID) && target.format == Format::Binary;
     let jsonb = target.is(PgType::JSONB) && target.format == Format::Binary;
     let oid = target.pg_type.oid;
-    let no_text = BINARY_ONLY.iter().any(|known| known.oid == oid) || super::natural::element_of(target.pg_type).is_some();
+    let no_text = BINARY_ONLY.iter().any(|known| known.oid == oid) || target.pg_type.element().is_some();
     if target.format == Format::Binary && (no_text || target.is(PgType::RECORD)) {
         return Err(EncodeError::Unfit { data_type: array.data_type().to_string(), oid });
     }
