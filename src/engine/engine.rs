@@ -26,6 +26,9 @@ use super::{Worlds, fault};
 /// Tells the time.
 pub type Clock = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
 
+/// Bytes that all running queries together may spill to temporary files, for each byte of memory that they may hold.
+const SPILLED_PER_MEMORY: u64 = 8;
+
 /// How the engine runs.
 #[derive(Clone)]
 pub struct EngineOptions {
@@ -115,7 +118,8 @@ impl Shared {
 /// The state that each statement's own is cloned from.
 fn template(options: &EngineOptions) -> datafusion::error::Result<SessionState> {
     let pool = TrackConsumersPool::new(GreedyMemoryPool::new(options.memory_bytes), NonZeroUsize::MIN);
-    let runtime = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(pool)).build_arc()?;
+    let spilled_max = u64::try_from(options.memory_bytes).unwrap_or(u64::MAX).saturating_mul(SPILLED_PER_MEMORY);
+    let runtime = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(pool)).with_max_temp_directory_size(spilled_max).build_arc()?;
     let mut config = SessionConfig::new()
         .with_target_partitions(options.partitions.max(1))
         .with_information_schema(false)
