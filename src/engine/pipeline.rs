@@ -144,7 +144,6 @@ impl Pipeline {
         let place = guarded(Place::take(Arc::clone(&self.shared.queries)), self.deadline).await?;
         let planner = Planner::new(self)?;
         let Prepared { plan, columns, lineage, record, notices, .. } = self.prepare(&planner, query, values).await?;
-        let run = self.start_lineage(query, lineage);
         let batches = match execute_stream(plan, planner.state.task_ctx()) {
             Ok(batches) => batches,
             Err(error) => {
@@ -155,7 +154,7 @@ impl Pipeline {
         };
         let running = Running {
             record,
-            run,
+            run: self.start_lineage(query, lineage),
             deadline: self.deadline.filter(|_| self.hurried),
             rows_max: self.shared.options.rows_max,
             query: query.clone(),
