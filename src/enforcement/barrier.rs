@@ -4,7 +4,8 @@
 //! move, and the operator answers every rule that would move something past it, in either direction, with no. The one exception:
 //! a dynamic filter (of a join or a TopK) over bare unmasked columns is handed to the source, which may skip rows by it.
 //!
-//! It has no statistics, no orderings, and a text without literals, ids, paths or counts. Rows are collected to batches of full
+//! It has no statistics but one: where it hides nothing, about how many rows there are, which anyone who may read it could count.
+//! It has no orderings, and a text without literals, ids, paths or counts. Rows are collected to batches of full
 //! size before they leave, so that the size of a batch does not tell how many rows were hidden in it.
 
 use std::fmt;
@@ -26,7 +27,7 @@ use datafusion::physical_plan::filter_pushdown::{
 };
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::sort_pushdown::SortOrderPushdownResult;
-use datafusion::physical_plan::statistics::StatisticsArgs;
+use datafusion::physical_plan::statistics::{ChildStats, StatisticsArgs};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PhysicalExpr, PlanProperties};
 use futures::StreamExt;
@@ -54,6 +55,12 @@ pub(super) struct Terms {
     pub(super) hints: Vec<Arc<dyn PhysicalExpr>>,
     /// No partition needs to deliver more visible rows than this.
     pub(super) row_limit: Option<usize>,
+}
+
+impl Terms {
+    fn hide_rows(&self) -> bool {
+        self.row_filter.is_some() || self.exclusion.is_some()
+    }
 }
 
 /// The barrier: visible rows leave it, masked.
@@ -157,8 +164,18 @@ impl ExecutionPlan for GovernedExec {
         vec![false]
     }
 
-    fn statistics_from_inputs(&self, _: &[Arc<Statistics>], _: &StatisticsArgs) -> Result<Arc<Statistics>> {
-        Ok(Arc::new(Statistics::new_unknown(&self.schema())))
+    fn child_stats_requests(&self, partition: Option<usize>) -> Vec<ChildStats> {
+        vec![ChildStats::At(partition)]
+    }
+
+    /// The order of joins hangs on the number of rows.
+    fn statistics_from_inputs(&self, inputs: &[Arc<Statistics>], _: &StatisticsArgs) -> Result<Arc<Statistics>> {
+        let mut statistics = Statistics::new_unknown(&self.schema());
+        // INVARIANT: inexact, so that no answer is made of it; and nothing if a row may be hidden.
+        if let (false, [input]) = (self.terms.hide_rows(), inputs) {
+            statistics.num_rows = input.num_rows.to_inexact();
+        }
+        Ok(Arc::new(statistics))
     }
 
     fn supports_limit_pushdown(&self) -> bool {

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::DataType;
-use datafusion::common::ScalarValue;
+use datafusion::common::stats::Precision;
+use datafusion::common::{ColumnStatistics, ScalarValue};
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::displayable;
+use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 use datafusion::prelude::{Expr, cast, col, lit};
 
 use crate::error::{ClientError, SqlState};
@@ -308,4 +310,23 @@ fn only_total_predicates_are_leakproof() {
 fn a_denial_survives_the_way_through_the_engine() {
     let error = DataFusionError::from(Error::Internal { invariant: "x" });
     assert!(matches!(as_error(&error), Some(Error::Internal { .. })));
+}
+
+#[tokio::test]
+async fn the_number_of_rows_is_told_where_none_is_hidden_and_only_there() {
+    let world = world();
+    let nobody = Exclusion { column: field_name("id"), subjects: Arc::new(SubjectSet::default()) };
+    let all = Predicate::Compare { column: field_name("id"), op: crate::policy::CompareOp::Ge, value: Literal::Int(0) };
+    let masked = [(field_name("full_name"), Mask::Null)].into();
+    for (obligations, rows) in [
+        (Obligations::default(), Precision::Inexact(5_000)),
+        (Obligations { masks: masked, ..Obligations::default() }, Precision::Inexact(5_000)),
+        (Obligations { exclusion: Some(nobody), ..Obligations::default() }, Precision::Absent),
+        (Obligations { row_filter: all, ..Obligations::default() }, Precision::Absent),
+    ] {
+        let plan = world.physical("SELECT id, full_name FROM people", &Outcome::Allow(obligations)).await.unwrap();
+        let told = StatisticsContext::new().compute(plan.as_ref(), &StatisticsArgs::new()).unwrap();
+        assert_eq!(told.num_rows, rows);
+        assert!(told.column_statistics.iter().all(|column| *column == ColumnStatistics::new_unknown()));
+    }
 }

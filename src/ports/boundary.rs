@@ -1,11 +1,12 @@
 //! Turns what a scan reports into errors of the port, and a panicking decoder into an error.
 //!
-//! It changes no row. Filters, limits and statistics pass through it, so pruning below it works as without it.
+//! It changes no row. Filters and limits pass through it, so pruning below it works as without it. Of statistics it tells the number of rows.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use arrow::error::ArrowError;
+use datafusion::common::Statistics;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::{DataFusionError, Result};
@@ -14,23 +15,26 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::execution_plan::{CardinalityEffect, ReplaceChildrenOptions};
 use datafusion::physical_plan::filter_pushdown::{ChildPushdownResult, FilterDescription, FilterPushdownPhase, FilterPushdownPropagation};
 use datafusion::physical_plan::metrics::MetricsSet;
+use datafusion::physical_plan::statistics::StatisticsArgs;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 use futures::StreamExt;
 
 use super::error::{Error, Place};
+use super::estimate::row_statistics;
 
 /// The border between the engine's own file scan and us.
 #[derive(Debug)]
 pub(super) struct BoundaryExec {
     at: Place,
     input: Arc<dyn ExecutionPlan>,
+    rows: Option<usize>,
 }
 
 impl BoundaryExec {
-    /// Wraps a scan.
-    pub(super) fn new(at: Place, input: Arc<dyn ExecutionPlan>) -> Self {
-        Self { at, input }
+    /// Wraps a scan of about so many rows.
+    pub(super) fn new(at: Place, input: Arc<dyn ExecutionPlan>, rows: Option<usize>) -> Self {
+        Self { at, input, rows }
     }
 }
 
@@ -67,7 +71,7 @@ impl ExecutionPlan for BoundaryExec {
         _: ReplaceChildrenOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         match children.into_iter().next() {
-            Some(input) => Ok(Arc::new(Self { at: self.at.clone(), input })),
+            Some(input) => Ok(Arc::new(Self { at: self.at.clone(), input, rows: self.rows })),
             None => Err(Error::Internal { at: self.at.clone(), broken: "a scan was replaced by nothing" }.into()),
         }
     }
@@ -90,6 +94,10 @@ impl ExecutionPlan for BoundaryExec {
             Err(_) => Err(Error::Damaged { at: at.clone(), source: "the decoder panicked".into() }.into()),
         });
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, batches)))
+    }
+
+    fn statistics_from_inputs(&self, _: &[Arc<Statistics>], asked: &StatisticsArgs) -> Result<Arc<Statistics>> {
+        Ok(row_statistics(&self.schema(), self.rows, asked))
     }
 
     fn metrics(&self) -> Option<MetricsSet> {

@@ -7,6 +7,7 @@
 mod boundary;
 mod csv;
 mod error;
+mod estimate;
 mod files;
 mod parquet;
 mod postgres;

@@ -27,6 +27,7 @@ use object_store::ObjectMeta;
 
 use super::boundary::{BoundaryExec, translate};
 use super::error::{Error, Place};
+use super::estimate::at_most;
 use super::files::{FileLocation, Rooted};
 use super::shape::{Shape, shown_type};
 
@@ -52,6 +53,14 @@ struct Layout {
     schema: SchemaRef,
     /// For each column of the contract, its position in `schema`.
     positions: Vec<usize>,
+    /// Rows of all files together.
+    rows: usize,
+}
+
+/// What is looked at in a file before it is read.
+struct Footer {
+    schema: Schema,
+    rows: usize,
 }
 
 impl ParquetTable {
@@ -68,7 +77,7 @@ impl ParquetTable {
             None => {
                 let files = rooted.list(&at, &location, EXTENSIONS).await?;
                 let first = files.first().ok_or_else(|| Error::NoData { at: at.clone(), source: None })?;
-                own_shape(&at, &footer(at.clone(), Arc::clone(&rooted), first.clone()).await?)?
+                own_shape(&at, &footer(at.clone(), Arc::clone(&rooted), first.clone()).await?.schema)?
             }
         };
         Ok(Self { at, location, rooted, shape, pushdown })
@@ -78,9 +87,9 @@ impl ParquetTable {
     async fn layout(&self, files: &[ObjectMeta]) -> Result<Layout, Error> {
         let footers = files.iter().map(|file| footer(self.at.clone(), Arc::clone(&self.rooted), file.clone()));
         let footers = futures::stream::iter(footers.collect::<Vec<_>>()).buffered(FOOTERS_AT_ONCE);
-        let footers: Vec<Schema> = footers.try_collect().await?;
+        let footers: Vec<Footer> = footers.try_collect().await?;
         let mut sources: Option<Vec<String>> = None;
-        for schema in &footers {
+        for Footer { schema, .. } in &footers {
             let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
             let found = self.shape.locate(&self.at, &names)?;
             for (index, column) in found.iter().zip(&self.shape.columns) {
@@ -98,10 +107,11 @@ impl ParquetTable {
                 }
             }
         }
-        self.arrange(&sources.unwrap_or_default())
+        let rows = footers.iter().fold(0_usize, |sum, footer| sum.saturating_add(footer.rows));
+        self.arrange(&sources.unwrap_or_default(), rows)
     }
 
-    fn arrange(&self, sources: &[String]) -> Result<Layout, Error> {
+    fn arrange(&self, sources: &[String], rows: usize) -> Result<Layout, Error> {
         let mut fields: Vec<ArrowField> = Vec::new();
         let mut positions = Vec::with_capacity(sources.len());
         for (source, column) in sources.iter().zip(&self.shape.columns) {
@@ -120,7 +130,7 @@ impl ParquetTable {
                 }
             }
         }
-        Ok(Layout { schema: Arc::new(Schema::new(fields)), positions })
+        Ok(Layout { schema: Arc::new(Schema::new(fields)), positions, rows })
     }
 
     /// The predicate that the reader prunes by, over the layout's columns. What the reader cannot take is left to whoever asked.
@@ -200,9 +210,10 @@ impl TableProvider for ParquetTable {
         session.runtime_env().register_object_store(self.rooted.url.as_ref(), Arc::clone(&self.rooted.store));
         let partitions = session.config().target_partitions().max(1);
         let files = files.into_iter().map(PartitionedFile::new_from_meta).collect();
+        let limit = limit.filter(|_| filters.is_empty());
         let config = FileScanConfigBuilder::new(self.rooted.url.clone(), source)
             .with_file_groups(FileGroup::new(files).split_files(partitions))
-            .with_limit(limit.filter(|_| filters.is_empty()))
+            .with_limit(limit)
             .build();
         let scan = DataSourceExec::from_data_source(config);
         // The barrier above hides the scan from the rule that would split it.
@@ -210,20 +221,25 @@ impl TableProvider for ParquetTable {
             Some(split) => split,
             None => scan,
         };
-        Ok(Arc::new(BoundaryExec::new(self.at.clone(), scan)))
+        Ok(Arc::new(BoundaryExec::new(self.at.clone(), scan, at_most(Some(layout.rows), limit))))
     }
 }
 
-/// The file's schema as the reader will see it.
-async fn footer(at: Place, rooted: Arc<Rooted>, file: ObjectMeta) -> Result<Schema, Error> {
+/// The file's schema as the reader will see it, and the number of its rows.
+async fn footer(at: Place, rooted: Arc<Rooted>, file: ObjectMeta) -> Result<Footer, Error> {
     let metadata = DFParquetMetadata::new(rooted.store.as_ref(), &file)
         .with_metadata_size_hint(Some(FOOTER_HINT_BYTES))
         .with_file_metadata_cache(Some(Arc::clone(&rooted.footers)))
         .with_coerce_int96(Some(TimeUnit::Microsecond));
     // The decoder is known to panic on some damaged files.
-    let read = std::panic::AssertUnwindSafe(metadata.fetch_schema()).catch_unwind().await;
+    let both = async {
+        let schema = metadata.fetch_schema().await?;
+        let rows = metadata.fetch_metadata().await?.file_metadata().num_rows();
+        Ok(Footer { schema, rows: usize::try_from(rows).unwrap_or(0) })
+    };
+    let read = std::panic::AssertUnwindSafe(both).catch_unwind().await;
     match read {
-        Ok(Ok(schema)) => Ok(schema),
+        Ok(Ok(footer)) => Ok(footer),
         Ok(Err(error)) => match translate(&at, error) {
             datafusion::error::DataFusionError::External(inner) => match inner.downcast::<Error>() {
                 Ok(known) => Err(*known),

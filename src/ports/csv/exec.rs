@@ -5,12 +5,14 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
+use datafusion::common::Statistics;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType, ReplaceChildrenOptions};
+use datafusion::physical_plan::statistics::StatisticsArgs;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties};
 use futures::stream::BoxStream;
@@ -20,10 +22,14 @@ use object_store::ObjectMeta;
 use super::records::{Progress, RecordFault, Records};
 use super::values::read_column;
 use crate::ports::error::{Error, Place};
+use crate::ports::estimate::{at_most, row_statistics};
 use crate::ports::files::Rooted;
 use crate::ports::schema::type_name;
 use crate::ports::shape::Shape;
 use crate::product::{Compression, CsvDialect};
+
+/// A usual length of a value's text, with its delimiter; for estimates.
+const VALUE_BYTES: u64 = 12;
 
 /// What is read, and how.
 #[derive(Debug, Clone)]
@@ -58,6 +64,13 @@ impl CsvExec {
         );
         Self { reading: Arc::new(reading), groups, schema, properties: Arc::new(properties) }
     }
+
+    /// About how many records the files hold, by their size.
+    fn rows(&self) -> Option<usize> {
+        let bytes = self.groups.iter().flatten().fold(0_u64, |sum, file| sum.saturating_add(file.size));
+        let columns = u64::try_from(self.reading.shape.columns.len()).unwrap_or(u64::MAX).max(1);
+        usize::try_from(bytes / columns.saturating_mul(VALUE_BYTES)).ok()
+    }
 }
 
 impl DisplayAs for CsvExec {
@@ -91,6 +104,10 @@ impl ExecutionPlan for CsvExec {
 
     fn with_new_children(self: Arc<Self>, _: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
         Ok(self)
+    }
+
+    fn statistics_from_inputs(&self, _: &[Arc<Statistics>], asked: &StatisticsArgs) -> Result<Arc<Statistics>> {
+        Ok(row_statistics(&self.schema(), at_most(self.rows(), self.reading.limit), asked))
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {

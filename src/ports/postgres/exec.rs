@@ -8,11 +8,13 @@ use std::sync::Arc;
 
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
+use datafusion::common::Statistics;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType, ReplaceChildrenOptions};
+use datafusion::physical_plan::statistics::StatisticsArgs;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties};
 use deadpool_postgres::Object;
@@ -26,6 +28,7 @@ use super::filter::Parameter;
 use super::server::{Server, is_lost, query_error};
 use super::table::PgColumn;
 use crate::ports::error::{Error, Place};
+use crate::ports::estimate::row_statistics;
 use crate::ports::schema::type_name;
 
 /// A batch of wide rows ends early.
@@ -43,6 +46,8 @@ pub(super) struct Query {
     pub(super) schema: SchemaRef,
     /// Filters that the server tests.
     pub(super) conditions: usize,
+    /// About how many rows there are, as the server estimates them.
+    pub(super) rows: Option<usize>,
 }
 
 /// The scan.
@@ -95,6 +100,10 @@ impl ExecutionPlan for PostgresExec {
 
     fn with_new_children(self: Arc<Self>, _: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
         Ok(self)
+    }
+
+    fn statistics_from_inputs(&self, _: &[Arc<Statistics>], asked: &StatisticsArgs) -> Result<Arc<Statistics>> {
+        Ok(row_statistics(&self.schema(), self.query.rows, asked))
     }
 
     fn execute(&self, _: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {

@@ -9,7 +9,7 @@ use super::super::error::{Error, Place};
 use crate::product::CredentialsRef;
 
 /// Where a table is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct TableLocation {
     pub(super) host: String,
     pub(super) port: u16,

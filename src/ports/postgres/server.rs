@@ -3,7 +3,9 @@
 //! Every connection is read-only, in UTC and names itself `meshgate`. A broken one is discarded when it is next asked for, so a server
 //! that comes back is used again without further ado.
 
-use std::time::Duration;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime, TimeoutType};
 use tokio_postgres::NoTls;
@@ -12,10 +14,22 @@ use tokio_postgres::error::SqlState;
 use super::super::PortOptions;
 use super::super::error::{Error, Place};
 use super::location::{Credentials, TableLocation};
+use super::table::Described;
+
+/// How long a look at a table's columns holds. A scan finds out by itself when a column changed meanwhile.
+const LOOK_HOLDS: Duration = Duration::from_secs(1);
+
+/// A look at a table.
+struct Look {
+    when: Instant,
+    described: Arc<Described>,
+}
 
 /// One server.
 pub(super) struct Server {
     pool: Pool,
+    /// The last look at each table, so that statements in a row do not each ask for its columns.
+    looks: Mutex<HashMap<TableLocation, Look>>,
 }
 
 impl std::fmt::Debug for Server {
@@ -49,7 +63,20 @@ impl Server {
             .runtime(Runtime::Tokio1)
             .build()
             .map_err(|_| Error::Internal { at: at.clone(), broken: "a connection pool cannot be built" })?;
-        Ok(Self { pool })
+        Ok(Self { pool, looks: Mutex::default() })
+    }
+
+    /// What a look at a table showed, if it still holds.
+    pub(super) fn last_look(&self, location: &TableLocation) -> Option<Arc<Described>> {
+        let looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
+        looks.get(location).filter(|look| look.when.elapsed() < LOOK_HOLDS).map(|look| Arc::clone(&look.described))
+    }
+
+    /// Keeps what a look at a table showed, and no look that no longer holds.
+    pub(super) fn keep_look(&self, location: &TableLocation, described: &Arc<Described>) {
+        let mut looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
+        looks.retain(|_, look| look.when.elapsed() < LOOK_HOLDS);
+        looks.insert(location.clone(), Look { when: Instant::now(), described: Arc::clone(described) });
     }
 
     /// A connection.

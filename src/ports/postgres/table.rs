@@ -1,7 +1,6 @@
 //! A table or view of a server, compared with its contract.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 
 use arrow::datatypes::{DataType as ArrowType, FieldRef, SchemaRef};
 use async_trait::async_trait;
@@ -16,18 +15,16 @@ use super::location::{TableLocation, quoted};
 use super::server::{Server, query_error};
 use super::types::{Access, SourceColumn, access, own_field};
 use crate::ports::error::{Error, Place};
+use crate::ports::estimate::at_most;
 use crate::ports::schema::{TextKind, text_kind, type_name};
 use crate::ports::shape::Shape;
 
-/// How long a comparison with the source's columns holds.
-const CHECK_HOLDS: Duration = Duration::from_secs(1);
-
-/// The columns of a relation. A domain counts as its base type.
+/// The columns of a relation, and about how many rows it has. A domain counts as its base type.
 const DESCRIBE: &str = "\
 SELECT a.attname::pg_catalog.text, COALESCE(NULLIF(t.typbasetype, 0), t.oid)::pg_catalog.int8, \
        CASE WHEN t.typtype = 'd' THEN t.typtypmod ELSE a.atttypmod END, \
        pg_catalog.format_type(a.atttypid, a.atttypmod), COALESCE(b.typtype, t.typtype) = 'e', t.typtype = 'd', \
-       COALESCE(l.collisdeterministic, true), pg_catalog.current_setting('server_encoding') = 'UTF8' \
+       COALESCE(l.collisdeterministic, true), pg_catalog.current_setting('server_encoding') = 'UTF8', c.reltuples::pg_catalog.int8 \
 FROM pg_catalog.pg_attribute a \
 JOIN pg_catalog.pg_class c ON c.oid = a.attrelid \
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
@@ -110,43 +107,59 @@ pub(in crate::ports) struct PostgresTable {
     location: TableLocation,
     shape: Shape,
     columns: Vec<PgColumn>,
-    checked: Mutex<Instant>,
 }
 
 impl PostgresTable {
     /// Compares the source's columns with the contract's. Without a contract's shape, the source gives one.
     pub(super) async fn open(at: Place, server: Arc<Server>, location: TableLocation, shape: Option<Shape>) -> Result<Self, Error> {
-        let source = describe(&at, &server, &location).await?;
         let shape = match shape {
             Some(shape) => shape,
-            None => own_shape(&at, &source)?,
+            None => own_shape(&at, look(&at, &server, &location).await?.as_ref())?,
         };
-        let columns = resolve(&at, &shape, &source)?;
-        Ok(Self { at, server, location, shape, columns, checked: Mutex::new(Instant::now()) })
+        let (columns, _) = compare(&at, &server, &location, &shape).await?;
+        Ok(Self { at, server, location, shape, columns })
     }
 
-    /// Compares again if the last comparison is too old.
-    async fn check(&self) -> Result<(), Error> {
-        if self.checked.lock().unwrap_or_else(PoisonError::into_inner).elapsed() < CHECK_HOLDS {
-            return Ok(());
-        }
-        let columns = resolve(&self.at, &self.shape, &describe(&self.at, &self.server, &self.location).await?)?;
+    /// Compares again. Returns about how many rows there are.
+    async fn check(&self) -> Result<Option<usize>, Error> {
+        let (columns, rows) = compare(&self.at, &self.server, &self.location, &self.shape).await?;
         let changed = columns.iter().zip(&self.columns).find(|(now, before)| now != before);
-        if let Some((column, _)) = changed {
-            // Still readable, but not by what was planned with the table as it was.
-            let name = type_name(&column.field);
-            let column = column.field.name().clone();
-            return Err(Error::ColumnType { at: self.at.clone(), column, found: "changed".to_owned(), expected: name });
+        match changed {
+            Some((column, _)) => {
+                // Still readable, but not by what was planned with the table as it was.
+                let name = type_name(&column.field);
+                let column = column.field.name().clone();
+                Err(Error::ColumnType { at: self.at.clone(), column, found: "changed".to_owned(), expected: name })
+            }
+            None => Ok(rows),
         }
-        *self.checked.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-        Ok(())
     }
 }
 
+/// The contract's columns at the source, and about how many rows there are. A look that is a moment old may confirm them, not refuse them.
+async fn compare(at: &Place, server: &Server, location: &TableLocation, shape: &Shape) -> Result<(Vec<PgColumn>, Option<usize>), Error> {
+    if let Some(kept) = server.last_look(location)
+        && let Ok(columns) = resolve(at, shape, &kept)
+    {
+        return Ok((columns, kept.rows));
+    }
+    let source = look(at, server, location).await?;
+    Ok((resolve(at, shape, &source)?, source.rows))
+}
+
+/// Asks the server, and keeps the answer for a moment.
+async fn look(at: &Place, server: &Server, location: &TableLocation) -> Result<Arc<Described>, Error> {
+    let described = Arc::new(describe(at, server, location).await?);
+    server.keep_look(location, &described);
+    Ok(described)
+}
+
 /// What the catalog says of a table.
-struct Described {
+pub(super) struct Described {
     columns: Vec<SourceColumn>,
     utf8: bool,
+    /// The server's estimate; `None` if the table was never analyzed, or is none.
+    rows: Option<usize>,
 }
 
 async fn describe(at: &Place, server: &Server, location: &TableLocation) -> Result<Described, Error> {
@@ -154,11 +167,13 @@ async fn describe(at: &Place, server: &Server, location: &TableLocation) -> Resu
     if rows.is_empty() {
         return Err(Error::NoData { at: at.clone(), source: None });
     }
-    let mut described = Described { columns: Vec::with_capacity(rows.len()), utf8: false };
+    let mut described = Described { columns: Vec::with_capacity(rows.len()), utf8: false, rows: None };
     for row in &rows {
         let failed = |e| query_error(at, e);
         let oid: i64 = row.try_get(1).map_err(failed)?;
         described.utf8 = row.try_get(7).map_err(failed)?;
+        let rows: i64 = row.try_get(8).map_err(failed)?;
+        described.rows = usize::try_from(rows).ok().filter(|rows| *rows > 0);
         described.columns.push(SourceColumn {
             name: row.try_get(0).map_err(failed)?,
             oid: u32::try_from(oid).map_err(|_| Error::Internal { at: at.clone(), broken: "a type's OID has more than 32 bits" })?,
@@ -214,7 +229,7 @@ impl TableProvider for PostgresTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        self.check().await?;
+        let rows = self.check().await?;
         let indices = self.shape.project(&self.at, projection)?;
         let columns: Vec<PgColumn> = indices.iter().filter_map(|index| self.columns.get(*index)).cloned().collect();
         let mut translator = Translator::new(&self.columns);
@@ -226,7 +241,8 @@ impl TableProvider for PostgresTable {
             sql.push_str(&conditions.join(" AND "));
         }
         // A filter that is tested above may drop rows: a limit here would come too early.
-        if let Some(limit) = limit.filter(|_| complete) {
+        let limit = limit.filter(|_| complete);
+        if let Some(limit) = limit {
             sql.push_str(&format!(" LIMIT {limit}"));
         }
         let query = Query {
@@ -237,6 +253,7 @@ impl TableProvider for PostgresTable {
             columns,
             schema: self.shape.projected(&indices),
             conditions: conditions.len(),
+            rows: at_most(rows, limit),
         };
         Ok(Arc::new(PostgresExec::new(query)))
     }
