@@ -9,16 +9,21 @@ When answers are equal:
   * texts and dates are equal letter for letter;
   * numbers are equal in value. Only where one is rounded, that is where both have four digits or more behind the point, they may differ by
     one unit of the last digit of the shorter one, or by a billionth of their value (floating point).
-A time is that of the best of --runs runs of psql, connecting included. Exit 1 if an answer differs. Needs psql and nothing else.
+A time is psql's own of the query alone, the best of --runs runs. Exit 1 if an answer differs. Needs psql and nothing else.
+
+    --bare "cargo bench --bench tpch_bare -- examples/tpch/meshgate.yaml"
+
+runs each query on the bare engine too: the same ports without the gateway around them.
 """
 
 import argparse
 import csv
 import io
 import pathlib
+import re
+import shlex
 import subprocess
 import sys
-import time
 from decimal import Decimal, InvalidOperation
 
 # Queries whose ORDER BY leaves ties, and the columns that it does sort by. All others are ordered throughout.
@@ -28,15 +33,36 @@ RELATIVE = Decimal("1e-9")
 
 def run(dsn, schema, sql, seconds):
     """The header, the rows and the time of one query."""
-    text = f"SET search_path = {schema};\n{sql}"
+    text = f"SET search_path = {schema};\n\\timing on\n{sql}"
     command = ["psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "--csv", "-f", "-", dsn]
-    start = time.monotonic()
     done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=seconds)
-    took = time.monotonic() - start
     if done.returncode != 0:
         raise RuntimeError(done.stderr.strip() or f"psql ended with {done.returncode}")
-    rows = list(csv.reader(io.StringIO(done.stdout)))
-    return rows[0], rows[1:], took
+    answer, timing, milliseconds = done.stdout.rpartition("Time: ")
+    if not timing:
+        raise RuntimeError("psql told no time")
+    rows = list(csv.reader(io.StringIO(answer)))
+    return rows[0], rows[1:], float(milliseconds.split()[0]) / 1000
+
+
+class Bare:
+    """The bare engine: a process that is told the path of a query and answers with its time and the number of its rows."""
+
+    def __init__(self, command):
+        self.process = subprocess.Popen(shlex.split(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def run(self, path):
+        self.process.stdin.write(f"{path}\n")
+        self.process.stdin.flush()
+        for line in self.process.stdout:
+            if re.fullmatch(r"[0-9.e-]+ [0-9]+\n", line):
+                took, rows = line.split()
+                return float(took), int(rows)
+        raise RuntimeError("the bare engine ended")
+
+    def end(self):
+        self.process.stdin.close()
+        self.process.wait()
 
 
 def number(text):
@@ -89,43 +115,59 @@ def best(dsn, schema, sql, runs, seconds):
     return (header, rows), min(took for _, _, took in results)
 
 
+def best_bare(bare, path, runs, count):
+    results = [bare.run(path) for _ in range(runs)]
+    if any(rows != count for _, rows in results):
+        raise RuntimeError(f"{results[0][1]} rows of the bare engine instead of {count}")
+    return min(took for took, _ in results)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--gateway", default="postgres://analyst:analyst@127.0.0.1:6433/mesh")
     parser.add_argument("--gateway-schema", default="tpch")
     parser.add_argument("--postgres", default="postgres://127.0.0.1:5432/tpch")
     parser.add_argument("--postgres-schema", default="reference")
+    parser.add_argument("--bare", help="the command that starts the bare engine")
     parser.add_argument("--queries", default=",".join(str(number) for number in range(1, 23)), help="for example 1,6,14")
     parser.add_argument("--runs", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=600, help="the longest that a query may take")
     options = parser.parse_args()
 
-    folder = pathlib.Path(__file__).parent / "queries"
-    failed, ours_total, theirs_total = [], 0.0, 0.0
-    print(f"{'query':>5} {'rows':>6} {'gateway s':>10} {'postgres s':>10} {'ratio':>6}  answer")
+    folder = pathlib.Path(__file__).resolve().parent / "queries"
+    bare = Bare(options.bare) if options.bare else None
+    failed, totals = [], [0.0, 0.0, 0.0]
+    print(f"{'query':>5} {'rows':>6} {'gateway s':>10} {'postgres s':>10} {'bare s':>10} {'g/p':>6} {'g/b':>6}  answer")
     for query in (int(text) for text in options.queries.split(",")):
-        sql = (folder / f"q{query:02}.sql").read_text()
+        path = folder / f"q{query:02}.sql"
+        sql = path.read_text()
         try:
             theirs, theirs_took = best(options.postgres, options.postgres_schema, sql, options.runs, options.seconds)
+            bare_took = best_bare(bare, path, options.runs, len(theirs[1])) if bare else float("nan")
             ours, ours_took = best(options.gateway, options.gateway_schema, sql, options.runs, options.seconds)
         except (RuntimeError, subprocess.TimeoutExpired) as error:
             failed.append(query)
-            print(f"{query:>5} {'':>6} {'':>10} {'':>10} {'':>6}  FAILED: {error}", flush=True)
+            print(f"{query:>5} {'':>6} {'':>10} {'':>10} {'':>10} {'':>6} {'':>6}  FAILED: {error}", flush=True)
             continue
         fault = difference(query, ours, theirs)
         if fault:
             failed.append(query)
-        ours_total, theirs_total = ours_total + ours_took, theirs_total + theirs_took
+        totals = [total + took for total, took in zip(totals, (ours_took, theirs_took, bare_took))]
         print(
-            f"{query:>5} {len(ours[1]):>6} {ours_took:>10.3f} {theirs_took:>10.3f} {ours_took / theirs_took:>6.2f}  "
-            + (f"DIFFERS: {fault}" if fault else "equal"),
+            f"{query:>5} {len(ours[1]):>6} {times(ours_took, theirs_took, bare_took)}  " + (f"DIFFERS: {fault}" if fault else "equal"),
             flush=True,
         )
-    print(f"{'total':>5} {'':>6} {ours_total:>10.3f} {theirs_total:>10.3f}")
+    print(f"{'total':>5} {'':>6} {times(*totals)}")
+    if bare:
+        bare.end()
     if failed:
         print(f"compare.py: queries {failed} failed", file=sys.stderr)
         return 1
     return 0
+
+
+def times(ours, theirs, bare):
+    return f"{ours:>10.3f} {theirs:>10.3f} {bare:>10.3f} {ours / theirs if theirs else 0:>6.2f} {ours / bare if bare else 0:>6.2f}"
 
 
 if __name__ == "__main__":
