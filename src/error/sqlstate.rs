@@ -129,6 +129,8 @@ codes! {
     STATEMENT_TOO_COMPLEX = "54001";
     /// Some other limit of the program.
     PROGRAM_LIMIT_EXCEEDED = "54000";
+    /// A SELECT list is too long.
+    TOO_MANY_COLUMNS = "54011";
     /// Input or output failed at a source.
     IO_ERROR = "58030";
     /// A port failed.

@@ -10,10 +10,10 @@ const CONTRACT: &str = "catalogs/customer/customer-360.yaml";
 /// Changes of the contract, each a fault of another kind, and what must be said of it.
 const FAULTS: [(&str, &str, &str); 5] = [
     ("kind: DataProduct", "kind: DataThing", "kind"),
-    ("format: parquet", "format: parkett", "parkett"),
-    ("type: varchar(2)", "type: varchar(two)", "varchar(two)"),
+    ("format: parquet", "format: parkett", "the format of the port is not known"),
+    ("type: varchar(2)", "type: varchar(two)", "country"),
     ("retention_column: created_at", "retention_column: made_at", "made_at"),
-    ("freshness: \"< 5 minutes\"", "freshness: \"soon\"", "soon"),
+    ("freshness: \"< 5 minutes\"", "freshness: \"soon\"", "freshness"),
 ];
 
 fn break_the_contract(world: &World) -> Vec<String> {

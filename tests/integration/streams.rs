@@ -50,7 +50,7 @@ async fn a_cancel_stops_rows_that_flow() {
         assert_eq!(state(&error), "57014");
     }
     assert_alive(&client).await;
-    assert_eq!(outcome(&world, LONG).await, ("failed".to_owned(), Some("57014".to_owned())));
+    assert_eq!(outcome(&world, LONG).await, ("cancelled".to_owned(), Some("57014".to_owned())));
     gateway.stop().await;
 }
 
@@ -65,7 +65,7 @@ async fn a_cancel_stops_what_computes() {
     let (answer, ()) = tokio::join!(client.simple_query(ENDLESS), cancel);
     assert_eq!(state(&answer.unwrap_err()), "57014");
     assert_alive(&client).await;
-    assert_eq!(outcome(&world, ENDLESS).await, ("failed".to_owned(), Some("57014".to_owned())));
+    assert_eq!(outcome(&world, ENDLESS).await, ("cancelled".to_owned(), Some("57014".to_owned())));
     gateway.stop().await;
 }
 
@@ -80,13 +80,13 @@ async fn the_timeout_stops_what_computes_and_what_is_not_read() {
         let mut rows = pin!(client.query_raw(LONG, NONE).await.unwrap());
         rows.next().await.unwrap().unwrap();
         // Nobody reads until the record is closed.
-        assert_eq!(outcome(&world, LONG).await, ("failed".to_owned(), Some("57014".to_owned())));
+        assert_eq!(outcome(&world, LONG).await, ("cancelled".to_owned(), Some("57014".to_owned())));
         let error = rows.try_for_each(async |_| Ok(())).await.expect_err("all rows came");
         assert_eq!(state(&error), "57014");
     }
     assert_alive(&client).await;
     client.batch_execute("RESET statement_timeout").await.unwrap();
-    assert_eq!(outcome(&world, ENDLESS).await, ("failed".to_owned(), Some("57014".to_owned())));
+    assert_eq!(outcome(&world, ENDLESS).await, ("cancelled".to_owned(), Some("57014".to_owned())));
     gateway.stop().await;
 }
 

@@ -7,6 +7,7 @@ mod grammar;
 mod labels;
 mod lexer;
 mod query;
+mod sizes;
 
 use std::sync::Arc;
 

@@ -14,7 +14,7 @@ use crate::error::{ClientMessage, SqlState};
 
 use super::grammar::syntax_error;
 use super::lexer::{self, Piece};
-use super::{Query, TextLimits, labels};
+use super::{Query, TextLimits, labels, sizes};
 
 /// The query that these tokens spell. The inner error is a refusal: well-formed, and not done here.
 pub(super) fn parse(
@@ -34,6 +34,7 @@ pub(super) fn parse(
         return Ok(Err(*refusal));
     }
     let mut statement = ast::Statement::Query(query);
+    sizes::check(&statement)?;
     if system::system_only(&statement) {
         statement = system::rewrite_system(statement);
     } else {
