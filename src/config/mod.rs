@@ -34,7 +34,7 @@ pub struct Config {
     pub principals: PathBuf,
     /// The list of erased subjects.
     pub erasures: Option<PathBuf>,
-    /// Where relative locations of contracts begin; without it they are refused.
+    /// Where relative locations of contracts begin; without it, the folder of the contracts.
     pub data: Option<PathBuf>,
     /// Where relative `file:` credentials begin.
     pub credentials: Option<PathBuf>,

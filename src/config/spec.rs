@@ -28,7 +28,7 @@ pub struct ConfigSpec {
     pub principals: String,
     /// The list of erased subjects.
     pub erasures: Option<String>,
-    /// Where relative locations of contracts begin.
+    /// Where relative locations of contracts begin; the folder of the contracts if not given.
     pub data: Option<String>,
     /// Where relative file: credentials begin.
     pub credentials: Option<String>,

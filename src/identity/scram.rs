@@ -17,7 +17,7 @@ use crate::error::{ClientError, SqlState};
 pub const ITERATIONS_DEFAULT: u32 = 4_096;
 
 /// More rounds would keep the client busy for minutes.
-const ITERATIONS_MAX: u32 = 10_000_000;
+pub const ITERATIONS_MAX: u32 = 10_000_000;
 
 const SALT_BYTES: usize = 16;
 const NONCE_BYTES: usize = 18;

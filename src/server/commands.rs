@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crate::audit;
 use crate::config::{self, Config};
+use crate::identity::scram::{ITERATIONS_DEFAULT, ITERATIONS_MAX};
 use crate::identity::{self, ScramVerifier};
 use crate::{locator, policy, product};
 
@@ -48,6 +49,10 @@ pub fn check(config: &Config, out: &mut dyn Write) -> Outcome {
 
 /// `meshgate passwd`: a verifier for the principals' file.
 pub fn passwd(password: &str, iterations: u32, out: &mut dyn Write) -> Outcome {
+    anyhow::ensure!(
+        (ITERATIONS_DEFAULT..=ITERATIONS_MAX).contains(&iterations),
+        "a verifier has {ITERATIONS_DEFAULT} to {ITERATIONS_MAX} iterations"
+    );
     let verifier = ScramVerifier::derive(password, &rand::random::<[u8; 16]>(), iterations);
     writeln!(out, "{}", verifier.to_text())?;
     Ok(true)
@@ -85,4 +90,22 @@ pub fn schema(of: &str, out: &mut dyn Write) -> Outcome {
     let text = serde_json::to_string_pretty(&schema).map_err(io::Error::other)?;
     writeln!(out, "{text}")?;
     Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_verifier_is_one_that_the_principals_file_takes() {
+        let mut out = Vec::new();
+        for iterations in [0, ITERATIONS_DEFAULT - 1, ITERATIONS_MAX + 1] {
+            assert!(passwd("secret", iterations, &mut out).is_err());
+        }
+        assert!(out.is_empty());
+        assert!(passwd("secret", ITERATIONS_DEFAULT, &mut out).unwrap());
+        let verifier = String::from_utf8(out).unwrap();
+        let text = format!("principals: [{{name: ann, verifier: \"{}\"}}]", verifier.trim());
+        assert!(identity::Directory::parse("principals.yaml", &text).unwrap().find("ann").unwrap().verifier.matches("secret"));
+    }
 }

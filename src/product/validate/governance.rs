@@ -34,7 +34,7 @@ pub(super) fn governance(spec: &GovernanceSpec, schema: Option<&Schema>, default
         let hint = "Name the column that dates a record as \"retention_column\".";
         faults.add_with_hint(&format!("{AT}/retention_days"), "retention needs a column that dates a record", hint);
     }
-    if spec.access_policy.as_deref().is_some_and(|policy| policy.strip_prefix("opa://").is_none_or(str::is_empty)) {
+    if spec.access_policy.as_deref().is_some_and(|policy| !names_policy(policy)) {
         faults.add_with_hint(&format!("{AT}/access_policy"), "\"access_policy\" names no policy", "Write opa://package/rule.");
     }
     let restricted = spec.data_classification == ClassificationSpec::Restricted;
@@ -59,6 +59,11 @@ pub(super) fn governance(spec: &GovernanceSpec, schema: Option<&Schema>, default
             .or_else(|| defaults.compatibility.clone())
             .or_else(|| Some(COMPATIBILITY_DEFAULT.to_owned())),
     }
+}
+
+/// Whether the text names a policy: a package that could not be found for its form alone would deny every read.
+fn names_policy(text: &str) -> bool {
+    text.strip_prefix("opa://").is_some_and(|path| path.trim_matches('/').split('/').all(|segment| !segment.is_empty()))
 }
 
 /// A single primary key names the person if nothing else does.
@@ -137,15 +142,7 @@ fn unfit(mask: &str, data_type: &DataType) -> Option<&'static str> {
         "truncate-to-year" | "truncate-to-month" if !data_type.is_date_or_timestamp() => {
             Some("It is for dates and timestamps; replace-with-null serves every type.")
         }
-        "redact" => {
-            let constant = data_type.is_text() || data_type.is_numeric() || data_type.is_date_or_timestamp();
-            let served = constant || *data_type == DataType::Boolean;
-            if served {
-                None
-            } else {
-                Some("It is for texts, numbers, booleans, dates and timestamps; replace-with-null serves every type.")
-            }
-        }
+        "redact" if matches!(data_type, DataType::List(_)) => Some("It is not for lists; replace-with-null serves every type."),
         _ => None,
     }
 }

@@ -240,6 +240,25 @@ fn masks_must_be_known_and_serve_the_type() {
 }
 
 #[test]
+fn redact_serves_what_has_a_constant() {
+    let typed = |name: &str| {
+        governed(&["masks: {total: redact}"]).replace("{name: total, type: float64}", &format!("{{name: total, type: {name}}}"))
+    };
+    for name in ["varchar(2)", "uuid", "json", "bytes", "time", "interval", "boolean", "timestamp"] {
+        assert!(read_text(&typed(name)).is_ok(), "{name}");
+    }
+    assert!(faults(&typed("list<int64>"))[0].contains("cannot serve"));
+}
+
+#[test]
+fn an_access_policy_names_a_package() {
+    for reference in ["orders", "opa://", "opa:///", "opa://a//b", "https://a/b"] {
+        assert!(fault_of(&[&format!("access_policy: \"{reference}\"")]).contains("names no policy"), "{reference}");
+    }
+    assert!(read_text(&governed(&["access_policy: \"opa://sales/orders-access\""])).is_ok());
+}
+
+#[test]
 fn every_mask_of_a_contract_is_one_of_the_policies() {
     let text = governed(&["masks: {who: x}"]);
     let hint = read_text(&text).unwrap_err()[0].hint.clone().unwrap();
