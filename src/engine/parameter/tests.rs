@@ -138,8 +138,8 @@ proptest! {
         text in "[-+0-9a-zA-Z:.,{}\" \\\\/é]{0,24}",
         which in 0..KINDS.len(),
     ) {
-        let (scalar, _, array) = KINDS[which];
-        for pg_type in [Some(scalar), array].into_iter().flatten() {
+        let (scalar, _) = KINDS[which];
+        for pg_type in [scalar, scalar.array()] {
             let _ = read_binary(&bytes, pg_type);
             let _ = read(&text, pg_type);
         }
