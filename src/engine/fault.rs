@@ -25,13 +25,20 @@ pub(crate) fn client_message(error: &DataFusionError, sql: &str) -> ClientMessag
         DataFusionError::SQL(inner, _) => syntax(&inner.to_string(), sql),
         DataFusionError::SchemaError(inner, _) => of_schema(inner, sql),
         DataFusionError::Plan(text) => planning(text, sql),
-        DataFusionError::NotImplemented(text) => unsupported(text),
+        DataFusionError::NotImplemented(text) => match wording::missing_type(text) {
+            Some(name) => missing_type(name, sql),
+            None => unsupported(text),
+        },
         DataFusionError::Execution(text) => execution(text),
         DataFusionError::ResourcesExhausted(_) => {
             ClientMessage::new(SqlState::OUT_OF_MEMORY, "out of memory").with_detail("The statement needs more memory than it is allowed.")
         }
         DataFusionError::ParquetError(_) | DataFusionError::ObjectStore(_) | DataFusionError::IoError(_) => source_failed(),
         DataFusionError::Configuration(_) => ClientMessage::new(SqlState::INVALID_PARAMETER_VALUE, "invalid value for parameter"),
+        // The engine takes a pattern of the client's that does not compile for a fault of its own.
+        DataFusionError::Internal(text) if text.contains("egular expression did not compile") => {
+            ClientMessage::new(SqlState::INVALID_REGULAR_EXPRESSION, "invalid regular expression")
+        }
         DataFusionError::Internal(_) | DataFusionError::ExecutionJoin(_) | DataFusionError::Substrait(_) | DataFusionError::Ffi(_) => {
             internal()
         }
@@ -165,6 +172,10 @@ fn execution(text: &str) -> ClientMessage {
         ClientMessage::new(SqlState::DIVISION_BY_ZERO, "division by zero")
     } else if has("more than one row") {
         ClientMessage::new(SqlState::CARDINALITY_VIOLATION, "more than one row returned by a subquery used as an expression")
+    } else if has("negative substring length") {
+        ClientMessage::new(SqlState::SUBSTRING_ERROR, "negative substring length not allowed")
+    } else if has("square root of a negative") {
+        ClientMessage::new(SqlState::INVALID_ARGUMENT_FOR_POWER_FUNCTION, "cannot take square root of a negative number")
     } else if has("overflow") || has("out of range") || has("too large") {
         out_of_range()
     } else if has("regex") || has("regular expression") {
@@ -174,6 +185,11 @@ fn execution(text: &str) -> ClientMessage {
     } else {
         ClientMessage::new(SqlState::DATA_EXCEPTION, "a value does not fit the expression it is used in")
     }
+}
+
+fn missing_type(name: &str, sql: &str) -> ClientMessage {
+    let message = ClientMessage::new(SqlState::UNDEFINED_OBJECT, format!("type \"{name}\" does not exist"));
+    at(message, position::of_name(sql, None, name))
 }
 
 fn unsupported(text: &str) -> ClientMessage {
@@ -269,11 +285,17 @@ fn planning(text: &str, sql: &str) -> ClientMessage {
     if text.contains("GROUP BY") {
         return grouping(text, sql);
     }
-    if let Some(message) = wording::operator(first) {
-        return message;
+    if let Some((message, operator)) = wording::operator(first) {
+        return at(message, position::of_operator(sql, operator));
     }
     if first.contains("Divide by zero") {
         return ClientMessage::new(SqlState::DIVISION_BY_ZERO, "division by zero");
+    }
+    if let Some(message) = wording::misuse(first) {
+        return message;
+    }
+    if let Some(name) = wording::missing_type(first) {
+        return missing_type(name, sql);
     }
     if first.contains("more than one column") || first.contains("Too many columns") {
         return ClientMessage::new(SqlState::SYNTAX_ERROR, "subquery must return only one column");

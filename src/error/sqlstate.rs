@@ -13,6 +13,8 @@ macro_rules! codes {
 }
 
 codes! {
+    /// Nothing is wrong: the code of a notice.
+    SUCCESSFUL_COMPLETION = "00000";
     /// A cursor's query was limited, or a rule applied: a notice, not an error.
     WARNING = "01000";
     /// COMMIT or ROLLBACK without a transaction: a warning.
@@ -39,6 +41,12 @@ codes! {
     DIVISION_BY_ZERO = "22012";
     /// A parameter's value is out of its range.
     INVALID_PARAMETER_VALUE = "22023";
+    /// A length of a substring below zero.
+    SUBSTRING_ERROR = "22011";
+    /// The square root of a negative number.
+    INVALID_ARGUMENT_FOR_POWER_FUNCTION = "2201F";
+    /// An OFFSET below zero.
+    INVALID_ROW_COUNT_IN_RESULT_OFFSET_CLAUSE = "2201X";
     /// A LIMIT below zero.
     INVALID_ROW_COUNT_IN_LIMIT_CLAUSE = "2201W";
     /// A text that is no value of the type.

@@ -25,6 +25,30 @@ pub(super) fn of_name(sql: &str, qualifier: Option<&str>, name: &str) -> Option<
     words.iter().find(|word| named(word)).map(|word| word.offset)
 }
 
+/// The offset of an operator of signs, if it is written exactly once outside literals and comments: else nobody knows which is meant.
+pub(super) fn of_operator(sql: &str, operator: &str) -> Option<usize> {
+    let letters: Vec<char> = sql.chars().collect();
+    let is_sign = |letter: &char| "+-*/<>=~!@#%^&|`?".contains(*letter);
+    let mut found = None;
+    let mut index = 0;
+    while let Some(letter) = letters.get(index) {
+        let start = index;
+        if matches!(letter, '\'' | '"') {
+            index = closing(&letters, index + 1, *letter);
+        } else if *letter == '-' && letters.get(index + 1) == Some(&'-') {
+            index += letters.iter().skip(index).take_while(|letter| **letter != '\n').count();
+        } else if is_sign(letter) {
+            index += letters.iter().skip(index).take_while(|letter| is_sign(letter)).count();
+            if letters.get(start..index).unwrap_or_default().iter().copied().eq(operator.chars()) && found.replace(start + 1).is_some() {
+                return None;
+            }
+        } else {
+            index += 1;
+        }
+    }
+    found
+}
+
 /// An identifier of the text.
 struct Word {
     text: String,
@@ -103,6 +127,13 @@ mod tests {
     fn names_in_literals_and_comments_are_passed_over() {
         assert_eq!(of_name("SELECT 'email', -- email\n email FROM t", None, "email"), Some(27));
         assert_eq!(of_name("SELECT \"Email\" FROM t", None, "Email"), Some(8));
+    }
+
+    #[test]
+    fn an_operator_has_a_place_only_if_it_is_written_once() {
+        assert_eq!(of_operator("SELECT '+' -- +\n , true + true", "+"), Some(25));
+        assert_eq!(of_operator("SELECT 1 + 1, true + true", "+"), None);
+        assert_eq!(of_operator("SELECT a <= b", "="), None);
     }
 
     #[test]

@@ -88,3 +88,31 @@ fn planner_texts_with_engine_words_are_replaced() {
     let message = client_message(&DataFusionError::NotImplemented("QUALIFY in subqueries.".to_owned()), "");
     assert_eq!((message.sqlstate, message.message.as_str()), (SqlState::FEATURE_NOT_SUPPORTED, "QUALIFY in subqueries"));
 }
+
+#[test]
+fn misuses_of_clauses_have_their_own_codes() {
+    let of = |text: &str| {
+        let message = client_message(&DataFusionError::Plan(text.to_owned()), "SELECT 1::nope_q");
+        (message.sqlstate, message.message)
+    };
+    let union = "Incompatible inputs for Union: Previous inputs were of type Int64, but got incompatible type Boolean on column 'x'";
+    assert_eq!(of(union), (SqlState::DATATYPE_MISMATCH, "UNION types bigint and boolean cannot be matched".to_owned()));
+    let filter = "Cannot create filter with non-boolean predicate 'Int64(1)' returning Int64";
+    assert_eq!(of(filter), (SqlState::DATATYPE_MISMATCH, "argument of WHERE must be type boolean, not type bigint".to_owned()));
+    let columns = "UNION queries have different number of columns";
+    assert_eq!(of(columns), (SqlState::SYNTAX_ERROR, "each UNION query must have the same number of columns".to_owned()));
+    let limit = "LIMIT must be >= 0, '-1' was provided";
+    assert_eq!(of(limit), (SqlState::INVALID_ROW_COUNT_IN_LIMIT_CLAUSE, "LIMIT must not be negative".to_owned()));
+    let unknown = client_message(&DataFusionError::NotImplemented("Unsupported SQL type nope_q".to_owned()), "SELECT 1::nope_q");
+    assert_eq!((unknown.sqlstate, unknown.position), (SqlState::UNDEFINED_OBJECT, Some(11)));
+}
+
+#[test]
+fn a_day_that_does_not_exist_is_out_of_range_and_a_word_is_bad_syntax() {
+    let of = |value: &str| {
+        let text = format!("Cannot cast string '{value}' to value of Date32 type");
+        client_message(&DataFusionError::ArrowError(Box::new(ArrowError::CastError(text)), None), "").sqlstate
+    };
+    assert_eq!(of("2026-13-01"), SqlState::DATETIME_FIELD_OVERFLOW);
+    assert_eq!(of("soon"), SqlState::INVALID_DATETIME_FORMAT);
+}

@@ -89,7 +89,7 @@ fn list(types: &str) -> Option<Vec<String>> {
 }
 
 /// `… operation Int64 = Boolean`, `… expression Utf8 + Int64 to valid types`.
-pub(super) fn operator(text: &str) -> Option<ClientMessage> {
+pub(super) fn operator(text: &str) -> Option<(ClientMessage, &str)> {
     let (_, rest) = text.split_once(" operation ").or_else(|| text.split_once(" expression "))?;
     let rest = rest.split(" to valid types").next()?;
     let operators = [
@@ -124,10 +124,44 @@ pub(super) fn operator(text: &str) -> Option<ClientMessage> {
     let (operator, (left, right)) = operators.iter().find_map(|operator| Some((operator, rest.split_once(&format!(" {operator} "))?)))?;
     let (left, right) = (type_name(left.trim())?, type_name(right.trim())?);
     let operator = if *operator == "!=" { "<>" } else { operator };
-    Some(
-        ClientMessage::new(SqlState::UNDEFINED_FUNCTION, format!("operator does not exist: {left} {operator} {right}"))
-            .with_hint("No operator matches the given name and argument types. You might need to add explicit type casts."),
-    )
+    let message = ClientMessage::new(SqlState::UNDEFINED_FUNCTION, format!("operator does not exist: {left} {operator} {right}"))
+        .with_hint("No operator matches the given name and argument types. You might need to add explicit type casts.");
+    Some((message, operator))
+}
+
+/// The name of a type that the planner does not know.
+pub(super) fn missing_type(text: &str) -> Option<&str> {
+    let rest = text.lines().next()?.split_once("nsupported SQL type ")?.1.trim();
+    let name = rest.split(['(', ' ']).next()?;
+    (!name.is_empty() && name.chars().all(|letter| letter.is_alphanumeric() || matches!(letter, '_' | '.'))).then_some(name)
+}
+
+/// Clauses that do not fit together.
+pub(super) fn misuse(text: &str) -> Option<ClientMessage> {
+    let lower = text.to_lowercase();
+    let has = |word: &str| lower.contains(word);
+    let (state, message) = if has("aggregate functions are not allowed in the where") {
+        (SqlState::GROUPING_ERROR, "aggregate functions are not allowed in WHERE".to_owned())
+    } else if has("non-boolean predicate") {
+        let found = text.rsplit_once("returning ").and_then(|(_, found)| type_name(found.trim()));
+        let found = found.map(|found| format!(", not type {found}")).unwrap_or_default();
+        (SqlState::DATATYPE_MISMATCH, format!("argument of WHERE must be type boolean{found}"))
+    } else if has("different number of columns") || has("same number of columns") || has("unequal number of columns") {
+        let set = ["EXCEPT", "INTERSECT"].into_iter().find(|set| text.starts_with(set)).unwrap_or("UNION");
+        (SqlState::SYNTAX_ERROR, format!("each {set} query must have the same number of columns"))
+    } else if has("incompatible inputs for union") {
+        let types = between(text, "were of type ", ",").and_then(type_name);
+        let types = types.zip(between(text, "incompatible type ", " on column").and_then(type_name));
+        let types = types.map(|(left, right)| format!(" {left} and {right}")).unwrap_or_default();
+        (SqlState::DATATYPE_MISMATCH, format!("UNION types{types} cannot be matched"))
+    } else if has("limit must be >= 0") {
+        (SqlState::INVALID_ROW_COUNT_IN_LIMIT_CLAUSE, "LIMIT must not be negative".to_owned())
+    } else if has("offset must be >=") {
+        (SqlState::INVALID_ROW_COUNT_IN_RESULT_OFFSET_CLAUSE, "OFFSET must not be negative".to_owned())
+    } else {
+        return None;
+    };
+    Some(ClientMessage::new(state, message))
 }
 
 /// A text that is no value of a type. INVARIANT: the value itself stays out of the message.
@@ -144,14 +178,30 @@ pub(super) fn cast(text: &str) -> ClientMessage {
         if text.starts_with("Can't cast value") || text.starts_with("Cannot cast to") {
             return ClientMessage::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, format!("{name} out of range"));
         }
+        if misses_the_calendar(text) {
+            return ClientMessage::new(SqlState::DATETIME_FIELD_OVERFLOW, "date/time field value out of range");
+        }
         let date = name.starts_with("timestamp") || name.starts_with("time") || name == "date" || name == "interval";
         let state = if date { SqlState::INVALID_DATETIME_FORMAT } else { SqlState::INVALID_TEXT_REPRESENTATION };
         return ClientMessage::new(state, format!("invalid input syntax for type {name}"));
+    }
+    if lower.contains("interval") {
+        return ClientMessage::new(SqlState::INVALID_DATETIME_FORMAT, "invalid input syntax for type interval");
     }
     if lower.starts_with("error parsing timestamp") || lower.contains("parsing timestamp") {
         return ClientMessage::new(SqlState::INVALID_DATETIME_FORMAT, "invalid input syntax for type timestamp");
     }
     ClientMessage::new(SqlState::INVALID_TEXT_REPRESENTATION, "invalid input syntax for the type of the cast")
+}
+
+/// Whether the text that was cast has the form of a date; then what is wrong is a month or a day that does not exist.
+fn misses_the_calendar(text: &str) -> bool {
+    if !text.contains("Date32") && !text.contains("Timestamp") {
+        return false;
+    }
+    let value = between(text, "'", "'").unwrap_or_default();
+    let fields: Vec<&str> = value.split([' ', 'T']).next().unwrap_or_default().split('-').collect();
+    fields.len() == 3 && fields.iter().all(|field| !field.is_empty() && field.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// PostgreSQL's name of a type in the engine's spelling.
