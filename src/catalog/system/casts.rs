@@ -69,6 +69,13 @@ fn rewritten(expr: &mut Expr) -> Option<Expr> {
             let pairs = std::mem::replace(expr, super::null());
             Some(call("unnest", vec![pairs]))
         }
+        Expr::Function(function) if last_part(&function.name).as_deref() == Some("generate_subscripts") => {
+            // An array is numbered from 1, so its subscripts are a series up to its bound.
+            function.name = ObjectName::from(vec![Ident::new("array_upper")]);
+            let bound = std::mem::replace(expr, super::null());
+            let one = Expr::Value(super::SqlValue::Number("1".to_owned(), false).with_empty_span());
+            Some(call("unnest", vec![call("generate_series", vec![one, bound])]))
+        }
         Expr::CompoundFieldAccess { root, access_chain } => {
             let [AccessExpr::Dot(Expr::Identifier(field))] = access_chain.as_slice() else { return None };
             let field = string(&super::folded(field));
