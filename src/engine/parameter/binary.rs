@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::error::{ClientMessage, SqlState};
 
-use super::{Kind, json, number, text};
+use super::{Kind, datetime, json, number, text};
 
 /// Days, and millionths of a second, from 1970 to 2000, where PostgreSQL's binary dates start.
 const EPOCH_DAYS: i32 = 10_957;
@@ -31,8 +31,10 @@ pub(super) fn decode(value: &[u8], kind: Kind) -> Result<ScalarValue, ClientMess
         Kind::Bytea => ScalarValue::Binary(Some(value.to_vec())),
         Kind::Date => {
             let days = i32::from_be_bytes(exact(value)?);
-            let days = if finite(i64::from(days), i64::from(i32::MIN), i64::from(i32::MAX)) { days.checked_add(EPOCH_DAYS) } else { None };
-            ScalarValue::Date32(Some(days.ok_or_else(|| out_of_range("date"))?))
+            if days == i32::MIN || days == i32::MAX {
+                return Err(datetime::infinite(kind));
+            }
+            ScalarValue::Date32(Some(days.checked_add(EPOCH_DAYS).ok_or_else(|| out_of_range("date"))?))
         }
         Kind::Time => {
             let micros = i64::from_be_bytes(exact(value)?);
@@ -43,8 +45,10 @@ pub(super) fn decode(value: &[u8], kind: Kind) -> Result<ScalarValue, ClientMess
         }
         Kind::Timestamp | Kind::TimestampTz => {
             let micros = i64::from_be_bytes(exact(value)?);
-            let micros = if finite(micros, i64::MIN, i64::MAX) { micros.checked_add(EPOCH_MICROS) } else { None };
-            kind.timestamp(micros.ok_or_else(|| out_of_range("timestamp"))?)
+            if micros == i64::MIN || micros == i64::MAX {
+                return Err(datetime::infinite(kind));
+            }
+            kind.timestamp(micros.checked_add(EPOCH_MICROS).ok_or_else(|| out_of_range("timestamp"))?)
         }
         Kind::Interval => interval(value)?,
         Kind::Uuid => {
@@ -69,11 +73,6 @@ pub(super) fn incorrect() -> ClientMessage {
 
 fn out_of_range(name: &str) -> ClientMessage {
     ClientMessage::new(SqlState::DATETIME_FIELD_OVERFLOW, format!("{name} out of range"))
-}
-
-/// The ends of the range stand for minus and plus infinity.
-fn finite(value: i64, minus_infinity: i64, infinity: i64) -> bool {
-    value != minus_infinity && value != infinity
 }
 
 fn interval(value: &[u8]) -> Result<ScalarValue, ClientMessage> {

@@ -109,7 +109,18 @@ fn days_since_1970(date: NaiveDate) -> i64 {
     i64::from(date.num_days_from_ce()) - 719_163
 }
 
+/// Infinity is a date like any other in PostgreSQL; here there is none, and the message says so.
+fn finite(value: &str, kind: Kind) -> Result<(), ClientMessage> {
+    let unsigned = value.trim().trim_start_matches(['-', '+']);
+    if unsigned.eq_ignore_ascii_case("infinity") || unsigned.eq_ignore_ascii_case("inf") { Err(infinite(kind)) } else { Ok(()) }
+}
+
+pub(super) fn infinite(kind: Kind) -> ClientMessage {
+    ClientMessage::new(SqlState::FEATURE_NOT_SUPPORTED, format!("{} parameters must be finite", kind.name()))
+}
+
 pub(super) fn date(value: &str) -> Result<i32, ClientMessage> {
+    finite(value, Kind::Date)?;
     if value.trim().eq_ignore_ascii_case("epoch") {
         return Ok(0);
     }
@@ -130,6 +141,7 @@ pub(super) fn time(value: &str) -> Result<i64, ClientMessage> {
 
 /// Millionths of a second since 1970, in UTC for a timestamp with time zone.
 pub(super) fn timestamp(value: &str, kind: Kind, time_zone: &TimeZone) -> Result<i64, ClientMessage> {
+    finite(value, kind)?;
     let invalid = || invalid_text(kind, value);
     if value.trim().eq_ignore_ascii_case("epoch") {
         return Ok(0);
