@@ -48,7 +48,7 @@ impl Transaction {
     /// BEGIN, COMMIT, ROLLBACK and the savepoints.
     pub(super) fn apply(&mut self, kind: &Kind) -> Result<Applied, ClientMessage> {
         match kind {
-            Kind::Begin(_) => Ok(self.begin()),
+            Kind::Begin(modes) => Ok(self.begin(if modes.start { "START TRANSACTION" } else { "BEGIN" })),
             Kind::Commit { chain } => self.end(true, *chain),
             Kind::Rollback { chain } => self.end(false, *chain),
             Kind::Savepoint(name) => {
@@ -73,13 +73,13 @@ impl Transaction {
         }
     }
 
-    fn begin(&mut self) -> Applied {
+    fn begin(&mut self, tag: &str) -> Applied {
         if self.status != TransactionStatus::Idle {
             let warning = Notice::warning(SqlState::ACTIVE_TRANSACTION, "there is already a transaction in progress");
-            return Applied { warning: Some(warning), ..Applied::tag("BEGIN") };
+            return Applied { warning: Some(warning), ..Applied::tag(tag) };
         }
         self.status = TransactionStatus::Active;
-        Applied { began: true, ..Applied::tag("BEGIN") }
+        Applied { began: true, ..Applied::tag(tag) }
     }
 
     fn end(&mut self, commit: bool, chain: bool) -> Result<Applied, ClientMessage> {
@@ -118,6 +118,7 @@ impl Transaction {
 
 #[cfg(test)]
 mod tests {
+    use super::super::sql::TransactionModes;
     use super::*;
 
     #[test]
@@ -128,6 +129,13 @@ mod tests {
         let applied = transaction.apply(&Kind::Commit { chain: false }).unwrap();
         assert_eq!((applied.tag.as_str(), applied.ended), ("ROLLBACK", Some(false)));
         assert_eq!(transaction.status(), TransactionStatus::Idle);
+    }
+
+    #[test]
+    fn the_tag_says_how_it_was_written() {
+        let start = TransactionModes { start: true, ..TransactionModes::default() };
+        assert_eq!(Transaction::default().apply(&Kind::Begin(start)).unwrap().tag, "START TRANSACTION");
+        assert_eq!(Transaction::default().apply(&Kind::Begin(TransactionModes::default())).unwrap().tag, "BEGIN");
     }
 
     #[test]

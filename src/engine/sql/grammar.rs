@@ -248,7 +248,7 @@ impl Cursor<'_> {
         let kind = match first {
             "start" => {
                 self.expect_keyword("transaction")?;
-                return Ok(Kind::Begin(self.transaction_modes()?));
+                return Ok(Kind::Begin(TransactionModes { start: true, ..self.transaction_modes()? }));
             }
             "begin" => {
                 let _ = self.take_word("work") || self.take_word("transaction");

@@ -211,6 +211,8 @@ pub struct TransactionModes {
     pub deferrable: Option<bool>,
     /// SET SESSION CHARACTERISTICS: for all later transactions.
     pub session: bool,
+    /// Written as START TRANSACTION, which the command's tag repeats.
+    pub start: bool,
 }
 
 impl Statement {
