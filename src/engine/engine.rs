@@ -18,6 +18,8 @@ use crate::identity::Principal;
 use crate::lineage::Emitter;
 use crate::ports::Ports;
 
+use super::cooperation::YieldingJoins;
+use super::executor::Executor;
 use super::session::Session;
 use super::session_request::SessionRequest;
 use super::sql::TextLimits;
@@ -70,6 +72,7 @@ pub(super) struct Shared {
     pub(super) audit: Arc<AuditLog>,
     pub(super) lineage: Option<Arc<Emitter>>,
     pub(super) template: SessionState,
+    pub(super) executor: Executor,
     pub(super) queries: Arc<tokio::sync::Semaphore>,
     pub(super) started: DateTime<Utc>,
 }
@@ -91,8 +94,12 @@ impl Engine {
     ) -> Result<Self, ClientMessage> {
         let template = template(&options).map_err(|error| fault::client_message(&error, ""))?;
         let queries = Arc::new(tokio::sync::Semaphore::new(options.queries_max.clamp(1, tokio::sync::Semaphore::MAX_PERMITS)));
+        let executor = Executor::start(options.partitions).map_err(|error| {
+            tracing::error!(%error, "the query threads could not be started");
+            ClientMessage::new(SqlState::INTERNAL_ERROR, "the query threads could not be started")
+        })?;
         let started = (options.clock)();
-        Ok(Self { shared: Arc::new(Shared { options, worlds, ports, audit, lineage, template, queries, started }) })
+        Ok(Self { shared: Arc::new(Shared { options, worlds, ports, audit, lineage, template, executor, queries, started }) })
     }
 
     /// The one database's name.
@@ -139,5 +146,6 @@ fn template(options: &EngineOptions) -> datafusion::error::Result<SessionState> 
         .with_runtime_env(runtime)
         .with_default_features()
         .with_type_planner(Arc::new(PgTypePlanner))
+        .with_physical_optimizer_rule(Arc::new(YieldingJoins))
         .build())
 }

@@ -7,12 +7,16 @@ mod answers;
 mod attempt;
 mod column;
 mod columns;
+mod cooperation;
 mod cursor;
 #[expect(clippy::module_inception, reason = "the engine itself, beside what it is made of")]
 mod engine;
+mod executor;
 pub(crate) mod fault;
 mod hints;
+mod inference;
 mod lineage_run;
+mod notices;
 mod opener;
 mod parameter;
 mod pipeline;

@@ -29,12 +29,13 @@ use super::attempt::Attempt;
 use super::column::Column;
 use super::engine::Shared;
 use super::lineage_run::LineageRun;
+use super::notices::notices;
 use super::place::Place;
 use super::planner::Planner;
-use super::reply::RowStream;
+use super::reply::{Notice, RowStream};
 use super::sql::Query;
 use super::stream::{self, Running, StopCause};
-use super::{World, columns, fault, hints, planner};
+use super::{World, columns, fault, hints, inference};
 
 /// One statement on its way.
 pub(super) struct Pipeline {
@@ -69,13 +70,13 @@ struct Prepared {
     columns: Arc<[Column]>,
     lineage: Lineage,
     record: OpenStatement,
-    notices: Vec<String>,
+    notices: Vec<Notice>,
 }
 
 /// A query's rows and what the caller is to be told beside them.
 pub(super) struct Started {
     pub(super) rows: RowStream,
-    pub(super) notices: Vec<String>,
+    pub(super) notices: Vec<Notice>,
 }
 
 impl Pipeline {
@@ -97,7 +98,7 @@ impl Pipeline {
     ) -> Result<(Vec<super::PgType>, Arc<[Column]>), ClientMessage> {
         let planner = Planner::new(self)?;
         let plan = planner.plan(query).await.map_err(|fault| self.shown(query, &fault))?;
-        let types = planner::parameter_types(&plan, declared)?;
+        let types = inference::parameter_types(&plan, declared)?;
         let typed = types.iter().map(|pg_type| super::values::typed_null(*pg_type)).collect::<Result<Vec<_>, _>>()?;
         let plan = self.bind_and_analyze(&planner.state, plan, &typed, query)?;
         Ok((types, columns::of_plan(&plan)))
@@ -144,8 +145,13 @@ impl Pipeline {
         let place = guarded(Place::take(Arc::clone(&self.shared.queries)), self.deadline).await?;
         let planner = Planner::new(self)?;
         let Prepared { plan, columns, lineage, record, notices, .. } = self.prepare(&planner, query, values).await?;
-        let batches = match execute_stream(plan, planner.state.task_ctx()) {
-            Ok(batches) => batches,
+        let executing = {
+            // What an operator spawns as it starts belongs on the query threads, too.
+            let _entered = self.shared.executor.enter();
+            execute_stream(plan, planner.state.task_ctx())
+        };
+        let batches = match executing {
+            Ok(batches) => self.shared.executor.stream(batches),
             Err(error) => {
                 let message = self.shown(query, &error);
                 record.close(self.shared.now(), Closing::failed(message.sqlstate));
@@ -209,13 +215,14 @@ impl Pipeline {
         let (plan, logical) = guarded(self.govern_and_optimize(&planner.state, query, &decided), deadline).await?;
         let record = guarded(self.attempt.open(), deadline).await?;
         let columns = columns::of_plan(&decided.plan);
-        let notices = notices(&decided);
+        let notices = notices(&decided.uses, &decided.decisions);
         Ok(Prepared { plan, logical, columns, lineage, record, notices })
     }
 
     /// Steps plan to decide.
     async fn plan_and_decide(&mut self, planner: &Planner, query: &Query, values: &[ScalarValue]) -> Result<Decided, ClientMessage> {
         let plan = planner.plan(query).await.map_err(|fault| self.shown(query, &fault))?;
+        inference::check_bound(&plan, values.len())?;
         self.attempt.trace().done(Step::Plan, "");
         self.attempt.trace().done(Step::Locate, &planner.located().join(", "));
         let plan = self.bind_and_analyze(&planner.state, plan, values, query)?;
@@ -334,16 +341,4 @@ fn reason_text(reason: &DenyReason) -> String {
 
 fn sentence(text: &str) -> String {
     if text.ends_with('.') { text.to_owned() } else { format!("{text}.") }
-}
-
-/// What the caller is told beside the rows: that rules applied, never whether they removed anything.
-fn notices(decided: &Decided) -> Vec<String> {
-    let mut notices = Vec::new();
-    for (product, decision) in decided.uses.iter().zip(&decided.decisions) {
-        if let Outcome::Allow(obligations) = &decision.outcome {
-            notices.extend(hints::deprecation(&product.product));
-            notices.extend(obligations.notices.iter().map(|code| format!("{}: {code}", product.product.reference)));
-        }
-    }
-    notices
 }

@@ -10,12 +10,11 @@ use datafusion::logical_expr::LogicalPlan;
 use crate::catalog::{ExtraSchema, SessionCatalog, functions};
 use crate::error::{ClientMessage, SqlState};
 
-use super::column::PgType;
+use super::fault;
 use super::opener::PortOpener;
 use super::pipeline::Pipeline;
 use super::search_path::{PATH_SCHEMA, PathSchema};
 use super::sql::Query;
-use super::{columns, fault};
 
 /// Plans one statement.
 pub(super) struct Planner {
@@ -94,28 +93,4 @@ fn reads_only(plan: &LogicalPlan) -> bool {
         Ok(TreeNodeRecursion::Continue)
     });
     checked.is_ok() && reads
-}
-
-/// The type of each parameter: as declared, else as the plan infers it, else text.
-pub(super) fn parameter_types(plan: &LogicalPlan, declared: &[Option<PgType>]) -> Result<Vec<PgType>, ClientMessage> {
-    let inferred = plan.get_parameter_types().map_err(|error| fault::client_message(&error, ""))?;
-    let mut count = declared.len();
-    for name in inferred.keys() {
-        let number: usize = name.trim_start_matches('$').parse().map_err(|_| no_parameter(name))?;
-        if number == 0 || number > 65_535 {
-            return Err(no_parameter(name));
-        }
-        count = count.max(number);
-    }
-    Ok((0..count)
-        .map(|at| {
-            declared.get(at).copied().flatten().unwrap_or_else(|| {
-                inferred.get(&format!("${}", at + 1)).cloned().flatten().map_or(PgType::TEXT, |data_type| columns::of_type(&data_type))
-            })
-        })
-        .collect())
-}
-
-fn no_parameter(name: &str) -> ClientMessage {
-    ClientMessage::new(SqlState::UNDEFINED_PARAMETER, format!("there is no parameter {name}"))
 }

@@ -178,7 +178,8 @@ impl Session {
 
     /// Messages since the last call.
     pub fn take_notices(&mut self) -> Vec<Notice> {
-        std::mem::take(&mut self.notices)
+        let notices = std::mem::take(&mut self.notices);
+        notices.into_iter().filter(|notice| self.with_settings(|settings| settings.tells(notice.severity))).collect()
     }
 
     /// Reported settings that changed.
@@ -354,12 +355,9 @@ impl Session {
     }
 
     /// A notice that rules applied, unless the caller has turned that off.
-    fn tell(&mut self, notices: &[String]) {
-        if notices.is_empty() || !self.with_settings(|settings| settings.notices()) {
-            return;
-        }
-        for text in notices {
-            self.notices.push(Notice { severity: "NOTICE", message: ClientMessage::new(SqlState::WARNING, text.clone()) });
+    fn tell(&mut self, notices: &[Notice]) {
+        if self.with_settings(|settings| settings.notices()) {
+            self.notices.extend_from_slice(notices);
         }
     }
 

@@ -300,6 +300,15 @@ impl Settings {
         self.value("meshgate.notices") == "on"
     }
 
+    /// Whether messages of this severity are sent, by `client_min_messages`. INFO always is.
+    pub fn tells(&self, severity: &str) -> bool {
+        let level = |name: &str| MESSAGES.iter().position(|word| word.eq_ignore_ascii_case(name));
+        match severity {
+            "INFO" => true,
+            severity => level(severity) >= level(self.value("client_min_messages")),
+        }
+    }
+
     /// The schemas that unqualified names are looked for in, in order.
     pub fn search_path(&self) -> Vec<String> {
         split_path(self.value("search_path"))
@@ -545,6 +554,14 @@ mod tests {
         for (name, value) in [("extra_float_digits", "99"), ("statement_timeout", "x"), ("timezone", "Mars"), ("row_security", "maybe")] {
             assert_eq!(settings().set(name, Some(value), false).unwrap_err().sqlstate, SqlState::INVALID_PARAMETER_VALUE, "{name}");
         }
+    }
+
+    #[test]
+    fn messages_below_the_least_severity_are_not_told() {
+        let mut settings = settings();
+        assert!(settings.tells("NOTICE") && settings.tells("WARNING"));
+        settings.set("client_min_messages", Some("warning"), false).unwrap();
+        assert!(!settings.tells("NOTICE") && settings.tells("WARNING") && settings.tells("INFO"));
     }
 
     #[test]
