@@ -17,7 +17,7 @@ use crate::enforcement::GovernedTable;
 use crate::error::{ClientMessage, SqlState};
 use crate::locator::Located;
 use crate::ports::{self, Ports};
-use crate::product::{PortName, Product};
+use crate::product::{OutputPort, PortFormat, PortName, Product};
 
 /// Opens ports as governed tables, for one statement.
 #[derive(Debug)]
@@ -46,6 +46,9 @@ impl Opener for PortOpener {
             located.port.as_ref().and_then(|name| product.output_port(name)).ok_or_else(|| {
                 external(ClientMessage::new(SqlState::INTERNAL_ERROR, "a name led to a port that its product does not have"))
             })?;
+        if let PortFormat::Stream(_) = port.format {
+            return Err(external(stream(product, port)));
+        }
         self.located.lock().unwrap_or_else(PoisonError::into_inner).push(format!("{} port {}", product.reference, port.name));
         let port = Port { ports: Arc::clone(&self.ports), product: Arc::clone(product), name: port.name.clone() };
         let source: Arc<dyn TableProvider> = match product.schema.as_deref() {
@@ -117,6 +120,17 @@ impl TableProvider for Deferred {
         // A limit counts the rows that pass all filters.
         let limit = limit.filter(|_| pushed.len() == filters.len());
         table.scan(state, projection, &pushed, limit).await
+    }
+}
+
+/// The refusal of a query of a stream.
+fn stream(product: &Product, port: &OutputPort) -> ClientMessage {
+    let reference = &product.reference;
+    let text = format!("port \"{}\" of data product \"{reference}\" is a stream, which cannot be queried", port.name);
+    let message = ClientMessage::new(SqlState::FEATURE_NOT_SUPPORTED, text);
+    match product.default_output_port() {
+        Some(_) => message.with_hint(format!("Query {}.{} instead.", reference.domain.to_sql(), reference.name.to_sql())),
+        None => message,
     }
 }
 

@@ -98,16 +98,15 @@ impl<'c> Names<'c, '_> {
         }
     }
 
-    /// A further port is a table of its own; the default one also answers to its full name.
+    /// A further port is a table of its own; the default one also answers to its full name. A stream is no table, but its name leads to
+    /// it, so that a query can be told what to read instead.
     fn add_ports(&mut self, contract: &'c Contract, table: &str, listed: bool) {
         if !is_queryable(&contract.product) {
             return;
         }
         for (index, port) in contract.product.output_ports.iter().enumerate() {
-            if port.kind != PortKind::Stream {
-                let further = contract.product.default_port != Some(index);
-                self.add(contract, format!("{table}__{}", port.name.to_sql()), Some(port.name.clone()), listed && further);
-            }
+            let is_table = port.kind != PortKind::Stream && contract.product.default_port != Some(index);
+            self.add(contract, format!("{table}__{}", port.name.to_sql()), Some(port.name.clone()), listed && is_table);
         }
     }
 
