@@ -71,11 +71,9 @@ async fn no_statement_ends_the_process_or_its_session() {
     let client = login(process.address(), "analyst").await.unwrap();
     let mut faults = Vec::new();
     for (name, sql) in statements() {
-        let started = std::time::Instant::now();
         if let Some(fault) = fault(&client, &sql).await {
             faults.push(format!("{name}: {fault}"));
         }
-        println!("{name}: {:?}", started.elapsed());
         if let Err(error) = client.simple_query("SELECT 1").await {
             faults.push(format!("{name}: the session is dead: {error}"));
             break;
