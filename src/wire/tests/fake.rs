@@ -246,7 +246,8 @@ impl Session for FakeSession {
     }
 
     async fn describe_portal(&mut self, portal: &str) -> Result<Option<Arc<[Column]>>, ClientMessage> {
-        Ok(self.portals.get(portal).and_then(|portal| Self::columns_of(&portal.text)))
+        let missing = || ClientMessage::new(SqlState::INVALID_CURSOR_NAME, "no portal");
+        self.portals.get(portal).map(|portal| Self::columns_of(&portal.text)).ok_or_else(missing)
     }
 
     async fn execute_portal(&mut self, portal: &str) -> Result<Reply, ClientMessage> {
