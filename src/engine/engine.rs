@@ -18,6 +18,7 @@ use crate::identity::Principal;
 use crate::lineage::Emitter;
 use crate::ports::Ports;
 
+use super::bounded::bound_functions;
 use super::cooperation::YieldingJoins;
 use super::executor::Executor;
 use super::session::Session;
@@ -141,11 +142,13 @@ fn template(options: &EngineOptions) -> datafusion::error::Result<SessionState> 
     settings.sql_parser.default_null_ordering = "nulls_max".to_owned();
     settings.optimizer.skip_failed_rules = false;
     settings.explain.show_statistics = false;
-    Ok(SessionStateBuilder::new()
+    let mut state = SessionStateBuilder::new()
         .with_config(config)
         .with_runtime_env(runtime)
         .with_default_features()
         .with_type_planner(Arc::new(PgTypePlanner))
         .with_physical_optimizer_rule(Arc::new(YieldingJoins))
-        .build())
+        .build();
+    bound_functions(&mut state)?;
+    Ok(state)
 }

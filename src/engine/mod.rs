@@ -5,6 +5,7 @@
 
 mod answers;
 mod attempt;
+mod bounded;
 mod column;
 mod columns;
 mod cooperation;
@@ -39,7 +40,7 @@ pub use column::{Column, PgType};
 pub use engine::{Clock, Engine, EngineOptions};
 pub use parameter::{Format, Parameter, decode as decode_parameter};
 pub use reply::{CopyFormat, CopyOut, Notice, Reply, RowStream, TransactionStatus};
-pub use session::Session;
+pub use session::{Description, Session};
 pub use session_request::{SessionRequest, Whoever};
 pub use settings::{SERVER_VERSION, Settings};
 pub use sql::{Statement, TextLimits};

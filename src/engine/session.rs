@@ -7,6 +7,8 @@
 mod cursors;
 mod prepared;
 
+pub use prepared::Description;
+
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};

@@ -171,8 +171,8 @@ impl wire::Session for GatewaySession {
     }
 
     async fn describe_statement(&mut self, name: &str) -> Result<StatementDescription, ClientMessage> {
-        let (parameters, columns) = self.session.describe_statement(name)?;
-        Ok(StatementDescription { parameters, columns })
+        let described = self.session.describe_statement(name)?;
+        Ok(StatementDescription { parameters: described.parameters, columns: described.columns })
     }
 
     async fn bind(&mut self, portal: &str, statement: &str, parameters: Vec<Parameter>, _formats: &[Format]) -> Result<(), ClientMessage> {

@@ -7,7 +7,7 @@ use crate::gateway::{World, configuration, connect};
 use crate::process;
 
 async fn refusal(config: &Config) -> tokio_postgres::error::DbError {
-    let error = connect(config).await.err().expect("logged in");
+    let error = connect(config).await.expect_err("logged in");
     error.as_db_error().unwrap_or_else(|| panic!("no message: {error}")).clone()
 }
 

@@ -53,10 +53,11 @@ fn common_decimal(values: &[Option<ScalarValue>]) -> Result<Option<arrow::dataty
     let precision = u8::try_from(whole + i16::from(scale)).ok().filter(|precision| *precision <= 76);
     let precision =
         precision.ok_or_else(|| ClientMessage::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "value overflows numeric format"))?.max(1);
-    Ok(any.then(|| match precision {
+    let data_type = match precision {
         ..=38 => arrow::datatypes::DataType::Decimal128(precision, scale),
         _ => arrow::datatypes::DataType::Decimal256(precision, scale),
-    }))
+    };
+    Ok(any.then_some(data_type))
 }
 
 fn malformed(value: &str) -> ClientMessage {

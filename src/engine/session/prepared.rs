@@ -17,6 +17,14 @@ use crate::error::{ClientMessage, SqlState};
 
 use super::{Bound, INVALID, Prepared, Session, clipped, duplicate_cursor};
 
+/// What a prepared statement takes and answers.
+pub struct Description {
+    /// The type of each parameter.
+    pub parameters: Vec<PgType>,
+    /// The columns, if there are rows.
+    pub columns: Option<Arc<[Column]>>,
+}
+
 impl Session {
     /// Parse: stores a statement.
     pub async fn prepare(&mut self, name: &str, text: &str, parameter_oids: &[u32]) -> Result<(), ClientMessage> {
@@ -60,9 +68,9 @@ impl Session {
     }
 
     /// The parameters and columns of a prepared statement.
-    pub fn describe_statement(&self, name: &str) -> Result<(Vec<PgType>, Option<Arc<[Column]>>), ClientMessage> {
+    pub fn describe_statement(&self, name: &str) -> Result<Description, ClientMessage> {
         let prepared = self.prepared(name)?;
-        Ok((prepared.parameters.clone(), prepared.columns.clone()))
+        Ok(Description { parameters: prepared.parameters.clone(), columns: prepared.columns.clone() })
     }
 
     /// Bind: decodes the parameters into a portal.

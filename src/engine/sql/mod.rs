@@ -179,9 +179,10 @@ pub struct CopyOptions {
 }
 
 /// FORCE_QUOTE of COPY.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum ForceQuote {
     /// None.
+    #[default]
     None,
     /// `*`
     All,

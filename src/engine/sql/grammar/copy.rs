@@ -143,12 +143,6 @@ struct CopyDraft {
     force_quote: ForceQuote,
 }
 
-impl Default for ForceQuote {
-    fn default() -> Self {
-        Self::None
-    }
-}
-
 impl CopyDraft {
     fn set(&mut self, option: &str, value: Option<&str>) -> Result<(), ClientMessage> {
         let one_byte = |name: &str| match value.map(str::as_bytes) {
