@@ -151,7 +151,7 @@ impl ClientError for Error {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Denied { decision, .. } => Some(format!("The decision is {decision}; the product's owner can tell more.")),
+            Self::Denied { .. } => Some("The product's owner can tell more.".to_owned()),
             _ => None,
         }
     }

@@ -317,16 +317,16 @@ fn locate(scan: &TableScan) -> Option<(ProductRef, PortName)> {
 
 /// The refusal of a statement of which any product is denied.
 fn denial(decided: &Decided) -> Option<ClientMessage> {
-    let (product, decision, reasons) =
-        decided.uses.iter().zip(&decided.decisions).find_map(|(product, decision)| match &decision.outcome {
-            Outcome::Deny(reasons) => Some((product, decision, reasons)),
-            Outcome::Allow(_) => None,
-        })?;
+    let (product, reasons) = decided.uses.iter().zip(&decided.decisions).find_map(|(product, decision)| match &decision.outcome {
+        Outcome::Deny(reasons) => Some((product, reasons)),
+        Outcome::Allow(_) => None,
+    })?;
     let reference = &product.product.reference;
     let detail: Vec<String> = reasons.iter().map(reason_text).collect();
     let mut message = ClientMessage::new(SqlState::INSUFFICIENT_PRIVILEGE, format!("permission denied for data product \"{reference}\""))
         .with_detail(detail.join("\n"))
-        .with_hint(format!("Ask the product's owner, {}, naming decision {}.", product.product.owner, decision.id));
+        // The text is the same each time; the log finds the decision by the principal and the moment.
+        .with_hint(format!("Ask the product's owner, {}.", product.product.owner));
     message.names.schema = Some(reference.domain.to_sql());
     message.names.table = Some(reference.name.to_sql());
     message.names.column = reasons.iter().flat_map(|reason| &reason.fields).next().map(ToString::to_string);

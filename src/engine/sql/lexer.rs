@@ -131,6 +131,10 @@ fn check(tokens: &[TokenWithSpan], limits: &TextLimits) -> Result<(), ClientMess
     if operators > limits.operators_max {
         return Err(too_complex(format!("It has more than {} operators.", limits.operators_max)));
     }
+    let computations = tokens.iter().filter(|token| is_computation(&token.token)).count();
+    if computations > limits.computations_max {
+        return Err(too_complex(format!("It has more than {} arithmetic operators and concatenations.", limits.computations_max)));
+    }
     let mut depth = 0usize;
     for token in tokens {
         match token.token {
@@ -186,6 +190,10 @@ fn is_operator(token: &Token) -> bool {
         | Token::SemiColon => false,
         _ => true,
     }
+}
+
+fn is_computation(token: &Token) -> bool {
+    matches!(token, Token::Plus | Token::Minus | Token::Mul | Token::Div | Token::Mod | Token::Caret | Token::StringConcat)
 }
 
 /// The byte of a line and column (both from 1; columns count characters).

@@ -3,6 +3,7 @@
 //! INVARIANT: only what this module classifies as a query ever reaches the planner; everything that writes, defines or
 //! touches the server's files is a [`Kind::Refused`] with its SQLSTATE before planning.
 
+mod ctes;
 mod grammar;
 mod labels;
 mod lexer;
@@ -28,13 +29,16 @@ pub struct TextLimits {
     pub depth_max: usize,
     /// Operators (arithmetic, comparison, AND, OR, UNION, …) in one statement.
     pub operators_max: usize,
+    /// Operators among them that compute a value (arithmetic, concatenation): a chain of them nests as deep as it is long, and the time to
+    /// plan it grows with the square of that.
+    pub computations_max: usize,
     /// Tokens in one statement.
     pub tokens_max: usize,
 }
 
 impl Default for TextLimits {
     fn default() -> Self {
-        Self { bytes_max: 4 << 20, depth_max: 100, operators_max: 5_000, tokens_max: 400_000 }
+        Self { bytes_max: 4 << 20, depth_max: 100, operators_max: 5_000, computations_max: 1_000, tokens_max: 400_000 }
     }
 }
 

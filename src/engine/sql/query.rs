@@ -14,7 +14,7 @@ use crate::error::{ClientMessage, SqlState};
 
 use super::grammar::syntax_error;
 use super::lexer::{self, Piece};
-use super::{Query, TextLimits, labels, sizes};
+use super::{Query, TextLimits, ctes, labels, sizes};
 
 /// The query that these tokens spell. The inner error is a refusal: well-formed, and not done here.
 pub(super) fn parse(
@@ -35,6 +35,7 @@ pub(super) fn parse(
     }
     let mut statement = ast::Statement::Query(query);
     sizes::check(&statement)?;
+    ctes::separate(&mut statement);
     if system::system_only(&statement) {
         statement = system::rewrite_system(statement);
     } else {

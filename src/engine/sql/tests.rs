@@ -95,3 +95,12 @@ fn too_much_is_refused_before_it_is_parsed() {
     let long_list = format!("SELECT 1 WHERE 1 IN ({}1)", "1,".repeat(50_000));
     assert!(parse(&long_list, &TextLimits::default()).is_ok());
 }
+
+#[test]
+fn a_long_chain_of_computations_is_too_complex() {
+    let chain = |terms: usize, operator: &str| format!("SELECT {}", vec!["a"; terms].join(operator));
+    let limits = TextLimits { computations_max: 10, ..TextLimits::default() };
+    assert!(parse(&chain(11, "||"), &limits).is_ok());
+    assert_eq!(parse(&chain(12, "||"), &limits).unwrap_err().sqlstate, SqlState::STATEMENT_TOO_COMPLEX);
+    assert!(parse(&chain(12, " = a AND "), &limits).is_ok());
+}
