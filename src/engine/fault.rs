@@ -123,6 +123,10 @@ fn known(error: &(dyn std::error::Error + 'static), sql: &str) -> Option<ClientM
         if let Some(inner) = error.downcast_ref::<ArrowError>() {
             return Some(of_arrow(inner, sql));
         }
+        // The parser of patterns is not a dependency of ours, so its errors are known by their first words.
+        if error.to_string().starts_with("regex parse error") {
+            return Some(ClientMessage::new(SqlState::INVALID_REGULAR_EXPRESSION, "invalid regular expression"));
+        }
         next = error.source();
     }
     None

@@ -191,7 +191,7 @@ async fn a_wrong_name_gets_a_hint_and_a_stream_says_what_to_query_instead() {
     let (sqlstate, text) = hint(guest.rows("SELECT 1 FROM crm.peple").await.unwrap_err());
     assert_eq!((sqlstate, text.as_str()), (SqlState::UNDEFINED_TABLE, "Perhaps you meant the table \"crm.people\"."));
     let (sqlstate, text) = hint(guest.rows("SELECT 1 FROM crm.people__people_stream").await.unwrap_err());
-    assert_eq!((sqlstate, text.as_str()), (SqlState::UNDEFINED_TABLE, "Query crm.people instead."));
+    assert_eq!((sqlstate, text.as_str()), (SqlState::FEATURE_NOT_SUPPORTED, "Query crm.people instead."));
 }
 
 #[tokio::test]

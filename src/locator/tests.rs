@@ -96,7 +96,9 @@ fn a_product_answers_to_its_names() {
     }
     assert_eq!(ask("customer_360__customer_sql").as_deref(), Some("customer-360@2 customer-sql listed"));
     assert_eq!(ask("customer_360_v2__customer_sql").as_deref(), Some("customer-360@2 customer-sql"));
-    for unknown in ["customer_360__events", "customer_360_v1", "customer-360@1", "Customer_360", ""] {
+    // A stream is found by its name, so that a query of it can be told what to query instead.
+    assert_eq!(ask("customer_360__events").as_deref(), Some("customer-360@2 events"));
+    for unknown in ["customer_360_v1", "customer-360@1", "Customer_360", ""] {
         assert_eq!(ask(unknown), None, "{unknown}");
     }
     assert_eq!(snapshot.products().len(), 1);
