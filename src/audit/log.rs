@@ -11,7 +11,7 @@ use super::Error;
 use super::event::{Closing, DecisionRecord, Event, StatementClosed, StatementOpened};
 use super::fingerprint::fingerprint;
 use super::queue::Queue;
-use super::statement::OpenStatement;
+use super::statement::{Dropped, OpenStatement};
 use super::storage::{FolderStorage, MemoryLog, Storage};
 use super::writer::{Limits, Writer};
 
@@ -126,10 +126,11 @@ impl AuditLog {
         at: DateTime<Utc>,
         opened: StatementOpened,
         decisions: Vec<DecisionRecord>,
+        dropped: Dropped,
     ) -> Result<OpenStatement, Error> {
         let query_id = opened.query_id;
         let durable = self.queue.push_awaited(self.opening(at, opened, decisions), reserved.0)?;
-        let statement = OpenStatement::new(query_id, Arc::clone(&self.queue));
+        let statement = OpenStatement::new(query_id, Arc::clone(&self.queue), dropped);
         match durable.await {
             Ok(Ok(())) => Ok(statement),
             Ok(Err(error)) => {
@@ -226,7 +227,7 @@ mod tests {
 
     async fn open(log: &AuditLog, number: u128) -> Result<OpenStatement, Error> {
         let reserved = log.reserve().await?;
-        log.open_statement(reserved, now(), opened(number), Vec::new()).await
+        log.open_statement(reserved, now(), opened(number), Vec::new(), Arc::new(Closing::aborted)).await
     }
 
     fn check(memory: &MemoryLog) -> crate::audit::Verification {

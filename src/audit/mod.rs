@@ -25,6 +25,6 @@ pub use event::{
 pub use fingerprint::fingerprint;
 pub use log::{AuditLog, AuditOptions, Clock, Reserved, SqlText, StatementNote};
 pub use record::SCHEMA_VERSION;
-pub use statement::OpenStatement;
+pub use statement::{Dropped, OpenStatement};
 pub use storage::{MemoryLog, Segment, Storage};
 pub use verify::{Fault, FaultKind, Verification, verify};

@@ -11,20 +11,29 @@ use super::Error;
 use super::event::{Closing, Durations, Event, StatementClosed};
 use super::queue::Queue;
 
-/// An open statement. Dropping it closes it as aborted.
-#[derive(Debug)]
+/// Tells how a statement ended that is dropped without a word: it was cancelled, or its client is gone.
+pub type Dropped = Arc<dyn Fn() -> Closing + Send + Sync>;
+
+/// An open statement. Dropping it closes it as [`Dropped`] says.
 pub struct OpenStatement {
     query_id: Uuid,
     rows: AtomicU64,
     bytes: AtomicU64,
     stages: Mutex<Vec<(&'static str, Duration)>>,
     queue: Arc<Queue>,
+    dropped: Dropped,
     open: bool,
 }
 
+impl std::fmt::Debug for OpenStatement {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OpenStatement").field("query_id", &self.query_id).field("open", &self.open).finish_non_exhaustive()
+    }
+}
+
 impl OpenStatement {
-    pub(super) fn new(query_id: Uuid, queue: Arc<Queue>) -> Self {
-        Self { query_id, rows: AtomicU64::new(0), bytes: AtomicU64::new(0), stages: Mutex::default(), queue, open: true }
+    pub(super) fn new(query_id: Uuid, queue: Arc<Queue>, dropped: Dropped) -> Self {
+        Self { query_id, rows: AtomicU64::new(0), bytes: AtomicU64::new(0), stages: Mutex::default(), queue, dropped, open: true }
     }
 
     /// The statement's id.
@@ -89,7 +98,8 @@ impl Drop for OpenStatement {
     fn drop(&mut self) {
         if self.open {
             let at = (self.queue.clock)();
-            self.finish(at, Closing::aborted());
+            let closing = (self.dropped)();
+            self.finish(at, closing);
         }
     }
 }

@@ -98,7 +98,10 @@ impl Attempt {
         let Some(Pending { opened, decisions }) = self.pending.take() else {
             return Err(ClientMessage::new(SqlState::INTERNAL_ERROR, "a statement is opened once, and only to run"));
         };
-        let record = self.audit.open_statement(reserved, self.at, opened, decisions).await;
+        let stop_cause = Arc::clone(&self.stop_cause);
+        // A cancel request can come between the record's becoming durable and the first row.
+        let dropped = Arc::new(move || stopped(&stop_cause));
+        let record = self.audit.open_statement(reserved, self.at, opened, decisions, dropped).await;
         self.trace.done(Step::Record, "");
         record.map_err(|error| ClientMessage::from(&error))
     }
@@ -126,10 +129,17 @@ impl Attempt {
 impl Drop for Attempt {
     fn drop(&mut self) {
         let Some(Pending { opened, decisions }) = self.pending.take() else { return };
-        let cancelled = (self.stop_cause)() == Some(Stop::Cancelled);
-        let closing = if cancelled { Closing::failed(SqlState::QUERY_CANCELED) } else { Closing::aborted() };
+        let closing = stopped(&self.stop_cause);
         let note = StatementNote { at: self.at, opened, decisions, ended: (self.clock)(), closing };
         self.audit.note_statement(None, note);
-        self.trace.done(Step::Close, if cancelled { "cancelled" } else { "aborted" });
+        self.trace.done(Step::Close, if closing.sqlstate.is_some() { "cancelled" } else { "aborted" });
+    }
+}
+
+/// How a statement ended that was stopped from outside.
+fn stopped(stop_cause: &StopCause) -> Closing {
+    match stop_cause() {
+        Some(Stop::Cancelled) => Closing::failed(SqlState::QUERY_CANCELED),
+        Some(Stop::Gone) | None => Closing::aborted(),
     }
 }
