@@ -64,12 +64,17 @@ fn malformed(value: &str) -> ClientMessage {
     ClientMessage::new(SqlState::INVALID_TEXT_REPRESENTATION, format!("malformed array literal: \"{value}\""))
 }
 
+/// The white space that PostgreSQL passes over around elements; any other belongs to them.
+fn is_space(letter: char) -> bool {
+    matches!(letter, ' ' | '\t' | '\n' | '\r' | '\u{b}' | '\u{c}')
+}
+
 /// Splits `{a,"b c",NULL}`.
 fn text_elements(value: &str) -> Result<Vec<Option<String>>, ClientMessage> {
     let bad = || malformed(value);
-    let inner = value.trim().strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).ok_or_else(bad)?;
+    let inner = value.trim_matches(is_space).strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).ok_or_else(bad)?;
     let mut elements = Vec::new();
-    if inner.trim().is_empty() {
+    if inner.trim_matches(is_space).is_empty() {
         return Ok(elements);
     }
     let mut characters = inner.chars().peekable();
@@ -98,7 +103,7 @@ fn text_elements(value: &str) -> Result<Vec<Option<String>>, ClientMessage> {
                     other => element.push(other),
                 }
             }
-            element.truncate(element.trim_end().len());
+            element.truncate(element.trim_end_matches(is_space).len());
             if element.is_empty() {
                 return Err(bad());
             }
