@@ -254,7 +254,7 @@ async fn explain_stops_at_the_barrier_and_tells_kinds_only() {
         row_filter: Predicate::Like { column: field_name("dept"), pattern: "policy-literal%".to_owned() },
         exclusion: Some(Exclusion { column: field_name("id"), subjects: Arc::new(SubjectSet::new(["4711".to_owned()])) }),
         masks: [(field_name("full_name"), Mask::Redact)].into(),
-        notices: Vec::new(),
+        ..Obligations::default()
     };
     let sql = "SELECT full_name FROM people WHERE salary > (SELECT max(bucket) FROM colleagues)";
     let (plan, _) = world.governed(sql, &Outcome::Allow(obligations)).await.unwrap();

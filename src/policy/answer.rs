@@ -72,6 +72,8 @@ pub(super) struct Denial {
 pub(super) struct Answer {
     pub(super) denials: Vec<Denial>,
     pub(super) filters: Vec<Predicate>,
+    /// The rule that answered the filters.
+    pub(super) filters_rule: String,
     pub(super) retention_exempt: bool,
     pub(super) erasure_exempt: bool,
     pub(super) notices: Vec<String>,
@@ -137,6 +139,7 @@ pub(super) fn read_answer(package: &Package, answer: &Map<String, Value>, column
     if let Some(value) = answer.get("rowFilters") {
         let name = rule("rowFilters");
         read.filters = elements(&name, value)?.iter().map(|element| read_filter(&name, element, columns)).collect::<Result<_, _>>()?;
+        read.filters_rule = name;
     }
     if let Some(value) = answer.get("exemptions") {
         let name = rule("exemptions");

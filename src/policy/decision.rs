@@ -63,6 +63,44 @@ pub struct Obligations {
     pub masks: BTreeMap<FieldName, Mask>,
     /// Public reason codes of what applied, e.g. `columns_masked`, `rows_limited`. Never whether anything was removed.
     pub notices: Vec<String>,
+    /// The rule behind each part of `row_filter`, in the order of the parts: of its `AND`, or of the one condition that it is.
+    pub row_rules: Vec<RowRule>,
+}
+
+/// A rule that limits rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RowRule {
+    /// Its name, as `package.rule`, or `contract.retention`.
+    pub rule: String,
+    /// Where it stands, if whoever made the condition of it knows.
+    pub place: Option<RulePlace>,
+}
+
+/// Where a rule stands in its bundle.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RulePlace {
+    /// The file, relative to the bundle.
+    pub file: String,
+    /// The line, from 1.
+    pub line: usize,
+}
+
+impl RowRule {
+    /// A rule of that name.
+    pub fn named(rule: impl Into<String>) -> Self {
+        Self { rule: rule.into(), place: None }
+    }
+}
+
+impl Obligations {
+    /// The parts of the row filter, all of which must be true, each with its rule if that is known.
+    pub fn row_conditions(&self) -> Vec<(Option<&RowRule>, &Predicate)> {
+        match &self.row_filter {
+            Predicate::True => Vec::new(),
+            Predicate::And(parts) if parts.len() == self.row_rules.len() => self.row_rules.iter().map(Some).zip(parts).collect(),
+            whole => vec![(self.row_rules.first().filter(|_| self.row_rules.len() == 1), whole)],
+        }
+    }
 }
 
 /// Hides the rows of erased people.

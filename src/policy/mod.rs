@@ -21,7 +21,9 @@ mod request;
 mod test;
 
 pub use bundle::{Bundle, ENTRY_PACKAGE};
-pub use decision::{Decision, DecisionId, DenyReason, Exclusion, IntegerHasher, IntegerSubjects, Obligations, Outcome, SubjectSet};
+pub use decision::{
+    Decision, DecisionId, DenyReason, Exclusion, IntegerHasher, IntegerSubjects, Obligations, Outcome, RowRule, RulePlace, SubjectSet,
+};
 pub use file::{BundleFault, BundleFile};
 pub use mask::Mask;
 pub use point::DecisionPoint;

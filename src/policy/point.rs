@@ -17,7 +17,8 @@ use super::file::BundleFault;
 use super::guard::{Refusal, complete_masks, confirm, public_message};
 use super::rego::Rego;
 use super::{
-    AccessRequest, CompareOp, Decision, DecisionId, DenyReason, Exclusion, Literal, Obligations, Outcome, Predicate, SubjectSet, input,
+    AccessRequest, CompareOp, Decision, DecisionId, DenyReason, Exclusion, Literal, Obligations, Outcome, Predicate, RowRule, SubjectSet,
+    input,
 };
 
 /// The rules asked first, and those asked when it is known what will be masked.
@@ -187,9 +188,9 @@ impl DecisionPoint {
         let retention_exempt = answers.iter().any(|answer| answer.retention_exempt);
         let erasure_exempt = answers.iter().any(|answer| answer.erasure_exempt);
         let mut notices: Vec<String> = Vec::new();
-        let mut filters: Vec<Predicate> = Vec::new();
+        let mut filters: Vec<(RowRule, Predicate)> = Vec::new();
         for answer in answers {
-            filters.extend(answer.filters);
+            filters.extend(answer.filters.into_iter().map(|filter| (RowRule::named(&answer.filters_rule), filter)));
             notices.extend(answer.notices);
         }
         if let Some(retention) = contract.retention.as_ref().filter(|_| !retention_exempt) {
@@ -197,7 +198,8 @@ impl DecisionPoint {
             // A record is expired when its age is more than the period: one of exactly that age is still visible. A NULL is hidden.
             let age = Duration::try_days(retention.days.into()).ok_or(Refusal::Contract)?;
             let oldest = request.context.now.checked_sub_signed(age).ok_or(Refusal::Contract)?;
-            filters.push(Predicate::Compare { column, op: CompareOp::Ge, value: Literal::Instant(oldest) });
+            let young = Predicate::Compare { column, op: CompareOp::Ge, value: Literal::Instant(oldest) };
+            filters.push((RowRule::named("contract.retention"), young));
             rules.push("contract.retention".to_owned());
         }
         let governance = &contract.product.governance;
@@ -209,7 +211,8 @@ impl DecisionPoint {
                 Some(Exclusion { column: Contract::resolve(columns, column)?, subjects: Arc::clone(&self.erased) })
             }
         };
-        filters.retain(|filter| !filter.is_true());
+        filters.retain(|(_, filter)| !filter.is_true());
+        let (row_rules, mut filters): (Vec<RowRule>, Vec<Predicate>) = filters.into_iter().unzip();
         let row_filter = match filters.len() {
             0 => Predicate::True,
             1 => filters.pop().unwrap_or(Predicate::False),
@@ -223,7 +226,7 @@ impl DecisionPoint {
         }
         notices.sort();
         notices.dedup();
-        Ok(Obligations { row_filter, exclusion, masks: masks.columns, notices })
+        Ok(Obligations { row_filter, exclusion, masks: masks.columns, notices, row_rules })
     }
 }
 

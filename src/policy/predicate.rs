@@ -122,18 +122,21 @@ impl CompareOp {
 }
 
 impl fmt::Display for Predicate {
-    /// The condition without its literals, for the audit log: `created_at >= ?`.
+    /// The condition without its literals, for the audit log: `created_at >= ?`. The alternate form (`{:#}`), for the caller, does not
+    /// tell how many there are either.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::True => f.write_str("true"),
             Self::False => f.write_str("false"),
             Self::Compare { column, op, value: _ } => write!(f, "{} {} ?", Identifier(column), op.as_str()),
             Self::IsNull(column) => write!(f, "{} IS NULL", Identifier(column)),
+            Self::In { column, values: _ } if f.alternate() => write!(f, "{} IN (…)", Identifier(column)),
             Self::In { column, values } => write!(f, "{} IN (? × {})", Identifier(column), values.len()),
             Self::Like { column, pattern: _ } => write!(f, "{} LIKE ?", Identifier(column)),
             Self::Matches { column, regex: _ } => write!(f, "{} ~ ?", Identifier(column)),
             Self::And(all) => write_joined(f, all, " AND "),
             Self::Or(all) => write_joined(f, all, " OR "),
+            Self::Not(inner) if f.alternate() => write!(f, "NOT ({inner:#})"),
             Self::Not(inner) => write!(f, "NOT ({inner})"),
         }
     }
@@ -158,7 +161,27 @@ fn write_joined(f: &mut fmt::Formatter<'_>, parts: &[Predicate], word: &str) -> 
             f.write_str(word)?;
         }
         let joined = matches!(part, Predicate::And(_) | Predicate::Or(_));
-        if joined { write!(f, "({part})")? } else { write!(f, "{part}")? }
+        match (joined, f.alternate()) {
+            (true, true) => write!(f, "({part:#})")?,
+            (true, false) => write!(f, "({part})")?,
+            (false, true) => write!(f, "{part:#}")?,
+            (false, false) => write!(f, "{part}")?,
+        }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_condition_for_the_caller_does_not_tell_how_many_literals_there_are() {
+        let column = FieldName::parse("region").unwrap();
+        let values = vec![Literal::String("EU".to_owned()), Literal::String("US".to_owned())];
+        let listed = Predicate::Not(Box::new(Predicate::In { column: column.clone(), values }));
+        let condition = Predicate::And(vec![Predicate::Or(vec![listed, Predicate::IsNull(column)]), Predicate::False]);
+        assert_eq!(condition.to_string(), "(NOT (region IN (? × 2)) OR region IS NULL) AND false");
+        assert_eq!(format!("{condition:#}"), "(NOT (region IN (…)) OR region IS NULL) AND false");
+    }
 }
