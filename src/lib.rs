@@ -16,6 +16,7 @@ pub mod policy;
 pub mod ports;
 pub mod product;
 pub mod server;
+pub mod source;
 pub mod telemetry;
 pub mod wire;
 

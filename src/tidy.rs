@@ -16,6 +16,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("identity", &["error", "document"]),
     ("product", &["error", "document"]),
     ("config", &["error", "document"]),
+    ("source", &[]),
     ("locator", &["error", "document", "product"]),
     ("policy", &["error", "identity", "product"]),
     ("ports", &["error", "product"]),
@@ -34,6 +35,7 @@ const MODULES: &[(&str, &[&str])] = &[
             "identity",
             "product",
             "config",
+            "source",
             "locator",
             "policy",
             "ports",
@@ -63,6 +65,9 @@ const FENCES: &[(&str, &[&str])] = &[
     ("jsonschema", &["document/"]),
     ("anyhow", &["main.rs", "server/", "policy/rego"]),
     ("tracing_subscriber", &["telemetry/"]),
+    ("ureq", &["source/http"]),
+    ("tar", &["source/archive"]),
+    ("flate2", &["source/archive"]),
 ];
 
 /// Names that say nothing about what they own.

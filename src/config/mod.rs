@@ -3,6 +3,7 @@
 //! INVARIANT: a [`Config`] has no credential in it, and every path in it is absolute or begins at the file's own folder.
 //! Whether the files that it names exist and are valid is left to the parts that read them.
 
+mod origin;
 mod spec;
 
 #[cfg(test)]
@@ -15,6 +16,8 @@ use std::path::{Path, PathBuf};
 
 use crate::document::{self, Fault, Faults, SourceMap, TEXT_BYTES_MAX};
 
+pub use origin::{Origin, OriginKeys, OriginSpec, Reference, Remote, RemoteKind};
+use origin::{OriginOf, origin};
 pub use spec::{AuditSpec, ConfigSpec, Example, LimitsSpec, LineageSpec, Listen, SqlText, TlsSpec};
 
 /// What a gateway runs with.
@@ -28,12 +31,12 @@ pub struct Config {
     pub database: String,
     /// The folder with `domains.yaml` and the contracts.
     pub catalogs: PathBuf,
-    /// The folder of the policy bundle.
-    pub policies: PathBuf,
+    /// Where the policy bundle comes from.
+    pub policies: Origin,
     /// The principals file.
     pub principals: PathBuf,
-    /// The list of erased subjects.
-    pub erasures: Option<PathBuf>,
+    /// Where the list of erased subjects comes from.
+    pub erasures: Option<Origin>,
     /// Where relative locations of contracts begin; without it, the folder of the contracts.
     pub data: Option<PathBuf>,
     /// Where relative `file:` credentials begin.
@@ -139,9 +142,7 @@ fn config(path: &Path, file: &str, spec: ConfigSpec, map: &SourceMap) -> Result<
         folder.join(text)
     };
     let catalogs = resolve("/catalogs", &spec.catalogs);
-    let policies = resolve("/policies", &spec.policies);
     let principals = resolve("/principals", &spec.principals);
-    let erasures = spec.erasures.as_deref().map(|text| resolve("/erasures", text));
     let data = spec.data.as_deref().map(|text| resolve("/data", text));
     let credentials = spec.credentials.as_deref().map(|text| resolve("/credentials", text));
     let audit = Audit { folder: resolve("/audit/folder", &spec.audit.folder), sql_text: spec.audit.sql_text };
@@ -151,6 +152,8 @@ fn config(path: &Path, file: &str, spec: ConfigSpec, map: &SourceMap) -> Result<
         key: resolve("/tls/key", &tls.key),
         required: tls.required,
     });
+    let policies = origin(OriginOf::Policies, &spec.policies, &folder, &mut faults);
+    let erasures = spec.erasures.as_ref().map(|spec| origin(OriginOf::Erasures, spec, &folder, &mut faults));
     let config = Config {
         listen: listen(&spec.listen, &mut faults),
         database: database(&spec.database, &mut faults),

@@ -7,6 +7,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::{SeqAccess, Visitor};
 
+use super::origin::OriginSpec;
+
 /// A day; a longer time-out is none.
 const MS_MAX: u64 = 86_400_000;
 
@@ -22,12 +24,12 @@ pub struct ConfigSpec {
     pub database: String,
     /// The folder with domains.yaml and the contracts.
     pub catalogs: String,
-    /// The folder of the policy bundle.
-    pub policies: String,
+    /// The policy bundle: a folder, a .tar.gz archive, or where to fetch one.
+    pub policies: OriginSpec,
     /// The principals file.
     pub principals: String,
-    /// The list of erased subjects.
-    pub erasures: Option<String>,
+    /// The list of erased subjects: a file, or where to fetch it.
+    pub erasures: Option<OriginSpec>,
     /// Where relative locations of contracts begin; the folder of the contracts if not given.
     pub data: Option<String>,
     /// Where relative file: credentials begin.

@@ -21,7 +21,7 @@ fn the_least_file_is_this_machine_only_with_limits_and_no_tls() {
 fn paths_begin_at_the_folder_of_the_file() {
     let config = read_text(LEAST).unwrap();
     assert_eq!(config.catalogs, Path::new("/srv/mesh/c"));
-    assert_eq!(config.policies, Path::new("/srv/mesh/../p"));
+    assert_eq!(config.policies.path(), Some(Path::new("/srv/mesh/../p")));
     assert_eq!(config.principals, Path::new("/etc/principals.yaml"));
     assert_eq!(parse(Path::new("meshgate.yaml"), LEAST).unwrap().catalogs, Path::new("c"));
 }
@@ -94,4 +94,63 @@ fn a_file_is_loaded_with_its_paths() {
     let path = folder.path().join("meshgate.yaml");
     fs::write(&path, LEAST).unwrap();
     assert_eq!(load(&path).unwrap().catalogs, folder.path().join("c"));
+}
+
+fn origin_of(policies: &str) -> Result<Origin, Vec<Fault>> {
+    read_text(&format!("catalogs: c\npolicies: {policies}\nprincipals: p\naudit: {{folder: a}}\n")).map(|config| config.policies)
+}
+
+fn erasures_of(erasures: &str) -> Result<Origin, Vec<Fault>> {
+    read_text(&format!("{LEAST}erasures: {erasures}\n")).map(|config| config.erasures.unwrap())
+}
+
+#[test]
+fn policies_come_from_a_path_or_an_address() {
+    assert_eq!(origin_of("bundle.tar.gz").unwrap(), Origin::Path("/srv/mesh/bundle.tar.gz".into()));
+    assert_eq!(origin_of("file:///opt/bundle").unwrap(), Origin::Path("/opt/bundle".into()));
+    assert_eq!(origin_of("{location: p}").unwrap(), Origin::Path("/srv/mesh/p".into()));
+    let Origin::Remote(remote) = origin_of("https://policies.example.com/mesh.tar.gz").unwrap() else { panic!("no address") };
+    assert_eq!((remote.poll_ms, remote.timeout_ms, remote.bytes_max), (5_000, 10_000, 32 << 20));
+    assert_eq!(remote.kind, RemoteKind::Http { redirects_max: 0, token: None, authorities: None });
+    let keys = "{location: \"https://h/b\", poll_ms: 100, redirects_max: 2, token: \"file:t\", authorities: ca.pem}";
+    let Origin::Remote(remote) = origin_of(keys).unwrap() else { panic!("no address") };
+    let (token, authorities) = (Some(Reference::File("/srv/mesh/t".into())), Some("/srv/mesh/ca.pem".into()));
+    assert_eq!((remote.poll_ms, remote.kind), (100, RemoteKind::Http { redirects_max: 2, token, authorities }));
+}
+
+#[test]
+fn objects_and_tables_need_credentials() {
+    let s3 = "{location: \"s3://mesh/erased.csv\", credentials: \"env:KEY\", region: eu-west-1}";
+    let Origin::Remote(remote) = erasures_of(s3).unwrap() else { panic!("no object") };
+    let credentials = Reference::Env("KEY".to_owned());
+    assert_eq!(remote.kind, RemoteKind::S3 { region: "eu-west-1".to_owned(), endpoint: None, credentials, authorities: None });
+    let table = "{location: \"postgres://h:5432/d/s/t\", credentials: \"file:login\", column: person}";
+    let Origin::Remote(remote) = erasures_of(table).unwrap() else { panic!("no table") };
+    let credentials = Reference::File("/srv/mesh/login".into());
+    assert_eq!(remote.kind, RemoteKind::Postgres { column: "person".to_owned(), credentials });
+    for location in ["s3://mesh/erased.csv", "postgres://h/d/s/t"] {
+        assert!(erasures_of(location).unwrap_err()[0].message.contains("credentials"), "{location}");
+    }
+}
+
+#[test]
+fn a_location_that_cannot_be_meant_is_a_fault_on_its_line() {
+    for policies in [
+        "\" \"",
+        "ftp://h/b",
+        "https://",
+        "https://user:pass@h/b",
+        "{location: p, poll_ms: 1000}",
+        "{location: \"https://h/b\", column: c}",
+        "{location: \"https://h/b\", token: secret}",
+        "{location: \"http://h/b\", token: \"env:T\"}",
+        "{location: \"https://h/b\", poll_ms: 1}",
+        "{location: \"https://h/b\", poll: 1000}",
+        "{poll_ms: 1000}",
+        "{location: \"postgres://h/d/s/t\", credentials: \"env:L\"}",
+        "[p]",
+    ] {
+        assert_eq!(origin_of(policies).unwrap_err()[0].line, 2, "{policies}");
+    }
+    assert!(origin_of("{location: \"http://127.0.0.1:8080/b\", token: \"env:T\"}").is_ok());
 }

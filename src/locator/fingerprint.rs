@@ -47,6 +47,21 @@ impl State {
     }
 }
 
+impl Fingerprint {
+    /// Whether every file that differs from `earlier` is another file in its place, and none was added, removed, or written to.
+    pub fn replaces(&self, earlier: &Self) -> bool {
+        let same_file = |(now, then): (&Entry, &Entry)| {
+            let replaced = match (now.state, then.state) {
+                (Some(now), Some(then)) => now == then || (now.device, now.inode) != (then.device, then.inode),
+                (None, None) => true,
+                _ => false,
+            };
+            now.path == then.path && replaced
+        };
+        self.entries.len() == earlier.entries.len() && self.entries.iter().zip(&earlier.entries).all(same_file)
+    }
+}
+
 /// Looks at files, and at folders with all that is in them but hidden entries.
 pub fn fingerprint<P: AsRef<Path>>(paths: impl IntoIterator<Item = P>) -> Fingerprint {
     let mut print = Fingerprint::default();
@@ -112,7 +127,11 @@ mod tests {
         let other = folder.path().join("b.yaml");
         fs::write(&other, "two").unwrap();
         fs::rename(&other, &path).unwrap();
-        assert_ne!(first, fingerprint([&path]));
+        let second = fingerprint([&path]);
+        assert_ne!(first, second);
+        assert!(second.replaces(&first));
+        fs::write(&path, "two, longer").unwrap();
+        assert!(!fingerprint([&path]).replaces(&second));
     }
 
     #[test]

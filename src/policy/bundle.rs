@@ -9,6 +9,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use super::file::{BundleFault, BundleFile};
+use super::manifest::Manifest;
 use super::rego::{Rego, RuleSite};
 
 /// The package that every read is asked of.
@@ -36,6 +37,7 @@ const MESH_RULES: [&str; 3] = ["exemptions", "fieldGrants", "may_discover"];
 #[derive(Debug, Clone)]
 pub struct Bundle {
     revision: String,
+    digest: String,
     rego: Rego,
     packages: BTreeMap<String, Package>,
     require_product_packages: bool,
@@ -69,10 +71,22 @@ impl Bundle {
 
     /// The same with another limit on each evaluation.
     pub(super) fn parse_within(files: Vec<BundleFile>, time_limit: Duration) -> Result<Self, Vec<BundleFault>> {
-        let revision = revision(&files);
+        let digest = digest(&files);
+        let manifest = Manifest::of(&files);
+        let unread = files.iter().filter(|file| is_yaml_data(&file.path)).map(|file| BundleFault {
+            file: file.path.clone(),
+            line: 0,
+            message: "data are read as JSON only; rules over these would see nothing".to_owned(),
+        });
+        let unread: Vec<BundleFault> = unread.collect();
         let (policies, tests, data) = sort(files);
         let everything: Vec<BundleFile> = policies.iter().chain(&tests).cloned().collect();
         let mut faults = Rego::compile(&everything, time_limit).err().unwrap_or_default();
+        faults.extend(unread);
+        let manifest = manifest.unwrap_or_else(|mut more| {
+            faults.append(&mut more);
+            Manifest::default()
+        });
         let data = match parse_data(&data) {
             Ok(data) => data,
             Err(mut more) => {
@@ -85,16 +99,26 @@ impl Bundle {
         }
         let (rego, sites) = Rego::compile(&policies, time_limit)?;
         check_rules(&sites, &data)?;
+        let strangers = manifest.strangers(&sites, &data);
+        if !strangers.is_empty() {
+            return Err(strangers);
+        }
         let packages = packages(&sites);
         let require_product_packages = require_product_packages(&data)?;
         let entries = BundleFile { path: "meshgate_entry.rego".to_owned(), text: entries(&packages) };
         let rego = rego.extended(Some(entries), &serde_json::Value::Object(data))?;
-        Ok(Self { revision, rego, packages, require_product_packages })
+        let revision = manifest.revision.unwrap_or_else(|| digest.clone());
+        Ok(Self { revision, digest, rego, packages, require_product_packages })
     }
 
-    /// Identifies the content: equal paths and texts, equal revisions.
+    /// What the bundle calls itself in its manifest; without that, its digest.
     pub fn revision(&self) -> &str {
         &self.revision
+    }
+
+    /// Identifies the content: equal paths and texts, equal digests.
+    pub fn digest(&self) -> &str {
+        &self.digest
     }
 
     /// The compiled rules.
@@ -134,7 +158,7 @@ fn package_segment(segment: &str) -> Option<String> {
 }
 
 /// The first 16 hex digits of a SHA-256 over paths and texts in the order of the paths.
-fn revision(files: &[BundleFile]) -> String {
+fn digest(files: &[BundleFile]) -> String {
     let mut sorted: Vec<&BundleFile> = files.iter().collect();
     sorted.sort_by(|a, b| a.path.cmp(&b.path).then_with(|| a.text.cmp(&b.text)));
     let mut hasher = Sha256::new();
@@ -157,29 +181,71 @@ pub(super) fn sort(mut files: Vec<BundleFile>) -> (Vec<BundleFile>, Vec<BundleFi
     (policies, tests, data)
 }
 
-/// All data documents merged at the root; a key in two of them is a fault.
+fn is_yaml_data(path: &str) -> bool {
+    matches!(path.rsplit(['/', '\\']).next(), Some("data.yaml" | "data.yml"))
+}
+
+/// All data documents, each below the path of its folder; a value that two of them set is a fault.
 pub(super) fn parse_data(files: &[BundleFile]) -> Result<serde_json::Map<String, serde_json::Value>, Vec<BundleFault>> {
     let mut merged = serde_json::Map::new();
     let mut faults = Vec::new();
     for file in files {
-        let fault = |line: usize, message: String| BundleFault { file: file.path.clone(), line, message };
-        match serde_json::from_str::<serde_json::Value>(&file.text) {
-            Ok(serde_json::Value::Object(document)) => {
-                for (key, value) in document {
-                    if RESERVED_DATA.contains(&key.as_str()) {
-                        faults.push(fault(0, format!("\"{key}\" is filled in from the catalog; a bundle may not set it")));
-                    } else if merged.contains_key(&key) {
-                        faults.push(fault(0, format!("\"{key}\" is set by another data file as well")));
-                    } else {
-                        merged.insert(key, value);
-                    }
-                }
+        let mut fault = |line: usize, message: String| faults.push(BundleFault { file: file.path.clone(), line, message });
+        let document = match serde_json::from_str::<serde_json::Value>(&file.text) {
+            Ok(serde_json::Value::Object(document)) => document,
+            Ok(_) => {
+                fault(1, "data must be an object".to_owned());
+                continue;
             }
-            Ok(_) => faults.push(fault(1, "data must be an object".to_owned())),
-            Err(error) => faults.push(fault(error.line(), format!("not JSON: {error}"))),
+            Err(error) => {
+                fault(error.line(), format!("not JSON: {error}"));
+                continue;
+            }
+        };
+        let folders: Vec<&str> = file.path.split(['/', '\\']).collect();
+        let folders = folders.get(..folders.len().saturating_sub(1)).unwrap_or_default();
+        let document = folders
+            .iter()
+            .rev()
+            .fold(document, |inner, folder| serde_json::Map::from_iter([((*folder).to_owned(), serde_json::Value::Object(inner))]));
+        for key in document.keys().filter(|key| RESERVED_DATA.contains(&key.as_str())) {
+            fault(0, format!("\"{key}\" is filled in from the catalog; a bundle may not set it"));
+        }
+        for path in merge(&mut merged, document) {
+            fault(0, format!("\"{path}\" is set by another data file as well"));
         }
     }
     if faults.is_empty() { Ok(merged) } else { Err(faults) }
+}
+
+/// Adds what is not there yet; answers the paths that were.
+fn merge(into: &mut serde_json::Map<String, serde_json::Value>, from: serde_json::Map<String, serde_json::Value>) -> Vec<String> {
+    let mut twice = Vec::new();
+    for (key, value) in from {
+        match (into.get_mut(&key), value) {
+            (Some(serde_json::Value::Object(there)), serde_json::Value::Object(more)) => {
+                twice.extend(merge(there, more).into_iter().map(|path| format!("{key}/{path}")));
+            }
+            (Some(_), _) => twice.push(key),
+            (None, value) => {
+                into.insert(key, value);
+            }
+        }
+    }
+    twice
+}
+
+/// Whether a rule stands where the data have a value, or below one.
+fn covered_by_data(site: &RuleSite, data: &serde_json::Map<String, serde_json::Value>) -> bool {
+    let mut here = data;
+    for segment in site.package.split('.') {
+        match here.get(segment) {
+            None => return false,
+            Some(serde_json::Value::Object(inner)) => here = inner,
+            Some(_) => return true,
+        }
+    }
+    here.contains_key(&site.name)
 }
 
 fn require_product_packages(data: &serde_json::Map<String, serde_json::Value>) -> Result<bool, Vec<BundleFault>> {
@@ -207,8 +273,8 @@ fn check_rules(sites: &[RuleSite], data: &serde_json::Map<String, serde_json::Va
         let root = site.package.split('.').next().unwrap_or_default();
         if root == ENTRIES || root == "meshgate" || RESERVED_DATA.contains(&root) {
             faults.push(fault(format!("package names that start with \"{root}\" are the gateway's own")));
-        } else if data.contains_key(root) {
-            faults.push(fault(format!("\"{root}\" is a package here and a key of a data file")));
+        } else if covered_by_data(site, data) {
+            faults.push(fault(format!("\"{}.{}\" is a package here and a key of a data file", site.package, site.name)));
         }
         if let Some(meant) = misspelt(&site.name) {
             faults.push(fault(format!("rule \"{}\" decides nothing; \"{meant}\" is meant?", site.name)));
@@ -344,6 +410,42 @@ mod tests {
         assert_eq!(base, revision(vec![other(), good()]));
         assert_ne!(base, revision(vec![good(), file("c.rego", &other().text)]));
         assert_ne!(base, revision(vec![good(), file("b.rego", "package b\n\nx := 2\n")]));
+    }
+
+    #[test]
+    fn data_lie_below_the_path_of_their_folder_and_beside_rules() {
+        let rules = "package data_mesh.governance\n\nallow if data.data_mesh.limits.max == 7\n\ndeny contains \"x\" if data.top != data.regions.eu.top\n";
+        let files = vec![
+            file("rules/a.rego", rules),
+            file("data.json", "{\"top\": 1}"),
+            file("regions/eu/data.json", "{\"top\": 1}"),
+            file("regions/data.json", "{\"us\": {\"top\": 2}}"),
+            file("data_mesh/limits/data.json", "{\"max\": 7}"),
+        ];
+        let bundle = Bundle::parse(files.clone()).unwrap();
+        assert_eq!(bundle.rego().ask("data_mesh.governance.allow", None), Ok(Some(true.into())));
+        assert_eq!(bundle.rego().ask("data_mesh.governance.deny", None), Ok(Some(serde_json::json!([]))));
+        let twice = [files, vec![file("regions/us/data.json", "{\"top\": 3}")]].concat();
+        assert_eq!(faults(twice), ["regions/us/data.json: \"regions/us/top\" is set by another data file as well"]);
+        let over = faults(vec![good(), file("data_mesh/data.json", "{\"governance\": 3}")]);
+        assert!(over[0].contains("is a package here"), "{over:?}");
+        assert!(faults(vec![good(), file("retention_policies/data.json", "{\"a\": 3}")])[0].contains("filled in from the catalog"));
+    }
+
+    #[test]
+    fn data_that_would_not_be_read_are_refused() {
+        assert!(faults(vec![good(), file("a/data.yaml", "x: 1")])[0].starts_with("a/data.yaml: data are read as JSON only"));
+    }
+
+    #[test]
+    fn a_bundle_has_the_revision_of_its_manifest_and_keeps_to_its_roots() {
+        let manifest = |text: &str| file(".manifest", text);
+        let bundle = Bundle::parse(vec![good(), manifest("{\"revision\": \"2026-11\", \"roots\": [\"data_mesh\"]}")]).unwrap();
+        assert_eq!(bundle.revision(), "2026-11");
+        assert_eq!(bundle.digest().len(), 16);
+        let faults = faults(vec![good(), manifest("{\"roots\": [\"other\"]}")]);
+        assert_eq!(faults, ["a.rego:3: package data_mesh.governance lies outside of the roots of the manifest"]);
+        assert!(Bundle::parse(vec![good(), manifest("{")]).is_err());
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod expression;
 mod file;
 mod guard;
 mod input;
+mod manifest;
 mod mask;
 mod point;
 mod predicate;
@@ -25,6 +26,7 @@ pub use decision::{
     Decision, DecisionId, DenyReason, Exclusion, IntegerHasher, IntegerSubjects, Obligations, Outcome, RowRule, RulePlace, SubjectSet,
 };
 pub use file::{BundleFault, BundleFile};
+pub use manifest::MANIFEST_PATH;
 pub use mask::Mask;
 pub use point::DecisionPoint;
 pub use predicate::{CompareOp, Literal, Predicate};

@@ -26,6 +26,7 @@ use std::time::Duration;
 use datafusion::catalog::TableProvider;
 
 pub use error::{Error, Place};
+pub use postgres::{IdError, IdTable, read_ids};
 pub use schema::{PG_TYPE, PG_TYPMOD, arrow_schema};
 
 use crate::product::{OutputPort, PortFormat, Product};

@@ -4,12 +4,13 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use crate::audit;
-use crate::config::{self, Config};
+use crate::config::{self, Config, Origin};
 use crate::identity::scram::{ITERATIONS_DEFAULT, ITERATIONS_MAX};
 use crate::identity::{self, ScramVerifier};
 use crate::{locator, policy, product};
 
 use super::load::{self, LoadFaults};
+use super::sources::Source;
 
 /// What a tool found.
 pub type Outcome = anyhow::Result<bool>;
@@ -19,11 +20,11 @@ pub fn check(config: &Config, out: &mut dyn Write) -> Outcome {
     let mut faults = Vec::new();
     let mut note = |found: LoadFaults| faults.extend(found.0);
     let snapshot = load::catalog(config).map_err(&mut note).ok();
-    let bundle = load::bundle(&config.policies).map_err(&mut note).ok();
-    let erased = match config.erasures.as_deref() {
+    let bundle = Source::of_policies(config).and_then(|policies| policies.bundle()).map_err(&mut note).ok();
+    let erased = match config.erasures.as_ref().and_then(Origin::path) {
         // The example's own list is written at its first start.
         Some(path) if config.example.is_some() && !path.exists() => load::erasures(None),
-        path => load::erasures(path),
+        _ => Source::of_erasures(config).and_then(|erasures| erasures.erasures()),
     };
     let erased = erased.map_err(&mut note).ok();
     load::principals(config).map_err(&mut note).ok();

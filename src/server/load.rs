@@ -11,7 +11,8 @@ use crate::document::Fault;
 use crate::engine::World;
 use crate::identity::Directory;
 use crate::locator::{self, Snapshot};
-use crate::policy::{Bundle, BundleFault, BundleFile, DecisionPoint, SubjectSet};
+use crate::policy::{Bundle, BundleFault, BundleFile, DecisionPoint, MANIFEST_PATH, SubjectSet};
+use crate::source::{ArchiveLimits, read_tar_gz};
 
 /// The longest file that is read as a policy or a list of principals.
 const TEXT_BYTES_MAX: u64 = 16 << 20;
@@ -26,12 +27,17 @@ fn list(faults: &[String]) -> String {
 }
 
 impl LoadFaults {
-    fn of(faults: &[Fault]) -> Self {
+    fn of_documents(faults: &[Fault]) -> Self {
         Self(faults.iter().map(ToString::to_string).collect())
     }
 
     fn of_bundle(faults: &[BundleFault]) -> Self {
         Self(faults.iter().map(ToString::to_string).collect())
+    }
+
+    /// The same faults, of files that come from there.
+    pub(super) fn of(self, source: &str) -> Self {
+        Self(self.0.into_iter().map(|fault| format!("{source}: {fault}")).collect())
     }
 
     fn of_io(path: &Path, error: &io::Error) -> Self {
@@ -41,29 +47,75 @@ impl LoadFaults {
 
 /// The contracts.
 pub fn catalog(config: &Config) -> Result<Snapshot, LoadFaults> {
-    locator::load(&config.catalogs).map_err(|faults| LoadFaults::of(&faults))
+    locator::load(&config.catalogs).map_err(|faults| LoadFaults::of_documents(&faults))
 }
 
 /// The principals.
 pub fn principals(config: &Config) -> Result<Directory, LoadFaults> {
     let text = read_text(&config.principals)?;
-    Directory::parse(&config.principals.display().to_string(), &text).map_err(|faults| LoadFaults::of(&faults))
+    Directory::parse(&config.principals.display().to_string(), &text).map_err(|faults| LoadFaults::of_documents(&faults))
 }
 
-/// The policy bundle.
-pub fn bundle(folder: &Path) -> Result<Bundle, LoadFaults> {
-    Bundle::parse(bundle_files(folder)?).map_err(|faults| LoadFaults::of_bundle(&faults))
+/// The longest archive that is read from disk.
+const ARCHIVE_BYTES_MAX: u64 = 256 << 20;
+
+/// The policy bundle: a folder, or an archive of one.
+pub fn bundle(path: &Path) -> Result<Bundle, LoadFaults> {
+    Bundle::parse(bundle_files(path)?).map_err(|faults| LoadFaults::of_bundle(&faults))
 }
 
-/// The files of a bundle: Rego and JSON, in any depth; hidden ones are left out.
-pub fn bundle_files(folder: &Path) -> Result<Vec<BundleFile>, LoadFaults> {
+/// The policy bundle in an archive that was fetched.
+pub fn bundle_of_archive(bytes: &[u8]) -> Result<Bundle, LoadFaults> {
+    Bundle::parse(unpacked(bytes)?).map_err(|faults| LoadFaults::of_bundle(&faults))
+}
+
+/// The files of a bundle: Rego, JSON and the manifest, in any depth; other hidden ones are left out.
+pub fn bundle_files(path: &Path) -> Result<Vec<BundleFile>, LoadFaults> {
+    let of_io = |error: io::Error| LoadFaults::of_io(path, &error);
+    let metadata = fs::metadata(path).map_err(of_io)?;
+    if metadata.is_file() {
+        if metadata.len() > ARCHIVE_BYTES_MAX {
+            return Err(LoadFaults(vec![format!("{}: the file is longer than {ARCHIVE_BYTES_MAX} bytes", path.display())]));
+        }
+        let bytes = fs::read(path).map_err(of_io)?;
+        return unpacked(&bytes).map_err(|faults| faults.of(&path.display().to_string()));
+    }
     let mut paths = Vec::new();
-    collect(folder, &mut paths).map_err(|error| LoadFaults::of_io(folder, &error))?;
+    collect(path, &mut paths).map_err(of_io)?;
+    let manifest = path.join(MANIFEST_PATH);
+    if manifest.is_file() {
+        paths.push(manifest);
+    }
     paths.sort();
-    paths
-        .into_iter()
-        .map(|path| Ok(BundleFile { text: read_text(&path)?, path: path.strip_prefix(folder).unwrap_or(&path).display().to_string() }))
-        .collect()
+    let relative = |file: &Path| file.strip_prefix(path).unwrap_or(file).display().to_string();
+    paths.into_iter().map(|file| Ok(BundleFile { text: read_text(&file)?, path: relative(&file) })).collect()
+}
+
+/// The files of a bundle in an archive.
+fn unpacked(bytes: &[u8]) -> Result<Vec<BundleFile>, LoadFaults> {
+    let entries =
+        read_tar_gz(bytes, ArchiveLimits::default(), |path| path == MANIFEST_PATH || (!is_hidden(path) && is_of_bundle(Path::new(path))));
+    let entries = entries.map_err(|error| LoadFaults(vec![error.to_string()]))?;
+    let mut faults = Vec::new();
+    let mut files = Vec::new();
+    for entry in entries {
+        match String::from_utf8(entry.bytes) {
+            Ok(text) => files.push(BundleFile { path: entry.path, text }),
+            Err(_) => faults.push(format!("{}: the file is not UTF-8", entry.path)),
+        }
+    }
+    if faults.is_empty() { Ok(files) } else { Err(LoadFaults(faults)) }
+}
+
+/// Whether a file belongs to a bundle. Data in YAML do not, and are listed so that the bundle can say so.
+fn is_of_bundle(path: &Path) -> bool {
+    let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+    let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    matches!((extension, stem), ("rego" | "json", _) | ("yaml" | "yml", "data"))
+}
+
+fn is_hidden(path: &str) -> bool {
+    path.split('/').any(|part| part.starts_with('.'))
 }
 
 fn collect(folder: &Path, paths: &mut Vec<PathBuf>) -> io::Result<()> {
@@ -75,17 +127,23 @@ fn collect(folder: &Path, paths: &mut Vec<PathBuf>) -> io::Result<()> {
         }
         if entry.file_type()?.is_dir() {
             collect(&path, paths)?;
-        } else if path.extension().is_some_and(|extension| extension == "rego" || extension == "json") {
+        } else if is_of_bundle(&path) {
             paths.push(path);
         }
     }
     Ok(())
 }
 
-/// The erased subjects: one id a line, or the first column of a CSV file; a first line `subject_id` is a header, `#` starts a comment.
+/// The erased subjects in a file.
 pub fn erasures(path: Option<&Path>) -> Result<SubjectSet, LoadFaults> {
     let Some(path) = path else { return Ok(SubjectSet::default()) };
-    let text = fs::read_to_string(path).map_err(|error| LoadFaults::of_io(path, &error))?;
+    let bytes = fs::read(path).map_err(|error| LoadFaults::of_io(path, &error))?;
+    erasures_of(&bytes).map_err(|fault| LoadFaults(vec![format!("{}: {fault}", path.display())]))
+}
+
+/// The erased subjects: one id a line, or the first column of a CSV file; a first line `subject_id` is a header, `#` starts a comment.
+pub fn erasures_of(bytes: &[u8]) -> Result<SubjectSet, &'static str> {
+    let text = std::str::from_utf8(bytes).map_err(|_| "the list is not UTF-8")?;
     let ids = text.lines().enumerate().filter_map(|(at, line)| {
         let id = line.split(',').next().unwrap_or_default().trim().trim_matches('"').trim();
         let header = at == 0 && id.eq_ignore_ascii_case("subject_id");

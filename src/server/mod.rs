@@ -2,10 +2,13 @@
 
 mod backend;
 pub mod commands;
+mod feed;
 pub mod load;
 mod options;
 pub mod quickstart;
 mod reload;
+mod sources;
+mod watch;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -26,6 +29,7 @@ use crate::wire::{self, Served};
 
 use backend::{Directories, Gateway};
 use reload::{Loaded, Reloader, Seen};
+use sources::Source;
 
 /// How long the last lineage events may take.
 const LINEAGE_GRACE: Duration = Duration::from_secs(5);
@@ -79,6 +83,22 @@ impl Running {
     }
 }
 
+/// Everything that the world is made of, for the first time: without it there is nothing to serve.
+async fn first_load(config: &Config) -> anyhow::Result<(Source, Source, Seen, Loaded)> {
+    let config = config.clone();
+    let loading = tokio::task::spawn_blocking(move || -> Result<_, load::LoadFaults> {
+        let (policies, erasures) = (Source::of_policies(&config)?, Source::of_erasures(&config)?);
+        let seen = Seen::now(&config, &policies, &erasures);
+        let loaded = Loaded {
+            snapshot: Arc::new(load::catalog(&config)?),
+            bundle: Arc::new(policies.bundle()?),
+            erased: Arc::new(erasures.erasures()?),
+        };
+        Ok((policies, erasures, seen, loaded))
+    });
+    Ok(loading.await.context("loading panicked")??)
+}
+
 /// Loads everything and starts to serve.
 pub async fn start(config: Config, start: StartOptions) -> anyhow::Result<Running> {
     let clock = start.clock.unwrap_or_else(|| Arc::new(Utc::now));
@@ -86,12 +106,7 @@ pub async fn start(config: Config, start: StartOptions) -> anyhow::Result<Runnin
         let data = config.data.as_deref().context("an example needs a folder for its data; set `data`")?;
         quickstart::generate(data, clock()).context("the example's data could not be written")?;
     }
-    let seen = Seen::now(&config);
-    let loaded = Loaded {
-        snapshot: Arc::new(load::catalog(&config)?),
-        bundle: Arc::new(load::bundle(&config.policies)?),
-        erased: Arc::new(load::erasures(config.erasures.as_deref())?),
-    };
+    let (policies, erasures, seen, loaded) = first_load(&config).await?;
     let world = load::world(Arc::clone(&loaded.snapshot), Arc::clone(&loaded.bundle), Arc::clone(&loaded.erased))?;
     let worlds = Arc::new(Worlds::new(world));
     let directories = Arc::new(Directories::new(load::principals(&config)?));
@@ -116,7 +131,18 @@ pub async fn start(config: Config, start: StartOptions) -> anyhow::Result<Runnin
         serving.push(tokio::spawn(wire::serve(listener, Arc::clone(&gateway), wire, shutdown.clone())));
     }
     let allow_lowered_protection = start.allow_lowered_protection;
-    let reloader = Reloader { config, worlds, directories, audit: Arc::clone(&audit), clock, loaded, seen, allow_lowered_protection };
+    let reloader = Reloader {
+        config,
+        policies,
+        erasures,
+        worlds,
+        directories,
+        audit: Arc::clone(&audit),
+        clock,
+        loaded,
+        seen,
+        allow_lowered_protection,
+    };
     tokio::spawn(reloader.run(shutdown.clone()));
     Ok(Running { addresses, shutdown, serving, audit, emitter })
 }

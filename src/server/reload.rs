@@ -1,23 +1,26 @@
-//! Notices changes on disk and swaps in what is valid; what is not valid is reported, and the last valid state keeps serving.
+//! Swaps in what has changed where it comes from, if it is valid; what is not valid is reported, and the last valid state keeps serving.
 
 use std::panic::AssertUnwindSafe;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
 use crate::audit::{AuditLog, Event, Reload};
 use crate::config::Config;
 use crate::engine::{Clock, Worlds};
-use crate::locator::{self, Fingerprint, Snapshot};
+use crate::locator::{self, Snapshot};
 use crate::policy::{Bundle, SubjectSet};
 
 use super::backend::Directories;
 use super::load::{self, LoadFaults};
+use super::sources::{Reach, Source, Watched};
 
-/// How often the disk is looked at. A change serves within a second, of which two looks make sure that it is complete.
-const POLL: Duration = Duration::from_millis(200);
+/// How often policies, erasures and principals are looked at. A change serves within a second, its coming to rest included.
+const POLL: Duration = Duration::from_millis(50);
+
+/// Contracts can be thousands of files; they are looked at every so many times.
+const CATALOG_EVERY: u32 = 4;
 
 /// The parts of the world that are loaded now.
 pub(super) struct Loaded {
@@ -26,9 +29,11 @@ pub(super) struct Loaded {
     pub(super) erased: Arc<SubjectSet>,
 }
 
-/// Watches the files and keeps the world current.
+/// Watches the sources and keeps the world current.
 pub(super) struct Reloader {
     pub(super) config: Config,
+    pub(super) policies: Source,
+    pub(super) erasures: Source,
     pub(super) worlds: Arc<Worlds>,
     pub(super) directories: Arc<Directories>,
     pub(super) audit: Arc<AuditLog>,
@@ -39,7 +44,7 @@ pub(super) struct Reloader {
     pub(super) allow_lowered_protection: bool,
 }
 
-/// What the files looked like when they were last read.
+/// What the sources looked like when they were last read.
 pub(super) struct Seen {
     catalogs: Watched,
     policies: Watched,
@@ -48,13 +53,13 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    /// How the files look now; taken before they are read, so that no change is missed.
-    pub(super) fn now(config: &Config) -> Self {
+    /// How the sources look now; taken before they are read, so that no change is missed.
+    pub(super) fn now(config: &Config, policies: &Source, erasures: &Source) -> Self {
         Self {
-            catalogs: Watched::new(Some(&config.catalogs)),
-            policies: Watched::new(Some(&config.policies)),
-            erasures: Watched::new(config.erasures.as_deref()),
-            principals: Watched::new(Some(&config.principals)),
+            catalogs: Watched::files(vec![config.catalogs.clone()]),
+            policies: policies.watch(),
+            erasures: erasures.watch(),
+            principals: Watched::files(vec![config.principals.clone()]),
         }
     }
 
@@ -104,52 +109,38 @@ impl Part {
             Self::Erasures(_) => "",
         }
     }
-}
 
-/// A file or folder, and how far its changes have been taken up.
-struct Watched {
-    path: Option<PathBuf>,
-    /// As it was when it was last settled.
-    settled: Fingerprint,
-    /// As it was at the last look.
-    last: Fingerprint,
-    /// A change is there that does not serve yet: it has not been read, or was refused.
-    waiting: bool,
-}
-
-impl Watched {
-    fn new(path: Option<&Path>) -> Self {
-        let now = locator::fingerprint(path);
-        Self { path: path.map(Path::to_path_buf), settled: now.clone(), last: now, waiting: false }
-    }
-
-    /// Looks; answers whether there is a change that has come to rest.
-    ///
-    /// INVARIANT: a file that is still being written is not read: half of a list of erased people is a valid list.
-    fn look(&mut self) -> bool {
-        let now = locator::fingerprint(self.path.as_deref());
-        let resting = now == self.last;
-        self.last = now;
-        if !resting || self.last == self.settled {
-            return false;
+    /// Whether it says what serves already: then there is nothing to swap, and what runs is not disturbed.
+    fn serves(&self, loaded: &Loaded) -> bool {
+        match self {
+            Self::Catalog(_) => false,
+            Self::Policies(bundle) => bundle.digest() == loaded.bundle.digest(),
+            Self::Erasures(erased) => **erased == *loaded.erased,
         }
-        self.settled.clone_from(&self.last);
-        self.waiting = true;
-        true
     }
+}
+
+/// What came of a change.
+enum Outcome {
+    Replaced,
+    Refused(LoadFaults),
+    Unreachable(String),
 }
 
 impl Reloader {
     /// Runs until the shutdown.
     pub(super) async fn run(mut self, shutdown: CancellationToken) {
+        let mut looks = 0_u32;
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 () = tokio::time::sleep(POLL) => {}
             }
+            looks = looks.wrapping_add(1);
+            let with_catalog = looks.is_multiple_of(CATALOG_EVERY);
             // Reading files blocks; it happens rarely and is short, but not on a worker that serves connections.
             let looked = tokio::task::spawn_blocking(move || {
-                if std::panic::catch_unwind(AssertUnwindSafe(|| self.look())).is_err() {
+                if std::panic::catch_unwind(AssertUnwindSafe(|| self.look(with_catalog))).is_err() {
                     tracing::error!("a reload panicked; the last valid state keeps serving");
                 }
                 self
@@ -159,14 +150,28 @@ impl Reloader {
         }
     }
 
-    fn look(&mut self) {
-        if self.seen.principals.look() {
+    fn look(&mut self, with_catalog: bool) {
+        let now = Instant::now();
+        self.tell_reach();
+        if self.seen.principals.look(now) {
             let outcome = load::principals(&self.config).map(|directory| self.directories.replace(directory));
-            self.report(What::Principals, "", outcome.err());
+            self.report(What::Principals, "", outcome.map_or_else(Outcome::Refused, |()| Outcome::Replaced));
         }
-        let looks = [self.seen.catalogs.look(), self.seen.policies.look(), self.seen.erasures.look()];
+        let catalog = with_catalog && self.seen.catalogs.look(now);
+        let looks = [catalog, self.seen.policies.look(now), self.seen.erasures.look(now)];
         if looks.contains(&true) {
             self.reload_world();
+        }
+    }
+
+    /// Tells once, and not at every look, that a source cannot be asked.
+    fn tell_reach(&mut self) {
+        for what in [What::Policies, What::Erasures] {
+            match self.seen.of(what).reach() {
+                None => {}
+                Some(Reach::Lost(fault)) => self.report(what, "", Outcome::Unreachable(fault)),
+                Some(Reach::Regained(source)) => tracing::info!(what = what.as_str(), source, "fetched again"),
+            }
         }
     }
 
@@ -177,9 +182,14 @@ impl Reloader {
     fn reload_world(&mut self) {
         let mut parts = Vec::new();
         for (what, loaded) in self.changed_parts() {
+            if !self.seen.of(what).holds() {
+                // It changed once more while it was read: what was read may be half of each, and the next look sees the change.
+                continue;
+            }
             match loaded {
+                Ok(part) if part.serves(&self.loaded) => self.seen.of(what).waiting = false,
                 Ok(part) => parts.push((what, part)),
-                Err(faults) => self.report(what, "", Some(faults)),
+                Err(faults) => self.report(what, "", Outcome::Refused(faults)),
             }
         }
         let all: Vec<&Part> = parts.iter().map(|(_, part)| part).collect();
@@ -193,7 +203,7 @@ impl Reloader {
             if outcome.is_ok() {
                 self.seen.of(*what).waiting = false;
             }
-            self.report(*what, part.revision(), outcome.err());
+            self.report(*what, part.revision(), outcome.map_or_else(Outcome::Refused, |()| Outcome::Replaced));
         }
     }
 
@@ -204,11 +214,10 @@ impl Reloader {
             parts.push((What::Catalog, self.changed_catalog().map(|snapshot| Part::Catalog(Arc::new(snapshot)))));
         }
         if self.seen.policies.waiting {
-            parts.push((What::Policies, load::bundle(&self.config.policies).map(|bundle| Part::Policies(Arc::new(bundle)))));
+            parts.push((What::Policies, self.policies.bundle().map(|bundle| Part::Policies(Arc::new(bundle)))));
         }
         if self.seen.erasures.waiting {
-            let erased = load::erasures(self.config.erasures.as_deref());
-            parts.push((What::Erasures, erased.map(|erased| Part::Erasures(Arc::new(erased)))));
+            parts.push((What::Erasures, self.erasures.erasures().map(|erased| Part::Erasures(Arc::new(erased)))));
         }
         parts
     }
@@ -239,55 +248,32 @@ impl Reloader {
         Ok(())
     }
 
-    fn report(&self, what: What, revision: &str, faults: Option<LoadFaults>) {
+    fn report(&self, what: What, revision: &str, outcome: Outcome) {
         let what = what.as_str();
-        let faults = faults.map(|faults| faults.0).unwrap_or_default();
-        if faults.is_empty() {
-            tracing::info!(what, revision, "reloaded");
-        }
-        for fault in &faults {
-            tracing::error!(what, %fault, "not reloaded; the last valid state keeps serving");
-        }
+        let (outcome, faults) = match outcome {
+            Outcome::Replaced => {
+                tracing::info!(what, revision, "reloaded");
+                ("replaced", 0)
+            }
+            Outcome::Refused(LoadFaults(faults)) => {
+                for fault in &faults {
+                    tracing::error!(what, %fault, "not reloaded; the last valid state keeps serving");
+                }
+                ("refused", faults.len())
+            }
+            Outcome::Unreachable(fault) => {
+                tracing::error!(what, %fault, "not fetched; the last valid state keeps serving");
+                ("unreachable", 1)
+            }
+        };
         self.audit.note(
             (self.clock)(),
             Event::Reload(Reload {
                 what: what.to_owned(),
                 revision: revision.to_owned(),
-                outcome: if faults.is_empty() { "replaced" } else { "refused" }.to_owned(),
-                faults: u64::try_from(faults.len()).unwrap_or(u64::MAX),
+                outcome: outcome.to_owned(),
+                faults: u64::try_from(faults).unwrap_or(u64::MAX),
             }),
         );
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_file_is_read_when_it_has_come_to_rest_and_once() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("erased.csv");
-        std::fs::write(&path, "1\n2\n").unwrap();
-        let mut watched = Watched::new(Some(&path));
-        assert!(!watched.look());
-        std::fs::write(&path, "1\n2\n3").unwrap();
-        assert!(!watched.look(), "it may still be being written");
-        std::fs::write(&path, "1\n2\n3\n4\n").unwrap();
-        assert!(!watched.look(), "it was");
-        assert!(watched.look());
-        assert!(!watched.look());
-        assert!(watched.waiting, "until it serves");
-    }
-
-    #[test]
-    fn a_change_that_is_taken_back_is_none() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("erased.csv");
-        let mut watched = Watched::new(Some(&path));
-        std::fs::write(&path, "1").unwrap();
-        assert!(!watched.look());
-        std::fs::remove_file(&path).unwrap();
-        assert!(!watched.look() && !watched.look() && !watched.waiting);
     }
 }

@@ -19,14 +19,19 @@ pub(super) struct TableLocation {
 }
 
 impl TableLocation {
-    /// Reads a location.
+    /// Reads the location of a port.
     pub(super) fn parse(at: &Place, text: &str) -> Result<Self, Error> {
-        let invalid = || Error::Location { at: at.clone(), reason: "it is not postgres://host:port/database/schema/table" };
+        Self::read(text).map_err(|reason| Error::Location { at: at.clone(), reason })
+    }
+
+    /// Reads a location; what is wrong with it otherwise.
+    pub(super) fn read(text: &str) -> Result<Self, &'static str> {
+        let invalid = || "it is not postgres://host:port/database/schema/table";
         let rest = text.strip_prefix("postgres://").or_else(|| text.strip_prefix("postgresql://")).ok_or_else(invalid)?;
         let mut parts = rest.split('/');
         let server = parts.next().ok_or_else(invalid)?;
         if server.contains('@') {
-            return Err(Error::Location { at: at.clone(), reason: "it holds a login; refer to credentials instead" });
+            return Err("it holds a login; refer to credentials instead");
         }
         let (host, port) = match server.rsplit_once(':') {
             Some((host, port)) => (host, port.parse().map_err(|_| invalid())?),
@@ -90,7 +95,8 @@ impl Credentials {
         Self::parse(text.trim()).ok_or_else(|| fail("they are neither user:password nor user=… password=…"))
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    /// Reads a login.
+    pub(super) fn parse(text: &str) -> Option<Self> {
         if text.split_whitespace().any(|pair| pair.starts_with("user=")) {
             let config: tokio_postgres::Config = text.parse().ok()?;
             let password = config.get_password().map(|bytes| String::from_utf8_lossy(bytes).into_owned());
