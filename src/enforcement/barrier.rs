@@ -40,6 +40,20 @@ use super::error::PortCause;
 use super::exclusion::SubjectProbe;
 use super::mask::ColumnMask;
 
+/// What is shown of a column. Positions are those of the input's columns.
+#[derive(Debug, Clone)]
+pub(super) enum Shown {
+    /// The column at that position.
+    AsItIs(usize),
+    /// A mask of the columns at these positions; a constant has none.
+    Masked {
+        /// In the order of the mask.
+        inputs: Vec<usize>,
+        /// The mask.
+        mask: ColumnMask,
+    },
+}
+
 /// What the barrier does to the rows of its input. Positions are those of the input's columns.
 #[derive(Debug, Clone)]
 pub(super) struct Terms {
@@ -49,8 +63,10 @@ pub(super) struct Terms {
     pub(super) row_filter: Option<Arc<dyn PhysicalExpr>>,
     /// Rows whose subject is erased are hidden.
     pub(super) exclusion: Option<(usize, SubjectProbe)>,
-    /// One for each column that is shown; these are the first columns of the input.
-    pub(super) masks: Vec<Option<ColumnMask>>,
+    /// So many of the input's first columns are what is shown, or what masks are computed from.
+    pub(super) kept: usize,
+    /// One for each column that leaves.
+    pub(super) shown: Vec<Shown>,
     /// Leakproof predicates of the user; the source may skip rows by them, and they are evaluated again above.
     pub(super) hints: Vec<Arc<dyn PhysicalExpr>>,
     /// No partition needs to deliver more visible rows than this.
@@ -77,7 +93,7 @@ impl fmt::Debug for GovernedExec {
 }
 
 impl GovernedExec {
-    /// `schema` is that of the shown columns: the first of the input, in the same order.
+    /// `schema` is that of the columns that leave.
     pub(super) fn new(input: Arc<dyn ExecutionPlan>, schema: SchemaRef, terms: Terms) -> Self {
         Self::over(input, schema, Arc::new(terms))
     }
@@ -102,15 +118,20 @@ impl GovernedExec {
         &self.terms.product
     }
 
-    fn admits(&self, filter: &Arc<dyn PhysicalExpr>) -> bool {
+    /// The dynamic filter over the input's columns, if it is one over bare unmasked columns.
+    fn admitted(&self, filter: &Arc<dyn PhysicalExpr>) -> Option<Arc<dyn PhysicalExpr>> {
+        let dynamic = filter.downcast_ref::<DynamicFilterPhysicalExpr>()?;
         let schema = self.properties.eq_properties.schema();
-        let is_bare_unmasked = |operand: &&Arc<dyn PhysicalExpr>| {
-            operand.downcast_ref::<Column>().is_some_and(|column| {
-                schema.fields().get(column.index()).is_some_and(|field| field.name() == column.name())
-                    && self.terms.masks.get(column.index()).is_some_and(Option::is_none)
-            })
+        let below = |operand: &Arc<dyn PhysicalExpr>| {
+            let column = operand.downcast_ref::<Column>()?;
+            let named = schema.fields().get(column.index()).is_some_and(|field| field.name() == column.name());
+            match self.terms.shown.get(column.index())? {
+                Shown::AsItIs(position) if named => Some(Arc::new(Column::new(column.name(), *position)) as Arc<dyn PhysicalExpr>),
+                Shown::AsItIs(_) | Shown::Masked { .. } => None,
+            }
         };
-        filter.downcast_ref::<DynamicFilterPhysicalExpr>().is_some_and(|dynamic| dynamic.children().iter().all(is_bare_unmasked))
+        let children = dynamic.children().into_iter().map(below).collect::<Option<Vec<_>>>()?;
+        Arc::clone(filter).with_new_children(children).ok()
     }
 }
 
@@ -212,7 +233,7 @@ impl ExecutionPlan for GovernedExec {
         _: &ConfigOptions,
     ) -> Result<FilterDescription> {
         // Nothing of the parent's is promised to be evaluated. What the source may use it gets as a hint of the barrier's own.
-        let mut hints: Vec<Arc<dyn PhysicalExpr>> = parent_filters.iter().filter(|filter| self.admits(filter)).cloned().collect();
+        let mut hints: Vec<Arc<dyn PhysicalExpr>> = parent_filters.iter().filter_map(|filter| self.admitted(filter)).collect();
         if matches!(phase, FilterPushdownPhase::Pre) {
             hints.extend(self.terms.row_filter.iter().cloned());
             hints.extend(self.terms.hints.iter().cloned());
@@ -233,10 +254,16 @@ impl ExecutionPlan for GovernedExec {
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let input = self.input.execute(partition, Arc::clone(&context)).map_err(|source| port_error(&self.terms, source))?;
+        let kept: Vec<usize> = (0..self.terms.kept).collect();
+        let kept = Arc::new(self.input.schema().project(&kept)?);
+        let rows_full = context.session_config().batch_size();
         let governor = Governor {
             input,
             schema: self.schema(),
-            collector: BatchCoalescer::new(self.schema(), context.session_config().batch_size()),
+            collector: BatchCoalescer::new(Arc::clone(&kept), rows_full),
+            kept,
+            rows_full,
+            rows_counted: 0,
             rows_left: self.terms.row_limit,
             finished: false,
             terms: Arc::clone(&self.terms),
@@ -262,8 +289,14 @@ struct Governor {
     input: SendableRecordBatchStream,
     terms: Arc<Terms>,
     schema: SchemaRef,
-    /// Holds visible raw rows of the shown columns.
+    /// The columns that are collected.
+    kept: SchemaRef,
+    /// Holds visible raw rows of the kept columns.
     collector: BatchCoalescer,
+    /// Rows of a batch of full size.
+    rows_full: usize,
+    /// Visible rows that have not left, where no column is kept.
+    rows_counted: usize,
     rows_left: Option<usize>,
     finished: bool,
 }
@@ -274,7 +307,7 @@ impl Governor {
             if self.rows_left == Some(0) {
                 return Ok(None);
             }
-            if let Some(batch) = self.collector.next_completed_batch() {
+            if let Some(batch) = self.collected()? {
                 return self.release(&batch).map(Some);
             }
             if self.finished {
@@ -295,24 +328,34 @@ impl Governor {
         }
     }
 
+    /// A batch of full size, or the last one.
+    fn collected(&mut self) -> Result<Option<RecordBatch>> {
+        if self.terms.kept > 0 {
+            return Ok(self.collector.next_completed_batch());
+        }
+        let ready = self.finished || self.rows_left.is_some_and(|left| self.rows_counted >= left);
+        let rows = self.rows_counted.min(self.rows_full);
+        if rows == 0 || (rows < self.rows_full && !ready) {
+            return Ok(None);
+        }
+        self.rows_counted = self.rows_counted.saturating_sub(rows);
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        Ok(Some(RecordBatch::try_new_with_options(Arc::clone(&self.kept), Vec::new(), &options)?))
+    }
+
     /// Takes a raw batch in. Returns what can leave at once.
     fn take(&mut self, batch: RecordBatch) -> Result<Option<RecordBatch>> {
         let visible = self.visible(&batch)?;
-        let rows = visible.as_ref().map_or(batch.num_rows(), BooleanArray::true_count);
-        let shown = self.shown(&batch)?;
-        if self.schema.fields().is_empty() {
-            let rows = self.rows_left.map_or(rows, |left| left.min(rows));
-            let counted = RecordBatch::try_new_with_options(
-                Arc::clone(&self.schema),
-                Vec::new(),
-                &RecordBatchOptions::new().with_row_count(Some(rows)),
-            )?;
-            return if rows == 0 { Ok(None) } else { self.release(&counted).map(Some) };
+        if self.terms.kept == 0 {
+            let rows = visible.as_ref().map_or(batch.num_rows(), BooleanArray::true_count);
+            self.rows_counted = self.rows_counted.saturating_add(rows);
+            return Ok(None);
         }
+        let kept = self.kept(&batch)?;
         match visible {
-            None => self.release(&shown).map(Some),
+            None => self.release(&kept).map(Some),
             Some(visible) => {
-                self.collector.push_batch_with_filter(shown, &visible)?;
+                self.collector.push_batch_with_filter(kept, &visible)?;
                 if self.rows_left.is_some_and(|left| self.collector.get_buffered_rows() >= left) {
                     self.collector.finish_buffered_batch()?;
                 }
@@ -341,10 +384,10 @@ impl Governor {
         }))
     }
 
-    fn shown(&self, batch: &RecordBatch) -> Result<RecordBatch> {
-        let columns = batch.columns().iter().take(self.schema.fields().len()).cloned().collect();
+    fn kept(&self, batch: &RecordBatch) -> Result<RecordBatch> {
+        let columns = batch.columns().iter().take(self.terms.kept).cloned().collect();
         let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-        Ok(RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?)
+        Ok(RecordBatch::try_new_with_options(Arc::clone(&self.kept), columns, &options)?)
     }
 
     /// Cuts a batch of visible rows to the limit and masks it.
@@ -354,14 +397,16 @@ impl Governor {
             batch = batch.slice(0, batch.num_rows().min(*left));
             *left = left.saturating_sub(batch.num_rows());
         }
-        if self.terms.masks.iter().all(Option::is_none) {
-            return Ok(batch);
-        }
-        let masked = batch.columns().iter().zip(&self.terms.masks).map(|(column, mask)| match mask {
-            Some(mask) => mask.apply(column),
-            None => Ok(Arc::clone(column)),
+        let column = |position: &usize| batch.columns().get(*position).cloned();
+        let broken = || DataFusionError::from(Error::Internal { invariant: "what a shown column is made of is kept" });
+        let shown = self.terms.shown.iter().map(|shown| match shown {
+            Shown::AsItIs(position) => column(position).ok_or_else(broken),
+            Shown::Masked { inputs, mask } => {
+                let inputs = inputs.iter().map(column).collect::<Option<Vec<_>>>().ok_or_else(broken)?;
+                mask.apply(&inputs, batch.num_rows())
+            }
         });
         let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-        Ok(RecordBatch::try_new_with_options(Arc::clone(&self.schema), masked.collect::<Result<_>>()?, &options)?)
+        Ok(RecordBatch::try_new_with_options(Arc::clone(&self.schema), shown.collect::<Result<_>>()?, &options)?)
     }
 }

@@ -97,11 +97,11 @@ impl CompiledDecision {
 fn compile_masks(obligations: &Obligations, covered: &[bool], schema: &Schema) -> Result<Vec<Option<ColumnMask>>, FieldName> {
     let mut masks = vec![None; schema.fields().len()];
     for (name, mask) in &obligations.masks {
-        let (index, field) = schema.column_with_name(name.as_str()).ok_or_else(|| name.clone())?;
+        let (index, _) = schema.column_with_name(name.as_str()).ok_or_else(|| name.clone())?;
         if !covered.get(index).copied().unwrap_or(false) {
             continue;
         }
-        let compiled = ColumnMask::new(mask, field).ok_or_else(|| name.clone())?;
+        let compiled = ColumnMask::new(mask, index, schema, &obligations.mask_keys).ok_or_else(|| name.clone())?;
         if let Some(slot) = masks.get_mut(index) {
             *slot = Some(compiled);
         }

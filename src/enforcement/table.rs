@@ -20,10 +20,11 @@ use crate::policy::Decision;
 use crate::product::{PortName, Product};
 
 use super::Error;
-use super::barrier::{GovernedExec, Terms};
+use super::barrier::{GovernedExec, Shown, Terms};
 use super::compiled::CompiledDecision;
 use super::error::PortCause;
 use super::leakproof::is_leakproof;
+use super::mask::ColumnMask;
 
 /// One output port of a data product, closed until a decision opens it.
 pub struct GovernedTable {
@@ -101,9 +102,16 @@ impl GovernedTable {
         &self.source
     }
 
-    /// The columns to read: those that are shown, then those that only the policy needs.
-    fn columns(&self, decision: &CompiledDecision, shown: &[usize]) -> Vec<usize> {
-        let mut columns = shown.to_vec();
+    /// The columns to read: first those that are shown or that a mask is computed from, and how many these are; then those that only
+    /// the policy needs. What is shown as a constant is not read.
+    fn columns(&self, decision: &CompiledDecision, shown: &[usize]) -> (Vec<usize>, usize) {
+        let mut columns: Vec<usize> = Vec::with_capacity(shown.len());
+        for index in shown.iter().flat_map(|index| decision.mask(*index).map_or(std::slice::from_ref(index), ColumnMask::reads)) {
+            if !columns.contains(index) {
+                columns.push(*index);
+            }
+        }
+        let kept = columns.len();
         let filtered = decision.row_filter().into_iter().flat_map(Expr::column_refs);
         let of_policy =
             filtered.filter_map(|column| self.schema.index_of(&column.name).ok()).chain(decision.exclusion().map(|(index, _)| *index));
@@ -114,7 +122,21 @@ impl GovernedTable {
                 columns.push(index);
             }
         }
-        columns
+        (columns, kept)
+    }
+
+    /// What is shown of each column, by its place among those that are read.
+    fn shown(&self, decision: &CompiledDecision, shown: &[usize], columns: &[usize]) -> Result<Vec<Shown>, Error> {
+        let place = |index: &usize| columns.iter().position(|read| read == index);
+        let broken = Error::Internal { invariant: "what a shown column is made of is read" };
+        let shown = shown.iter().map(|index| match decision.mask(*index) {
+            None => place(index).map(Shown::AsItIs),
+            Some(mask) => {
+                let inputs = mask.reads().iter().map(place).collect::<Option<Vec<usize>>>()?;
+                Some(Shown::Masked { inputs, mask: mask.clone() })
+            }
+        });
+        shown.collect::<Option<Vec<Shown>>>().ok_or(broken)
     }
 
     fn leakproof(&self, decision: &CompiledDecision, filter: &Expr) -> bool {
@@ -154,7 +176,7 @@ impl GovernedTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let columns = self.columns(decision, shown);
+        let (columns, kept) = self.columns(decision, shown);
         // A filter that is not leakproof stays above; it was never promised to be evaluated here.
         let leakproof: Vec<Expr> = filters.iter().filter(|filter| self.leakproof(decision, filter)).cloned().collect();
         for column in leakproof.iter().flat_map(Expr::column_refs) {
@@ -186,7 +208,8 @@ impl GovernedTable {
             decision: decision.decision().id,
             row_filter,
             exclusion,
-            masks: shown.iter().map(|index| decision.mask(*index).cloned()).collect(),
+            kept,
+            shown: self.shown(decision, shown, &columns)?,
             hints,
             // Filters above the barrier still take rows away: then a limit is none of ours.
             row_limit: if filters.is_empty() { limit } else { None },

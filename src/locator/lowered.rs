@@ -1,7 +1,7 @@
 //! Whether new contracts protect less than those in force.
 
 use crate::document::Fault;
-use crate::product::{Governance, PiiAction, PortAccess, Product};
+use crate::product::{Governance, Mask, PiiAction, PortAccess, Product};
 
 use super::Snapshot;
 
@@ -36,7 +36,7 @@ fn losses_of_governance(before: &Governance, product: &Product, losses: &mut Vec
         }
     }
     for (field, mask) in &before.masks {
-        let kept = after.masks.iter().any(|(name, now)| name == field && (now == mask || now == "replace-with-null"));
+        let kept = after.masks.iter().any(|(name, now)| name == field && (now == mask || *now == Mask::Null));
         if !kept && (product.schema.is_none() || product.field(field).is_some()) {
             losses.push(format!("the mask of the field \"{field}\" is removed or another"));
         }

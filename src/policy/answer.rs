@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value};
 
 use crate::product::FieldName;
+use crate::product::mask::{self, ExpressionColumn};
 
 use super::bundle::Package;
 use super::contract::Column;
-use super::expression::{self, ExpressionColumn};
+use super::expression;
 use super::rego::{EvaluationError, Rego};
 use super::{Mask, Predicate};
 
@@ -105,8 +106,7 @@ pub(super) fn read_masks(package: &Package, answer: &Map<String, Value>, columns
     if let Some(value) = answer.get("columnMasks") {
         let rule = format!("{}.columnMasks", package.name);
         for element in elements(&rule, value)? {
-            let (name, mask) = read_mask(&rule, element)?;
-            let column = find(columns, &name).ok_or_else(|| AnswerFault::malformed(&rule, "masks a column that does not exist"))?;
+            let (column, mask) = read_mask(&rule, element, columns)?;
             let stricter = match masks.columns.get(&column.name) {
                 Some(other) if *other != mask => Mask::Null,
                 _ => mask,
@@ -173,21 +173,30 @@ fn read_denial(package: &Package, element: &Value, columns: &[Column]) -> Denial
 fn read_filter(rule: &str, element: &Value, columns: &[Column]) -> Result<Predicate, AnswerFault> {
     let text = element.as_object().filter(|object| object.len() == 1).and_then(|object| object.get("expression")).and_then(Value::as_str);
     let text = text.ok_or_else(|| AnswerFault::malformed(rule, "an element must be {\"expression\": text}"))?;
-    let columns: Vec<ExpressionColumn<'_>> =
-        columns.iter().map(|column| ExpressionColumn { name: &column.name, data_type: column.data_type.as_ref() }).collect();
+    let columns: Vec<expression::ExpressionColumn<'_>> =
+        columns.iter().map(|column| expression::ExpressionColumn { name: &column.name, data_type: column.data_type.as_ref() }).collect();
     expression::parse(text, &columns).map_err(|error| AnswerFault::malformed(rule, error.to_string()))
 }
 
-fn read_mask(rule: &str, element: &Value) -> Result<(String, Mask), AnswerFault> {
-    let malformed = || AnswerFault::malformed(rule, "an element must be {\"column\": name, \"mask\": name of a mask}");
-    let object = element.as_object().filter(|object| object.len() == 2).ok_or_else(malformed)?;
-    let column = object.get("column").and_then(Value::as_str).ok_or_else(malformed)?;
-    let mask = match (object.get("mask").and_then(Value::as_str), object.get("expression").and_then(Value::as_str)) {
-        (Some(mask), None) => Mask::parse(mask),
-        (None, Some(expression)) if expression.trim().eq_ignore_ascii_case("null") => Some(Mask::Null),
-        _ => None,
-    };
-    Ok((column.to_owned(), mask.ok_or_else(malformed)?))
+/// `{"column": …, "mask": …}` with the mask's parameters, or `{"column": …, "expression": …}`.
+fn read_mask<'a>(rule: &str, element: &Value, columns: &'a [Column]) -> Result<(&'a Column, Mask), AnswerFault> {
+    let malformed = |message: &str| AnswerFault::malformed(rule, message);
+    let shape = || malformed("an element must be {\"column\": name, \"mask\": name of a mask} or {\"column\": name, \"expression\": text}");
+    let object = element.as_object().ok_or_else(shape)?;
+    if object.keys().any(|key| key != "column" && !mask::KEYS.contains(&key.as_str())) {
+        return Err(shape());
+    }
+    let name = object.get("column").and_then(Value::as_str).ok_or_else(shape)?;
+    let column = find(columns, name).ok_or_else(|| malformed("masks a column that does not exist"))?;
+    // A rule that names the contract's own mask need not repeat its parameters.
+    let named = object.get("mask").and_then(Value::as_str).filter(|_| object.len() == 2);
+    if let Some(own) = column.mask.as_ref().filter(|own| named == Some(own.as_str())) {
+        return Ok((column, own.clone()));
+    }
+    let typed: Vec<ExpressionColumn<'_>> =
+        columns.iter().filter_map(|column| Some(ExpressionColumn { name: &column.name, data_type: column.data_type.as_ref()? })).collect();
+    let mask = Mask::read(object, column.data_type.as_ref(), &typed).map_err(|fault| malformed(&fault.to_string()))?;
+    Ok((column, mask))
 }
 
 fn elements<'a>(rule: &str, value: &'a Value) -> Result<&'a [Value], AnswerFault> {

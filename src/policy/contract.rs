@@ -24,7 +24,7 @@ pub(super) struct Contract {
     /// The product's own package.
     pub(super) package: ProductPackage,
     pii: BTreeSet<String>,
-    masks: BTreeMap<String, Option<Mask>>,
+    masks: BTreeMap<String, Mask>,
 }
 
 /// A period and the column that it is counted from.
@@ -59,6 +59,8 @@ pub(super) struct Column {
     /// Empty unless requested.
     pub(super) uses: Vec<FieldUse>,
     pub(super) requested: bool,
+    /// Whether the mask of a requested column is computed from it.
+    pub(super) feeds_mask: bool,
 }
 
 /// Why a request cannot be held against a contract.
@@ -92,16 +94,13 @@ impl Contract {
             retention: own.or(inherited),
             package,
             pii: governance.pii_fields.iter().map(folded).collect(),
-            masks: governance.masks.iter().map(|(field, mask)| (folded(field), Mask::parse(mask))).collect(),
+            masks: governance.masks.iter().map(|(field, mask)| (folded(field), mask.clone())).collect(),
         }
     }
 
     /// The product's columns with what the request does to them. A field that is not the product's is refused, as is a contract that
     /// protects what the product does not have: nobody knows then what it meant to protect.
     pub(super) fn columns(&self, request: &AccessRequest) -> Result<Vec<Column>, ContractFault> {
-        if self.masks.values().any(Option::is_none) {
-            return Err(ContractFault::Unenforceable);
-        }
         let mut columns = match self.product.schema.as_deref() {
             Some(schema) => schema
                 .iter()
@@ -136,7 +135,7 @@ impl Contract {
     fn column(&self, name: &FieldName, data_type: Option<&DataType>, classification: Option<&str>) -> Column {
         let key = folded(name);
         let pii = self.pii.contains(&key);
-        let written = self.masks.get(&key).cloned().flatten();
+        let written = self.masks.get(&key).cloned();
         let mask = match (pii, self.product.governance.pii_action) {
             // Personal data of such a product is refused, not masked.
             (true, PiiAction::Deny) => None,
@@ -151,6 +150,7 @@ impl Contract {
             mask,
             uses: Vec::new(),
             requested: false,
+            feeds_mask: false,
         }
     }
 

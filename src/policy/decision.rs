@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::product::{FieldName, PortName, ProductRef};
 
-use super::{Mask, Predicate};
+use super::{Mask, MaskKeys, Predicate};
 
 /// Identifies a decision in errors, plans, and the audit log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -61,6 +61,8 @@ pub struct Obligations {
     pub exclusion: Option<Exclusion>,
     /// Masked columns. Name, type and nullability of a column stay (but a NULL mask makes it nullable).
     pub masks: BTreeMap<FieldName, Mask>,
+    /// The secrets of those masks that are keyed.
+    pub mask_keys: MaskKeys,
     /// Public reason codes of what applied, e.g. `columns_masked`, `rows_limited`. Never whether anything was removed.
     pub notices: Vec<String>,
     /// The rule behind each part of `row_filter`, in the order of the parts: of its `AND`, or of the one condition that it is.

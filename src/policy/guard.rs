@@ -6,12 +6,11 @@
 use std::collections::BTreeSet;
 
 use crate::identity::Principal;
-use crate::product::{DataType, FieldName, OutputPort, PortAccess, ProductRef};
+use crate::product::{FieldName, OutputPort, PortAccess, ProductRef};
 
 use super::answer::{AnswerFault, Masks};
 use super::contract::{Column, ContractFault};
-use super::expression::{is_instant, is_text};
-use super::{DenyReason, Mask};
+use super::{DenyReason, Mask, MaskKeys};
 
 /// The role that reads personal data where the bundle does not say who does.
 const PII_ROLE: &str = "pii_authorized";
@@ -31,6 +30,10 @@ pub(super) enum Refusal {
     NoProductPackage,
     /// The statement's clock cannot be expressed.
     Clock,
+    /// A mask is computed from a column that the caller may not read.
+    MaskReads(FieldName),
+    /// A mask needs a secret that the gateway does not have.
+    MaskKey(FieldName),
     /// The rules gave no usable answer.
     Answer(AnswerFault),
 }
@@ -60,6 +63,12 @@ impl Refusal {
                 ("guard.no_product_package", vec![], format!("the policy that data product \"{product}\" names is not loaded"))
             }
             Self::Clock => ("guard.clock", vec![], format!("the time of the request for data product \"{product}\" is out of range")),
+            Self::MaskReads(field) => {
+                ("guard.mask_reads", vec![field.clone()], format!("a mask of data product \"{product}\" is computed from a masked column"))
+            }
+            Self::MaskKey(field) => {
+                ("guard.mask_key", vec![field.clone()], format!("the secret of a mask of data product \"{product}\" is not configured"))
+            }
             Self::Answer(fault) => (fault.rule(), vec![], format!("the policies gave no usable answer on data product \"{product}\"")),
         };
         DenyReason { rule: rule.to_owned(), fields, message }
@@ -97,7 +106,8 @@ pub(super) fn confirm(
         DenyReason { rule: rule.to_owned(), fields, message }
     };
     let covered: BTreeSet<FieldName> = denied.iter().flat_map(|reason| reason.fields.iter().cloned()).collect();
-    let open = columns.iter().filter(|column| column.requested && column.pii && !masks.columns.contains_key(&column.name));
+    let read = columns.iter().filter(|column| column.requested || column.feeds_mask);
+    let open = read.filter(|column| column.pii && !masks.columns.contains_key(&column.name));
     let open = open.filter(|column| !granted(principal, masks, column) && !covered.contains(&column.name));
     let open: Vec<FieldName> = open.map(|column| column.name.clone()).collect();
     if !open.is_empty() {
@@ -128,7 +138,9 @@ pub(super) fn complete_masks(principal: &Principal, columns: &[Column], masks: &
     for column in columns {
         let demanded = column.mask.as_ref().filter(|_| !granted(principal, masks, column));
         let Some(mask) = masks.columns.get(&column.name).or(demanded).cloned() else { continue };
-        let mask = match (fits(&mask, column.data_type.as_ref()), column.requested) {
+        // Without a schema the enforcement finds out.
+        let fits = column.data_type.as_ref().is_none_or(|data_type| mask.check(data_type).is_ok());
+        let mask = match (fits, column.requested) {
             (true, _) => mask,
             (false, true) => return Err(Refusal::Contract),
             (false, false) => Mask::Null,
@@ -138,12 +150,31 @@ pub(super) fn complete_masks(principal: &Principal, columns: &[Column], masks: &
     Ok(())
 }
 
-/// Whether a mask keeps the type of a column. Without a schema the enforcement finds out.
-fn fits(mask: &Mask, data_type: Option<&DataType>) -> bool {
-    let Some(data_type) = data_type else { return true };
-    match mask {
-        Mask::Null | Mask::Redact => true,
-        Mask::ShowLast4 | Mask::MaskAlphanum | Mask::Sha256Global => is_text(data_type),
-        Mask::TruncateToYear | Mask::TruncateToMonth => is_instant(data_type),
+/// Marks the columns that the masks of requested columns are computed from: they are read as they are, and the rules are asked about them
+/// like about any other. One that is itself masked for this caller cannot be read so.
+pub(super) fn mark_feeding(columns: &mut [Column], masks: &Masks) -> Result<(), Refusal> {
+    let computed =
+        columns.iter().filter(|column| column.requested).filter_map(|column| Some((&column.name, masks.columns.get(&column.name)?)));
+    let mut read: BTreeSet<FieldName> = BTreeSet::new();
+    for (own, mask) in computed {
+        for name in mask.reads().iter().filter(|name| *name != own) {
+            if masks.columns.contains_key(name) {
+                return Err(Refusal::MaskReads(name.clone()));
+            }
+            read.insert(name.clone());
+        }
     }
+    for column in columns.iter_mut().filter(|column| read.contains(&column.name)) {
+        column.feeds_mask = true;
+    }
+    Ok(())
+}
+
+/// The secrets are the gateway's; a mask whose secret is not configured hides nothing and so denies.
+pub(super) fn require_keys(columns: &[Column], masks: &Masks, keys: &MaskKeys) -> Result<(), Refusal> {
+    let missing = columns.iter().filter(|column| column.requested).find(|column| match masks.columns.get(&column.name) {
+        Some(Mask::HmacSha256(key)) => keys.secret(key).is_none(),
+        _ => false,
+    });
+    missing.map_or(Ok(()), |column| Err(Refusal::MaskKey(column.name.clone())))
 }

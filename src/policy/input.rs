@@ -21,7 +21,8 @@ pub(super) fn read(
     now_ns: i64,
     masked: impl Fn(&Column) -> bool,
 ) -> Value {
-    let requested = columns.iter().filter(|column| column.requested);
+    // What a mask is computed from is read as it is, too.
+    let requested = columns.iter().filter(|column| column.requested || column.feeds_mask);
     let (hidden, plain): (Vec<&Column>, Vec<&Column>) = requested.partition(|column| masked(column));
     let access = contract.product.output_port(&request.port).map_or("restricted", |port| access_text(port.access));
     let mut resource = resource(contract);

@@ -1,61 +1,42 @@
-//! Column masks by their names (those of the Iceberg read restrictions, and our own).
+//! The secrets of keyed masks.
+//!
+//! INVARIANT: a secret is in no plan, text, record or error; it leaves this type only to make a keyed hash.
 
-/// What replaces a value that may not be seen.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Mask {
-    /// `replace-with-null`
-    Null,
-    /// `redact`: a constant of the column's type: the text `***` (cut to the column's limit), 0, false, 1970-01-01.
-    Redact,
-    /// `show-last-4`: all but the last four characters become `X`... text only.
-    ShowLast4,
-    /// `mask-alphanum`: letters become `x`, digits `n`; text only.
-    MaskAlphanum,
-    /// `truncate-to-year`: dates and timestamps only.
-    TruncateToYear,
-    /// `truncate-to-month`: dates and timestamps only.
-    TruncateToMonth,
-    /// `sha-256-global`: hex SHA-256 of the UTF-8 text; text only.
-    Sha256Global,
-}
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
-impl Mask {
-    /// The mask of that name.
-    pub fn parse(name: &str) -> Option<Self> {
-        Some(match name {
-            "replace-with-null" => Self::Null,
-            "redact" => Self::Redact,
-            "show-last-4" => Self::ShowLast4,
-            "mask-alphanum" => Self::MaskAlphanum,
-            "truncate-to-year" => Self::TruncateToYear,
-            "truncate-to-month" => Self::TruncateToMonth,
-            "sha-256-global" => Self::Sha256Global,
-            _ => return None,
-        })
+/// The secrets of `hmac-sha-256`, by name.
+#[derive(Clone, Default)]
+pub struct MaskKeys(BTreeMap<String, Arc<[u8]>>);
+
+impl MaskKeys {
+    /// Secrets by their names.
+    pub fn new(keys: impl IntoIterator<Item = (String, Vec<u8>)>) -> Self {
+        Self(keys.into_iter().map(|(name, secret)| (name, Arc::from(secret))).collect())
     }
 
-    /// Its name.
-    pub fn as_str(&self) -> &'static str {
-        match self {
-            Self::Null => "replace-with-null",
-            Self::Redact => "redact",
-            Self::ShowLast4 => "show-last-4",
-            Self::MaskAlphanum => "mask-alphanum",
-            Self::TruncateToYear => "truncate-to-year",
-            Self::TruncateToMonth => "truncate-to-month",
-            Self::Sha256Global => "sha-256-global",
-        }
+    /// The secret of that name.
+    pub fn secret(&self, name: &str) -> Option<&[u8]> {
+        self.0.get(name).map(AsRef::as_ref)
     }
 }
 
-impl std::fmt::Display for Mask {
+impl std::fmt::Debug for MaskKeys {
+    /// The names only.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.as_str())
+        f.debug_set().entries(self.0.keys()).finish()
     }
 }
 
-impl serde::Serialize for Mask {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_not_printed() {
+        let keys = MaskKeys::new([("default".to_owned(), b"hush-hush".to_vec())]);
+        assert_eq!(keys.secret("default"), Some(&b"hush-hush"[..]));
+        assert_eq!(keys.secret("other"), None);
+        assert_eq!(format!("{keys:?}"), "{\"default\"}");
     }
 }

@@ -21,13 +21,14 @@ mod rego;
 mod request;
 mod test;
 
+pub use crate::product::Mask;
 pub use bundle::{Bundle, ENTRY_PACKAGE};
 pub use decision::{
     Decision, DecisionId, DenyReason, Exclusion, IntegerHasher, IntegerSubjects, Obligations, Outcome, RowRule, RulePlace, SubjectSet,
 };
 pub use file::{BundleFault, BundleFile};
 pub use manifest::MANIFEST_PATH;
-pub use mask::Mask;
+pub use mask::MaskKeys;
 pub use point::DecisionPoint;
 pub use predicate::{CompareOp, Literal, Predicate};
 pub use request::{AccessRequest, FieldUse, RequestContext, RequestedField};

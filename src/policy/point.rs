@@ -14,11 +14,11 @@ use super::answer::{Answer, Masks, ask, read_answer, read_masks};
 use super::bundle::{Bundle, ENTRY_PACKAGE, Package};
 use super::contract::{Column, Contract, ProductPackage};
 use super::file::BundleFault;
-use super::guard::{Refusal, complete_masks, confirm, public_message};
+use super::guard::{Refusal, complete_masks, confirm, mark_feeding, public_message, require_keys};
 use super::rego::Rego;
 use super::{
-    AccessRequest, CompareOp, Decision, DecisionId, DenyReason, Exclusion, Literal, Obligations, Outcome, Predicate, RowRule, SubjectSet,
-    input,
+    AccessRequest, CompareOp, Decision, DecisionId, DenyReason, Exclusion, Literal, Mask, MaskKeys, Obligations, Outcome, Predicate,
+    RowRule, SubjectSet, input,
 };
 
 /// The rules asked first, and those asked when it is known what will be masked.
@@ -31,6 +31,7 @@ pub struct DecisionPoint {
     bundle: Arc<Bundle>,
     rego: Rego,
     contracts: HashMap<ProductRef, Contract>,
+    mask_keys: MaskKeys,
     erased: Arc<SubjectSet>,
 }
 
@@ -54,7 +55,28 @@ impl DecisionPoint {
         let contracts: HashMap<ProductRef, Contract> =
             products.iter().map(|product| (product.reference.clone(), Contract::new(product, domain_retention))).collect();
         let rego = bundle.rego().extended(None, &input::catalog_data(contracts.values(), domain_retention))?;
-        Ok(Self { bundle, rego, contracts, erased })
+        Ok(Self { bundle, rego, contracts, mask_keys: MaskKeys::default(), erased })
+    }
+
+    /// The same decision point with the secrets of keyed masks. Without its secret, a mask denies.
+    #[must_use]
+    pub fn with_mask_keys(self, mask_keys: MaskKeys) -> Self {
+        Self { mask_keys, ..self }
+    }
+
+    /// The fields whose contract demands a mask with a secret that is not there, and the secret's name.
+    pub fn missing_mask_keys(&self) -> Vec<(ProductRef, FieldName, String)> {
+        let masks = self
+            .contracts
+            .values()
+            .flat_map(|contract| contract.product.governance.masks.iter().map(|(field, mask)| (&contract.product.reference, field, mask)));
+        let missing = masks.filter_map(|(product, field, mask)| match mask {
+            Mask::HmacSha256(key) if self.mask_keys.secret(key).is_none() => Some((product.clone(), field.clone(), key.clone())),
+            _ => None,
+        });
+        let mut missing: Vec<_> = missing.collect();
+        missing.sort_by_key(|(product, field, _)| (product.to_string(), field.to_string()));
+        missing
     }
 
     /// The revision of the bundle that decides.
@@ -114,12 +136,14 @@ impl DecisionPoint {
             return Err(Refusal::UnknownProduct);
         }
         let port = contract.product.output_port(&request.port).ok_or(Refusal::UnknownPort)?;
-        let columns = contract.columns(request)?;
+        let mut columns = contract.columns(request)?;
         trace.fields = columns.iter().filter(|column| column.requested).map(|column| column.name.clone()).collect();
         let now_ns = request.context.now.timestamp_nanos_opt().ok_or(Refusal::Clock)?;
         let packages = self.packages(contract)?;
 
         let masks = self.masks(request, contract, &columns, &packages, now_ns, trace)?;
+        mark_feeding(&mut columns, &masks)?;
+        require_keys(&columns, &masks, &self.mask_keys)?;
         trace.input = input::read(request, contract, &columns, now_ns, |column| masks.columns.contains_key(&column.name));
         let answers = self.answers(&packages, &columns, trace)?;
 
@@ -226,7 +250,7 @@ impl DecisionPoint {
         }
         notices.sort();
         notices.dedup();
-        Ok(Obligations { row_filter, exclusion, masks: masks.columns, notices, row_rules })
+        Ok(Obligations { row_filter, exclusion, masks: masks.columns, mask_keys: self.mask_keys.clone(), notices, row_rules })
     }
 }
 

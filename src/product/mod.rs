@@ -4,6 +4,7 @@
 //! It does not know where its data lies beyond the text of a location, nor who may read it.
 
 mod data_type;
+pub mod mask;
 mod names;
 pub mod sla;
 pub mod spec;
@@ -12,6 +13,7 @@ pub mod validate;
 use std::sync::Arc;
 
 pub use data_type::{DataType, DataTypeError};
+pub use mask::Mask;
 pub use names::{DomainName, FieldName, NameError, PortName, ProductName, ProductRef, Version};
 
 /// A validated data product.
@@ -269,8 +271,8 @@ pub struct Governance {
     pub access_policy: Option<String>,
     /// What happens to a PII field that the principal may not read.
     pub pii_action: PiiAction,
-    /// The mask of each field (by name of the mask, as written in the contract).
-    pub masks: Vec<(FieldName, String)>,
+    /// The mask of each field.
+    pub masks: Vec<(FieldName, Mask)>,
     /// The compatibility promise, as text.
     pub compatibility: Option<String>,
 }

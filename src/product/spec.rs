@@ -2,6 +2,7 @@
 //!
 //! What the texts mean and which of them fit together is checked in `validate`.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
@@ -311,11 +312,50 @@ pub struct GovernanceSpec {
     /// What happens to a PII field that the caller may not read.
     #[serde(default)]
     pub pii_action: PiiActionSpec,
-    /// The mask of each field: replace-with-null, redact, show-last-4, mask-alphanum, truncate-to-year, truncate-to-month, sha-256-global.
+    /// The mask of each field: its name, or mask, value, width, key; or an expression.
     #[serde(default)]
-    pub masks: BTreeMap<String, String>,
+    pub masks: BTreeMap<String, MaskSpec>,
     /// The compatibility that new versions keep.
     pub compatibility: Option<CompatibilitySpec>,
+}
+
+/// A mask as it is written: a name, or a name with parameters, or an expression.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MaskSpec(pub serde_json::Map<String, serde_json::Value>);
+
+impl JsonSchema for MaskSpec {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Mask".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "type": ["string", "object"],
+            "properties": {
+                "mask": {"type": "string", "description": "The mask's name."},
+                "value": {"description": "The constant of mask-to-fixed-value."},
+                "width": {"type": ["number", "string"], "description": "The width of a bucket."},
+                "key": {"type": "string", "description": "The name of the secret of hmac-sha-256."},
+                "expression": {"type": "string", "description": "SQL over the product's columns, in place of a mask."}
+            },
+            "additionalProperties": false
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for MaskSpec {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        use serde::de::Error as _;
+        match serde_json::Value::deserialize(deserializer)? {
+            serde_json::Value::String(name) => Ok(Self([("mask".to_owned(), name.into())].into_iter().collect())),
+            serde_json::Value::Object(keys) => Ok(Self(keys)),
+            _ => Err(D::Error::custom("a mask is a name or a group of keys")),
+        }
+    }
 }
 
 /// `governance.data_classification`.

@@ -1,20 +1,14 @@
 //! `spec.governance`: what protects the product must exist, and must be able to.
 
 use crate::document::{Faults, closest};
+use crate::product::mask::{ExpressionColumn, MaskFault};
 use crate::product::spec::{ClassificationSpec, GovernanceSpec, PiiActionSpec};
-use crate::product::{DataType, FieldName, Governance, PiiAction};
+use crate::product::{DataType, FieldName, Governance, Mask, PiiAction};
 
 use super::fields::Schema;
 use super::{COMPATIBILITY_DEFAULT, DomainDefaults, names};
 
 const AT: &str = "/spec/governance";
-
-/// The masks that a contract may name.
-const MASKS: [&str; 7] =
-    ["replace-with-null", "redact", "show-last-4", "mask-alphanum", "truncate-to-year", "truncate-to-month", "sha-256-global"];
-
-/// Hex digits of a SHA-256.
-const SHA_256_CHARS: u32 = 64;
 
 /// The governance of a product; what is wrong is a fault.
 pub(super) fn governance(spec: &GovernanceSpec, schema: Option<&Schema>, defaults: &DomainDefaults, faults: &mut Faults<'_>) -> Governance {
@@ -109,40 +103,47 @@ fn field_type<'s>(name: &str, schema: Option<&'s Schema>, at: &str, key: &str, f
     found.map(|field| &field.data_type)
 }
 
-fn masks(spec: &GovernanceSpec, schema: Option<&Schema>, faults: &mut Faults<'_>) -> Vec<(FieldName, String)> {
+fn masks(spec: &GovernanceSpec, schema: Option<&Schema>, faults: &mut Faults<'_>) -> Vec<(FieldName, Mask)> {
+    let columns: Vec<ExpressionColumn<'_>> = schema.map_or_else(Vec::new, |schema| {
+        schema.fields.iter().map(|field| ExpressionColumn { name: &field.name, data_type: &field.data_type }).collect()
+    });
     let mut masks = Vec::new();
-    for (field, mask) in &spec.masks {
+    for (field, written) in &spec.masks {
         let at = format!("{AT}/masks/{}", field.replace('~', "~0").replace('/', "~1"));
         let Ok(name) = FieldName::parse(field).map_err(|error| faults.add(&at, error.to_string())) else { continue };
-        if !MASKS.contains(&mask.as_str()) {
-            let near = closest(mask, MASKS).map_or_else(String::new, |near| format!("Did you mean \"{near}\"? "));
-            let hint = format!("{near}The masks are {}.", MASKS.join(", "));
-            faults.add_with_hint(&at, format!("the mask of the field \"{field}\" is not known"), hint);
+        if schema.is_none() && written.0.contains_key("expression") {
+            let hint = "Name the columns and their types in \"schema\".";
+            faults.add_with_hint(&at, format!("the mask of the field \"{field}\" is an expression over columns without types"), hint);
+            continue;
         }
-        if let Some(data_type) = field_type(field, schema, &at, "masks", faults)
-            && let Some(reason) = unfit(mask, data_type)
-        {
-            let message = format!("the mask {mask} cannot serve the field \"{field}\" of type {data_type}");
-            faults.add_with_hint(&at, message, reason);
+        let data_type = field_type(field, schema, &at, "masks", faults);
+        let checked = Mask::read(&written.0, data_type, &columns).and_then(|mask| match data_type {
+            Some(data_type) => mask.check(data_type).map(|()| mask),
+            None => Ok(mask),
+        });
+        match checked {
+            Ok(mask) => masks.push((name, mask)),
+            Err(fault) => add_mask_fault(field, &at, &fault, faults),
         }
-        masks.push((name, mask.clone()));
     }
     masks
 }
 
-/// Why a known mask cannot serve a type.
-fn unfit(mask: &str, data_type: &DataType) -> Option<&'static str> {
-    match mask {
-        "show-last-4" | "mask-alphanum" if !data_type.is_text() => Some("It is for texts; replace-with-null serves every type."),
-        "sha-256-global" => match data_type {
-            DataType::String => None,
-            DataType::Varchar(limit) if *limit >= SHA_256_CHARS => None,
-            _ => Some("It is for texts of at least 64 characters; replace-with-null serves every type."),
-        },
-        "truncate-to-year" | "truncate-to-month" if !data_type.is_date_or_timestamp() => {
-            Some("It is for dates and timestamps; replace-with-null serves every type.")
+fn add_mask_fault(field: &str, at: &str, fault: &MaskFault, faults: &mut Faults<'_>) {
+    match fault {
+        MaskFault::Unknown { name } => {
+            let near = closest(name, Mask::NAMES).map_or_else(String::new, |near| format!("Did you mean \"{near}\"? "));
+            let hint = format!("{near}The masks are {}.", Mask::NAMES.join(", "));
+            faults.add_with_hint(at, format!("the mask of the field \"{field}\" is not known"), hint);
         }
-        "redact" if matches!(data_type, DataType::List(_)) => Some("It is not for lists; replace-with-null serves every type."),
-        _ => None,
+        MaskFault::Parameter(reason) => faults.add(at, format!("the mask of the field \"{field}\": {reason}")),
+        MaskFault::Type { mask, data_type, serves } => {
+            let message = format!("the mask {mask} cannot serve the field \"{field}\" of type {data_type}");
+            faults.add_with_hint(at, message, format!("{serves}; replace-with-null serves every type."));
+        }
+        MaskFault::Expression(fault) => {
+            let message = format!("the mask of the field \"{field}\": {}", fault.message);
+            faults.add_with_hint(at, message, format!("Look at character {} of the expression.", fault.position));
+        }
     }
 }

@@ -126,7 +126,7 @@ fn every_key_arrives_in_the_product() {
     );
     let governance = &product.governance;
     assert_eq!((governance.retention_days, governance.pii_action, governance.pii_fields.len()), (Some(730), PiiAction::Mask, 2));
-    assert_eq!(governance.masks[1].1, "sha-256-global");
+    assert_eq!(governance.masks[1].1, crate::product::Mask::Sha256Global);
     assert_eq!(governance.data_classification, "restricted");
 }
 
@@ -259,13 +259,28 @@ fn an_access_policy_names_a_package() {
 }
 
 #[test]
-fn every_mask_of_a_contract_is_one_of_the_policies() {
-    let text = governed(&["masks: {who: x}"]);
-    let hint = read_text(&text).unwrap_err()[0].hint.clone().unwrap();
-    let names = hint.rsplit_once("are ").unwrap().1.trim_end_matches('.');
-    for name in names.split(", ") {
-        assert_eq!(crate::policy::Mask::parse(name).map(|mask| mask.as_str()), Some(name));
+fn a_mask_has_parameters_or_is_an_expression() {
+    let masks = |text: &str| read_text(&governed(&[&format!("masks: {{{text}}}")]));
+    for text in [
+        "id: {mask: bucket, width: 100}",
+        "total: {mask: bucket, width: 0.5}",
+        "who: {mask: mask-to-fixed-value, value: nobody}",
+        "made_at: {mask: mask-to-fixed-value, value: 2000-01-01}",
+        "who: {mask: hmac-sha-256, key: research}",
+        "who: {expression: \"left(who, 1) || '***'\"}",
+        "total: {expression: \"case when id > 10 then round(total) end\"}",
+    ] {
+        assert!(masks(text).is_ok(), "{text}: {:?}", masks(text));
     }
+    let fault = |text: &str| fault_of(&[&format!("masks: {{{text}}}")]);
+    assert!(fault("id: {mask: bucket}").contains("\"width\" of a bucket"));
+    assert!(fault("id: {mask: bucket, width: 0.5}").contains("cannot serve the field \"id\" of type int64"));
+    assert!(fault("id: {mask: mask-to-fixed-value, value: x}").contains("cannot serve"));
+    assert!(faults(&governed(&["masks: {id: {mask: bucket, widht: 5}}"]))[1].contains("unknown key \"widht\""));
+    let typed = fault("who: {expression: \"id + 1\"}");
+    assert!(typed.starts_with("c.yaml:14:") && typed.contains("its value is whole number"), "{typed}");
+    let unknown = fault("who: {expression: \"lower(whom)\"}");
+    assert!(unknown.contains("there is no column \"whom\"") && unknown.contains("character 7"), "{unknown}");
 }
 
 #[test]

@@ -1,0 +1,146 @@
+//! What policies cost: the same query with and without them, and as somebody would write it by hand on the bare engine.
+//!
+//! ```sh
+//! cargo bench --bench policy -- [FOLDER] [PART-OF-A-NAME …]
+//! ```
+//!
+//! Writes five million rows of Parquet into the folder (once; about 500 MB), then runs each case's queries in turn, so that a busy machine is busy for
+//! all, and prints medians of wall time and of this process's CPU time, and their ratios. `want` is the ratio that a case must not
+//! exceed. The gateway runs in this process without a socket: sessions, decisions, records and plans, but no protocol.
+//! Set `POLICY_BENCH_RUNS` for another number of runs than seven.
+
+mod data;
+mod measure;
+mod worlds;
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use worlds::{Bare, Gateway, SINGLE};
+
+use measure::{Case, On};
+
+/// A query over a table `T`; `by hand` is what the policy of the product `everything` comes to.
+const GROUPED: &str = "SELECT city, count(*) AS visits, sum(amount) AS total FROM T GROUP BY city";
+const RETAINED: &str = "created_at >= TIMESTAMPTZ '2024-06-01 00:00:00+00'";
+const NOT_ERASED: &str = "NOT EXISTS (SELECT 1 FROM erased_people e WHERE e.id = T.subject_id)";
+const MASKED_OUTPUT: &str = "SELECT full_name, email, card, city, created_at, quantity, amount FROM T";
+const POINT: &str = "SELECT subject_id, amount FROM T WHERE id = 4321987";
+/// A point query is run so often for one measurement.
+const POINT_REPEATS: usize = 30;
+
+fn over(query: &str, table: &str) -> String {
+    query.replace("FROM T", &format!("FROM {table}")).replace("T.", &format!("{table}."))
+}
+
+fn bench(table: &str) -> String {
+    format!("bench.{}", table.replace('-', "_"))
+}
+
+/// All cases: the first of each is what the others are compared with.
+fn cases() -> Vec<Case> {
+    let gateway = |query: &str, product: &str, erased: i64| (On::Gateway(erased), over(query, &bench(product)));
+    let bare = |query: &str, product: &str| (On::Bare, over(query, &product.replace('-', "_")));
+    let by_hand = |condition: &str| GROUPED.replace("FROM T", &format!("FROM T WHERE {condition}"));
+    let mut cases = vec![
+        Case::new("unread mask", 1.00)
+            .with("no policy", gateway(GROUPED, "plain-sorted", 1_000))
+            .with("mask on an unread column", gateway(GROUPED, "unread-sorted", 1_000)),
+        Case::new("retention that prunes", 1.00)
+            .with("no policy", gateway(GROUPED, "plain-sorted", 1_000))
+            .with("retention", gateway(GROUPED, "retained-sorted", 1_000))
+            .beside("by hand, bare", bare(&by_hand(RETAINED), "plain-sorted")),
+        Case::new("retention that prunes nothing", 1.10)
+            .with("no policy", gateway(GROUPED, "plain-shuffled", 1_000))
+            .with("retention", gateway(GROUPED, "retained-shuffled", 1_000))
+            .beside("by hand, bare", bare(&by_hand(RETAINED), "plain-shuffled")),
+    ];
+    for (erased, want) in [(1_000, 1.15), (100_000, 1.3), (1_000_000, 1.6)] {
+        let case = Case::new(&format!("erasure of {erased}"), want)
+            .with("no policy", gateway(GROUPED, "plain-sorted", erased))
+            .with("erasure", gateway(GROUPED, "erased-sorted", erased));
+        cases.push(if erased == 100_000 { case.beside("NOT EXISTS, bare", bare(&by_hand(NOT_ERASED), "plain-sorted")) } else { case });
+    }
+    cases.push(
+        Case::new("masked output", 1.3)
+            .with("no policy", gateway(MASKED_OUTPUT, "plain-sorted", 1_000))
+            .with("seven masks", gateway(MASKED_OUTPUT, "masked-sorted", 1_000)),
+    );
+    for (product, column, mask) in SINGLE {
+        let query = format!("SELECT {column} FROM T");
+        cases.push(
+            Case::new(&format!("output of {column} under {mask}"), 1.3)
+                .with("no policy", gateway(&query, "plain-sorted", 1_000))
+                .with("masked", gateway(&query, product, 1_000)),
+        );
+    }
+    let all = by_hand(&format!("{RETAINED} AND {NOT_ERASED}"));
+    cases.push(
+        Case::new("point query", 1.05)
+            .repeated(POINT_REPEATS)
+            .with("no policy", gateway(POINT, "plain-sorted", 1_000))
+            .with("everything", gateway(POINT, "everything-sorted", 1_000)),
+    );
+    cases.push(
+        Case::new("everything, sorted", 1.1)
+            .with("by hand, bare", bare(&all, "plain-sorted"))
+            .with("everything", gateway(GROUPED, "everything-sorted", 100_000)),
+    );
+    cases.push(
+        Case::new("everything, shuffled", 1.1)
+            .with("by hand, bare", bare(&all, "plain-shuffled"))
+            .with("everything", gateway(GROUPED, "everything-shuffled", 100_000)),
+    );
+    cases
+}
+
+/// The median of so many decisions, in microseconds.
+fn decision_micros(gateway: &Gateway, question: &meshgate::policy::AccessRequest, count: usize) -> f64 {
+    let mut times: Vec<f64> = (0..count)
+        .map(|_| {
+            let start = Instant::now();
+            std::hint::black_box(gateway.point.decide(question));
+            start.elapsed().as_secs_f64() * 1e6
+        })
+        .collect();
+    measure::median(&mut times)
+}
+
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut output = std::io::stdout();
+    writeln!(output, "{text}")?;
+    Ok(output.flush()?)
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    // Cargo adds a flag of its own.
+    let mut arguments = std::env::args().skip(1).filter(|argument| !argument.starts_with("--"));
+    let folder = arguments.next().map_or_else(|| std::env::temp_dir().join("meshgate-policy-bench"), PathBuf::from);
+    let wanted: Vec<String> = arguments.collect();
+    let runs = std::env::var("POLICY_BENCH_RUNS").ok().and_then(|text| text.parse().ok()).unwrap_or(7);
+    data::generate(&folder)?;
+    let catalog = worlds::write_catalog(&folder)?;
+    let bare = Bare::new(&folder, &catalog, 100_000).await?;
+    let mut gateways = Vec::new();
+    for erased in [1_000, 100_000, 1_000_000] {
+        gateways.push((erased, Gateway::new(&folder, &catalog, erased)?));
+    }
+    let chosen = |name: &str| wanted.is_empty() || wanted.iter().any(|part| name.contains(part.as_str()));
+    print(&format!("{:<46} {:>10} {:>10} {:>7} {:>7} {:>6}", "case", "wall ms", "CPU ms", "wall ×", "CPU ×", "want"))?;
+    for case in cases().iter().filter(|case| chosen(case.name())) {
+        print(&case.measure(&bare, &mut gateways, runs).await?)?;
+    }
+    if chosen("decision") {
+        let (_, gateway) = gateways.last().ok_or_else(|| anyhow::anyhow!("no gateway"))?;
+        let question = gateway.question(&catalog, "everything-sorted")?;
+        let mut text = String::from("decision, 1000000 erased people\n");
+        let first = decision_micros(gateway, &question, 1);
+        let median = decision_micros(gateway, &question, 2_000);
+        write!(text, "  the first {first:.1} µs, median of 2000 {median:.1} µs (want 100 µs cold, 5 µs cached)")?;
+        print(&text)?;
+    }
+    Ok(())
+}

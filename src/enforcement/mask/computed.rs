@@ -1,0 +1,79 @@
+//! Masks that are computed by an expression over the columns of the row.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, UInt32Array};
+use datafusion::arrow::compute::{cast, take};
+use datafusion::arrow::datatypes::{DataType as ArrowType, Field, Schema};
+use datafusion::error::Result;
+
+use crate::product::DataType;
+use crate::product::mask::{Expression, Value};
+
+use super::repeats::repeats;
+use super::types::{Reader, collect};
+use super::{types, wrong_type};
+
+/// An expression bound to the types of its columns.
+#[derive(Debug)]
+pub(super) struct Computed {
+    expression: Arc<Expression>,
+    target: DataType,
+    data_type: ArrowType,
+}
+
+impl Computed {
+    /// The positions of the columns that it reads, and the mask; `None` if a column is not there.
+    pub(super) fn new(expression: Arc<Expression>, target: &DataType, field: &Field, schema: &Schema) -> Option<(Vec<usize>, Self)> {
+        let reads = expression.columns().iter().map(|name| {
+            let (index, column) = schema.column_with_name(name.as_str())?;
+            // What the expression was typed by is the contract's; the port delivers just that, or is not read.
+            types::contract_type(column).map(|_| index)
+        });
+        let reads = reads.collect::<Option<Vec<usize>>>()?;
+        Some((reads, Self { expression, target: target.clone(), data_type: field.data_type().clone() }))
+    }
+
+    pub(super) fn apply(&self, inputs: &[ArrayRef], rows: usize) -> Result<ArrayRef> {
+        let inputs = inputs.iter().map(plain).collect::<Result<Vec<ArrayRef>>>()?;
+        let computed = match self.repeated(&inputs)? {
+            Some(computed) => computed,
+            None => self.each(&inputs, rows)?,
+        };
+        if computed.data_type() == &self.data_type { Ok(computed) } else { Ok(cast(&computed, &self.data_type)?) }
+    }
+
+    fn each(&self, inputs: &[ArrayRef], rows: usize) -> Result<ArrayRef> {
+        let readers = inputs.iter().map(Reader::new).collect::<Result<Vec<Reader<'_>>>>()?;
+        let target = viewed(&self.data_type);
+        let values = (0..rows).map(|row| {
+            let values: Vec<Value<'_>> = readers.iter().map(|reader| reader.value(row)).collect();
+            self.expression.evaluate(&values, &self.target)
+        });
+        collect(target, values)
+    }
+
+    /// Over one column of texts, each text is computed once; and NULL, which need not stay NULL.
+    fn repeated(&self, inputs: &[ArrayRef]) -> Result<Option<ArrayRef>> {
+        let [only] = inputs else { return Ok(None) };
+        let Some(repeats) = only.as_string_view_opt().filter(|texts| texts.null_count() == 0).and_then(repeats) else { return Ok(None) };
+        let rows: &UInt32Array = &repeats.firsts;
+        let distinct = take(only, rows, None)?;
+        let computed = self.each(std::slice::from_ref(&distinct), distinct.len())?;
+        Ok(Some(take(&computed, &repeats.rows, None)?))
+    }
+}
+
+/// A column out of its dictionary, texts as views.
+fn plain(column: &ArrayRef) -> Result<ArrayRef> {
+    let data_type = viewed(column.data_type());
+    if data_type == column.data_type() { Ok(Arc::clone(column)) } else { cast(column, data_type).map_err(|_| wrong_type()) }
+}
+
+fn viewed(data_type: &ArrowType) -> &ArrowType {
+    match data_type {
+        ArrowType::Dictionary(_, value) => viewed(value),
+        ArrowType::Utf8 | ArrowType::LargeUtf8 => &ArrowType::Utf8View,
+        other => other,
+    }
+}

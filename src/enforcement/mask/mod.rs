@@ -1,0 +1,170 @@
+//! Column masks as array kernels.
+//!
+//! INVARIANT: a mask keeps the column's type, and what it cannot be computed for is refused before a row is read, never shown raw. No
+//! kernel can fail on a value: what has no masked value is NULL. Masks run after the rows have been filtered and below everything of the user.
+//!
+//! A constant mask reads no column at all. Equal texts of a batch are masked once.
+
+mod computed;
+mod constant;
+mod date;
+mod hash;
+mod number;
+mod repeats;
+mod text;
+mod types;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, OnceLock};
+
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, DictionaryArray, StringViewArray};
+use datafusion::arrow::compute::{cast, take};
+use datafusion::arrow::datatypes::{ArrowDictionaryKeyType, DataType as ArrowType, Schema};
+use datafusion::arrow::downcast_dictionary_array;
+use datafusion::common::ScalarValue;
+use datafusion::error::{DataFusionError, Result};
+
+use crate::policy::{Mask, MaskKeys};
+
+use computed::Computed;
+use date::Period;
+use hash::Hash;
+use repeats::repeats;
+
+/// Rows of a usual batch: constants are kept in this length and cut.
+const ROWS_USUAL: usize = 8_192;
+
+/// A mask that is known to serve its column's type.
+#[derive(Clone)]
+pub(super) struct ColumnMask {
+    /// The columns of the table that it is computed from.
+    reads: Vec<usize>,
+    kernel: Kernel,
+}
+
+#[derive(Clone)]
+enum Kernel {
+    Constant { value: ScalarValue, cached: Arc<OnceLock<ArrayRef>> },
+    Text(text::TextMask),
+    Truncate(Period),
+    Bucket(number::Width),
+    Hash(Hash),
+    Computed(Arc<Computed>),
+}
+
+impl std::fmt::Debug for ColumnMask {
+    /// Neither constants nor secrets.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ColumnMask").field("reads", &self.reads).finish_non_exhaustive()
+    }
+}
+
+impl ColumnMask {
+    /// The mask of the column at `index`; `None` if it cannot serve the column's type or its secret is not there.
+    pub(super) fn new(mask: &Mask, index: usize, schema: &Schema, keys: &MaskKeys) -> Option<Self> {
+        let field = schema.fields().get(index)?;
+        if let Mask::Null = mask {
+            return Some(Self::constant(ScalarValue::try_from(field.data_type()).ok()?));
+        }
+        let data_type = types::contract_type(field)?;
+        mask.check(&data_type).ok()?;
+        let kernel = match mask {
+            Mask::Null => return None,
+            Mask::Redact => return Some(Self::constant(constant::redacted(&data_type, field)?)),
+            Mask::Fixed(None) => return Some(Self::constant(constant::fixed(&data_type, field)?)),
+            Mask::Fixed(Some(value)) => return Some(Self::constant(constant::scalar(value.to_value(&data_type)?, field)?)),
+            Mask::ShowFirst4 => Kernel::Text(text::TextMask::ShowFirst4),
+            Mask::ShowLast4 => Kernel::Text(text::TextMask::ShowLast4),
+            Mask::MaskAlphanum => Kernel::Text(text::TextMask::MaskAlphanum),
+            Mask::EmailDomain => Kernel::Text(text::TextMask::EmailDomain(types::characters_max(&data_type))),
+            Mask::TruncateToYear => Kernel::Truncate(Period::Year),
+            Mask::TruncateToMonth => Kernel::Truncate(Period::Month),
+            Mask::Bucket(width) => Kernel::Bucket(number::Width::new(*width, &data_type)?),
+            Mask::Sha256Global => Kernel::Hash(Hash::plain()),
+            Mask::HmacSha256(key) => Kernel::Hash(Hash::keyed(keys.secret(key)?, &data_type)?),
+            Mask::Expression(expression) => {
+                let (reads, computed) = Computed::new(Arc::clone(expression), &data_type, field, schema)?;
+                return Some(Self { reads, kernel: Kernel::Computed(Arc::new(computed)) });
+            }
+        };
+        Some(Self { reads: vec![index], kernel })
+    }
+
+    fn constant(value: ScalarValue) -> Self {
+        Self { reads: Vec::new(), kernel: Kernel::Constant { value, cached: Arc::default() } }
+    }
+
+    /// The columns of the table that it is computed from; none for a constant.
+    pub(super) fn reads(&self) -> &[usize] {
+        &self.reads
+    }
+
+    /// The masked column of so many rows; `inputs` are the columns of [`ColumnMask::reads`].
+    pub(super) fn apply(&self, inputs: &[ArrayRef], rows: usize) -> Result<ArrayRef> {
+        let input = || inputs.first().ok_or_else(wrong_type);
+        match &self.kernel {
+            Kernel::Constant { value, cached } => {
+                if rows > ROWS_USUAL {
+                    return value.to_array_of_size(rows);
+                }
+                let array = match cached.get() {
+                    Some(array) => array,
+                    None => {
+                        let array = value.to_array_of_size(ROWS_USUAL)?;
+                        cached.get_or_init(|| array)
+                    }
+                };
+                Ok(array.slice(0, rows))
+            }
+            Kernel::Computed(computed) => computed.apply(inputs, rows),
+            _ => self.apply_to(input()?),
+        }
+    }
+
+    /// The masked column of one that may be in a dictionary.
+    fn apply_to(&self, column: &ArrayRef) -> Result<ArrayRef> {
+        if let ArrowType::Dictionary(..) = column.data_type() {
+            return downcast_dictionary_array! {
+                column => self.apply_to_dictionary(column),
+                _ => Err(wrong_type()),
+            };
+        }
+        match &self.kernel {
+            Kernel::Text(mask) => of_texts(column, |texts| Ok(mask.apply(texts))),
+            Kernel::Truncate(period) => date::truncate(column, *period),
+            Kernel::Bucket(width) => number::bucket(column, *width),
+            Kernel::Hash(hash) if column.data_type().is_string() => of_texts(column, |texts| Ok(hash.apply_to_texts(texts))),
+            Kernel::Hash(hash) => hash.apply(column),
+            Kernel::Constant { .. } | Kernel::Computed(_) => Err(wrong_type()),
+        }
+    }
+
+    /// A value of a dictionary is masked once, however many rows have it.
+    fn apply_to_dictionary<K: ArrowDictionaryKeyType>(&self, column: &DictionaryArray<K>) -> Result<ArrayRef> {
+        let values = self.apply_to(column.values())?;
+        Ok(Arc::new(column.with_values(values)))
+    }
+}
+
+fn wrong_type() -> DataFusionError {
+    super::Error::Internal { invariant: "a port delivers a masked column with the type of its schema" }.into()
+}
+
+/// Masks texts of any layout; those that are repeated, once.
+fn of_texts(column: &ArrayRef, mask: impl Fn(&StringViewArray) -> Result<ArrayRef>) -> Result<ArrayRef> {
+    let Some(texts) = column.as_string_view_opt() else {
+        let viewed = cast(column, &ArrowType::Utf8View)?;
+        let masked = mask(viewed.as_string_view_opt().ok_or_else(wrong_type)?)?;
+        return Ok(cast(&masked, column.data_type())?);
+    };
+    match repeats(texts) {
+        None => mask(texts),
+        Some(repeats) => {
+            let distinct = take(texts, &repeats.firsts, None)?;
+            let masked = mask(distinct.as_string_view_opt().ok_or_else(wrong_type)?)?;
+            Ok(take(&masked, &repeats.rows, None)?)
+        }
+    }
+}
