@@ -9,6 +9,7 @@ mod spec;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
 use std::net::SocketAddr;
@@ -17,7 +18,7 @@ use std::path::{Path, PathBuf};
 use crate::document::{self, Fault, Faults, SourceMap, TEXT_BYTES_MAX};
 
 pub use origin::{Origin, OriginKeys, OriginSpec, Reference, Remote, RemoteKind};
-use origin::{OriginOf, origin};
+use origin::{OriginOf, origin, reference};
 pub use spec::{AuditSpec, ConfigSpec, Example, LimitsSpec, LineageSpec, Listen, SqlText, TlsSpec};
 
 /// What a gateway runs with.
@@ -41,6 +42,8 @@ pub struct Config {
     pub data: Option<PathBuf>,
     /// Where relative `file:` credentials begin.
     pub credentials: Option<PathBuf>,
+    /// Where the secrets of keyed masks are, by name.
+    pub mask_keys: BTreeMap<String, Reference>,
     /// The record of who read what.
     pub audit: Audit,
     /// Who is told what was read.
@@ -163,6 +166,7 @@ fn config(path: &Path, file: &str, spec: ConfigSpec, map: &SourceMap) -> Result<
         erasures,
         data,
         credentials,
+        mask_keys: mask_keys(&spec.mask_keys, &folder, &mut faults),
         audit,
         lineage: Lineage { file: lineage_file, namespace: spec.lineage.namespace },
         tls,
@@ -205,6 +209,25 @@ fn listen(listen: &Listen, faults: &mut Faults<'_>) -> Vec<SocketAddr> {
         }
     }
     addresses
+}
+
+fn mask_keys(written: &BTreeMap<String, String>, folder: &Path, faults: &mut Faults<'_>) -> BTreeMap<String, Reference> {
+    let mut keys = BTreeMap::new();
+    for (name, text) in written {
+        let at = format!("/mask_keys/{}", name.replace('~', "~0").replace('/', "~1"));
+        if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-') {
+            faults.add(&at, "the name of a key has letters, digits, \"_\" and \"-\" only");
+        }
+        match reference(text, folder) {
+            Some(reference) => {
+                keys.insert(name.clone(), reference);
+            }
+            None => {
+                faults.add_with_hint(&at, "a key is neither env:NAME nor file:PATH", "The secret itself does not belong into the file.")
+            }
+        }
+    }
+    keys
 }
 
 fn database(name: &str, faults: &mut Faults<'_>) -> String {

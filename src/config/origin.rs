@@ -333,14 +333,20 @@ impl Keys<'_, '_, '_> {
     }
 
     fn reference(&mut self, key: &str, text: &str) -> Option<Reference> {
-        match text.split_once(':') {
-            Some(("env", name)) if !name.is_empty() => Some(Reference::Env(name.to_owned())),
-            Some(("file", path)) if !path.is_empty() => Some(Reference::File(self.folder.join(path))),
-            _ => {
-                self.fault(key, &format!("\"{key}\" is neither env:NAME nor file:PATH"));
-                None
-            }
+        let found = reference(text, self.folder);
+        if found.is_none() {
+            self.fault(key, &format!("\"{key}\" is neither env:NAME nor file:PATH"));
         }
+        found
+    }
+}
+
+/// Reads `env:NAME` or `file:PATH`.
+pub(super) fn reference(text: &str, folder: &Path) -> Option<Reference> {
+    match text.split_once(':') {
+        Some(("env", name)) if !name.is_empty() => Some(Reference::Env(name.to_owned())),
+        Some(("file", path)) if !path.is_empty() => Some(Reference::File(folder.join(path))),
+        _ => None,
     }
 }
 

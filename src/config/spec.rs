@@ -1,6 +1,7 @@
 //! The configuration as an operator writes it: the YAML form and its defaults.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 
 use schemars::JsonSchema;
@@ -34,6 +35,9 @@ pub struct ConfigSpec {
     pub data: Option<String>,
     /// Where relative file: credentials begin.
     pub credentials: Option<String>,
+    /// The secrets of hmac-sha-256 masks, by name: env:NAME or file:PATH.
+    #[serde(default)]
+    pub mask_keys: BTreeMap<String, String>,
     /// The record of who read what.
     pub audit: AuditSpec,
     /// Who is told what was read.

@@ -96,6 +96,19 @@ fn a_file_is_loaded_with_its_paths() {
     assert_eq!(load(&path).unwrap().catalogs, folder.path().join("c"));
 }
 
+#[test]
+fn the_secrets_of_masks_are_references() {
+    let keys = |text: &str| read_text(&format!("{LEAST}mask_keys: {text}\n")).map(|config| config.mask_keys);
+    let read = keys("{default: \"env:MESH_MASK_KEY\", research: \"file:keys/research\"}").unwrap();
+    assert_eq!(read["default"], Reference::Env("MESH_MASK_KEY".to_owned()));
+    assert_eq!(read["research"], Reference::File("/srv/mesh/keys/research".into()));
+    assert!(keys("{}").unwrap().is_empty());
+    for text in ["{default: hush-hush-hush-hush}", "{default: \"env:\"}", "{\"a b\": \"env:K\"}"] {
+        let faults = keys(text).unwrap_err();
+        assert!(faults.len() == 1 && faults[0].line > 1 && !faults[0].to_string().contains("hush"), "{faults:?}");
+    }
+}
+
 fn origin_of(policies: &str) -> Result<Origin, Vec<Fault>> {
     read_text(&format!("catalogs: c\npolicies: {policies}\nprincipals: p\naudit: {{folder: a}}\n")).map(|config| config.policies)
 }

@@ -18,6 +18,8 @@ mod leakproof;
 mod leaks;
 mod mask;
 #[cfg(test)]
+mod masking;
+#[cfg(test)]
 mod plans;
 mod row_filter;
 mod table;

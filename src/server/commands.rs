@@ -33,7 +33,7 @@ pub fn check(config: &Config, out: &mut dyn Write) -> Outcome {
         for gap in snapshot.gaps() {
             writeln!(out, "{}:{}: gap: {}", gap.file, gap.line, gap.message)?;
         }
-        if let Err(found) = load::world(snapshot.into(), bundle.into(), erased.into()) {
+        if let Err(found) = load::world(config, snapshot.into(), bundle.into(), erased.into()) {
             faults.extend(found.0);
         } else if faults.is_empty() {
             writeln!(out, "ok: {products} products in {domains} domains")?;

@@ -191,7 +191,7 @@ fn answer(fetched: Result<Fetched, crate::source::FetchError>) -> Result<Option<
 }
 
 /// Reads a credential anew each time, so that it can be rotated.
-fn secret(reference: &Reference) -> Result<String, String> {
+pub(super) fn secret(reference: &Reference) -> Result<String, String> {
     let text = match reference {
         Reference::Env(name) => std::env::var(name).map_err(|_| "the environment variable of the credential is not set".to_owned())?,
         Reference::File(path) => {

@@ -11,8 +11,10 @@ use crate::document::Fault;
 use crate::engine::World;
 use crate::identity::Directory;
 use crate::locator::{self, Snapshot};
-use crate::policy::{Bundle, BundleFault, BundleFile, DecisionPoint, MANIFEST_PATH, SubjectSet};
+use crate::policy::{Bundle, BundleFault, BundleFile, DecisionPoint, MANIFEST_PATH, MaskKeys, SubjectSet};
 use crate::source::{ArchiveLimits, read_tar_gz};
+
+use super::feed::secret;
 
 /// The longest file that is read as a policy or a list of principals.
 const TEXT_BYTES_MAX: u64 = 16 << 20;
@@ -152,11 +154,34 @@ pub fn erasures_of(bytes: &[u8]) -> Result<SubjectSet, &'static str> {
     Ok(SubjectSet::new(ids))
 }
 
+/// The fewest bytes of a mask's secret.
+const MASK_KEY_BYTES_MIN: usize = 16;
+
+/// The secrets of keyed masks.
+fn mask_keys(config: &Config) -> Result<MaskKeys, LoadFaults> {
+    let (mut keys, mut faults) = (Vec::new(), Vec::new());
+    for (name, reference) in &config.mask_keys {
+        match secret(reference) {
+            Ok(secret) if secret.len() >= MASK_KEY_BYTES_MIN => keys.push((name.clone(), secret.into_bytes())),
+            Ok(_) => faults.push(format!("mask_keys.{name}: the secret is shorter than {MASK_KEY_BYTES_MIN} bytes")),
+            Err(reason) => faults.push(format!("mask_keys.{name}: {reason}")),
+        }
+    }
+    if faults.is_empty() { Ok(MaskKeys::new(keys)) } else { Err(LoadFaults(faults).of(&config.file.display().to_string())) }
+}
+
 /// The world that these parts make together.
-pub fn world(snapshot: Arc<Snapshot>, bundle: Arc<Bundle>, erased: Arc<SubjectSet>) -> Result<World, LoadFaults> {
+pub fn world(config: &Config, snapshot: Arc<Snapshot>, bundle: Arc<Bundle>, erased: Arc<SubjectSet>) -> Result<World, LoadFaults> {
+    let keys = mask_keys(config)?;
     let retention: BTreeMap<_, _> = snapshot.domains().filter_map(|domain| Some((domain.name.clone(), domain.retention_days?))).collect();
     let bundle_revision = bundle.revision().to_owned();
     let point = DecisionPoint::new(bundle, &snapshot.products(), &retention, erased).map_err(|faults| LoadFaults::of_bundle(&faults))?;
+    let point = point.with_mask_keys(keys);
+    let missing = point.missing_mask_keys();
+    if !missing.is_empty() {
+        let fault = |(product, field, key)| format!("the mask of the field \"{field}\" of {product} needs the key \"{key}\" of mask_keys");
+        return Err(LoadFaults(missing.into_iter().map(fault).collect()).of(&config.file.display().to_string()));
+    }
     Ok(World { snapshot, policy: Arc::new(point), bundle_revision })
 }
 

@@ -107,7 +107,7 @@ pub async fn start(config: Config, start: StartOptions) -> anyhow::Result<Runnin
         quickstart::generate(data, clock()).context("the example's data could not be written")?;
     }
     let (policies, erasures, seen, loaded) = first_load(&config).await?;
-    let world = load::world(Arc::clone(&loaded.snapshot), Arc::clone(&loaded.bundle), Arc::clone(&loaded.erased))?;
+    let world = load::world(&config, Arc::clone(&loaded.snapshot), Arc::clone(&loaded.bundle), Arc::clone(&loaded.erased))?;
     let worlds = Arc::new(Worlds::new(world));
     let directories = Arc::new(Directories::new(load::principals(&config)?));
     let audit = AuditLog::open(options::audit(&config, &clock)).context("the audit log could not be opened")?;

@@ -242,7 +242,7 @@ impl Reloader {
                 Part::Erasures(erased) => new.erased = Arc::clone(erased),
             }
         }
-        let world = load::world(Arc::clone(&new.snapshot), Arc::clone(&new.bundle), Arc::clone(&new.erased))?;
+        let world = load::world(&self.config, Arc::clone(&new.snapshot), Arc::clone(&new.bundle), Arc::clone(&new.erased))?;
         self.worlds.replace(world);
         self.loaded = new;
         Ok(())

@@ -1,3 +1,5 @@
+//! Each kernel over each type that it serves, and that it refuses the others.
+
 use datafusion::arrow::array::{
     BinaryArray, Date32Array, Decimal128Array, DictionaryArray, Float64Array, Int16Array, Int32Array, Int64Array, StringArray,
     TimestampMicrosecondArray, new_null_array,

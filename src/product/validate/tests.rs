@@ -278,7 +278,7 @@ fn a_mask_has_parameters_or_is_an_expression() {
     assert!(fault("id: {mask: mask-to-fixed-value, value: x}").contains("cannot serve"));
     assert!(faults(&governed(&["masks: {id: {mask: bucket, widht: 5}}"]))[1].contains("unknown key \"widht\""));
     let typed = fault("who: {expression: \"id + 1\"}");
-    assert!(typed.starts_with("c.yaml:14:") && typed.contains("its value is whole number"), "{typed}");
+    assert!(typed.starts_with("c.yaml:13:") && typed.contains("its value is whole number"), "{typed}");
     let unknown = fault("who: {expression: \"lower(whom)\"}");
     assert!(unknown.contains("there is no column \"whom\"") && unknown.contains("character 7"), "{unknown}");
 }

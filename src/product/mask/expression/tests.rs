@@ -1,3 +1,5 @@
+//! What expressions compute, what they refuse, and that nothing makes them fail.
+
 use proptest::prelude::*;
 
 use super::*;
