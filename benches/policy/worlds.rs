@@ -198,7 +198,7 @@ impl Gateway {
         let products = snapshot(catalog)?.products();
         let named = |candidate: &&Arc<Product>| candidate.reference.name.as_str() == product;
         let product = products.iter().find(named).context("no such product")?;
-        let field = |name: &str| Ok(RequestedField { name: FieldName::parse(name)?, uses: vec![FieldUse::Projected] });
+        let field = |name: &str| anyhow::Ok(RequestedField { name: FieldName::parse(name)?, uses: vec![FieldUse::Projected] });
         Ok(AccessRequest {
             principal: analyst(),
             purpose: None,
