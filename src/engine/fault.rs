@@ -218,8 +218,23 @@ fn of_schema(error: &SchemaError, sql: &str) -> ClientMessage {
     }
 }
 
+/// Names that PostgreSQL gives a meaning beside columns.
+fn unsupported_column(name: &str, valid: &[Column]) -> Option<ClientMessage> {
+    let system = matches!(name, "ctid" | "tableoid" | "xmin" | "xmax" | "cmin" | "cmax");
+    let row = valid.iter().any(|column| column.relation.as_ref().is_some_and(|relation| relation.table() == name));
+    let what = match (system, row) {
+        (true, _) => format!("system column \"{name}\" is not supported"),
+        (false, true) => format!("a whole row as a value (\"{name}\") is not supported"),
+        (false, false) => return None,
+    };
+    Some(ClientMessage::new(SqlState::FEATURE_NOT_SUPPORTED, what).with_hint("Name the columns that you need."))
+}
+
 fn missing_column(field: &Column, valid: &[Column], sql: &str) -> ClientMessage {
     let name = &field.name;
+    if let Some(message) = unsupported_column(name, valid) {
+        return at(message, position::of_name(sql, None, name));
+    }
     let table = field.relation.as_ref().map(|relation| relation.table().to_owned());
     let position = position::of_name(sql, table.as_deref(), name);
     let of_table = |column: &&Column| column.relation.as_ref().map(|relation| relation.table()) == table.as_deref();
@@ -286,6 +301,10 @@ fn planning(text: &str, sql: &str) -> ClientMessage {
     if let Some(name) = wording::between(first, "call to '", "'").or_else(|| wording::between(first, "Function '", "'")) {
         return wording::missing_function(name, None);
     }
+    if first.contains("orrelated scalar subquery must be aggregated") {
+        return ClientMessage::new(SqlState::FEATURE_NOT_SUPPORTED, "a correlated subquery that is not an aggregate is not supported")
+            .with_hint("Write it as a LEFT JOIN, or put an aggregate around its column.");
+    }
     if text.contains("GROUP BY") {
         return grouping(text, sql);
     }
@@ -319,6 +338,9 @@ fn missing_relation(name: &str, sql: &str) -> ClientMessage {
         _ => (None, name),
     };
     let shown = schema.map_or_else(|| table.to_owned(), |schema| format!("{schema}.{table}"));
+    if matches!(schema, None | Some("pg_catalog")) && matches!(table, "pg_shadow" | "pg_authid" | "pg_statistic" | "pg_largeobject") {
+        return ClientMessage::new(SqlState::INSUFFICIENT_PRIVILEGE, format!("permission denied for relation {table}"));
+    }
     let mut message = ClientMessage::new(SqlState::UNDEFINED_TABLE, format!("relation \"{shown}\" does not exist"));
     message.names = ErrorNames { schema: schema.map(str::to_owned), table: Some(table.to_owned()), column: None };
     at(message, position::of_name(sql, schema, table))

@@ -25,6 +25,7 @@ mod place;
 mod planner;
 mod reply;
 mod search_path;
+mod semantics;
 mod session;
 mod session_request;
 mod settings;

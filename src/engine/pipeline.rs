@@ -8,6 +8,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use datafusion::common::metadata::ScalarAndMetadata;
 use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
@@ -35,7 +36,7 @@ use super::planner::Planner;
 use super::reply::{Notice, RowStream};
 use super::sql::Query;
 use super::stream::{self, Running, StopCause};
-use super::{World, columns, fault, hints, inference};
+use super::{TimeZone, World, columns, fault, hints, inference, semantics};
 
 /// One statement on its way.
 pub(super) struct Pipeline {
@@ -247,10 +248,16 @@ impl Pipeline {
         let plan = if values.is_empty() {
             plan
         } else {
-            let values = values.iter().cloned().map(Into::into).collect();
+            let values = values.iter().map(|value| ScalarAndMetadata::new(value.clone(), Some(semantics::bound()))).collect();
             plan.replace_params_with_values(&ParamValues::List(values)).map_err(shown)?
         };
+        let plan = semantics::apply(plan, self.expression_facts()).map_err(shown)?;
         state.analyzer().execute_and_check(plan, &Arc::clone(state.config_options()), |_, _| {}).map_err(shown)
+    }
+
+    /// What expressions may know of the statement.
+    pub(super) fn expression_facts(&self) -> semantics::Facts {
+        semantics::Facts { now: self.transaction_started, time_zone: TimeZone::parse(&self.time_zone).unwrap_or_default() }
     }
 
     fn request(&self, product: &ProductUse) -> AccessRequest {

@@ -10,11 +10,11 @@ use datafusion::logical_expr::LogicalPlan;
 use crate::catalog::{ExtraSchema, SessionCatalog, functions};
 use crate::error::{ClientMessage, SqlState};
 
-use super::fault;
 use super::opener::PortOpener;
 use super::pipeline::Pipeline;
 use super::search_path::{PATH_SCHEMA, PathSchema};
 use super::sql::Query;
+use super::{fault, semantics};
 
 /// Plans one statement.
 pub(super) struct Planner {
@@ -40,6 +40,9 @@ impl Planner {
         tell_time(&mut state, pipeline.transaction_started).map_err(|error| fault::client_message(&error, ""))?;
         for function in functions::all(&pipeline.facts) {
             state.register_udf(Arc::new(function)).map_err(|error| fault::client_message(&error, ""))?;
+        }
+        for function in semantics::functions(pipeline.expression_facts()) {
+            state.register_udf(function).map_err(|error| fault::client_message(&error, ""))?;
         }
         Ok(Self { state, opener })
     }

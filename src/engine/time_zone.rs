@@ -4,7 +4,7 @@ use chrono::offset::LocalResult;
 use chrono::{Days, FixedOffset, NaiveDateTime, Offset, TimeZone as _};
 
 /// A time zone by its name, or a fixed distance from UTC.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TimeZone {
     /// A zone of the IANA database.
     Named(chrono_tz::Tz),

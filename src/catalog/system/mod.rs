@@ -1,7 +1,7 @@
 //! Statements of clients about the system: PostgreSQL's spellings, in words that the planner knows.
 //!
 //! [`normalize`] and [`qualify`] change spellings only and hold for every statement. INVARIANT: [`rewrite_system`] is applied only to
-//! statements that [`system_only`] accepts: they read names and descriptions and no row of a data product.
+//! statements that [`reads_system`] accepts: they read names and descriptions and no row of a data product.
 
 mod casts;
 mod empty;
@@ -17,7 +17,7 @@ use datafusion::sql::sqlparser::ast::{
 use datafusion::sql::sqlparser::ast::{Value as SqlValue, ValueWithSpan};
 
 pub use labels::{client_label, label, numbered};
-pub use names::{normalize, qualify, system_only};
+pub use names::{normalize, qualify, reads_system};
 pub use type_planner::PgTypePlanner;
 
 /// Rewrites a statement over system relations so that the planner takes it. The answer stays the same.
@@ -29,6 +29,12 @@ pub fn rewrite_system(mut statement: Statement) -> Statement {
     subqueries::rewrite(&mut statement);
     labels::rewrite(&mut statement);
     statement
+}
+
+/// Rewrites what stands for a value (EXISTS, ARRAY(…), reg* casts) in a statement of any kind. The answer stays the same.
+pub fn rewrite_values(statement: &mut Statement) {
+    casts::rewrite(statement);
+    subqueries::rewrite_values(statement);
 }
 
 /// `name(arguments…)`.

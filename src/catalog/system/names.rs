@@ -11,20 +11,21 @@ use crate::catalog::relations;
 
 use super::{call, folded, last_part, qualifier};
 
-/// Whether every relation that the statement reads is a system relation; so it is when it reads none.
-pub fn system_only(statement: &Statement) -> bool {
+/// Whether the statement reads system relations and no other.
+pub fn reads_system(statement: &Statement) -> bool {
     if !matches!(statement, Statement::Query(_)) {
         return false;
     }
-    let mut reads = Reads { ctes: Vec::new(), other: false };
+    let mut reads = Reads { ctes: Vec::new(), system: false, other: false };
     let _ = statement.visit(&mut reads);
-    !reads.other
+    reads.system && !reads.other
 }
 
 /// Finds relations that are neither the system's nor a name of the statement's own.
 struct Reads {
     /// Names that the queries around define, one list a query.
     ctes: Vec<Vec<String>>,
+    system: bool,
     other: bool,
 }
 
@@ -43,7 +44,10 @@ impl Visitor for Reads {
 
     fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
         let known = match factor {
-            TableFactor::Table { args: Some(_), name, .. } | TableFactor::Function { name, .. } => known_function(name),
+            TableFactor::Table { args: Some(_), name, .. } | TableFactor::Function { name, .. } => {
+                self.system |= last_part(name).is_some_and(|last| last.starts_with("pg_"));
+                known_function(name)
+            }
             TableFactor::Table { name, .. } => self.known_relation(name),
             TableFactor::Derived { .. } | TableFactor::NestedJoin { .. } | TableFactor::UNNEST { .. } => true,
             _ => false,
@@ -54,18 +58,22 @@ impl Visitor for Reads {
 
     fn pre_visit_relation(&mut self, relation: &ObjectName) -> ControlFlow<()> {
         // TABLE name and the like have no table factor around them.
-        self.other |= !self.known_relation(relation) && !known_function(relation);
+        let known = known_function(relation) || self.known_relation(relation);
+        self.other |= !known;
         ControlFlow::Continue(())
     }
 }
 
 impl Reads {
-    fn known_relation(&self, name: &ObjectName) -> bool {
+    fn known_relation(&mut self, name: &ObjectName) -> bool {
         let Some(last) = last_part(name) else { return false };
-        match qualifier(name) {
+        let system = match qualifier(name) {
             Some(schema) => relations::find(&schema, &last).is_some() || relations::is_system_schema(&schema),
-            None => self.ctes.iter().flatten().any(|cte| *cte == last) || relations::find("pg_catalog", &last).is_some(),
-        }
+            None if self.ctes.iter().flatten().any(|cte| *cte == last) => return true,
+            None => relations::find("pg_catalog", &last).is_some(),
+        };
+        self.system |= system;
+        system
     }
 }
 

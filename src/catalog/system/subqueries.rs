@@ -15,11 +15,18 @@ use super::{call, empty, last_part, null};
 
 /// Rewrites every subquery that stands for a value.
 pub(super) fn rewrite(statement: &mut Statement) {
-    let _ = VisitMut::visit(statement, &mut Subqueries { scopes: Vec::new() });
+    let _ = VisitMut::visit(statement, &mut Subqueries { scopes: Vec::new(), catalogs: true });
+}
+
+/// Rewrites EXISTS and ARRAY(…) only, whose other form answers the same over any rows.
+pub(super) fn rewrite_values(statement: &mut Statement) {
+    let _ = VisitMut::visit(statement, &mut Subqueries { scopes: Vec::new(), catalogs: false });
 }
 
 struct Subqueries {
     scopes: Vec<Scope>,
+    /// Every relation is a catalog.
+    catalogs: bool,
 }
 
 impl VisitorMut for Subqueries {
@@ -42,7 +49,7 @@ impl VisitorMut for Subqueries {
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
         match expr {
-            Expr::Subquery(query) => {
+            Expr::Subquery(query) if self.catalogs => {
                 if let Some(guard) = scalar(query) {
                     let subquery = std::mem::replace(expr, null());
                     *expr = guarded(guard, subquery);
@@ -50,13 +57,15 @@ impl VisitorMut for Subqueries {
             }
             Expr::Function(function) if last_part(&function.name).as_deref() == Some("array") => {
                 if let FunctionArguments::Subquery(query) = &mut function.args
-                    && collected(query)
+                    && let Some(guard) = collected(query)
                 {
                     let subquery = Expr::Subquery(std::mem::replace(query, Box::new(query.as_ref().clone())));
-                    *expr = call("meshgate_array", vec![subquery]);
+                    *expr = call("meshgate_array", vec![guarded(guard, subquery)]);
                 }
             }
-            Expr::CompoundIdentifier(parts) if parts.last().is_some_and(|part| part.value == "tableoid") => self.table_oid(expr),
+            Expr::CompoundIdentifier(parts) if self.catalogs && parts.last().is_some_and(|part| part.value == "tableoid") => {
+                self.table_oid(expr)
+            }
             _ => {}
         }
         ControlFlow::Continue(())
@@ -82,13 +91,14 @@ impl VisitorMut for Exists {
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
         if let Expr::Exists { subquery, negated } = expr
+            && subquery.limit_clause.is_none()
             && let SetExpr::Select(select) = subquery.body.as_mut()
             && plain(select)
+            && select.projection.iter().all(one_a_row)
         {
             select.projection =
                 vec![SelectItem::UnnamedExpr(call("count", vec![Expr::Value(SqlValue::Number("1".into(), false).with_empty_span())]))];
             subquery.order_by = None;
-            subquery.limit_clause = None;
             let op = if *negated { BinaryOperator::Eq } else { BinaryOperator::Gt };
             let count = Expr::Subquery(std::mem::replace(subquery, Box::new(subquery.as_ref().clone())));
             let zero = Expr::Value(SqlValue::Number("0".into(), false).with_empty_span());
@@ -101,6 +111,17 @@ impl VisitorMut for Exists {
 fn plain(select: &Select) -> bool {
     let ungrouped = matches!(&select.group_by, GroupByExpr::Expressions(keys, _) if keys.is_empty());
     ungrouped && select.having.is_none() && select.distinct.is_none() && select.projection.len() == 1
+}
+
+/// Whether a SELECT of this has as many rows as its FROM; an aggregate has one.
+fn one_a_row(item: &SelectItem) -> bool {
+    match item {
+        SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..) => true,
+        SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => {
+            matches!(expr, Expr::Value(_) | Expr::Identifier(_) | Expr::CompoundIdentifier(_))
+        }
+        SelectItem::ExprWithAliases { .. } => false,
+    }
 }
 
 fn guarded(guard: Vec<Expr>, subquery: Expr) -> Expr {
@@ -147,19 +168,19 @@ fn restore_order(query: &mut Query, order: Order) {
     (query.order_by, query.limit_clause) = order;
 }
 
-/// `ARRAY(SELECT x … ORDER BY y)` collects the values.
-fn collected(query: &mut Query) -> bool {
-    let SetExpr::Select(select) = query.body.as_mut() else { return false };
+/// `ARRAY(SELECT x … ORDER BY y)` collects the values; answers the conditions on outer columns alone, which move out of it.
+fn collected(query: &mut Query) -> Option<Vec<Expr>> {
+    let SetExpr::Select(select) = query.body.as_mut() else { return None };
     if !plain(select) || query.limit_clause.is_some() {
-        return false;
+        return None;
     }
     let scope = Scope::of(select);
-    let _ = decorrelate(select, &scope);
-    let Some(SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }) = select.projection.first_mut() else { return false };
+    let guard = decorrelate(select, &scope);
+    let Some(SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }) = select.projection.first_mut() else { return None };
     let taken = std::mem::replace(expr, null());
     let order = query.order_by.take().map(|order| by_position(order, &taken));
     *expr = with_order(call("array_agg", vec![taken]), order);
-    true
+    Some(guard)
 }
 
 /// `ORDER BY 1` means the value itself.

@@ -9,6 +9,8 @@ mod labels;
 mod lexer;
 mod query;
 mod sizes;
+mod spelling;
+mod using;
 
 use std::sync::Arc;
 

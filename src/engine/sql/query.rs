@@ -14,7 +14,7 @@ use crate::error::{ClientMessage, SqlState};
 
 use super::grammar::syntax_error;
 use super::lexer::{self, Piece};
-use super::{Query, TextLimits, ctes, labels, sizes};
+use super::{Query, TextLimits, ctes, labels, sizes, spelling};
 
 /// The query that these tokens spell. The inner error is a refusal: well-formed, and not done here.
 pub(super) fn parse(
@@ -23,8 +23,9 @@ pub(super) fn parse(
     text: &str,
     limits: &TextLimits,
 ) -> Result<Result<Query, ClientMessage>, ClientMessage> {
-    let mut parser =
-        Parser::new(&PostgreSqlDialect {}).with_recursion_limit(limits.depth_max * 4).with_tokens_with_locations(tokens.to_vec());
+    let mut parser = Parser::new(&PostgreSqlDialect {})
+        .with_recursion_limit(limits.depth_max * 4)
+        .with_tokens_with_locations(spelling::join_strings(tokens));
     let query = parser.parse_query().map_err(|error| parser_error(piece, tokens, &error))?;
     let next = parser.peek_token();
     if next.token != datafusion::sql::sqlparser::tokenizer::Token::EOF {
@@ -36,11 +37,15 @@ pub(super) fn parse(
     let mut statement = ast::Statement::Query(query);
     sizes::check(&statement)?;
     ctes::separate(&mut statement);
-    if system::system_only(&statement) {
+    if system::reads_system(&statement) {
         statement = system::rewrite_system(statement);
     } else {
         system::normalize(&mut statement);
         labels::name_columns(&mut statement);
+        if let ControlFlow::Break(refusal) = spelling::rewrite(&mut statement) {
+            return Ok(Err(*refusal));
+        }
+        system::rewrite_values(&mut statement);
     }
     let offset = tokens.first().and_then(|token| piece.position(token.span.start)).map(|position| position.saturating_sub(1));
     Ok(Ok(Query { ast: Arc::new(Ast::Statement(Box::new(statement))), text: text.to_owned(), offset }))

@@ -1,0 +1,122 @@
+//! Casts that the engine does otherwise than PostgreSQL.
+
+use arrow::datatypes::{DataType, TimeUnit};
+use datafusion::common::ScalarValue;
+use datafusion::logical_expr::expr::Cast;
+use datafusion::logical_expr::{Expr, cast};
+
+use super::{Facts, numeric, parse, temporal, text, truncation};
+
+/// The cast, or what stands for it.
+pub(super) fn rewritten(cast: Cast, from: &DataType, facts: Facts) -> Expr {
+    let to = cast.field.data_type().clone();
+    match &to {
+        // Nanoseconds would end in 2262, and a zone is the session's and not the type's.
+        DataType::Timestamp(unit, zone) => {
+            let to = if zone.is_some() { temporal::instant() } else { temporal::timestamp() };
+            let value = converted(*cast.expr, from, to, facts);
+            match unit {
+                TimeUnit::Second => truncation::rounded(value, 1_000_000),
+                TimeUnit::Millisecond => truncation::rounded(value, 1_000),
+                TimeUnit::Microsecond | TimeUnit::Nanosecond => value,
+            }
+        }
+        DataType::Time64(_) | DataType::Time32(_) => converted(*cast.expr, from, DataType::Time64(TimeUnit::Microsecond), facts),
+        DataType::Interval(_) => converted(*cast.expr, from, temporal::interval(), facts),
+        _ if untouched(from, &to) => Expr::Cast(cast),
+        _ => converted(*cast.expr, from, to, facts),
+    }
+}
+
+/// Whether the engine's own cast is PostgreSQL's.
+fn untouched(from: &DataType, to: &DataType) -> bool {
+    let float = matches!(from, DataType::Float16 | DataType::Float32 | DataType::Float64);
+    let exact = matches!(from, DataType::Decimal32(..) | DataType::Decimal64(..) | DataType::Decimal128(..) | DataType::Decimal256(..));
+    let shown = to.is_string() && text::differs(from);
+    let rounds = to.is_integer() && (float || exact);
+    let local = matches!(from, DataType::Timestamp(_, Some(_))) && matches!(to, DataType::Date32 | DataType::Date64);
+    !(shown || rounds || local || from.is_string() && !to.is_string())
+}
+
+/// A value of one type as one of another.
+fn converted(value: Expr, from: &DataType, to: DataType, facts: Facts) -> Expr {
+    if to.is_string() && text::differs(from) {
+        return cast(text::text(facts).call(vec![value]), to);
+    }
+    if from.is_string() {
+        return from_text(value, to, facts);
+    }
+    match (from, &to) {
+        (DataType::Decimal128(precision, scale), to) if to.is_integer() => {
+            cast(cast(value, numeric::whole(*precision, *scale)), to.clone())
+        }
+        (DataType::Float16 | DataType::Float32 | DataType::Float64, to) if to.is_integer() => {
+            cast(numeric::even().call(vec![value]), to.clone())
+        }
+        (DataType::Timestamp(_, Some(_)), DataType::Timestamp(_, None)) => temporal::in_session(facts, true).call(vec![value]),
+        (DataType::Timestamp(_, Some(_)), DataType::Date32 | DataType::Date64 | DataType::Time64(_)) => {
+            cast(temporal::in_session(facts, true).call(vec![value]), to)
+        }
+        (DataType::Timestamp(_, None) | DataType::Date32 | DataType::Date64, DataType::Timestamp(_, Some(_))) => {
+            temporal::in_session(facts, false).call(vec![value])
+        }
+        _ => cast(value, to),
+    }
+}
+
+fn from_text(value: Expr, to: DataType, facts: Facts) -> Expr {
+    if let Some(constant) = constant(&value, &to, facts) {
+        return constant;
+    }
+    if let Some(function) = parse::read(&to, facts) {
+        return function.call(vec![value]);
+    }
+    if parse::plain(&to).is_some() && !text_literal(&value) {
+        return cast(datafusion::functions::string::expr_fn::btrim(vec![value]), to);
+    }
+    cast(value, to)
+}
+
+/// Whether the expression is a text constant.
+pub(super) fn text_literal(expr: &Expr) -> bool {
+    text_of(expr).is_some()
+}
+
+/// The text of a constant.
+pub(super) fn text_of(expr: &Expr) -> Option<&str> {
+    match expr {
+        Expr::Literal(ScalarValue::Utf8(Some(text)) | ScalarValue::Utf8View(Some(text)) | ScalarValue::LargeUtf8(Some(text)), _) => {
+            Some(text)
+        }
+        _ => None,
+    }
+}
+
+/// A text literal as the value that it spells; `None` leaves the fault to the run.
+fn constant(expr: &Expr, to: &DataType, facts: Facts) -> Option<Expr> {
+    parse::value(text_of(expr)?, to, facts).map(|value| Expr::Literal(value, None))
+}
+
+/// A text literal beside a value of a type is of that type.
+pub(super) fn literal_as(expr: Expr, beside: &DataType, facts: Facts) -> Expr {
+    if !text_literal(&expr) {
+        return expr;
+    }
+    if let Some(constant) = constant(&expr, beside, facts) {
+        return constant;
+    }
+    match parse::read(beside, facts) {
+        Some(function) => function.call(vec![expr]),
+        None => expr,
+    }
+}
+
+/// One side of a comparison beside the type of the other.
+pub(super) fn comparable(expr: Expr, own: &DataType, beside: &DataType, facts: Facts) -> Expr {
+    match (own, beside) {
+        (DataType::Timestamp(_, None) | DataType::Date32, DataType::Timestamp(_, Some(_))) => {
+            temporal::in_session(facts, false).call(vec![expr])
+        }
+        _ => literal_as(expr, beside, facts),
+    }
+}

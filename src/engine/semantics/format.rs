@@ -1,0 +1,505 @@
+//! to_char(), to_date() and to_timestamp(): values by templates.
+//!
+//! A pattern of PostgreSQL that is not known here is refused, for it would else stand in the answer as it is.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, Date32Array, Decimal128Array, Float64Array, StringArray, TimestampMicrosecondArray};
+use arrow::datatypes::DataType;
+use chrono::{Datelike, NaiveDate, NaiveDateTime, Timelike};
+use datafusion::error::DataFusionError;
+use datafusion::logical_expr::ScalarUDF;
+
+use crate::error::SqlState;
+
+use super::function::{Function, Result, arg, fault};
+use super::{Facts, numeric, temporal};
+
+pub(super) fn all(facts: Facts) -> Vec<Arc<ScalarUDF>> {
+    vec![to_char(facts).udf(), to_date(facts).udf(), to_timestamp(facts).udf()]
+}
+
+const MONTHS: [&str; 12] =
+    ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"];
+const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
+
+/// Patterns, longest first where one starts another. Those of the second list are PostgreSQL's too, and not done here.
+const PATTERNS: [&str; 53] = [
+    "YYYY", "IYYY", "YYY", "IYY", "YY", "IY", "Y", "I", "MONTH", "Month", "month", "MON", "Mon", "mon", "MM", "MI", "MS", "DAY", "Day",
+    "day", "DDD", "DD", "DY", "Dy", "dy", "D", "ID", "IW", "WW", "W", "Q", "CC", "HH24", "HH12", "HH", "SSSSS", "SSSS", "SS", "US", "AM",
+    "PM", "am", "pm", "A.M.", "P.M.", "a.m.", "p.m.", "FF1", "FF2", "FF3", "FF4", "FF5", "FF6",
+];
+const UNKNOWN: [&str; 12] = ["IDDD", "J", "RM", "rm", "BC", "AD", "TZH", "TZM", "TZ", "tz", "OF", "B.C."];
+
+enum Piece {
+    Pattern { name: &'static str, fill: bool, ordinal: Option<bool> },
+    Text(String),
+}
+
+fn unsupported(pattern: &str) -> DataFusionError {
+    fault(SqlState::FEATURE_NOT_SUPPORTED, &format!("the pattern \"{pattern}\" is not supported in a template"))
+}
+
+fn pieces(template: &str) -> Result<Vec<Piece>> {
+    let mut pieces = Vec::new();
+    let mut rest = template;
+    let mut fill = true;
+    while let Some(first) = rest.chars().next() {
+        if let Some(quoted) = rest.strip_prefix('"') {
+            let (text, after) = quoted.split_once('"').unwrap_or((quoted, ""));
+            pieces.push(Piece::Text(text.to_owned()));
+            rest = after;
+        } else if let Some(after) = rest.strip_prefix("FM").or_else(|| rest.strip_prefix("fm")) {
+            fill = false;
+            rest = after;
+        } else if let Some(after) = rest.strip_prefix("TM").or_else(|| rest.strip_prefix("FX")) {
+            rest = after;
+        } else if let Some((name, after)) = pattern(rest, fill)? {
+            let (ordinal, after) = match (after.strip_prefix("TH"), after.strip_prefix("th")) {
+                (Some(after), _) => (Some(true), after),
+                (_, Some(after)) => (Some(false), after),
+                _ => (None, after),
+            };
+            pieces.push(Piece::Pattern { name, fill, ordinal });
+            fill = true;
+            rest = after;
+        } else {
+            pieces.push(Piece::Text(first.to_string()));
+            rest = rest.get(first.len_utf8()..).unwrap_or_default();
+        }
+    }
+    Ok(pieces)
+}
+
+/// The pattern that a template starts with. Numbers may be written in either case.
+fn pattern(rest: &str, _fill: bool) -> Result<Option<(&'static str, &str)>> {
+    let upper = rest.to_ascii_uppercase();
+    let longest = |list: &'static [&'static str]| {
+        let found = list.iter().filter(|name| rest.starts_with(**name) || numeric_pattern(name) && upper.starts_with(**name));
+        found.max_by_key(|name| name.len()).copied()
+    };
+    let (known, unknown) = (longest(&PATTERNS), longest(&UNKNOWN));
+    match (known, unknown) {
+        (known, Some(unknown)) if known.is_none_or(|known| known.len() < unknown.len()) => Err(unsupported(unknown)),
+        (Some(known), _) => Ok(Some((known, rest.get(known.len()..).unwrap_or_default()))),
+        (None, _) => Ok(None),
+    }
+}
+
+fn numeric_pattern(name: &str) -> bool {
+    !matches!(name.to_ascii_uppercase().as_str(), "MONTH" | "MON" | "DAY" | "DY" | "AM" | "PM" | "A.M." | "P.M.")
+}
+
+fn to_char(facts: Facts) -> Function {
+    let takes = |types: &[DataType]| {
+        let [value, _] = types else { return None };
+        let value = match value {
+            DataType::Float32 | DataType::Float64 => DataType::Float64,
+            other => match numeric::of(other) {
+                Some((precision, scale)) => DataType::Decimal128(precision, scale),
+                None => temporal::micros_type(other)?,
+            },
+        };
+        Some(vec![value, DataType::Utf8])
+    };
+    let computes = move |args: &[ArrayRef], _rows: usize| {
+        let templates = arg::<StringArray>(args, 1)?;
+        let values = args.first().ok_or_else(|| unsupported(""))?;
+        let mut results: Vec<Option<String>> = Vec::with_capacity(values.len());
+        for row in 0..values.len() {
+            let missing = values.is_null(row) || templates.is_null(row);
+            results.push(if missing { None } else { Some(shown(values, row, templates.value(row), facts)?) });
+        }
+        Ok(Arc::new(results.into_iter().collect::<StringArray>()) as ArrayRef)
+    };
+    Function::new("to_char", takes, |_| Some(DataType::Utf8), computes).of_statement(facts)
+}
+
+fn shown(values: &ArrayRef, row: usize, template: &str, facts: Facts) -> Result<String> {
+    if let Some(array) = values.as_any().downcast_ref::<Float64Array>() {
+        let value = array.value(row);
+        return number(template, |digits| format!("{value:.digits$}"));
+    }
+    if let Some(array) = values.as_any().downcast_ref::<Decimal128Array>() {
+        let (value, scale) = (array.value(row), usize::try_from(array.scale()).unwrap_or(0));
+        return number(template, |digits| decimal(value, scale, digits));
+    }
+    let array = values.as_any().downcast_ref::<TimestampMicrosecondArray>().ok_or_else(|| unsupported(""))?;
+    let zoned = matches!(array.data_type(), DataType::Timestamp(_, Some(_)));
+    let micros = array.value(row);
+    let shown = if zoned { temporal::local_micros(micros, &facts.time_zone) } else { micros };
+    moment(&temporal::moment(shown)?, template)
+}
+
+/// A decimal rounded half away from zero to so many digits.
+fn decimal(value: i128, scale: usize, digits: usize) -> String {
+    let magnitude = value.unsigned_abs();
+    let power = |exponent: usize| 10_u128.saturating_pow(u32::try_from(exponent).unwrap_or(u32::MAX));
+    let magnitude = if scale > digits {
+        let unit = power(scale - digits);
+        magnitude / unit + u128::from(magnitude % unit * 2 >= unit)
+    } else {
+        magnitude.saturating_mul(power(digits - scale))
+    };
+    let unit = power(digits);
+    let sign = if value < 0 && magnitude > 0 { "-" } else { "" };
+    if digits == 0 { format!("{sign}{magnitude}") } else { format!("{sign}{}.{:0digits$}", magnitude / unit, magnitude % unit) }
+}
+
+fn moment(value: &NaiveDateTime, template: &str) -> Result<String> {
+    let mut text = String::new();
+    for piece in pieces(template)? {
+        match piece {
+            Piece::Text(part) => text.push_str(&part),
+            Piece::Pattern { name, fill, ordinal } => {
+                let part = field(name, value, fill)?;
+                text.push_str(&part);
+                if let Some(upper) = ordinal {
+                    text.push_str(&suffix(&part, upper));
+                }
+            }
+        }
+    }
+    Ok(text)
+}
+
+/// `st`, `nd`, `rd`, `th`.
+fn suffix(digits: &str, upper: bool) -> String {
+    let teen = digits.ends_with("11") || digits.ends_with("12") || digits.ends_with("13");
+    let found = match digits.chars().last() {
+        Some('1') if !teen => "st",
+        Some('2') if !teen => "nd",
+        Some('3') if !teen => "rd",
+        _ => "th",
+    };
+    if upper { found.to_uppercase() } else { found.to_owned() }
+}
+
+fn field(name: &str, value: &NaiveDateTime, fill: bool) -> Result<String> {
+    let padded = |number: i64, width: usize| if fill { format!("{number:0width$}") } else { number.to_string() };
+    let year = i64::from(value.year());
+    let iso = i64::from(value.iso_week().year());
+    let micros = value.nanosecond() / 1000;
+    let month = MONTHS.get(usize::try_from(value.month0()).unwrap_or(0)).copied().unwrap_or_default();
+    let day = DAYS.get(usize::try_from(value.weekday().num_days_from_sunday()).unwrap_or(0)).copied().unwrap_or_default();
+    Ok(match name {
+        "YYYY" => padded(year, 4),
+        "YYY" => padded(year % 1000, 3),
+        "YY" => padded(year % 100, 2),
+        "Y" => (year % 10).to_string(),
+        "IYYY" => padded(iso, 4),
+        "IYY" => padded(iso % 1000, 3),
+        "IY" => padded(iso % 100, 2),
+        "I" => (iso % 10).to_string(),
+        "MM" => padded(i64::from(value.month()), 2),
+        "DDD" => padded(i64::from(value.ordinal()), 3),
+        "DD" => padded(i64::from(value.day()), 2),
+        "D" => (value.weekday().num_days_from_sunday() + 1).to_string(),
+        "ID" => value.weekday().number_from_monday().to_string(),
+        "IW" => padded(i64::from(value.iso_week().week()), 2),
+        "WW" => padded(i64::from(value.ordinal0() / 7 + 1), 2),
+        "W" => (value.day0() / 7 + 1).to_string(),
+        "Q" => value.month0().wrapping_div(3).wrapping_add(1).to_string(),
+        "CC" => padded((year + 99).div_euclid(100), 2),
+        "HH24" => padded(i64::from(value.hour()), 2),
+        "HH12" | "HH" => padded(i64::from(temporal::clock_hour(value)), 2),
+        "MI" => padded(i64::from(value.minute()), 2),
+        "SS" => padded(i64::from(value.second()), 2),
+        "SSSSS" | "SSSS" => value.num_seconds_from_midnight().to_string(),
+        "MS" | "FF3" => format!("{:03}", micros / 1000),
+        "US" | "FF6" => format!("{micros:06}"),
+        "FF1" => format!("{:01}", micros / 100_000),
+        "FF2" => format!("{:02}", micros / 10_000),
+        "FF4" => format!("{:04}", micros / 100),
+        "FF5" => format!("{:05}", micros / 10),
+        "MONTH" | "Month" | "month" => cased(name, month, fill),
+        "MON" | "Mon" | "mon" => cased(name, month.get(..3).unwrap_or_default(), false),
+        "DAY" | "Day" | "day" => cased(name, day, fill),
+        "DY" | "Dy" | "dy" => cased(name, day.get(..3).unwrap_or_default(), false),
+        _ => half(name, value.hour() >= 12),
+    })
+}
+
+/// A name in the letter case of its pattern; filled up to nine letters.
+fn cased(pattern: &str, name: &str, fill: bool) -> String {
+    let name = if pattern.chars().all(char::is_uppercase) {
+        name.to_uppercase()
+    } else if pattern.chars().all(char::is_lowercase) {
+        name.to_lowercase()
+    } else {
+        name.to_owned()
+    };
+    if fill { format!("{name:<9}") } else { name }
+}
+
+fn half(pattern: &str, afternoon: bool) -> String {
+    let letter = if afternoon { "p" } else { "a" };
+    let text = if pattern.contains('.') { format!("{letter}.m.") } else { format!("{letter}m") };
+    if pattern.chars().any(char::is_uppercase) { text.to_uppercase() } else { text }
+}
+
+/// A number by its template; `written` gives it with so many digits behind the point.
+fn number(template: &str, written: impl Fn(usize) -> String) -> Result<String> {
+    let (fill, pattern) = match template.strip_prefix("FM").or_else(|| template.strip_prefix("fm")) {
+        Some(rest) => (false, rest),
+        None => (true, template),
+    };
+    let upper = pattern.to_ascii_uppercase();
+    for unknown in ["V", "EEEE", "RN", "TH", "PL", "SG", "MI", "PR", "S", "L", "FM"] {
+        if upper.contains(unknown) {
+            return Err(unsupported(unknown));
+        }
+    }
+    let (before, after) = upper
+        .find(['.', 'D'])
+        .map_or((upper.as_str(), None), |at| (upper.get(..at).unwrap_or_default(), Some(upper.get(at + 1..).unwrap_or_default())));
+    let is_digit = |letter: &char| matches!(letter, '9' | '0');
+    let fraction_places = after.map_or(0, |after| after.chars().filter(is_digit).count());
+    let places = before.chars().filter(is_digit).count();
+    let text = written(fraction_places);
+    let (negative, unsigned) = text.strip_prefix('-').map_or((false, text.as_str()), |rest| (true, rest));
+    let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, ""));
+    let negative = negative && unsigned.bytes().any(|byte| matches!(byte, b'1'..=b'9'));
+    // A zero before the point is shown only where a 0 stands, or where nothing stands behind the point.
+    let whole = if whole == "0" && fraction_places > 0 { "" } else { whole };
+    let overflow = whole.len() > places || !whole.bytes().all(|byte| byte.is_ascii_digit());
+    let mut body = whole_part(before, if overflow { "" } else { whole }, places, overflow);
+    if let Some(after) = after {
+        body.push('.');
+        let kept = if fill { usize::MAX } else { fraction_kept(after, fraction) };
+        let mut digits = fraction.chars();
+        let mut place = 0;
+        for letter in after.chars() {
+            if !is_digit(&letter) {
+                body.push(letter);
+                continue;
+            }
+            place += 1;
+            let digit = digits.next().unwrap_or('0');
+            if place <= kept {
+                body.push(if overflow { '#' } else { digit });
+            }
+        }
+    }
+    let first = body.find(|letter| letter != ' ').unwrap_or(body.len());
+    let (blank, rest) = body.split_at(first);
+    let sign = if negative {
+        "-"
+    } else if fill {
+        " "
+    } else {
+        ""
+    };
+    let blank = if fill { blank } else { "" };
+    Ok(format!("{blank}{sign}{rest}"))
+}
+
+fn whole_part(before: &str, whole: &str, places: usize, overflow: bool) -> String {
+    let mut body = String::new();
+    let mut place = 0;
+    let mut started = false;
+    let zero_from = before.chars().filter(|letter| matches!(letter, '9' | '0')).position(|letter| letter == '0').unwrap_or(places);
+    for letter in before.chars() {
+        match letter {
+            '9' | '0' => {
+                let digit = (place + whole.len()).checked_sub(places).and_then(|index| whole.chars().nth(index));
+                started |= digit.is_some() || place >= zero_from || overflow;
+                body.push(match digit {
+                    _ if overflow => '#',
+                    Some(digit) => digit,
+                    None if place >= zero_from => '0',
+                    None => ' ',
+                });
+                place += 1;
+            }
+            ',' | 'G' => body.push(if started { ',' } else { ' ' }),
+            other => body.push(other),
+        }
+    }
+    body
+}
+
+/// Without filling, zeros at the end of the fraction stay only up to the last 0 of the pattern.
+fn fraction_kept(after: &str, fraction: &str) -> usize {
+    let pattern = after.chars().filter(|letter| matches!(letter, '9' | '0')).collect::<String>();
+    let forced = pattern.rfind('0').map_or(0, |at| at + 1);
+    forced.max(fraction.trim_end_matches('0').len())
+}
+
+fn to_date(facts: Facts) -> Function {
+    let takes = |types: &[DataType]| (types.len() == 2).then(|| vec![DataType::Utf8, DataType::Utf8]);
+    let computes = |args: &[ArrayRef], _rows: usize| {
+        let (texts, templates) = (arg::<StringArray>(args, 0)?, arg::<StringArray>(args, 1)?);
+        let dates = texts.iter().zip(templates.iter()).map(|pair| match pair {
+            (Some(text), Some(template)) => {
+                let days = read(text, template)?.date().signed_duration_since(NaiveDate::default()).num_days();
+                i32::try_from(days).map(Some).map_err(|_| invalid())
+            }
+            _ => Ok(None),
+        });
+        Ok(Arc::new(dates.collect::<Result<Date32Array>>()?) as ArrayRef)
+    };
+    Function::new("to_date", takes, |_| Some(DataType::Date32), computes).of_statement(facts)
+}
+
+/// From seconds since 1970, or from a text by a template.
+fn to_timestamp(facts: Facts) -> Function {
+    let takes = |types: &[DataType]| match types {
+        [seconds] if seconds.is_numeric() => Some(vec![DataType::Float64]),
+        [text, _] if text.is_string() => Some(vec![DataType::Utf8, DataType::Utf8]),
+        _ => None,
+    };
+    let computes = move |args: &[ArrayRef], _rows: usize| {
+        if args.len() == 1 {
+            let micros = arg::<Float64Array>(args, 0)?.iter().map(|seconds| seconds.map(of_seconds).transpose());
+            return Ok(temporal::instants(micros.collect::<Result<Vec<_>>>()?));
+        }
+        let (texts, templates) = (arg::<StringArray>(args, 0)?, arg::<StringArray>(args, 1)?);
+        let moments = texts.iter().zip(templates.iter()).map(|pair| match pair {
+            (Some(text), Some(template)) => {
+                let local = read(text, template)?.and_utc().timestamp_micros();
+                Ok(Some(temporal::utc_micros(local, &facts.time_zone)))
+            }
+            _ => Ok(None),
+        });
+        Ok(temporal::instants(moments.collect::<Result<Vec<_>>>()?))
+    };
+    Function::new("to_timestamp", takes, |_| Some(temporal::instant()), computes).of_statement(facts)
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the value is checked to lie in the range of timestamps")]
+fn of_seconds(seconds: f64) -> Result<i64> {
+    let micros = (seconds * 1e6).round_ties_even();
+    if micros.abs() < 8e18 { Ok(micros as i64) } else { Err(fault(SqlState::DATETIME_FIELD_OVERFLOW, "timestamp out of range")) }
+}
+
+fn invalid() -> DataFusionError {
+    fault(SqlState::INVALID_DATETIME_FORMAT, "a text does not fit its template")
+}
+
+fn read(text: &str, template: &str) -> Result<NaiveDateTime> {
+    let (mut year, mut month, mut day) = (1_i32, 1_u32, 1_u32);
+    let (mut hour, mut minute, mut second, mut micro) = (0_u32, 0_u32, 0_u32, 0_u32);
+    let mut afternoon = None;
+    let mut rest = text.trim_start();
+    let pieces = pieces(template)?;
+    for (at, piece) in pieces.iter().enumerate() {
+        let Piece::Pattern { name, .. } = piece else {
+            let Piece::Text(part) = piece else { continue };
+            let lone = part.chars().next().is_some_and(char::is_alphanumeric);
+            rest = match rest.strip_prefix(part.as_str()) {
+                Some(after) => after,
+                None if lone => return Err(invalid()),
+                None => rest.strip_prefix(|letter: char| !letter.is_alphanumeric()).unwrap_or(rest),
+            };
+            continue;
+        };
+        rest = rest.trim_start();
+        let tight = matches!(pieces.get(at + 1), Some(Piece::Pattern { .. }));
+        let mut digits = |most: usize| number_at(&mut rest, if tight || most != 4 { most } else { 9 });
+        match *name {
+            "YYYY" => year = i32::try_from(digits(4)?).map_err(|_| invalid())?,
+            "YY" => {
+                let short = i32::try_from(digits(2)?).map_err(|_| invalid())?;
+                year = if short < 70 { 2000 + short } else { 1900 + short };
+            }
+            "MM" => month = digits(2)?,
+            "DD" => day = digits(2)?,
+            "HH24" | "HH12" | "HH" => hour = digits(2)?,
+            "MI" => minute = digits(2)?,
+            "SS" => second = digits(2)?,
+            "MS" | "FF3" => micro = fraction_at(&mut rest, 3)?,
+            "US" | "FF6" => micro = fraction_at(&mut rest, 6)?,
+            "MONTH" | "Month" | "month" => month = month_at(&mut rest, false)?,
+            "MON" | "Mon" | "mon" => month = month_at(&mut rest, true)?,
+            "AM" | "PM" | "am" | "pm" => {
+                let word = rest.get(..2).ok_or_else(invalid)?.to_ascii_lowercase();
+                afternoon = Some(match word.as_str() {
+                    "pm" => true,
+                    "am" => false,
+                    _ => return Err(invalid()),
+                });
+                rest = rest.get(2..).unwrap_or_default();
+            }
+            other => return Err(unsupported(other)),
+        }
+    }
+    if let Some(afternoon) = afternoon {
+        hour = hour % 12 + if afternoon { 12 } else { 0 };
+    }
+    let out_of_range = || fault(SqlState::DATETIME_FIELD_OVERFLOW, "date/time field value out of range");
+    let date = NaiveDate::from_ymd_opt(year, month, day).ok_or_else(out_of_range)?;
+    date.and_hms_micro_opt(hour, minute, second, micro).ok_or_else(out_of_range)
+}
+
+fn number_at(rest: &mut &str, most: usize) -> Result<u32> {
+    let end = rest.bytes().take(most).take_while(u8::is_ascii_digit).count();
+    let (digits, after) = rest.split_at(end);
+    *rest = after;
+    digits.parse().map_err(|_| invalid())
+}
+
+fn fraction_at(rest: &mut &str, places: usize) -> Result<u32> {
+    let end = rest.bytes().take(places).take_while(u8::is_ascii_digit).count();
+    let (digits, after) = rest.split_at(end);
+    *rest = after;
+    format!("{digits:0<6}").parse().map_err(|_| invalid())
+}
+
+fn month_at(rest: &mut &str, short: bool) -> Result<u32> {
+    let lower = rest.to_ascii_lowercase();
+    for (number, name) in (1..).zip(MONTHS) {
+        let name = name.to_ascii_lowercase();
+        let name = if short { name.get(..3).unwrap_or_default() } else { &name };
+        if lower.starts_with(name) {
+            *rest = rest.get(name.len()..).unwrap_or_default();
+            return Ok(number);
+        }
+    }
+    Err(invalid())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_written_by_their_template() {
+        let value = NaiveDate::from_ymd_opt(2026, 5, 7).unwrap().and_hms_micro_opt(13, 4, 5, 678_000).unwrap();
+        for (template, expected) in [
+            ("YYYY-MM-DD HH24:MI:SS.MS", "2026-05-07 13:04:05.678"),
+            ("Mon DD, YYYY", "May 07, 2026"),
+            ("FMMonth FMDDth HH12:MI AM", "May 7th 01:04 PM"),
+            ("YYYY\"-W\"IW", "2026-W19"),
+            ("Month|", "May      |"),
+        ] {
+            assert_eq!(moment(&value, template).unwrap(), expected, "{template}");
+        }
+        assert!(moment(&value, "J").is_err());
+    }
+
+    #[test]
+    fn numbers_are_written_by_their_template() {
+        for (value, scale, template, expected) in [
+            (12345, 1, "FM9,999.00", "1,234.50"),
+            (12345, 1, "9999.99", " 1234.50"),
+            (-12, 0, "999", " -12"),
+            (12, 0, "000", " 012"),
+            (5, 1, "0.99", " 0.50"),
+            (5, 1, "9.99", "  .50"),
+            (1_234_567, 0, "9G999G999", " 1,234,567"),
+            (1234, 0, "999", " ###"),
+            (0, 0, "999", "   0"),
+        ] {
+            assert_eq!(number(template, |digits| decimal(value, scale, digits)).unwrap(), expected, "{template}");
+        }
+    }
+
+    #[test]
+    fn texts_are_read_by_their_template() {
+        for (text, template) in [("17.05.2026", "DD.MM.YYYY"), ("20260517", "YYYYMMDD"), ("May 17, 2026", "Mon DD, YYYY")] {
+            assert_eq!(read(text, template).unwrap().date(), NaiveDate::from_ymd_opt(2026, 5, 17).unwrap(), "{template}");
+        }
+        assert!(read("2026-13-01", "YYYY-MM-DD").is_err());
+    }
+}

@@ -1,0 +1,163 @@
+//! A scalar function made of three closures: which types it takes, which it gives, and how it computes a column.
+
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use arrow::array::ArrayRef;
+use arrow::datatypes::DataType;
+use datafusion::common::ScalarValue;
+use datafusion::error::DataFusionError;
+use datafusion::logical_expr::{ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
+
+use crate::error::{ClientMessage, SqlState};
+
+use super::Facts;
+
+pub(super) type Result<T> = std::result::Result<T, DataFusionError>;
+
+type Takes = Arc<dyn Fn(&[DataType]) -> Option<Vec<DataType>> + Send + Sync>;
+type Gives = Arc<dyn Fn(&[DataType]) -> Option<DataType> + Send + Sync>;
+type Computes = Arc<dyn Fn(&[ArrayRef], usize) -> Result<ArrayRef> + Send + Sync>;
+
+/// The function.
+#[derive(Clone)]
+pub(super) struct Function {
+    name: &'static str,
+    /// Tells functions of one name apart: the statement's facts, and a number for the variant.
+    identity: (Option<Facts>, u64),
+    aliases: Vec<String>,
+    signature: Signature,
+    takes: Takes,
+    gives: Gives,
+    computes: Computes,
+}
+
+impl Function {
+    /// `takes` answers the types that arguments are coerced to, `None` if there is no such function.
+    pub(super) fn new(
+        name: &'static str,
+        takes: impl Fn(&[DataType]) -> Option<Vec<DataType>> + Send + Sync + 'static,
+        gives: impl Fn(&[DataType]) -> Option<DataType> + Send + Sync + 'static,
+        computes: impl Fn(&[ArrayRef], usize) -> Result<ArrayRef> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            name,
+            identity: (None, 0),
+            aliases: Vec::new(),
+            signature: Signature::user_defined(Volatility::Immutable),
+            takes: Arc::new(takes),
+            gives: Arc::new(gives),
+            computes: Arc::new(computes),
+        }
+    }
+
+    /// It depends on the statement.
+    pub(super) fn of_statement(mut self, facts: Facts) -> Self {
+        self.identity.0 = Some(facts);
+        self.signature = Signature::user_defined(Volatility::Stable);
+        self
+    }
+
+    pub(super) fn variant(mut self, number: u64) -> Self {
+        self.identity.1 = number;
+        self
+    }
+
+    pub(super) fn aliases(mut self, aliases: &[&str]) -> Self {
+        self.aliases = aliases.iter().map(|alias| (*alias).to_owned()).collect();
+        self
+    }
+
+    pub(super) fn udf(self) -> Arc<ScalarUDF> {
+        Arc::new(ScalarUDF::new_from_impl(self))
+    }
+
+    /// A call of it.
+    pub(super) fn call(self, args: Vec<Expr>) -> Expr {
+        Expr::ScalarFunction(datafusion::logical_expr::expr::ScalarFunction::new_udf(self.udf(), args))
+    }
+}
+
+impl std::fmt::Debug for Function {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Function").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl PartialEq for Function {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name && self.identity == other.identity
+    }
+}
+
+impl Eq for Function {}
+
+impl Hash for Function {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.name.hash(state);
+        self.identity.hash(state);
+    }
+}
+
+impl ScalarUDFImpl for Function {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn aliases(&self) -> &[String] {
+        &self.aliases
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        (self.gives)(types).ok_or_else(|| missing(self.name, types))
+    }
+
+    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+        (self.takes)(types).ok_or_else(|| missing(self.name, types))
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let scalar = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
+        let rows = if scalar { 1 } else { args.number_rows };
+        let arrays = args.args.iter().map(|arg| arg.to_array(rows)).collect::<Result<Vec<_>>>()?;
+        let array = (self.computes)(&arrays, rows)?;
+        if scalar { Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&array, 0)?)) } else { Ok(ColumnarValue::Array(array)) }
+    }
+}
+
+/// No function takes these types.
+pub(super) fn missing(name: &str, types: &[DataType]) -> DataFusionError {
+    let shown: Vec<String> = types.iter().map(|found| super::super::PgType::of_arrow_type(found).format().unwrap_or_default()).collect();
+    let message = ClientMessage::new(SqlState::UNDEFINED_FUNCTION, format!("function {name}({}) does not exist", shown.join(", ")));
+    client(message.with_hint("No function matches the given name and argument types. You might need to add explicit type casts."))
+}
+
+/// An error that the client may see as it is.
+pub(super) fn client(message: ClientMessage) -> DataFusionError {
+    DataFusionError::External(Box::new(message))
+}
+
+/// The same, from its parts.
+pub(super) fn fault(sqlstate: SqlState, text: &str) -> DataFusionError {
+    client(message(sqlstate, text))
+}
+
+/// What the client is told.
+pub(super) fn message(sqlstate: SqlState, text: &str) -> ClientMessage {
+    ClientMessage::new(sqlstate, text)
+}
+
+/// The first argument.
+pub(super) fn first(args: &[ArrayRef]) -> Result<&ArrayRef> {
+    args.first().ok_or_else(|| DataFusionError::Internal("a function without its argument".to_owned()))
+}
+
+/// The argument's array, which the signature promised.
+pub(super) fn arg<T: arrow::array::Array + 'static>(args: &[ArrayRef], at: usize) -> Result<&T> {
+    let array = args.get(at).and_then(|array| array.as_any().downcast_ref::<T>());
+    array.ok_or_else(|| DataFusionError::Internal("an argument is not of its type".to_owned()))
+}

@@ -1,0 +1,50 @@
+//! Literals have PostgreSQL's types: a whole number is an integer if it fits, else a bigint, else a numeric.
+//!
+//! A bound parameter has the type that it was bound as, which its mark tells.
+
+use std::collections::BTreeMap;
+
+use datafusion::common::ScalarValue;
+use datafusion::common::metadata::FieldMetadata;
+use datafusion::logical_expr::Expr;
+
+const BOUND: &str = "meshgate_bound";
+
+/// Marks the value of a parameter.
+pub(in crate::engine) fn bound() -> FieldMetadata {
+    FieldMetadata::new(BTreeMap::from([(BOUND.to_owned(), String::new())]))
+}
+
+/// The literal in its type.
+pub(super) fn typed(value: ScalarValue, metadata: Option<FieldMetadata>) -> Expr {
+    if metadata.as_ref().is_some_and(|metadata| metadata.inner().contains_key(BOUND)) {
+        return Expr::Literal(value, None);
+    }
+    let value = match value {
+        ScalarValue::Int64(Some(number)) => i32::try_from(number).map_or(value, |number| ScalarValue::Int32(Some(number))),
+        ScalarValue::UInt64(Some(number)) => ScalarValue::Decimal128(Some(i128::from(number)), 20, 0),
+        other => other,
+    };
+    Expr::Literal(value, metadata)
+}
+
+/// `count(*)` counts a number that the engine knows by its type.
+pub(super) fn counted(arg: &mut Expr) {
+    if let Expr::Literal(ScalarValue::Int32(Some(1)), metadata) = arg {
+        *arg = Expr::Literal(ScalarValue::Int64(Some(1)), metadata.take());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_whole_number_is_an_integer_unless_it_was_bound() {
+        let number = ScalarValue::Int64(Some(5));
+        assert_eq!(typed(number.clone(), None), Expr::Literal(ScalarValue::Int32(Some(5)), None));
+        assert_eq!(typed(number.clone(), Some(bound())), Expr::Literal(number, None));
+        let large = ScalarValue::Int64(Some(1 << 40));
+        assert_eq!(typed(large.clone(), None), Expr::Literal(large, None));
+    }
+}

@@ -1,0 +1,151 @@
+//! Texts read as values, by the rules that parameters are read by.
+//!
+//! INVARIANT: the text may come from a row, so no error holds it.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Date32Array, StringArray};
+use arrow::datatypes::{DataType, IntervalUnit, TimeUnit};
+use bytes::Bytes;
+use chrono::{Datelike as _, NaiveDate};
+use datafusion::common::ScalarValue;
+
+use crate::engine::PgType;
+use crate::engine::parameter::{self, Format, Parameter};
+use crate::error::{ClientMessage, SqlState};
+
+use super::Facts;
+use super::function::{Function, Result, arg, client};
+
+/// The type that a text is read as where the engine's own reading differs, and a number for it.
+fn target(data_type: &DataType) -> Option<(PgType, DataType, u64)> {
+    Some(match data_type {
+        DataType::Date32 | DataType::Date64 => (PgType::DATE, DataType::Date32, 1),
+        DataType::Timestamp(_, None) => (PgType::TIMESTAMP, DataType::Timestamp(TimeUnit::Microsecond, None), 2),
+        DataType::Timestamp(_, Some(_)) => (PgType::TIMESTAMPTZ, DataType::Timestamp(TimeUnit::Microsecond, Some("+00:00".into())), 3),
+        DataType::Interval(_) | DataType::Duration(_) => (PgType::INTERVAL, DataType::Interval(IntervalUnit::MonthDayNano), 4),
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => (PgType::BYTEA, DataType::Binary, 5),
+        DataType::Time64(_) | DataType::Time32(_) => (PgType::TIME, DataType::Time64(TimeUnit::Microsecond), 6),
+        _ => return None,
+    })
+}
+
+/// A function from a text to a value of a type; `None` if the engine's own cast will do.
+pub(super) fn read(data_type: &DataType, facts: Facts) -> Option<Function> {
+    let (pg_type, gives, number) = target(data_type)?;
+    let returned = gives.clone();
+    let computes = move |args: &[ArrayRef], _rows: usize| {
+        let texts = arg::<StringArray>(args, 0)?;
+        if returned == DataType::Date32 {
+            return dates(texts, facts);
+        }
+        let values = texts.iter().map(|text| match text {
+            None => Ok(ScalarValue::try_from(&returned)?),
+            Some(text) => decoded(text, pg_type, facts).map_err(|message| client(quiet(&message, pg_type))),
+        });
+        let values = values.collect::<Result<Vec<_>>>()?;
+        if values.is_empty() {
+            return Ok(arrow::array::new_empty_array(&returned));
+        }
+        let array = ScalarValue::iter_to_array(values)?;
+        Ok(arrow::compute::cast(&array, &returned)?)
+    };
+    Some(
+        Function::new("read_text", |_| Some(vec![DataType::Utf8]), move |_| Some(gives.clone()), computes)
+            .of_statement(facts)
+            .variant(number),
+    )
+}
+
+fn decoded(text: &str, pg_type: PgType, facts: Facts) -> std::result::Result<ScalarValue, ClientMessage> {
+    let parameter = Parameter { format: Format::Text, value: Some(Bytes::copy_from_slice(text.as_bytes())) };
+    parameter::decode(&parameter, pg_type, &facts.time_zone)
+}
+
+fn dates(texts: &StringArray, facts: Facts) -> Result<ArrayRef> {
+    let date = |text: Option<&str>| {
+        let Some(text) = text else { return Ok(None) };
+        if let Some(days) = plain_date(text) {
+            return Ok(Some(days));
+        }
+        match decoded(text, PgType::DATE, facts) {
+            Ok(ScalarValue::Date32(days)) => Ok(days),
+            Ok(_) => Err(client(ClientMessage::new(SqlState::INTERNAL_ERROR, "a date of another type"))),
+            Err(message) => Err(client(quiet(&message, PgType::DATE))),
+        }
+    };
+    Ok(Arc::new(texts.iter().map(date).collect::<Result<Date32Array>>()?))
+}
+
+/// `YYYY-MM-DD`, which nearly all dates are.
+fn plain_date(text: &str) -> Option<i32> {
+    let &[y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2] = text.as_bytes() else { return None };
+    let number = |digits: &[u8]| {
+        digits.iter().try_fold(0_u32, |number, digit| digit.is_ascii_digit().then(|| number * 10 + u32::from(digit - b'0')))
+    };
+    let year = number(&[y1, y2, y3, y4]).filter(|year| *year > 0)?;
+    let date = NaiveDate::from_ymd_opt(i32::try_from(year).ok()?, number(&[m1, m2])?, number(&[d1, d2])?)?;
+    Some(date.num_days_from_ce() - 719_163)
+}
+
+/// The value that a constant text spells; `None` leaves its fault to the run.
+pub(super) fn value(text: &str, data_type: &DataType, facts: Facts) -> Option<ScalarValue> {
+    let (pg_type, gives) = match target(data_type) {
+        Some((pg_type, gives, _)) => (pg_type, gives),
+        None if text.bytes().any(|byte| byte.is_ascii_whitespace()) || matches!(data_type, DataType::Boolean) => {
+            (plain(data_type)?, data_type.clone())
+        }
+        None => return None,
+    };
+    decoded(text, pg_type, facts).ok()?.cast_to(&gives).ok()
+}
+
+/// Types that the engine reads as PostgreSQL does but for blanks around the text.
+pub(super) fn plain(data_type: &DataType) -> Option<PgType> {
+    Some(match data_type {
+        DataType::Boolean => PgType::BOOL,
+        DataType::Int16 => PgType::INT2,
+        DataType::Int32 => PgType::INT4,
+        DataType::Int64 => PgType::INT8,
+        DataType::Float32 => PgType::FLOAT4,
+        DataType::Float64 => PgType::FLOAT8,
+        DataType::Decimal128(..) => PgType::NUMERIC,
+        _ => return None,
+    })
+}
+
+/// The error without what it was about.
+fn quiet(message: &ClientMessage, pg_type: PgType) -> ClientMessage {
+    let name = pg_type.format().unwrap_or_default();
+    let text = if message.sqlstate == SqlState::DATETIME_FIELD_OVERFLOW {
+        "date/time field value out of range".to_owned()
+    } else if message.sqlstate == SqlState::FEATURE_NOT_SUPPORTED {
+        format!("values of type {name} must be finite")
+    } else {
+        format!("invalid input syntax for type {name}")
+    };
+    ClientMessage::new(message.sqlstate, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_dates_are_read_without_the_rules() {
+        assert_eq!(plain_date("1970-01-02"), Some(1));
+        assert_eq!(plain_date("2024-02-29"), Some(19_782));
+        for text in ["2023-02-29", "0000-01-01", "2024-1-01", "2024-01-01 ", "20240101", "2024-0x-01"] {
+            assert_eq!(plain_date(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_fault_does_not_show_the_text() {
+        let facts = Facts { now: chrono::Utc::now(), time_zone: Default::default() };
+        for text in ["secret", "2024-13-01", "infinity"] {
+            let fault = dates(&StringArray::from(vec![text]), facts).unwrap_err();
+            assert!(!fault.to_string().contains(text), "{fault}");
+        }
+    }
+}

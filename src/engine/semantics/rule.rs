@@ -1,0 +1,120 @@
+//! Walks a plan and gives its expressions PostgreSQL's meaning.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{Field, Schema};
+use datafusion::catalog::cte_worktable::CteWorkTable;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{DFSchema, ExprSchema, ScalarValue};
+use datafusion::datasource::{provider_as_source, source_as_provider};
+use datafusion::logical_expr::expr_rewriter::{NamePreserver, coerce_plan_expr_for_schema};
+use datafusion::logical_expr::logical_plan::Subquery;
+use datafusion::logical_expr::utils::merge_schema;
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, RecursiveQuery, TableScan};
+
+use super::function::Result;
+use super::{Facts, expression};
+
+/// Rewrites the plan of a query that the planner has just made, before its types are coerced.
+pub(in crate::engine) fn apply(plan: LogicalPlan, facts: Facts) -> Result<LogicalPlan> {
+    plan.transform_up_with_subqueries(|node| rewritten(node, facts).map(Transformed::yes)).map(|done| done.data)
+}
+
+fn rewritten(plan: LogicalPlan, facts: Facts) -> Result<LogicalPlan> {
+    match plan {
+        // Its numbers are counts of rows, of the engine's own type.
+        LogicalPlan::Limit(_) | LogicalPlan::TableScan(_) | LogicalPlan::Extension(_) => Ok(plan),
+        LogicalPlan::Values(values) => {
+            let schema = DFSchema::empty();
+            let row = |row: Vec<Expr>| {
+                row.into_iter().map(|value| expression::rewritten(untyped(value), &schema, facts)).collect::<Result<Vec<_>>>()
+            };
+            LogicalPlanBuilder::values(values.values.into_iter().map(row).collect::<Result<Vec<_>>>()?)?.build()
+        }
+        LogicalPlan::RecursiveQuery(query) => recursive(query),
+        plan => {
+            let schema = merge_schema(&plan.inputs());
+            let names = NamePreserver::new(&plan);
+            let plan = plan.map_expressions(|expr| {
+                let name = names.save(&expr);
+                let expr = refreshed(expr, &schema)?;
+                expression::rewritten(expr, &schema, facts).map(|expr| Transformed::yes(name.restore(expr)))
+            })?;
+            plan.data.recompute_schema()
+        }
+    }
+}
+
+/// A NULL among VALUES has got the type of the literals beside it, which may become another.
+fn untyped(value: Expr) -> Expr {
+    match value {
+        Expr::Literal(ScalarValue::Int64(None), metadata) => Expr::Literal(ScalarValue::Null, metadata),
+        other => other,
+    }
+}
+
+/// Subqueries name columns of the query around them with their types, which may be others by now.
+fn refreshed(expr: Expr, schema: &DFSchema) -> Result<Expr> {
+    let fresh = |subquery: Subquery| -> Result<Subquery> {
+        let plan = subquery.subquery.as_ref().clone().transform_up_with_subqueries(|node| {
+            let node = node.map_expressions(|expr| expr.transform_up(|expr| Ok(outer(expr, schema))))?;
+            if node.transformed { node.data.recompute_schema().map(Transformed::yes) } else { Ok(node) }
+        })?;
+        Ok(Subquery { subquery: Arc::new(plan.data), ..subquery })
+    };
+    let done = expr.transform_up(|expr| {
+        Ok(match expr {
+            Expr::ScalarSubquery(subquery) => Transformed::yes(Expr::ScalarSubquery(fresh(subquery)?)),
+            Expr::Exists(mut exists) => {
+                exists.subquery = fresh(exists.subquery)?;
+                Transformed::yes(Expr::Exists(exists))
+            }
+            Expr::InSubquery(mut within) => {
+                within.subquery = fresh(within.subquery)?;
+                Transformed::yes(Expr::InSubquery(within))
+            }
+            other => Transformed::no(other),
+        })
+    })?;
+    Ok(done.data)
+}
+
+fn outer(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
+    if let Expr::OuterReferenceColumn(field, column) = &expr
+        && let Ok(found) = schema.field_from_column(column)
+        && found.data_type() != field.data_type()
+    {
+        return Transformed::yes(Expr::OuterReferenceColumn(Arc::clone(found), column.clone()));
+    }
+    Transformed::no(expr)
+}
+
+/// A recursive query has the types of its first term; the table that it reads itself through has them too.
+fn recursive(query: RecursiveQuery) -> Result<LogicalPlan> {
+    let fields = query.static_term.schema();
+    let term = query.recursive_term.as_ref().clone().transform_up_with_subqueries(|node| match node {
+        LogicalPlan::TableScan(scan) => work_table(scan, fields),
+        node => node.recompute_schema().map(Transformed::yes),
+    })?;
+    let mut term = term.data;
+    let same = term.schema().fields().iter().zip(fields.fields()).all(|(left, right)| left.data_type() == right.data_type());
+    if !same && term.schema().fields().len() == fields.fields().len() {
+        term = coerce_plan_expr_for_schema(term, fields)?;
+    }
+    LogicalPlanBuilder::from(query.static_term.as_ref().clone()).to_recursive_query(query.name, term, query.is_distinct)?.build()
+}
+
+fn work_table(scan: TableScan, fields: &DFSchema) -> Result<Transformed<LogicalPlan>> {
+    let own = source_as_provider(&scan.source).is_ok_and(|provider| (provider.as_ref() as &dyn std::any::Any).is::<CteWorkTable>());
+    let known = scan.source.schema();
+    let differs = known.fields().iter().zip(fields.fields()).any(|(left, right)| left.data_type() != right.data_type());
+    if !own || !differs || known.fields().len() != fields.fields().len() {
+        return Ok(Transformed::no(LogicalPlan::TableScan(scan)));
+    }
+    let typed = known.fields().iter().zip(fields.fields());
+    let typed = typed.map(|(left, right)| Field::new(left.name(), right.data_type().clone(), left.is_nullable()));
+    let schema = Arc::new(Schema::new(typed.collect::<Vec<_>>()));
+    let table = provider_as_source(Arc::new(CteWorkTable::new(scan.table_name.table(), schema)));
+    let scan = LogicalPlanBuilder::scan_with_filters(scan.table_name, table, scan.projection, scan.filters)?.build()?;
+    Ok(Transformed::yes(scan))
+}

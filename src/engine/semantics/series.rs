@@ -1,0 +1,74 @@
+//! generate_series() of numbers as a list, which the select list unnests.
+//!
+//! INVARIANT: no call makes more than [`ELEMENTS_MAX`] elements for one batch, whatever its arguments say; more is an error before they are made.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, Int64Array, Int64Builder, ListBuilder};
+use arrow::datatypes::{DataType, Field};
+use datafusion::logical_expr::ScalarUDF;
+
+use crate::error::SqlState;
+
+use super::function::{Function, Result, arg, fault};
+
+/// The functions: PostgreSQL's, and one of the gateway's own that leaves out the end.
+pub(super) fn all() -> Vec<Arc<ScalarUDF>> {
+    vec![series("generate_series", true).udf(), series("range", false).udf()]
+}
+
+/// Elements of all series of one batch.
+const ELEMENTS_MAX: i128 = 2 << 20;
+
+/// The numbers from a start to an end, as a list.
+fn series(name: &'static str, inclusive: bool) -> Function {
+    let takes = |types: &[DataType]| {
+        let fits = matches!(types.len(), 2 | 3) && types.iter().all(|found| found.is_integer() || found.is_null());
+        fits.then(|| vec![DataType::Int64; types.len()])
+    };
+    let gives = |_: &[DataType]| Some(DataType::List(Arc::new(Field::new_list_field(DataType::Int64, true))));
+    let computes = move |args: &[ArrayRef], rows: usize| {
+        let (starts, ends) = (arg::<Int64Array>(args, 0)?, arg::<Int64Array>(args, 1)?);
+        let steps = if args.len() > 2 { Some(arg::<Int64Array>(args, 2)?) } else { None };
+        let mut budget = ELEMENTS_MAX;
+        let mut lists = ListBuilder::with_capacity(Int64Builder::new(), rows);
+        for (row, pair) in starts.iter().zip(ends.iter()).enumerate() {
+            let step = steps.map_or(Some(1), |steps| (!steps.is_null(row)).then(|| steps.value(row)));
+            let (Some(start), Some(end), Some(step)) = (pair.0, pair.1, step) else {
+                lists.append(true);
+                continue;
+            };
+            if step == 0 {
+                return Err(fault(SqlState::INVALID_PARAMETER_VALUE, "step size cannot equal zero"));
+            }
+            let (start, end, step) = (i128::from(start), i128::from(end), i128::from(step));
+            let span = if step > 0 { end - start } else { start - end } - i128::from(!inclusive);
+            let count = if span < 0 { 0 } else { span / step.abs() + 1 };
+            budget = left(budget, count)?;
+            for number in 0..count {
+                lists.values().append_option(i64::try_from(start + number * step).ok());
+            }
+            lists.append(true);
+        }
+        Ok(Arc::new(lists.finish()) as ArrayRef)
+    };
+    Function::new(name, takes, gives, computes)
+}
+
+/// What is left of a budget.
+fn left(budget: i128, count: i128) -> Result<i128> {
+    let left = budget - count;
+    if left < 0 { Err(fault(SqlState::PROGRAM_LIMIT_EXCEEDED, "requested length too large")) } else { Ok(left) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_budget_ends() {
+        assert_eq!(left(10, 10).unwrap(), 0);
+        assert!(left(10, 11).is_err());
+        assert!(left(ELEMENTS_MAX, i128::from(i64::MAX) - i128::from(i64::MIN)).is_err());
+    }
+}

@@ -1,0 +1,208 @@
+//! date_trunc(), in the session's zone, and timestamps of fewer digits.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, PrimitiveArray};
+use arrow::datatypes::{DataType, IntervalMonthDayNano, IntervalMonthDayNanoType, TimestampMicrosecondType};
+use chrono::{Datelike as _, NaiveDate};
+use datafusion::common::ScalarValue;
+use datafusion::error::DataFusionError;
+use datafusion::logical_expr::Expr;
+
+use crate::error::SqlState;
+
+use super::Facts;
+use super::fields::Field;
+use super::function::{Function, Result, fault, first};
+use super::temporal::{self, DAY, SECOND};
+
+/// `date_trunc(unit, value [, zone])`; `None` leaves it to the engine.
+pub(super) fn truncated(args: &[Expr], of: &DataType, facts: Facts) -> Option<Result<Expr>> {
+    let (unit, value, zone) = match args {
+        [unit, value] => (unit, value.clone(), None),
+        [unit, value, zone] => (unit, value.clone(), Some(zone.clone())),
+        _ => return None,
+    };
+    let text = super::casts::text_of(unit)?;
+    let Some(unit) = Field::parse(text).filter(|field| truncates(*field)) else {
+        return Some(Err(fault(SqlState::INVALID_PARAMETER_VALUE, "unit is not recognized")));
+    };
+    let local = |value: Expr| -> Expr { local_truncated(unit, value) };
+    Some(Ok(match (of, zone) {
+        (DataType::Interval(_) | DataType::Duration(_), None) => of_interval(unit).call(vec![value]),
+        (DataType::Timestamp(_, None), None) => local(value),
+        (DataType::Timestamp(_, Some(_)) | DataType::Date32 | DataType::Date64, None) => {
+            let shown = match of {
+                DataType::Timestamp(..) => temporal::in_session(facts, true).call(vec![value]),
+                // A date is a moment of the session's zone, so its clocks show midnight.
+                _ => datafusion::logical_expr::cast(value, temporal::timestamp()),
+            };
+            temporal::in_session(facts, false).call(vec![local(shown)])
+        }
+        (DataType::Timestamp(_, Some(_)), Some(zone)) => {
+            let shown = temporal::zone(facts).call(vec![zone.clone(), value]);
+            temporal::zone(facts).call(vec![zone, local(shown)])
+        }
+        _ => return None,
+    }))
+}
+
+fn truncates(field: Field) -> bool {
+    engine_name(field).is_some() || years(field).is_some()
+}
+
+/// The engine's name of a unit that it truncates to.
+fn engine_name(field: Field) -> Option<&'static str> {
+    Some(match field {
+        Field::Year => "year",
+        Field::Quarter => "quarter",
+        Field::Month => "month",
+        Field::Week => "week",
+        Field::Day => "day",
+        Field::Hour => "hour",
+        Field::Minute => "minute",
+        Field::Second => "second",
+        Field::Milliseconds => "millisecond",
+        Field::Microseconds => "microsecond",
+        _ => return None,
+    })
+}
+
+fn years(field: Field) -> Option<i32> {
+    Some(match field {
+        Field::Decade => 10,
+        Field::Century => 100,
+        Field::Millennium => 1000,
+        _ => return None,
+    })
+}
+
+/// What a local timestamp begins with.
+fn local_truncated(unit: Field, value: Expr) -> Expr {
+    match engine_name(unit) {
+        Some(name) => {
+            let unit = Expr::Literal(ScalarValue::Utf8(Some(name.to_owned())), None);
+            let value = datafusion::logical_expr::cast(value, temporal::timestamp());
+            datafusion::functions::datetime::expr_fn::date_trunc(unit, value)
+        }
+        None => of_years(years(unit).unwrap_or(10)).call(vec![value]),
+    }
+}
+
+/// The first moment of a decade, a century or a millennium.
+fn of_years(years: i32) -> Function {
+    let computes = move |args: &[ArrayRef], _rows: usize| {
+        let values = first(args)?.as_primitive::<TimestampMicrosecondType>();
+        let starts = values.try_unary::<_, TimestampMicrosecondType, DataFusionError>(|micros| {
+            let year = temporal::moment(micros)?.year();
+            // Centuries begin with their year 1, decades with their year 0.
+            let start = if years == 10 { year.div_euclid(10) * 10 } else { (year - 1).div_euclid(years) * years + 1 };
+            let date = NaiveDate::from_ymd_opt(start, 1, 1).ok_or_else(temporal::out_of_range)?;
+            Ok(date.and_time(chrono::NaiveTime::MIN).and_utc().timestamp_micros())
+        })?;
+        Ok(Arc::new(starts) as ArrayRef)
+    };
+    let takes = |types: &[DataType]| (types.len() == 1).then(|| vec![temporal::timestamp()]);
+    Function::new("date_trunc", takes, |_| Some(temporal::timestamp()), computes).variant(u64::from(years.unsigned_abs()))
+}
+
+fn of_interval(unit: Field) -> Function {
+    let computes = move |args: &[ArrayRef], _rows: usize| {
+        let values = first(args)?.as_primitive::<IntervalMonthDayNanoType>();
+        let cut: PrimitiveArray<IntervalMonthDayNanoType> = match unit {
+            Field::Week => return Err(fault(SqlState::FEATURE_NOT_SUPPORTED, "unit \"week\" is not supported for type interval")),
+            unit => values.unary(|value| interval_start(unit, value)),
+        };
+        Ok(Arc::new(cut) as ArrayRef)
+    };
+    let takes = |types: &[DataType]| (types.len() == 1).then(|| vec![temporal::interval()]);
+    Function::new("date_trunc", takes, |_| Some(temporal::interval()), computes).variant(unit as u64)
+}
+
+fn interval_start(unit: Field, value: IntervalMonthDayNano) -> IntervalMonthDayNano {
+    let nanos = |unit: i64| value.nanoseconds / unit * unit;
+    let months = |unit: i32| IntervalMonthDayNano::new(value.months / unit * unit, 0, 0);
+    let clock = |unit: i64| IntervalMonthDayNano::new(value.months, value.days, nanos(unit));
+    match unit {
+        Field::Millennium => months(12_000),
+        Field::Century => months(1200),
+        Field::Decade => months(120),
+        Field::Year => months(12),
+        Field::Quarter => months(3),
+        Field::Month => months(1),
+        Field::Day => IntervalMonthDayNano::new(value.months, value.days, 0),
+        Field::Hour => clock(3600 * SECOND * 1000),
+        Field::Minute => clock(60 * SECOND * 1000),
+        Field::Second => clock(SECOND * 1000),
+        Field::Milliseconds => clock(1_000_000),
+        _ => clock(1000),
+    }
+}
+
+/// A timestamp rounded to a multiple of so many millionths of a second.
+pub(super) fn rounded(value: Expr, unit: i64) -> Expr {
+    let computes = move |args: &[ArrayRef], _rows: usize| {
+        let array = first(args)?;
+        let values = array.as_primitive::<TimestampMicrosecondType>();
+        let rounded: PrimitiveArray<TimestampMicrosecondType> =
+            values.unary(|micros| micros.saturating_add(unit / 2).div_euclid(unit).saturating_mul(unit));
+        Ok(Arc::new(rounded.with_timezone_opt(values.timezone())) as ArrayRef)
+    };
+    let same = |types: &[DataType]| types.first().and_then(temporal::micros_type);
+    let takes = move |types: &[DataType]| same(types).map(|found| vec![found]);
+    Function::new("timestamp_round", takes, same, computes).variant(unit.unsigned_abs()).call(vec![value])
+}
+
+/// `moment + interval` in the session's zone: months and days by its calendar, the time by the clock.
+pub(super) fn moved(facts: Facts, back: bool) -> Function {
+    let computes = move |args: &[ArrayRef], _rows: usize| {
+        let [moments, spans] = args else { return Err(temporal::out_of_range()) };
+        let (moments, spans) = (moments.as_primitive::<TimestampMicrosecondType>(), spans.as_primitive::<IntervalMonthDayNanoType>());
+        let results = moments.iter().zip(spans.iter()).map(|pair| match pair {
+            (Some(moment), Some(span)) => one_moved(moment, span, back, facts).map(Some),
+            _ => Ok(None),
+        });
+        Ok(temporal::instants(results.collect::<Result<Vec<_>>>()?))
+    };
+    Function::new("interval_add", |_| Some(vec![temporal::instant(), temporal::interval()]), |_| Some(temporal::instant()), computes)
+        .of_statement(facts)
+        .variant(u64::from(back))
+}
+
+fn one_moved(moment: i64, span: IntervalMonthDayNano, back: bool, facts: Facts) -> Result<i64> {
+    let sign = if back { -1 } else { 1 };
+    let mut moment = moment;
+    if span.months != 0 || span.days != 0 {
+        let local = temporal::moment(temporal::local_micros(moment, &facts.time_zone))?;
+        let months = chrono::Months::new(span.months.unsigned_abs());
+        let later = (i64::from(span.months) * sign) > 0;
+        let shifted = if later { local.checked_add_months(months) } else { local.checked_sub_months(months) };
+        let shifted = shifted.ok_or_else(temporal::out_of_range)?.and_utc().timestamp_micros();
+        let shifted = shifted.checked_add(i64::from(span.days) * sign * DAY).ok_or_else(temporal::out_of_range)?;
+        moment = temporal::utc_micros(shifted, &facts.time_zone);
+    }
+    moment.checked_add(span.nanoseconds / 1000 * sign).ok_or_else(temporal::out_of_range)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn intervals_are_cut_by_their_own_parts() {
+        let value = IntervalMonthDayNano::new(29, 3, 3_723_500_000_000);
+        assert_eq!(interval_start(Field::Year, value), IntervalMonthDayNano::new(24, 0, 0));
+        assert_eq!(interval_start(Field::Quarter, value), IntervalMonthDayNano::new(27, 0, 0));
+        assert_eq!(interval_start(Field::Hour, value), IntervalMonthDayNano::new(29, 3, 3_600_000_000_000));
+    }
+
+    #[test]
+    fn a_day_is_added_by_the_zone_s_calendar() {
+        let facts = Facts { now: chrono::Utc::now(), time_zone: crate::engine::TimeZone::parse("Europe/Paris").unwrap() };
+        // On the 29th of March 2026 the clocks of Paris go forward: the day has 23 hours.
+        let noon = 1_774_695_600 * SECOND;
+        let day = IntervalMonthDayNano::new(0, 1, 0);
+        assert_eq!(one_moved(noon, day, false, facts).unwrap() - noon, 23 * 3600 * SECOND);
+        assert_eq!(one_moved(noon + 23 * 3600 * SECOND, day, true, facts).unwrap(), noon);
+    }
+}

@@ -1,0 +1,207 @@
+//! Columns that `USING` merges, by the table that has their value.
+//!
+//! The engine takes the left table's value whatever the join, and does not know the merged name in WHERE. Here each unqualified name
+//! becomes what PostgreSQL means by it; where that cannot be told without the tables' columns, the name is left to be found ambiguous.
+
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{
+    Expr, GroupByExpr, Ident, Join, JoinConstraint, JoinOperator, Query, Select, SelectItem, TableFactor, VisitMut, VisitorMut,
+};
+
+use super::spelling::{call, refuse};
+use super::spelling::Flow;
+
+/// A merged column: its name, and what stands for it if that is known.
+struct Merged {
+    name: String,
+    meaning: Option<Expr>,
+    /// The left table's value is not always the column's.
+    outer: bool,
+}
+
+/// Puts what merged columns mean in the place of their names.
+pub(super) fn resolve(select: &mut Select) -> Flow {
+    let [from] = select.from.as_slice() else { return ControlFlow::Continue(()) };
+    let merged = merged(&from.relation, &from.joins);
+    if merged.is_empty() {
+        return ControlFlow::Continue(());
+    }
+    let wild = select.projection.iter().any(|item| matches!(item, SelectItem::Wildcard(_)));
+    if merged.iter().any(|column| column.outer && (wild || column.meaning.is_none())) {
+        return refuse("all columns of a RIGHT or FULL JOIN with USING are not supported; name them");
+    }
+    let mut names = Names { merged: &merged, depth: 0 };
+    for item in &mut select.projection {
+        if let SelectItem::UnnamedExpr(Expr::Identifier(ident)) = item
+            && let Some(meaning) = names.meaning(ident)
+        {
+            *item = SelectItem::ExprWithAlias { expr: meaning, alias: ident.clone() };
+            continue;
+        }
+        let _ = item.visit(&mut names);
+    }
+    let _ = select.selection.visit(&mut names);
+    let _ = select.having.visit(&mut names);
+    let _ = select.named_window.visit(&mut names);
+    if let GroupByExpr::Expressions(keys, _) = &mut select.group_by {
+        let _ = keys.visit(&mut names);
+    }
+    for join in select.from.iter_mut().flat_map(|from| &mut from.joins) {
+        if let Some(JoinConstraint::On(condition)) = constraint_mut(&mut join.join_operator) {
+            let _ = condition.visit(&mut names);
+        }
+    }
+    ControlFlow::Continue(())
+}
+
+fn merged(first: &TableFactor, joins: &[Join]) -> Vec<Merged> {
+    let mut merged: Vec<Merged> = Vec::new();
+    for (number, join) in joins.iter().enumerate() {
+        let Some((JoinConstraint::Using(columns), side)) = constraint(&join.join_operator) else { continue };
+        for column in columns {
+            let Some(ident) = column.0.last().and_then(|part| part.as_ident()) else { continue };
+            let name = folded(ident);
+            let of = |factor: &TableFactor| alias(factor).map(|alias| Expr::CompoundIdentifier(vec![alias, ident.clone()]));
+            let known = merged.iter().position(|column| column.name == name).map(|at| merged.swap_remove(at));
+            let outer = known.as_ref().is_some_and(|column| column.outer) || side != Side::Left;
+            let left = match known {
+                Some(column) => column.meaning,
+                // Any of several tables may have the column.
+                None if number > 0 => None,
+                None => of(first),
+            };
+            let meaning = match (left, of(&join.relation), side) {
+                (left, _, Side::Left) => left,
+                (_, right, Side::Right) => right,
+                (Some(left), Some(right), Side::Both) => Some(call("coalesce", vec![left, right])),
+                (_, _, Side::Both) => None,
+            };
+            merged.push(Merged { name, meaning, outer });
+        }
+    }
+    merged
+}
+
+/// Whose value a merged column has.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Left,
+    Right,
+    Both,
+}
+
+fn constraint(operator: &JoinOperator) -> Option<(&JoinConstraint, Side)> {
+    Some(match operator {
+        JoinOperator::Join(constraint)
+        | JoinOperator::Inner(constraint)
+        | JoinOperator::Left(constraint)
+        | JoinOperator::LeftOuter(constraint) => (constraint, Side::Left),
+        JoinOperator::Right(constraint) | JoinOperator::RightOuter(constraint) => (constraint, Side::Right),
+        JoinOperator::FullOuter(constraint) => (constraint, Side::Both),
+        _ => return None,
+    })
+}
+
+fn constraint_mut(operator: &mut JoinOperator) -> Option<&mut JoinConstraint> {
+    match operator {
+        JoinOperator::Join(constraint)
+        | JoinOperator::Inner(constraint)
+        | JoinOperator::Left(constraint)
+        | JoinOperator::LeftOuter(constraint)
+        | JoinOperator::Right(constraint)
+        | JoinOperator::RightOuter(constraint)
+        | JoinOperator::FullOuter(constraint) => Some(constraint),
+        _ => None,
+    }
+}
+
+/// The name by which a table's columns are qualified.
+fn alias(factor: &TableFactor) -> Option<Ident> {
+    match factor {
+        TableFactor::Table { name, alias, .. } => match alias {
+            Some(alias) => Some(alias.name.clone()),
+            None => name.0.last().and_then(|part| part.as_ident()).cloned(),
+        },
+        TableFactor::Derived { alias, .. } | TableFactor::UNNEST { alias, .. } | TableFactor::NestedJoin { alias, .. } => {
+            alias.as_ref().map(|alias| alias.name.clone())
+        }
+        _ => None,
+    }
+}
+
+fn folded(ident: &Ident) -> String {
+    if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() }
+}
+
+struct Names<'a> {
+    merged: &'a [Merged],
+    /// Subqueries around the place; their names are their own.
+    depth: usize,
+}
+
+impl Names<'_> {
+    fn meaning(&self, ident: &Ident) -> Option<Expr> {
+        let name = folded(ident);
+        self.merged.iter().find(|column| column.name == name)?.meaning.clone()
+    }
+}
+
+impl VisitorMut for Names<'_> {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, _query: &mut Query) -> ControlFlow<()> {
+        self.depth += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _query: &mut Query) -> ControlFlow<()> {
+        self.depth = self.depth.saturating_sub(1);
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if self.depth == 0
+            && let Expr::Identifier(ident) = &*expr
+            && let Some(meaning) = self.meaning(ident)
+        {
+            *expr = meaning;
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::sql::sqlparser::ast::{SetExpr, Statement};
+    use datafusion::sql::sqlparser::{dialect::PostgreSqlDialect, parser::Parser};
+
+    use super::*;
+
+    fn resolved(sql: &str) -> Option<String> {
+        let Statement::Query(mut query) = Parser::parse_sql(&PostgreSqlDialect {}, sql).unwrap().remove(0) else { panic!("no query") };
+        let SetExpr::Select(select) = query.body.as_mut() else { panic!("no select") };
+        resolve(select).is_continue().then(|| query.to_string())
+    }
+
+    #[test]
+    fn a_merged_column_is_that_of_the_side_that_always_has_it() {
+        for (sql, expected) in [
+            ("SELECT x FROM a JOIN b USING (x) WHERE x > 1", "SELECT a.x AS x FROM a JOIN b USING(x) WHERE a.x > 1"),
+            ("SELECT x FROM a RIGHT JOIN b USING (x)", "SELECT b.x AS x FROM a RIGHT JOIN b USING(x)"),
+            ("SELECT x + 1 FROM a FULL JOIN s.b USING (x)", "SELECT coalesce(a.x, b.x) + 1 FROM a FULL JOIN s.b USING(x)"),
+            ("SELECT X FROM a p JOIN b USING (x) JOIN c USING (x)", "SELECT p.x AS X FROM a p JOIN b USING(x) JOIN c USING(x)"),
+            ("SELECT x, (SELECT x FROM c) FROM a JOIN b USING (x)", "SELECT a.x AS x, (SELECT x FROM c) FROM a JOIN b USING(x)"),
+        ] {
+            assert_eq!(resolved(sql).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_told_is_refused_or_left() {
+        assert_eq!(resolved("SELECT * FROM a FULL JOIN b USING (x)"), None);
+        assert_eq!(resolved("SELECT x FROM a JOIN c ON true FULL JOIN b USING (x)"), None);
+        let left = "SELECT x FROM a JOIN c ON true JOIN b USING(x)";
+        assert_eq!(resolved(left).unwrap(), left);
+    }
+}
