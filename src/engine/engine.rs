@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use datafusion::execution::SessionState;
+use datafusion::execution::{FunctionRegistry as _, SessionState};
 use datafusion::execution::memory_pool::{GreedyMemoryPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::SessionStateBuilder;
@@ -24,7 +24,8 @@ use super::executor::Executor;
 use super::session::Session;
 use super::session_request::SessionRequest;
 use super::sql::TextLimits;
-use super::{Worlds, fault};
+use super::sql::PgOperators;
+use super::{Worlds, fault, semantics};
 
 /// Tells the time.
 pub type Clock = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
@@ -145,10 +146,13 @@ fn template(options: &EngineOptions) -> datafusion::error::Result<SessionState> 
     let mut state = SessionStateBuilder::new()
         .with_config(config)
         .with_runtime_env(runtime)
+        // The first that plans an operator decides.
+        .with_expr_planners(vec![Arc::new(PgOperators)])
         .with_default_features()
         .with_type_planner(Arc::new(PgTypePlanner))
         .with_physical_optimizer_rule(Arc::new(YieldingJoins))
         .build();
     bound_functions(&mut state)?;
+    state.register_udaf(Arc::new(semantics::single()))?;
     Ok(state)
 }

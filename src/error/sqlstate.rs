@@ -55,6 +55,12 @@ codes! {
     INVALID_BINARY_REPRESENTATION = "22P03";
     /// A regular expression that does not parse.
     INVALID_REGULAR_EXPRESSION = "2201B";
+    /// An escape of a pattern that is no letter.
+    INVALID_ESCAPE_SEQUENCE = "22025";
+    /// A logarithm that is not there.
+    INVALID_ARGUMENT_FOR_LOGARITHM = "2201E";
+    /// Buckets that cannot be.
+    INVALID_ARGUMENT_FOR_WIDTH_BUCKET = "2201G";
     /// Another fault of a value.
     DATA_EXCEPTION = "22000";
     /// A write on a read-only gateway.

@@ -16,7 +16,12 @@ const REG: &str = "meshgate_reg";
 pub(super) fn plain_type(sql_type: &DataType) -> Option<ArrowType> {
     match sql_type {
         DataType::Regclass => Some(ArrowType::UInt32),
-        DataType::JSON | DataType::JSONB | DataType::Uuid => Some(ArrowType::Utf8),
+        DataType::JSON
+        | DataType::JSONB
+        | DataType::Uuid
+        | DataType::Varchar(None)
+        | DataType::CharVarying(None)
+        | DataType::CharacterVarying(None) => Some(ArrowType::Utf8),
         DataType::Custom(name, modifiers) if modifiers.is_empty() && is_builtin(name) => type_planner::arrow_type(&last_part(name)?),
         _ => None,
     }

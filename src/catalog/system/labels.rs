@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Select, SelectItem, SelectItemQualifiedWildcardKind,
-    Statement, Value, VisitMut, VisitorMut,
+    ArrayElemTypeDef, BinaryOperator, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Select, SelectItem, SelectItemQualifiedWildcardKind,
+    Statement, VisitMut, VisitorMut,
 };
 
 use super::scope::Scope;
@@ -125,15 +125,15 @@ fn named(expr: &Expr) -> Option<Name> {
         Expr::Cast { expr, data_type, .. } => inner_or(Some(expr), type_label(data_type)),
         Expr::TypedString(typed) => inner_or(None, type_label(&typed.data_type)),
         Expr::Interval(_) => inner_or(None, "interval".to_owned()),
-        Expr::Value(value) if matches!(value.value, Value::Boolean(_)) => inner_or(None, "bool".to_owned()),
         Expr::Case { else_result, .. } => inner_or(else_result.as_deref(), "case".to_owned()),
         Expr::AtTimeZone { .. } => strong("timezone"),
-        Expr::Exists { .. } => strong("exists"),
+        Expr::Exists { negated: false, .. } => strong("exists"),
         Expr::Extract { .. } => strong("extract"),
         Expr::Ceil { .. } => strong("ceil"),
         Expr::Floor { .. } => strong("floor"),
         Expr::Position { .. } => strong("position"),
-        Expr::Substring { .. } => strong("substring"),
+        Expr::Substring { shorthand, .. } => strong(if *shorthand { "substr" } else { "substring" }),
+        Expr::BinaryOp { op: BinaryOperator::Overlaps, .. } => strong("overlaps"),
         Expr::Trim { .. } => strong("btrim"),
         Expr::Overlay { .. } => strong("overlay"),
         Expr::Array(_) => strong("array"),
@@ -174,6 +174,9 @@ fn function_label(function: &Function) -> String {
 
 /// The name that PostgreSQL keeps for a type however it was spelled.
 fn type_label(data_type: &DataType) -> String {
+    if let DataType::Array(ArrayElemTypeDef::SquareBracket(element, _) | ArrayElemTypeDef::AngleBracket(element)) = data_type {
+        return type_label(element);
+    }
     let spelled = data_type.to_string().to_lowercase();
     let base = spelled.split('(').next().unwrap_or_default().trim();
     match base {

@@ -7,13 +7,32 @@ use datafusion::error::DataFusionError;
 use datafusion::logical_expr::planner::TypePlanner;
 use datafusion::sql::sqlparser::ast::DataType as SqlType;
 
+use crate::catalog::TYPE_KEY;
+
 /// Plans them as the Arrow types that the rest of the gateway reads them as.
 #[derive(Debug, Default)]
 pub struct PgTypePlanner;
 
 impl TypePlanner for PgTypePlanner {
     fn plan_type_field(&self, sql_type: &SqlType) -> Result<Option<FieldRef>, DataFusionError> {
-        Ok(super::casts::plain_type(sql_type).map(|data_type| Arc::new(Field::new("", data_type, true))))
+        Ok(super::casts::plain_type(sql_type).map(|data_type| {
+            let field = Field::new("", data_type, true);
+            Arc::new(match named(sql_type) {
+                Some(name) => field.with_metadata([(TYPE_KEY.to_owned(), name.to_owned())].into()),
+                None => field,
+            })
+        }))
+    }
+}
+
+/// The name of a type that is a text to the engine and more to PostgreSQL.
+fn named(sql_type: &SqlType) -> Option<&'static str> {
+    match sql_type {
+        SqlType::Uuid => Some("uuid"),
+        SqlType::JSON => Some("json"),
+        SqlType::JSONB => Some("jsonb"),
+        SqlType::Varchar(_) | SqlType::CharVarying(_) | SqlType::CharacterVarying(_) => Some("varchar"),
+        _ => None,
     }
 }
 

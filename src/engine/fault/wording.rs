@@ -62,53 +62,24 @@ pub(super) fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'
 /// Functions of PostgreSQL that are not done here.
 const NOT_HERE: &[&str] = &[
     "row_to_json",
-    "to_json",
-    "to_jsonb",
-    "json_agg",
-    "jsonb_agg",
-    "json_object_agg",
-    "jsonb_object_agg",
-    "json_build_object",
-    "jsonb_build_object",
-    "json_build_array",
-    "jsonb_build_array",
     "json_each",
     "jsonb_each",
     "json_array_elements",
     "jsonb_array_elements",
-    "json_extract_path_text",
     "jsonb_path_query",
     "regexp_matches",
-    "regexp_split_to_array",
     "regexp_split_to_table",
-    "regexp_substr",
     "string_to_table",
-    "to_number",
     "to_tsvector",
     "to_tsquery",
-    "percentile_disc",
-    "mode",
-    "make_timestamp",
-    "make_timestamptz",
-    "make_interval",
-    "justify_days",
-    "justify_hours",
-    "justify_interval",
-    "isfinite",
-    "width_bucket",
-    "num_nulls",
-    "num_nonnulls",
     "trim_scale",
     "min_scale",
-    "scale",
-    "div",
     "bit_count",
     "setseed",
     "xmlagg",
     "xmlelement",
     "generate_subscripts",
     "array_fill",
-    "sign",
     "convert_from",
     "convert_to",
     "normalize",
@@ -214,6 +185,8 @@ pub(super) fn misuse(text: &str) -> Option<ClientMessage> {
         let types = types.zip(between(text, "incompatible type ", " on column").and_then(type_name));
         let types = types.map(|(left, right)| format!(" {left} and {right}")).unwrap_or_default();
         (SqlState::DATATYPE_MISMATCH, format!("UNION types{types} cannot be matched"))
+    } else if let Some(place) = between(text, "out of bounds, specified: ", ",").filter(|place| place.bytes().all(|digit| digit.is_ascii_digit())) {
+        (SqlState::INVALID_COLUMN_REFERENCE, format!("ORDER BY position {place} is not in select list"))
     } else if has("limit must be >= 0") {
         (SqlState::INVALID_ROW_COUNT_IN_LIMIT_CLAUSE, "LIMIT must not be negative".to_owned())
     } else if has("offset must be >=") {

@@ -1,15 +1,27 @@
 //! Casts that the engine does otherwise than PostgreSQL.
 
-use arrow::datatypes::{DataType, TimeUnit};
+use arrow::datatypes::{DataType, Field, TimeUnit};
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::expr::Cast;
 use datafusion::logical_expr::{Expr, cast};
 
-use super::{Facts, numeric, parse, temporal, text, truncation};
+use super::{Facts, numeric, parse, temporal, text, truncation, typed};
 
-/// The cast, or what stands for it.
-pub(super) fn rewritten(cast: Cast, from: &DataType, facts: Facts) -> Expr {
+/// The cast of a value of this field, or what stands for it.
+pub(super) fn rewritten(cast: Cast, from: &Field, facts: Facts) -> Expr {
+    let (named, from) = (typed::named(from), from.data_type());
     let to = cast.field.data_type().clone();
+    if to.is_string() {
+        let target = typed::named(&cast.field).map(str::to_owned);
+        let value = if text::differs(from) { text::text(facts).call(vec![*cast.expr]) } else { *cast.expr };
+        let value = if from.is_string() || text::differs(from) { value } else { datafusion::logical_expr::cast(value, DataType::Utf8) };
+        return match target {
+            Some(target) => typed::read(value.clone(), &target, named).unwrap_or(value),
+            None if named.is_some() => typed::plain(value),
+            None if from.is_string() => Expr::Cast(Cast::new(Box::new(value), to)),
+            None => value,
+        };
+    }
     match &to {
         // Nanoseconds would end in 2262, and a zone is the session's and not the type's.
         DataType::Timestamp(unit, zone) => {
@@ -32,17 +44,13 @@ pub(super) fn rewritten(cast: Cast, from: &DataType, facts: Facts) -> Expr {
 fn untouched(from: &DataType, to: &DataType) -> bool {
     let float = matches!(from, DataType::Float16 | DataType::Float32 | DataType::Float64);
     let exact = matches!(from, DataType::Decimal32(..) | DataType::Decimal64(..) | DataType::Decimal128(..) | DataType::Decimal256(..));
-    let shown = to.is_string() && text::differs(from);
     let rounds = to.is_integer() && (float || exact);
     let local = matches!(from, DataType::Timestamp(_, Some(_))) && matches!(to, DataType::Date32 | DataType::Date64);
-    !(shown || rounds || local || from.is_string() && !to.is_string())
+    !(rounds || local || from.is_string() && !to.is_string())
 }
 
 /// A value of one type as one of another.
 fn converted(value: Expr, from: &DataType, to: DataType, facts: Facts) -> Expr {
-    if to.is_string() && text::differs(from) {
-        return cast(text::text(facts).call(vec![value]), to);
-    }
     if from.is_string() {
         return from_text(value, to, facts);
     }
@@ -83,7 +91,7 @@ pub(super) fn text_literal(expr: &Expr) -> bool {
 }
 
 /// The text of a constant.
-pub(super) fn text_of(expr: &Expr) -> Option<&str> {
+pub(in crate::engine) fn text_of(expr: &Expr) -> Option<&str> {
     match expr {
         Expr::Literal(ScalarValue::Utf8(Some(text)) | ScalarValue::Utf8View(Some(text)) | ScalarValue::LargeUtf8(Some(text)), _) => {
             Some(text)
@@ -107,6 +115,11 @@ pub(super) fn literal_as(expr: Expr, beside: &DataType, facts: Facts) -> Expr {
     }
     match parse::read(beside, facts) {
         Some(function) => function.call(vec![expr]),
+        None if matches!(beside, DataType::Decimal128(..)) => match text_of(&expr).and_then(|text| parse::numeric(text, facts)) {
+            Some(number) => Expr::Literal(number, None),
+            None => cast(expr, beside.clone()),
+        },
+        None if parse::plain(beside).is_some() => cast(expr, beside.clone()),
         None => expr,
     }
 }

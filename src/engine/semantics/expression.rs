@@ -11,7 +11,7 @@ use crate::error::SqlState;
 
 use super::fields::Field;
 use super::function::Result;
-use super::{Facts, arithmetic, casts, fields, function, literals, numeric, temporal, text, truncation};
+use super::{Facts, arithmetic, casts, fields, function, literals, numeric, regexes, spans, temporal, text, truncation};
 
 pub(super) fn rewritten(expr: Expr, schema: &DFSchema, facts: Facts) -> Result<Expr> {
     expr.transform_up(|expr| one(expr, schema, facts).map(Transformed::yes)).map(|done| done.data)
@@ -22,10 +22,13 @@ fn one(expr: Expr, schema: &DFSchema, facts: Facts) -> Result<Expr> {
         Expr::Literal(value, metadata) => literals::typed(value, metadata),
         Expr::BinaryExpr(binary) => operator(binary, schema, facts),
         Expr::Negative(inner) if inner.get_type(schema).is_ok_and(|found| found.is_signed_integer()) => {
-            if matches!(inner.as_ref(), Expr::Literal(..)) { Expr::Negative(inner) } else { arithmetic::negated(*inner) }
+            match inner.as_ref() {
+                Expr::Literal(value, _) => literals::negated(value).map_or(Expr::Negative(inner), |value| Expr::Literal(value, None)),
+                _ => arithmetic::negated(*inner),
+            }
         }
-        Expr::Cast(cast) => match cast.expr.get_type(schema) {
-            Ok(from) => casts::rewritten(cast, &from, facts),
+        Expr::Cast(cast) => match cast.expr.to_field(schema) {
+            Ok((_, from)) => casts::rewritten(cast, &from, facts),
             Err(_) => Expr::Cast(cast),
         },
         Expr::Between(between) => {
@@ -67,6 +70,37 @@ fn called(mut call: ScalarFunction, schema: &DFSchema, facts: Facts) -> Result<E
         "round" if call.args.len() == 1 && type_of(0).is_some_and(|found| found.is_floating()) => {
             Some(numeric::even().call(std::mem::take(&mut call.args)))
         }
+        "regexp_match" | "regexp_replace" | "regexp_like" => {
+            if let Some(pattern) = call.args.get_mut(1) {
+                *pattern = regexes::pattern(std::mem::replace(pattern, Expr::Literal(ScalarValue::Null, None)))?;
+            }
+            None
+        }
+        // PostgreSQL counts them as integers.
+        "cardinality" | "array_length" | "array_position" | "array_upper" | "array_lower" | "array_ndims"
+            if type_of(0).is_some_and(|found| found.is_nested()) =>
+        {
+            return Ok(datafusion::logical_expr::cast(Expr::ScalarFunction(call), DataType::Int32));
+        }
+        "regexp_count" | "regexp_instr" => {
+            if let Some(pattern) = call.args.get_mut(1) {
+                *pattern = regexes::pattern(std::mem::replace(pattern, Expr::Literal(ScalarValue::Null, None)))?;
+            }
+            return Ok(datafusion::logical_expr::cast(Expr::ScalarFunction(call), DataType::Int32));
+        }
+        "gcd" | "lcm" if [type_of(0), type_of(1)].into_iter().flatten().all(|found| matches!(found, DataType::Int16 | DataType::Int32)) => {
+            return Ok(datafusion::logical_expr::cast(Expr::ScalarFunction(call), DataType::Int32));
+        }
+        // Of whole numbers they are floating-point numbers, of numerics whole ones.
+        "round" | "ceil" | "floor" | "trunc" if call.args.len() == 1 => match type_of(0) {
+            Some(DataType::Decimal128(precision, scale)) if scale > 0 => {
+                return Ok(datafusion::logical_expr::cast(Expr::ScalarFunction(call), numeric::whole(precision, scale)));
+            }
+            Some(found) if found.is_integer() => {
+                return Ok(datafusion::logical_expr::cast(Expr::ScalarFunction(call), DataType::Float64));
+            }
+            _ => None,
+        },
         "date_trunc" => match type_of(1) {
             Some(found) => truncation::truncated(&call.args, &found, facts).transpose()?,
             None => None,
@@ -147,6 +181,9 @@ fn operator(binary: BinaryExpr, schema: &DFSchema, facts: Facts) -> Expr {
         | Operator::GtEq
         | Operator::IsDistinctFrom
         | Operator::IsNotDistinctFrom => {
+            if interval(&left_type) && interval(&right_type) {
+                return plain(spans::order().call(vec![left]), op, spans::order().call(vec![right]));
+            }
             let (left, right) = (beside(left.clone(), &right, schema, facts), beside(right, &left, schema, facts));
             plain(left, op, right)
         }
@@ -238,6 +275,7 @@ fn calendar(left: (Expr, DataType), op: Operator, right: (Expr, DataType), facts
             let right = casts::comparable(right, &right_type, &left_type, facts);
             temporal::difference().call(vec![left, right])
         }
+        Operator::Minus if date(&left_type) && date(&right_type) => datafusion::logical_expr::cast(plain(left, op, right), DataType::Int32),
         op => plain(left, op, right),
     }
 }

@@ -4,11 +4,12 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use arrow::array::ArrayRef;
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::ScalarValue;
 use datafusion::error::DataFusionError;
-use datafusion::logical_expr::{ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
+use datafusion::logical_expr::{ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
 
+use crate::catalog::TYPE_KEY;
 use crate::error::{ClientMessage, SqlState};
 
 use super::Facts;
@@ -17,7 +18,7 @@ pub(super) type Result<T> = std::result::Result<T, DataFusionError>;
 
 type Takes = Arc<dyn Fn(&[DataType]) -> Option<Vec<DataType>> + Send + Sync>;
 type Gives = Arc<dyn Fn(&[DataType]) -> Option<DataType> + Send + Sync>;
-type Computes = Arc<dyn Fn(&[ArrayRef], usize) -> Result<ArrayRef> + Send + Sync>;
+type Computes = Arc<dyn Fn(&[ArrayRef], &[FieldRef], usize) -> Result<ArrayRef> + Send + Sync>;
 
 /// The function.
 #[derive(Clone)]
@@ -30,6 +31,8 @@ pub(super) struct Function {
     takes: Takes,
     gives: Gives,
     computes: Computes,
+    /// The PostgreSQL type of what it answers, where the engine's own type does not say it.
+    pg_type: Option<&'static str>,
 }
 
 impl Function {
@@ -40,6 +43,16 @@ impl Function {
         gives: impl Fn(&[DataType]) -> Option<DataType> + Send + Sync + 'static,
         computes: impl Fn(&[ArrayRef], usize) -> Result<ArrayRef> + Send + Sync + 'static,
     ) -> Self {
+        Self::with_fields(name, takes, gives, move |args, _fields, rows| computes(args, rows))
+    }
+
+    /// The same for a function that must know more of its arguments than their types.
+    pub(super) fn with_fields(
+        name: &'static str,
+        takes: impl Fn(&[DataType]) -> Option<Vec<DataType>> + Send + Sync + 'static,
+        gives: impl Fn(&[DataType]) -> Option<DataType> + Send + Sync + 'static,
+        computes: impl Fn(&[ArrayRef], &[FieldRef], usize) -> Result<ArrayRef> + Send + Sync + 'static,
+    ) -> Self {
         Self {
             name,
             identity: (None, 0),
@@ -48,6 +61,7 @@ impl Function {
             takes: Arc::new(takes),
             gives: Arc::new(gives),
             computes: Arc::new(computes),
+            pg_type: None,
         }
     }
 
@@ -60,6 +74,12 @@ impl Function {
 
     pub(super) fn variant(mut self, number: u64) -> Self {
         self.identity.1 = number;
+        self
+    }
+
+    /// What it answers is of this PostgreSQL type.
+    pub(super) fn answers(mut self, pg_type: &'static str) -> Self {
+        self.pg_type = Some(pg_type);
         self
     }
 
@@ -86,7 +106,7 @@ impl std::fmt::Debug for Function {
 
 impl PartialEq for Function {
     fn eq(&self, other: &Self) -> bool {
-        self.name == other.name && self.identity == other.identity
+        self.name == other.name && self.identity == other.identity && self.pg_type == other.pg_type
     }
 }
 
@@ -116,6 +136,15 @@ impl ScalarUDFImpl for Function {
         (self.gives)(types).ok_or_else(|| missing(self.name, types))
     }
 
+    fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
+        let types: Vec<DataType> = args.arg_fields.iter().map(|field| field.data_type().clone()).collect();
+        let field = Field::new(self.name, self.return_type(&types)?, true);
+        Ok(Arc::new(match self.pg_type {
+            Some(pg_type) => field.with_metadata([(TYPE_KEY.to_owned(), pg_type.to_owned())].into()),
+            None => field,
+        }))
+    }
+
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         (self.takes)(types).ok_or_else(|| missing(self.name, types))
     }
@@ -124,7 +153,7 @@ impl ScalarUDFImpl for Function {
         let scalar = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
         let rows = if scalar { 1 } else { args.number_rows };
         let arrays = args.args.iter().map(|arg| arg.to_array(rows)).collect::<Result<Vec<_>>>()?;
-        let array = (self.computes)(&arrays, rows)?;
+        let array = (self.computes)(&arrays, &args.arg_fields, rows)?;
         if scalar { Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&array, 0)?)) } else { Ok(ColumnarValue::Array(array)) }
     }
 }

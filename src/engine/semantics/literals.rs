@@ -22,10 +22,27 @@ pub(super) fn typed(value: ScalarValue, metadata: Option<FieldMetadata>) -> Expr
     }
     let value = match value {
         ScalarValue::Int64(Some(number)) => i32::try_from(number).map_or(value, |number| ScalarValue::Int32(Some(number))),
+        // `1e10` is read as one digit with ten zeros that are not there.
+        ScalarValue::Decimal128(Some(number), precision, scale) if scale < 0 => {
+            let zeros = scale.unsigned_abs();
+            let whole = 10_i128.checked_pow(u32::from(zeros)).and_then(|unit| number.checked_mul(unit));
+            match (whole, precision.checked_add(zeros)) {
+                (Some(whole), Some(precision @ ..=38)) => ScalarValue::Decimal128(Some(whole), precision, 0),
+                _ => value,
+            }
+        }
         ScalarValue::UInt64(Some(number)) => ScalarValue::Decimal128(Some(i128::from(number)), 20, 0),
         other => other,
     };
     Expr::Literal(value, metadata)
+}
+
+/// A literal with another sign, which may need a wider type.
+pub(super) fn negated(value: &ScalarValue) -> Option<ScalarValue> {
+    match value {
+        ScalarValue::Int32(Some(i32::MIN)) => Some(ScalarValue::Int64(Some(-i64::from(i32::MIN)))),
+        _ => None,
+    }
 }
 
 /// `count(*)` counts a number that the engine knows by its type.
@@ -46,5 +63,7 @@ mod tests {
         assert_eq!(typed(number.clone(), Some(bound())), Expr::Literal(number, None));
         let large = ScalarValue::Int64(Some(1 << 40));
         assert_eq!(typed(large.clone(), None), Expr::Literal(large, None));
+        let zeros = ScalarValue::Decimal128(Some(12), 2, -3);
+        assert_eq!(typed(zeros, None), Expr::Literal(ScalarValue::Decimal128(Some(12_000), 5, 0), None));
     }
 }

@@ -10,14 +10,24 @@ mod expression;
 mod fields;
 mod format;
 mod function;
+mod json;
+mod json_build;
+mod lateral;
 mod literals;
+mod meanings;
+mod numbers;
 mod numeric;
+mod ordered;
 mod parse;
+mod regexes;
 mod rule;
 mod series;
+mod single;
+mod spans;
 mod temporal;
 mod text;
 mod truncation;
+mod typed;
 
 use std::sync::Arc;
 
@@ -26,8 +36,11 @@ use datafusion::logical_expr::ScalarUDF;
 
 use super::TimeZone;
 
+pub(super) use casts::text_of;
 pub(super) use literals::bound;
+pub(super) use meanings::{Meaning, is_json, matched, numeric_of, operator, timed, unsupported};
 pub(super) use rule::apply;
+pub(super) use single::single;
 
 /// What expressions may know of their statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -45,5 +58,12 @@ pub(super) fn functions(facts: Facts) -> Vec<Arc<ScalarUDF>> {
     functions.extend(series::all());
     functions.extend(bytes::all());
     functions.extend(numeric::all());
+    functions.push(truncation::placeholder().udf());
+    functions.extend(numbers::all());
+    functions.extend(spans::all(facts));
+    functions.extend(regexes::all());
+    functions.extend(json::all());
+    functions.extend(json_build::all(facts));
+    functions.extend(ordered::all());
     functions
 }

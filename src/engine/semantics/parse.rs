@@ -100,6 +100,11 @@ pub(super) fn value(text: &str, data_type: &DataType, facts: Facts) -> Option<Sc
     decoded(text, pg_type, facts).ok()?.cast_to(&gives).ok()
 }
 
+/// A numeric with the digits that its text has.
+pub(super) fn numeric(text: &str, facts: Facts) -> Option<ScalarValue> {
+    decoded(text, PgType::NUMERIC, facts).ok()
+}
+
 /// Types that the engine reads as PostgreSQL does but for blanks around the text.
 pub(super) fn plain(data_type: &DataType) -> Option<PgType> {
     Some(match data_type {

@@ -10,13 +10,14 @@ use datafusion::datasource::{provider_as_source, source_as_provider};
 use datafusion::logical_expr::expr_rewriter::{NamePreserver, coerce_plan_expr_for_schema};
 use datafusion::logical_expr::logical_plan::Subquery;
 use datafusion::logical_expr::utils::merge_schema;
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, RecursiveQuery, TableScan};
+use datafusion::logical_expr::{Expr, GroupingSet, LogicalPlan, LogicalPlanBuilder, RecursiveQuery, TableScan, Union};
 
 use super::function::Result;
-use super::{Facts, expression};
+use super::{Facts, expression, lateral};
 
 /// Rewrites the plan of a query that the planner has just made, before its types are coerced.
 pub(in crate::engine) fn apply(plan: LogicalPlan, facts: Facts) -> Result<LogicalPlan> {
+    let plan = lateral::flattened(plan)?;
     plan.transform_up_with_subqueries(|node| rewritten(node, facts).map(Transformed::yes)).map(|done| done.data)
 }
 
@@ -32,17 +33,33 @@ fn rewritten(plan: LogicalPlan, facts: Facts) -> Result<LogicalPlan> {
             LogicalPlanBuilder::values(values.values.into_iter().map(row).collect::<Result<Vec<_>>>()?)?.build()
         }
         LogicalPlan::RecursiveQuery(query) => recursive(query),
+        // The branches may have other types by now; what they have in common is found when types are coerced.
+        LogicalPlan::Union(union) => Ok(LogicalPlan::Union(Union::try_new_with_loose_types(union.inputs)?)),
         plan => {
             let schema = merge_schema(&plan.inputs());
             let names = NamePreserver::new(&plan);
-            let plan = plan.map_expressions(|expr| {
+            let named = |expr: Expr| {
                 let name = names.save(&expr);
                 let expr = refreshed(expr, &schema)?;
-                expression::rewritten(expr, &schema, facts).map(|expr| Transformed::yes(name.restore(expr)))
+                expression::rewritten(expr, &schema, facts).map(|expr| name.restore(expr))
+            };
+            let plan = plan.map_expressions(|expr| match expr {
+                Expr::GroupingSet(sets) => grouped(sets, &named).map(|sets| Transformed::yes(Expr::GroupingSet(sets))),
+                expr => named(expr).map(Transformed::yes),
             })?;
             plan.data.recompute_schema()
         }
     }
+}
+
+/// Each key of grouping sets is a column by its own name.
+fn grouped(sets: GroupingSet, named: &impl Fn(Expr) -> Result<Expr>) -> Result<GroupingSet> {
+    let all = |keys: Vec<Expr>| keys.into_iter().map(named).collect::<Result<Vec<_>>>();
+    Ok(match sets {
+        GroupingSet::Rollup(keys) => GroupingSet::Rollup(all(keys)?),
+        GroupingSet::Cube(keys) => GroupingSet::Cube(all(keys)?),
+        GroupingSet::GroupingSets(sets) => GroupingSet::GroupingSets(sets.into_iter().map(all).collect::<Result<_>>()?),
+    })
 }
 
 /// A NULL among VALUES has got the type of the literals beside it, which may become another.

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, Int64Array, Int64Builder, ListBuilder};
+use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field};
 use datafusion::logical_expr::ScalarUDF;
 
@@ -12,22 +13,30 @@ use crate::error::SqlState;
 
 use super::function::{Function, Result, arg, fault};
 
-/// The functions: PostgreSQL's, and one of the gateway's own that leaves out the end.
+/// The function.
 pub(super) fn all() -> Vec<Arc<ScalarUDF>> {
-    vec![series("generate_series", true).udf(), series("range", false).udf()]
+    vec![series().udf()]
 }
 
 /// Elements of all series of one batch.
 const ELEMENTS_MAX: i128 = 2 << 20;
 
+/// Integers make integers.
+fn element(types: &[DataType]) -> DataType {
+    let small = |found: &DataType| matches!(found, DataType::Int16 | DataType::Int32 | DataType::Null);
+    if types.iter().all(small) { DataType::Int32 } else { DataType::Int64 }
+}
+
 /// The numbers from a start to an end, as a list.
-fn series(name: &'static str, inclusive: bool) -> Function {
+fn series() -> Function {
     let takes = |types: &[DataType]| {
         let fits = matches!(types.len(), 2 | 3) && types.iter().all(|found| found.is_integer() || found.is_null());
-        fits.then(|| vec![DataType::Int64; types.len()])
+        fits.then(|| vec![element(types); types.len()])
     };
-    let gives = |_: &[DataType]| Some(DataType::List(Arc::new(Field::new_list_field(DataType::Int64, true))));
-    let computes = move |args: &[ArrayRef], rows: usize| {
+    let gives = |types: &[DataType]| Some(DataType::List(Arc::new(Field::new_list_field(element(types), true))));
+    let computes = |args: &[ArrayRef], rows: usize| {
+        let narrow = args.first().is_some_and(|values| *values.data_type() == DataType::Int32);
+        let args = &args.iter().map(|values| Ok(cast(values, &DataType::Int64)?)).collect::<Result<Vec<_>>>()?;
         let (starts, ends) = (arg::<Int64Array>(args, 0)?, arg::<Int64Array>(args, 1)?);
         let steps = if args.len() > 2 { Some(arg::<Int64Array>(args, 2)?) } else { None };
         let mut budget = ELEMENTS_MAX;
@@ -42,7 +51,7 @@ fn series(name: &'static str, inclusive: bool) -> Function {
                 return Err(fault(SqlState::INVALID_PARAMETER_VALUE, "step size cannot equal zero"));
             }
             let (start, end, step) = (i128::from(start), i128::from(end), i128::from(step));
-            let span = if step > 0 { end - start } else { start - end } - i128::from(!inclusive);
+            let span = if step > 0 { end - start } else { start - end };
             let count = if span < 0 { 0 } else { span / step.abs() + 1 };
             budget = left(budget, count)?;
             for number in 0..count {
@@ -50,9 +59,11 @@ fn series(name: &'static str, inclusive: bool) -> Function {
             }
             lists.append(true);
         }
-        Ok(Arc::new(lists.finish()) as ArrayRef)
+        let lists = Arc::new(lists.finish()) as ArrayRef;
+        let integers = DataType::List(Arc::new(Field::new_list_field(DataType::Int32, true)));
+        Ok(if narrow { cast(&lists, &integers)? } else { lists })
     };
-    Function::new(name, takes, gives, computes)
+    Function::new("generate_series", takes, gives, computes).aliases(&["meshgate_series"])
 }
 
 /// What is left of a budget.

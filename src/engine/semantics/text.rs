@@ -12,7 +12,7 @@ use super::Facts;
 use super::function::{Function, Result, arg, first};
 
 /// The type that a value is written from; `None` if the engine's own text is PostgreSQL's.
-fn written_as(data_type: &DataType) -> Option<DataType> {
+pub(super) fn written_as(data_type: &DataType) -> Option<DataType> {
     Some(match data_type {
         DataType::Timestamp(_, zone) => DataType::Timestamp(TimeUnit::Microsecond, zone.clone()),
         DataType::Interval(_) | DataType::Duration(_) => DataType::Interval(IntervalUnit::MonthDayNano),
@@ -54,7 +54,7 @@ fn written(args: &[ArrayRef], facts: Facts) -> Result<ArrayRef> {
 }
 
 /// The text of each value.
-fn texts(array: &ArrayRef, facts: Facts) -> Result<StringArray> {
+pub(super) fn texts(array: &ArrayRef, facts: Facts) -> Result<StringArray> {
     Ok(match array.data_type() {
         DataType::Timestamp(_, zone) => {
             let zoned = zone.is_some();

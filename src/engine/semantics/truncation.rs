@@ -47,6 +47,28 @@ pub(super) fn truncated(args: &[Expr], of: &DataType, facts: Facts) -> Option<Re
     }))
 }
 
+/// The function by its name, which takes what the engine's own does not; it runs only where the unit is no constant.
+pub(super) fn placeholder() -> Function {
+    let takes = |types: &[DataType]| {
+        let value = types.get(1)?;
+        let value = match value {
+            DataType::Interval(_) | DataType::Duration(_) => temporal::interval(),
+            DataType::Date32 | DataType::Date64 => value.clone(),
+            found if found.is_string() => temporal::instant(),
+            found => temporal::micros_type(found)?,
+        };
+        let texts = [DataType::Utf8, value, DataType::Utf8];
+        matches!(types.len(), 2 | 3).then(|| texts.into_iter().take(types.len()).collect())
+    };
+    let gives = |types: &[DataType]| match types.get(1)? {
+        DataType::Interval(_) | DataType::Duration(_) => Some(temporal::interval()),
+        DataType::Timestamp(_, None) => Some(temporal::timestamp()),
+        _ => Some(temporal::instant()),
+    };
+    let never = |_: &[ArrayRef], _: usize| Err(fault(SqlState::FEATURE_NOT_SUPPORTED, "the unit of date_trunc must be a constant"));
+    Function::new("date_trunc", takes, gives, never)
+}
+
 fn truncates(field: Field) -> bool {
     engine_name(field).is_some() || years(field).is_some()
 }

@@ -3,11 +3,15 @@
 //! INVARIANT: only what this module classifies as a query ever reaches the planner; everything that writes, defines or
 //! touches the server's files is a [`Kind::Refused`] with its SQLSTATE before planning.
 
+mod aggregates;
 mod ctes;
 mod grammar;
 mod labels;
 mod lexer;
+mod operators;
 mod query;
+mod rows;
+mod scalars;
 mod sizes;
 mod spelling;
 mod using;
@@ -21,6 +25,8 @@ use crate::error::ClientMessage;
 
 use super::fault;
 use super::reply::CopyFormat;
+
+pub(super) use operators::PgOperators;
 
 /// Bounds on what is parsed, so that no text can exhaust the stack or the memory.
 #[derive(Debug, Clone, Copy)]

@@ -23,6 +23,9 @@ pub(super) fn parse(
     text: &str,
     limits: &TextLimits,
 ) -> Result<Result<Query, ClientMessage>, ClientMessage> {
+    if let Some(refusal) = spelling::refused(tokens) {
+        return Ok(Err(refusal));
+    }
     let mut parser = Parser::new(&PostgreSqlDialect {})
         .with_recursion_limit(limits.depth_max * 4)
         .with_tokens_with_locations(spelling::join_strings(tokens));

@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use datafusion::sql::sqlparser::ast::{
     self, BinaryOperator, CastKind, CharacterLength, DataType, ExactNumberInfo, Expr, Function, FunctionArg, FunctionArgExpr,
     FunctionArgumentList, FunctionArguments, GroupByExpr, Ident, LimitClause, ObjectName, Query, SelectItem, SetExpr, Statement,
-    TableAlias, TableAliasColumnDef, TableFactor, Value, VisitMut, VisitorMut,
+    TableAlias, TableAliasColumnDef, TableFactor, UnaryOperator, Value, VisitMut, VisitorMut,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
@@ -37,6 +37,17 @@ pub(super) fn join_strings(tokens: &[TokenWithSpan]) -> Vec<TokenWithSpan> {
         joined.push(token.clone());
     }
     joined
+}
+
+/// What the parser does not read and PostgreSQL does.
+pub(super) fn refused(tokens: &[TokenWithSpan]) -> Option<ClientMessage> {
+    let words: Vec<&TokenWithSpan> = tokens.iter().filter(|token| !matches!(token.token, Token::Whitespace(_))).collect();
+    let is = |token: &Token, word: &str| matches!(token, Token::Word(found) if found.quote_style.is_none() && found.value.eq_ignore_ascii_case(word));
+    let symmetric = words.windows(2).any(|pair| matches!(pair, [one, other] if is(&one.token, "between") && is(&other.token, "symmetric")));
+    symmetric.then(|| {
+        ClientMessage::new(SqlState::FEATURE_NOT_SUPPORTED, "BETWEEN SYMMETRIC is not supported")
+            .with_hint("Write BETWEEN least(a, b) AND greatest(a, b).")
+    })
 }
 
 struct Spelling;
@@ -74,20 +85,19 @@ impl VisitorMut for Spelling {
                 let [array] = array_exprs.as_slice() else {
                     return refuse("WITH ORDINALITY over several arrays is not supported");
                 };
-                let end = Expr::BinaryOp {
-                    left: Box::new(call("cardinality", vec![array.clone()])),
-                    op: BinaryOperator::Plus,
-                    right: Box::new(number("1")),
-                };
-                array_exprs.push(call("range", vec![number("1"), end]));
+                array_exprs.push(call("meshgate_series", vec![number("1"), call("cardinality", vec![array.clone()])]));
                 name_columns(alias, "unnest", &["ordinality"]);
                 *with_ordinality = false;
             }
+            TableFactor::Table { name, args: Some(_), alias: Some(alias), .. } if alias.name.value == SERIES && last(name) == "generate_series" => {}
             TableFactor::Table { name, args: Some(_), alias, with_ordinality, .. } if last(name) == "generate_series" => {
                 if *with_ordinality {
                     return refuse("WITH ORDINALITY is supported over unnest only");
                 }
                 name_columns(alias, "generate_series", &[]);
+                if let Some(typed) = typed_series(factor) {
+                    *factor = typed;
+                }
             }
             _ => {}
         }
@@ -122,7 +132,15 @@ impl VisitorMut for Spelling {
                 let op = if *negated { BinaryOperator::PGRegexNotMatch } else { BinaryOperator::PGRegexMatch };
                 Some(Expr::BinaryOp { left: expr.clone(), op, right: Box::new(string(&similar(text, escape))) })
             }
-            Expr::Function(function) => named(function),
+            Expr::Function(function) => super::aggregates::rewritten(function).or_else(|| named(function)),
+            Expr::BinaryOp { left, op, right } => super::rows::compared(left, op, right),
+            Expr::InList { expr, list, negated } => super::rows::listed(expr, list, *negated),
+            Expr::UnaryOp { op, expr } => unary(*op, expr),
+            Expr::Like { pattern, escape_char, .. } | Expr::ILike { pattern, escape_char, .. } => return escaped(pattern, escape_char),
+            Expr::Subquery(query) => {
+                super::scalars::aggregate(query);
+                None
+            }
             Expr::Identifier(ident) if ident.quote_style.is_none() => match ident.value.to_lowercase().as_str() {
                 word @ ("localtimestamp" | "localtime") => Some(call(word, Vec::new())),
                 _ => None,
@@ -138,6 +156,55 @@ impl VisitorMut for Spelling {
 
 pub(super) fn refuse(text: &str) -> Flow {
     ControlFlow::Break(Box::new(ClientMessage::new(SqlState::FEATURE_NOT_SUPPORTED, text)))
+}
+
+/// Operators of one value that are functions.
+fn unary(op: UnaryOperator, value: &Expr) -> Option<Expr> {
+    let value = value.clone();
+    Some(match op {
+        UnaryOperator::PGAbs => call("abs", vec![value]),
+        UnaryOperator::PGSquareRoot => call("sqrt", vec![value]),
+        UnaryOperator::PGCubeRoot => call("cbrt", vec![value]),
+        UnaryOperator::BitwiseNot => {
+            let minus_one = Expr::UnaryOp { op: UnaryOperator::Minus, expr: Box::new(number("1")) };
+            Expr::Nested(Box::new(Expr::BinaryOp { left: Box::new(value), op: BinaryOperator::PGBitwiseXor, right: Box::new(minus_one) }))
+        }
+        _ => return None,
+    })
+}
+
+/// The engine escapes with the backslash alone.
+fn escaped(pattern: &mut Expr, escape: &mut Option<ast::ValueWithSpan>) -> Flow {
+    let Some(given) = escape.as_ref() else { return ControlFlow::Continue(()) };
+    let Value::SingleQuotedString(given) = &given.value else { return refuse("this ESCAPE is not supported") };
+    let mut letters = given.chars();
+    let letter = letters.next();
+    if letters.next().is_some() {
+        let message = ClientMessage::new(SqlState::INVALID_ESCAPE_SEQUENCE, "invalid escape string");
+        return ControlFlow::Break(Box::new(message.with_hint("Escape string must be empty or one character.")));
+    }
+    if letter != Some('\\') {
+        let Some(text) = literal(pattern) else { return refuse("ESCAPE is supported with a constant pattern only") };
+        *pattern = string(&with_backslashes(text, letter));
+    }
+    *escape = None;
+    ControlFlow::Continue(())
+}
+
+fn with_backslashes(pattern: &str, escape: Option<char>) -> String {
+    let mut out = String::with_capacity(pattern.len() + 8);
+    let mut letters = pattern.chars();
+    while let Some(letter) = letters.next() {
+        if Some(letter) == escape {
+            out.push('\\');
+            out.extend(letters.next());
+        } else if letter == '\\' {
+            out.push_str("\\\\");
+        } else {
+            out.push(letter);
+        }
+    }
+    out
 }
 
 /// `TABLE name`.
@@ -172,6 +239,60 @@ fn by_position(key: &mut Expr, projection: &[SelectItem]) {
     }
 }
 
+/// The name of the engine's series within the one that the client sees.
+const SERIES: &str = "meshgate_series";
+
+/// `generate_series` over a type that the engine has no series of: integers, and dates, which are moments of the session's zone.
+fn typed_series(factor: &mut TableFactor) -> Option<TableFactor> {
+    let TableFactor::Table { args: Some(arguments), alias, .. } = factor else { return None };
+    let values: Vec<&mut Expr> = arguments
+        .args
+        .iter_mut()
+        .filter_map(|arg| if let FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) = arg { Some(expr) } else { None })
+        .collect();
+    let integers = values.iter().all(|value| integer(value));
+    let dates = values.first().is_some_and(|value| match value {
+        Expr::TypedString(typed) => typed.data_type == DataType::Date,
+        Expr::Cast { data_type, .. } => *data_type == DataType::Date,
+        _ => false,
+    });
+    if let [_, _, step] = values.as_slice()
+        && let Some(text) = literal(step)
+    {
+        let step = cast_to(string(text), DataType::Interval { fields: None, precision: None });
+        *values.into_iter().nth(2)? = step;
+    }
+    let target = match (integers, dates) {
+        (true, _) => DataType::Integer(None),
+        (_, true) => DataType::Timestamp(None, ast::TimezoneInfo::WithTimeZone),
+        _ => return None,
+    };
+    let alias = alias.take()?;
+    let text = format!("SELECT value FROM f() AS {SERIES}(value)");
+    let mut query = Parser::new(&PostgreSqlDialect {}).try_with_sql(&text).ok()?.parse_query().ok()?;
+    let SetExpr::Select(select) = query.body.as_mut() else { return None };
+    let column = alias.columns.first()?.name.clone();
+    let value = Expr::Identifier(Ident::new("value"));
+    select.projection = vec![SelectItem::ExprWithAlias { expr: cast_to(value, target), alias: column }];
+    let inner = select.from.first_mut()?;
+    if let TableFactor::Table { alias: inner_alias, .. } = &mut inner.relation {
+        let inner_alias = inner_alias.take();
+        inner.relation = factor.clone();
+        if let TableFactor::Table { alias, .. } = &mut inner.relation {
+            *alias = inner_alias;
+        }
+    }
+    Some(TableFactor::Derived { lateral: false, subquery: query, alias: Some(alias), sample: None })
+}
+
+fn integer(expr: &Expr) -> bool {
+    match expr {
+        Expr::Value(value) => matches!(&value.value, Value::Number(digits, _) if digits.parse::<i32>().is_ok()),
+        Expr::UnaryOp { op: UnaryOperator::Minus, expr } => integer(expr),
+        _ => false,
+    }
+}
+
 /// A function in FROM names its column as itself, or as its alias.
 fn name_columns(alias: &mut Option<TableAlias>, function: &str, more: &[&str]) {
     let alias = alias.get_or_insert_with(|| TableAlias { explicit: true, name: Ident::new(function), columns: Vec::new(), at: None });
@@ -184,7 +305,7 @@ fn name_columns(alias: &mut Option<TableAlias>, function: &str, more: &[&str]) {
     }
 }
 
-fn last(name: &ObjectName) -> String {
+pub(super) fn last(name: &ObjectName) -> String {
     name.0.last().and_then(|part| part.as_ident()).map(|ident| ident.value.to_lowercase()).unwrap_or_default()
 }
 
@@ -229,6 +350,9 @@ fn extract(field: &str, value: &Expr) -> Expr {
 /// An interval is read by the rules that parameters are read by.
 fn interval_text(interval: &ast::Interval) -> Option<Expr> {
     let text = literal(&interval.value)?;
+    if interval.leading_field.is_none() && simple_interval(text) {
+        return None;
+    }
     let plain = interval.last_field.is_none() && interval.leading_precision.is_none() && interval.fractional_seconds_precision.is_none();
     let text = match &interval.leading_field {
         None => text.to_owned(),
@@ -238,6 +362,17 @@ fn interval_text(interval: &ast::Interval) -> Option<Expr> {
     Some(cast_to(string(&text), DataType::Interval { fields: None, precision: None })).filter(|_| plain)
 }
 
+/// Whether the engine reads it as PostgreSQL does. Bounds of window frames must stay literals.
+fn simple_interval(text: &str) -> bool {
+    let mut words = text.split_ascii_whitespace();
+    let (Some(count), Some(unit), None) = (words.next(), words.next(), words.next()) else { return false };
+    let unit = unit.strip_suffix('s').unwrap_or(unit);
+    let whole = count.strip_prefix('-').unwrap_or(count);
+    (1..=6).contains(&whole.len())
+        && whole.bytes().all(|digit| digit.is_ascii_digit())
+        && matches!(unit, "year" | "month" | "week" | "day" | "hour" | "minute" | "second")
+}
+
 fn cast_to(expr: Expr, data_type: DataType) -> Expr {
     Expr::Cast { kind: CastKind::Cast, expr: Box::new(expr), data_type, array: false, format: None }
 }
@@ -245,6 +380,10 @@ fn cast_to(expr: Expr, data_type: DataType) -> Expr {
 /// Casts whose type says less, or more, than the engine's.
 fn cast(expr: &Expr, data_type: &DataType) -> Option<Expr> {
     match data_type {
+        // The engine reads numbers as decimals, which do not reach as far.
+        DataType::DoublePrecision | DataType::Double(_) | DataType::Float8 | DataType::Float(_) | DataType::Real | DataType::Float4 => {
+            scientific(expr).map(|digits| cast_to(string(digits), data_type.clone()))
+        }
         DataType::Numeric(ExactNumberInfo::None) | DataType::Decimal(ExactNumberInfo::None) | DataType::Dec(ExactNumberInfo::None) => {
             Some(match literal(expr).and_then(digits) {
                 Some((precision, scale)) => cast_to(expr.clone(), DataType::Numeric(ExactNumberInfo::PrecisionAndScale(precision, scale))),
@@ -254,7 +393,8 @@ fn cast(expr: &Expr, data_type: &DataType) -> Option<Expr> {
         DataType::Varchar(Some(CharacterLength::IntegerLength { length, .. }))
         | DataType::CharVarying(Some(CharacterLength::IntegerLength { length, .. }))
         | DataType::CharacterVarying(Some(CharacterLength::IntegerLength { length, .. })) => {
-            Some(call("left", vec![cast_to(expr.clone(), DataType::Text), number(&length.to_string())]))
+            let cut = call("left", vec![cast_to(expr.clone(), DataType::Text), number(&length.to_string())]);
+            Some(cast_to(cut, DataType::Varchar(None)))
         }
         DataType::Char(length) | DataType::Character(length) => {
             let length = match length {
@@ -264,6 +404,18 @@ fn cast(expr: &Expr, data_type: &DataType) -> Option<Expr> {
             };
             Some(call("left", vec![cast_to(expr.clone(), DataType::Text), number(&length.to_string())]))
         }
+        _ => None,
+    }
+}
+
+/// The digits of a number with an exponent.
+fn scientific(expr: &Expr) -> Option<&str> {
+    match expr {
+        Expr::Value(value) => match &value.value {
+            Value::Number(digits, _) if digits.contains(['e', 'E']) => Some(digits),
+            _ => None,
+        },
+        Expr::Nested(inner) => scientific(inner),
         _ => None,
     }
 }
@@ -287,8 +439,15 @@ fn named(function: &mut Function) -> Option<Expr> {
         "every" => "bool_and",
         "ceiling" => "ceil",
         "variance" => "var_samp",
+        // The engine's own take the first of equal elements only.
+        "array_remove" => "array_remove_all",
+        "array_replace" => "array_replace_all",
         "generate_series" if function.over.is_none() => {
             return Some(call("unnest", vec![Expr::Function(function.clone())]));
+        }
+        "make_interval" => {
+            by_place(function, &["years", "months", "weeks", "days", "hours", "mins", "secs"]);
+            return None;
         }
         "mod" => {
             let FunctionArguments::List(list) = &function.args else { return None };
@@ -304,6 +463,30 @@ fn named(function: &mut Function) -> Option<Expr> {
     };
     function.name = ObjectName::from(vec![Ident::new(other)]);
     None
+}
+
+/// Arguments by name in the places of their names; what is left out is zero.
+fn by_place(function: &mut Function, names: &[&str]) {
+    let FunctionArguments::List(list) = &mut function.args else { return };
+    let mut places: Vec<Expr> = Vec::new();
+    for arg in &list.args {
+        let (name, value) = match arg {
+            FunctionArg::Named { name, arg: FunctionArgExpr::Expr(value), .. } => (Some(name.value.to_lowercase()), value),
+            FunctionArg::ExprNamed { name: Expr::Identifier(name), arg: FunctionArgExpr::Expr(value), .. } => {
+                (Some(name.value.to_lowercase()), value)
+            }
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(value)) => (None, value),
+            _ => return,
+        };
+        let Some(place) = name.map_or(Some(places.len()), |name| names.iter().position(|known| *known == name)) else { return };
+        while places.len() <= place {
+            places.push(number("0"));
+        }
+        if let Some(slot) = places.get_mut(place) {
+            *slot = value.clone();
+        }
+    }
+    list.args = places.into_iter().map(|value| FunctionArg::Unnamed(FunctionArgExpr::Expr(value))).collect();
 }
 
 /// A pattern of SIMILAR TO as a regular expression over the whole text.
@@ -341,6 +524,18 @@ fn similar(pattern: &str, escape: Option<char>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn patterns_escape_with_the_backslash() {
+        assert_eq!(with_backslashes("a#%b\\", Some('#')), "a\\%b\\\\");
+        assert_eq!(with_backslashes("a\\%", None), "a\\\\%");
+    }
+
+    #[test]
+    fn plain_intervals_stay_literals() {
+        assert!(simple_interval("1 day") && simple_interval("-10 weeks"));
+        assert!(!simple_interval("1 day 2 hours") && !simple_interval("1.5 hours") && !simple_interval("1 fortnight"));
+    }
 
     #[test]
     fn similar_patterns_match_the_whole_text() {

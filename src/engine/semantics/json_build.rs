@@ -1,0 +1,263 @@
+//! JSON made of values: to_json(), json_build_object(), json_agg() and their like, in PostgreSQL's layout.
+//!
+//! INVARIANT: what is made is at most six bytes for each byte that it is made of, and its punctuation.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, StringArray};
+use arrow::datatypes::{DataType, Field, FieldRef};
+use datafusion::logical_expr::ScalarUDF;
+
+use crate::error::SqlState;
+
+use super::Facts;
+use super::function::{Function, Result, fault, first};
+use super::json::{self, Parts};
+use super::text;
+
+/// The functions by name.
+pub(super) fn all(facts: Facts) -> Vec<Arc<ScalarUDF>> {
+    let mut functions = Vec::new();
+    for binary in [false, true] {
+        let name = |json: &'static str, jsonb: &'static str| if binary { jsonb } else { json };
+        functions.push(to_json(name("to_json", "to_jsonb"), binary, facts));
+        functions.push(object(name("json_build_object", "jsonb_build_object"), binary, facts));
+        functions.push(array(name("json_build_array", "jsonb_build_array"), binary, facts));
+        functions.push(list(name("meshgate_json_agg", "meshgate_jsonb_agg"), binary, facts));
+        functions.push(pairs(name("meshgate_json_object_agg", "meshgate_jsonb_object_agg"), binary, facts));
+    }
+    functions.into_iter().map(Function::udf).collect()
+}
+
+fn typed(binary: bool) -> &'static str {
+    if binary { "jsonb" } else { "json" }
+}
+
+fn done(text: String, binary: bool) -> String {
+    if binary { canonical(&text) } else { text }
+}
+
+fn any(types: &[DataType]) -> Option<Vec<DataType>> {
+    Some(types.iter().map(plain).collect())
+}
+
+/// A type that is written here.
+fn plain(found: &DataType) -> DataType {
+    match found {
+        DataType::LargeUtf8 | DataType::Utf8View | DataType::Null => DataType::Utf8,
+        DataType::List(field) | DataType::LargeList(field) | DataType::FixedSizeList(field, _) => {
+            let inner = Field::new_list_field(plain(field.data_type()), true).with_metadata(field.metadata().clone());
+            DataType::List(Arc::new(inner))
+        }
+        found => text::written_as(found).unwrap_or_else(|| found.clone()),
+    }
+}
+
+fn to_json(name: &'static str, binary: bool, facts: Facts) -> Function {
+    let computes = move |args: &[ArrayRef], fields: &[FieldRef], rows: usize| {
+        let texts = values(first(args)?, fields.first(), facts)?;
+        let one = |row: usize| first(args).is_ok_and(|value| value.is_valid(row)).then(|| done(text_at(&texts, row), binary));
+        Ok(Arc::new((0..rows).map(one).collect::<StringArray>()) as ArrayRef)
+    };
+    let takes = |types: &[DataType]| if types.len() == 1 { any(types) } else { None };
+    Function::with_fields(name, takes, |_| Some(DataType::Utf8), computes).of_statement(facts).answers(typed(binary))
+}
+
+/// The JSON text of each value; NULL is null.
+fn values(array: &ArrayRef, field: Option<&FieldRef>, facts: Facts) -> Result<Vec<String>> {
+    let json = field.is_some_and(|field| matches!(field.metadata().get("pg.type").map(String::as_str), Some("json" | "jsonb")));
+    if let Some(lists) = array.as_list_opt::<i32>() {
+        let DataType::List(inner) = array.data_type() else { return Err(no_type()) };
+        let list = |at: usize| {
+            if array.is_null(at) {
+                return Ok("null".to_owned());
+            }
+            Ok(format!("[{}]", values(&lists.value(at), Some(inner), facts)?.join(",")))
+        };
+        return (0..array.len()).map(list).collect();
+    }
+    if let Some(rows) = array.as_struct_opt() {
+        let names: Vec<String> = rows.column_names().iter().map(|name| quoted(name)).collect();
+        let columns =
+            rows.columns().iter().zip(rows.fields()).map(|(column, field)| values(column, Some(field), facts)).collect::<Result<Vec<_>>>()?;
+        let row = |at: usize| {
+            if array.is_null(at) {
+                return "null".to_owned();
+            }
+            let members: Vec<String> = names.iter().zip(&columns).map(|(name, column)| format!("{name}:{}", text_at(column, at))).collect();
+            format!("{{{}}}", members.join(","))
+        };
+        return Ok((0..array.len()).map(row).collect());
+    }
+    let bare = array.data_type().is_numeric() || matches!(array.data_type(), DataType::Boolean) || json;
+    let moment = matches!(array.data_type(), DataType::Timestamp(..));
+    let shown = text::texts(array, facts)?;
+    Ok(shown
+        .iter()
+        .map(|text| match text {
+            None => "null".to_owned(),
+            Some(text) if bare && !text.ends_with(['N', 'y']) => text.to_owned(),
+            Some(text) if moment => quoted(&iso(text)),
+            Some(text) => quoted(text),
+        })
+        .collect())
+}
+
+/// `2026-01-02T03:04:05+00:00`
+fn iso(text: &str) -> String {
+    let moment = text.replacen(' ', "T", 1);
+    match moment.rfind(['+', '-']).filter(|at| *at > 10 && moment.len() - at == 3) {
+        Some(_) => moment + ":00",
+        None => moment,
+    }
+}
+
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+fn text_at(texts: &[String], at: usize) -> String {
+    texts.get(at).cloned().unwrap_or_else(|| "null".to_owned())
+}
+
+fn no_type() -> datafusion::error::DataFusionError {
+    fault(SqlState::INTERNAL_ERROR, "a list without its type")
+}
+
+/// The texts of every argument, a column each.
+fn columns(args: &[ArrayRef], fields: &[FieldRef], facts: Facts) -> Result<Vec<Vec<String>>> {
+    args.iter().enumerate().map(|(at, array)| values(array, fields.get(at), facts)).collect()
+}
+
+/// A key is a text, whatever it is made of.
+fn key(json: &str) -> Result<String> {
+    match json {
+        "null" => Err(fault(SqlState::INVALID_PARAMETER_VALUE, "null value not allowed for object key")),
+        quoted if quoted.starts_with('"') => Ok(quoted.to_owned()),
+        bare => Ok(quoted(bare)),
+    }
+}
+
+fn object(name: &'static str, binary: bool, facts: Facts) -> Function {
+    let computes = move |args: &[ArrayRef], fields: &[FieldRef], rows: usize| {
+        let columns = columns(args, fields, facts)?;
+        let one = |row: usize| {
+            let members = columns.chunks(2).map(|pair| match pair {
+                [keys, values] => Ok(format!("{} : {}", key(&text_at(keys, row))?, text_at(values, row))),
+                _ => Err(fault(SqlState::INVALID_PARAMETER_VALUE, "argument list must have even number of elements")),
+            });
+            Ok(Some(done(format!("{{{}}}", members.collect::<Result<Vec<_>>>()?.join(", ")), binary)))
+        };
+        Ok(Arc::new((0..rows).map(one).collect::<Result<StringArray>>()?) as ArrayRef)
+    };
+    Function::with_fields(name, any, |_| Some(DataType::Utf8), computes).of_statement(facts).answers(typed(binary))
+}
+
+fn array(name: &'static str, binary: bool, facts: Facts) -> Function {
+    let computes = move |args: &[ArrayRef], fields: &[FieldRef], rows: usize| {
+        let columns = columns(args, fields, facts)?;
+        let one = |row: usize| {
+            let elements: Vec<String> = columns.iter().map(|column| text_at(column, row)).collect();
+            Some(done(format!("[{}]", elements.join(", ")), binary))
+        };
+        Ok(Arc::new((0..rows).map(one).collect::<StringArray>()) as ArrayRef)
+    };
+    Function::with_fields(name, any, |_| Some(DataType::Utf8), computes).of_statement(facts).answers(typed(binary))
+}
+
+/// The elements of the list of each row, with their field.
+fn elements(args: &[ArrayRef], at: usize, row: usize, facts: Facts) -> Result<Option<Vec<String>>> {
+    let list = args.get(at).ok_or_else(no_type)?;
+    let DataType::List(inner) = list.data_type() else { return Err(no_type()) };
+    if list.is_null(row) {
+        return Ok(None);
+    }
+    values(&list.as_list::<i32>().value(row), Some(inner), facts).map(Some)
+}
+
+/// `json_agg(x)` of the list that array_agg() has made.
+fn list(name: &'static str, binary: bool, facts: Facts) -> Function {
+    let computes = move |args: &[ArrayRef], _fields: &[FieldRef], rows: usize| {
+        let one = |row: usize| Ok(elements(args, 0, row, facts)?.map(|elements| done(format!("[{}]", elements.join(", ")), binary)));
+        Ok(Arc::new((0..rows).map(one).collect::<Result<StringArray>>()?) as ArrayRef)
+    };
+    let takes = |types: &[DataType]| if types.len() == 1 { any(types) } else { None };
+    Function::with_fields(name, takes, |_| Some(DataType::Utf8), computes).of_statement(facts).answers(typed(binary))
+}
+
+/// `json_object_agg(key, value)` of two such lists.
+fn pairs(name: &'static str, binary: bool, facts: Facts) -> Function {
+    let computes = move |args: &[ArrayRef], _fields: &[FieldRef], rows: usize| {
+        let one = |row: usize| {
+            let (Some(keys), Some(values)) = (elements(args, 0, row, facts)?, elements(args, 1, row, facts)?) else { return Ok(None) };
+            let members = keys.iter().zip(&values).map(|(name, value)| Ok(format!("{} : {value}", key(name)?)));
+            Ok(Some(done(format!("{{ {} }}", members.collect::<Result<Vec<_>>>()?.join(", ")), binary)))
+        };
+        Ok(Arc::new((0..rows).map(one).collect::<Result<StringArray>>()?) as ArrayRef)
+    };
+    let takes = |types: &[DataType]| if types.len() == 2 { any(types) } else { None };
+    Function::with_fields(name, takes, |_| Some(DataType::Utf8), computes).of_statement(facts).answers(typed(binary))
+}
+
+/// The text of a jsonb: keys once each, the shorter first, one blank behind colons and commas.
+pub(super) fn canonical(text: &str) -> String {
+    let text = text.trim();
+    match Parts::of(text) {
+        Some(parts) if parts.object => {
+            let name = |spelled: Option<&str>| spelled.and_then(|spelled| serde_json::from_str::<String>(spelled).ok()).unwrap_or_default();
+            let members: BTreeMap<String, &str> = parts.map(|(spelled, value)| (name(spelled), value)).collect();
+            let mut members: Vec<(String, &str)> = members.into_iter().collect();
+            members.sort_by_key(|(name, _)| name.len());
+            let shown: Vec<String> = members.iter().map(|(name, value)| format!("{}: {}", quoted(name), canonical(value))).collect();
+            format!("{{{}}}", shown.join(", "))
+        }
+        Some(parts) => format!("[{}]", parts.map(|(_, value)| canonical(value)).collect::<Vec<_>>().join(", ")),
+        None if text.starts_with('"') => serde_json::from_str::<String>(text).map_or_else(|_| text.to_owned(), |text| quoted(&text)),
+        None => text.to_owned(),
+    }
+}
+
+/// A text as json or jsonb, or a fault if it is none.
+pub(super) fn read(binary: bool) -> Function {
+    let computes = move |args: &[ArrayRef], _fields: &[FieldRef], _rows: usize| {
+        let texts = first(args)?.as_string::<i32>();
+        let one = |text: &str| json::check(text).map(|()| done(text.to_owned(), binary));
+        Ok(Arc::new(texts.iter().map(|text| text.map(one).transpose()).collect::<Result<StringArray>>()?) as ArrayRef)
+    };
+    let takes = |types: &[DataType]| (types.len() == 1).then(|| vec![DataType::Utf8]);
+    Function::with_fields("json_in", takes, |_| Some(DataType::Utf8), computes).variant(u64::from(binary)).answers(typed(binary))
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{Float64Array, Int32Array};
+
+    use super::*;
+
+    fn facts() -> Facts {
+        Facts { now: chrono::Utc::now(), time_zone: Default::default() }
+    }
+
+    #[test]
+    fn values_are_written_as_json() {
+        let of = |array: ArrayRef| values(&array, None, facts()).unwrap();
+        assert_eq!(of(Arc::new(Int32Array::from(vec![Some(1), None]))), ["1", "null"]);
+        assert_eq!(of(Arc::new(StringArray::from(vec!["a\"\n"]))), [r#""a\"\n""#]);
+        assert_eq!(of(Arc::new(Float64Array::from(vec![1.5, f64::NAN, f64::NEG_INFINITY]))), ["1.5", r#""NaN""#, r#""-Infinity""#]);
+        assert_eq!(iso("2026-01-02 03:04:05+01"), "2026-01-02T03:04:05+01:00");
+        assert_eq!(iso("2026-01-02 03:04:05.5"), "2026-01-02T03:04:05.5");
+    }
+
+    #[test]
+    fn a_jsonb_has_one_form() {
+        assert_eq!(canonical(r#" {"bb":1,"a" : [1,{"x":null}],"a":"\u0041"} "#), r#"{"a": "A", "bb": 1}"#);
+        assert_eq!(canonical("[ ]"), "[]");
+    }
+
+    #[test]
+    fn a_key_is_a_text_and_never_null() {
+        assert_eq!(key("1").unwrap(), "\"1\"");
+        assert!(key("null").is_err());
+    }
+}

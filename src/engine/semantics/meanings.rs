@@ -1,0 +1,107 @@
+//! What an operator between two types means, before the engine has planned it.
+
+use arrow::datatypes::DataType;
+use datafusion::common::DFSchema;
+use datafusion::error::DataFusionError;
+use datafusion::functions_nested::expr_fn::array_has_any;
+use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator};
+
+use crate::error::SqlState;
+
+use super::function::{Result, fault};
+use super::{casts, json, numeric, regexes, spans, temporal, typed};
+
+/// An operator that the engine does not plan by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::engine) enum Meaning {
+    /// `&&`
+    Overlaps,
+    /// `@>`
+    Contains,
+    /// `<@`
+    Contained,
+    /// `^@`
+    StartsWith,
+    /// `->`, and `->>` which answers a text
+    Member {
+        /// Whether the answer is a text.
+        text: bool,
+    },
+    /// `#>`, and `#>>` which answers a text
+    Path {
+        /// Whether the answer is a text.
+        text: bool,
+    },
+    /// `?`
+    HasKey,
+    /// `~` and its like
+    Matches(Operator),
+}
+
+/// The expression that the operator means; `None` leaves it to the engine.
+pub(in crate::engine) fn operator(meaning: Meaning, left: Expr, of_left: &DataType, right: Expr, of_right: &DataType) -> Result<Option<Expr>> {
+    let (texts, arrays) = (of_left.is_string() && of_right.is_string(), of_left.is_nested() && of_right.is_nested());
+    Ok(match meaning {
+        Meaning::Overlaps if arrays => Some(array_has_any(left, right)),
+        Meaning::Contains if texts => Some(json::contains().call(vec![left, right])),
+        Meaning::Contained if texts => Some(json::contains().call(vec![right, left])),
+        Meaning::StartsWith if texts => Some(datafusion::functions::string::expr_fn::starts_with(left, right)),
+        Meaning::Member { text } if of_left.is_string() => Some(json::member(text).call(vec![left, right])),
+        Meaning::Path { text } if of_left.is_string() => Some(json::path(text).call(vec![left, path(right)])),
+        Meaning::HasKey if texts => Some(json::has_key().call(vec![left, right])),
+        Meaning::Matches(op) if of_right.is_string() => {
+            let right = regexes::pattern(right)?;
+            Some(Expr::BinaryExpr(BinaryExpr { left: Box::new(left), op, right: Box::new(right) }))
+        }
+        _ => None,
+    })
+}
+
+/// `'{a,b}'` as the array that it spells.
+fn path(expr: Expr) -> Expr {
+    let inner = casts::text_of(&expr).and_then(|text| text.trim().strip_prefix('{')?.strip_suffix('}').map(str::to_owned));
+    let Some(inner) = inner else { return expr };
+    let keys = inner.split(',').map(|key| datafusion::logical_expr::lit(key.trim().trim_matches('"'))).collect();
+    datafusion::functions_nested::expr_fn::make_array(keys)
+}
+
+/// Arithmetic with intervals and times that the engine has no types for; `None` leaves it to the engine.
+pub(in crate::engine) fn timed(op: Operator, left: &Expr, of_left: &DataType, right: &Expr, of_right: &DataType) -> Option<Expr> {
+    let interval = |found: &DataType| matches!(found, DataType::Interval(_) | DataType::Duration(_));
+    let time = |found: &DataType| matches!(found, DataType::Time64(_) | DataType::Time32(_));
+    let date = |found: &DataType| matches!(found, DataType::Date32 | DataType::Date64);
+    let number = |found: &DataType, expr: &Expr| found.is_numeric() || casts::text_of(expr).is_some();
+    let (left, right) = (left.clone(), right.clone());
+    match op {
+        Operator::Multiply if interval(of_left) && number(of_right, &right) => Some(temporal::scaled().call(vec![left, right])),
+        Operator::Multiply if interval(of_right) && number(of_left, &left) => Some(temporal::scaled().call(vec![right, left])),
+        Operator::Divide if interval(of_left) && number(of_right, &right) => Some(temporal::divided(left, right)),
+        Operator::Plus if date(of_left) && time(of_right) => Some(spans::at_time().call(vec![left, right])),
+        Operator::Plus if time(of_left) && date(of_right) => Some(spans::at_time().call(vec![right, left])),
+        Operator::Plus | Operator::Minus if time(of_left) && interval(of_right) => {
+            Some(spans::time_moved(op == Operator::Minus).call(vec![left, right]))
+        }
+        Operator::Minus if time(of_left) && time(of_right) => Some(spans::time_difference().call(vec![left, right])),
+        _ => None,
+    }
+}
+
+/// A text constant as the numeric that it spells.
+pub(in crate::engine) fn numeric_of(expr: Expr) -> Expr {
+    numeric::unconstrained().call(vec![expr])
+}
+
+/// `substring(text from pattern)`.
+pub(in crate::engine) fn matched(text: Expr, pattern: Expr) -> Expr {
+    regexes::substring().call(vec![text, pattern])
+}
+
+/// Whether the value is a JSON.
+pub(in crate::engine) fn is_json(expr: &Expr, schema: &DFSchema) -> bool {
+    expr.to_field(schema).is_ok_and(|(_, field)| matches!(typed::named(&field), Some("json" | "jsonb")))
+}
+
+/// The refusal of a form.
+pub(in crate::engine) fn unsupported(what: &str) -> DataFusionError {
+    fault(SqlState::FEATURE_NOT_SUPPORTED, &format!("{what} is not supported"))
+}

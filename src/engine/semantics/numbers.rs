@@ -1,0 +1,241 @@
+//! Functions of numbers that the engine does not have.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Decimal128Array, Float64Array, Int32Array, Int64Array, StringArray};
+use arrow::buffer::NullBuffer;
+use arrow::datatypes::{DataType, Decimal128Type, Float64Type};
+use datafusion::error::DataFusionError;
+use datafusion::logical_expr::ScalarUDF;
+
+use crate::error::SqlState;
+
+use super::function::{Function, Result, arg, fault, first};
+use super::numeric;
+
+pub(super) fn all() -> Vec<Arc<ScalarUDF>> {
+    vec![
+        div().udf(),
+        scale().udf(),
+        width_bucket().udf(),
+        counted("num_nulls", true).udf(),
+        counted("num_nonnulls", false).udf(),
+        to_number().udf(),
+        floats("sind", |degrees| degrees.to_radians().sin()).udf(),
+        floats("cosd", |degrees| degrees.to_radians().cos()).udf(),
+        floats("tand", |degrees| degrees.to_radians().tan()).udf(),
+        sign().udf(),
+        logarithm("ln", f64::ln).udf(),
+        logarithm("log10", f64::log10).udf(),
+    ]
+}
+
+fn decimals(types: &[DataType]) -> Option<Vec<DataType>> {
+    let decimal = |found: &DataType| numeric::of(found).map(|(precision, scale)| DataType::Decimal128(precision, scale));
+    types.iter().map(decimal).collect()
+}
+
+/// `div(a, b)`: the quotient without its fraction.
+fn div() -> Function {
+    let takes = |types: &[DataType]| if types.len() == 2 { decimals(types) } else { None };
+    let computes = |args: &[ArrayRef], _rows: usize| {
+        let (left, right) = (arg::<Decimal128Array>(args, 0)?, arg::<Decimal128Array>(args, 1)?);
+        let scale = left.scale().max(right.scale());
+        let raise = |value: i128, from: i8| {
+            let unit = u32::try_from(scale - from).ok().and_then(|places| 10_i128.checked_pow(places));
+            unit.and_then(|unit| value.checked_mul(unit))
+        };
+        let quotients = left.iter().zip(right.iter()).map(|pair| match pair {
+            (Some(_), Some(0)) => Err(fault(SqlState::DIVISION_BY_ZERO, "division by zero")),
+            (Some(one), Some(other)) => {
+                let whole = raise(one, left.scale()).zip(raise(other, right.scale())).and_then(|(one, other)| one.checked_div(other));
+                whole.map(Some).ok_or_else(|| fault(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "value overflows numeric format"))
+            }
+            _ => Ok(None),
+        });
+        let quotients: Decimal128Array = quotients.collect::<Result<Vec<_>>>()?.into_iter().collect();
+        Ok(Arc::new(quotients.with_precision_and_scale(38, 0)?) as ArrayRef)
+    };
+    Function::new("div", takes, |_| Some(DataType::Decimal128(38, 0)), computes)
+}
+
+/// −1, 0 or 1: of an exact number a numeric, else a floating-point number.
+fn sign() -> Function {
+    let exact = |found: &DataType| matches!(found, DataType::Decimal128(..));
+    let takes = move |types: &[DataType]| {
+        let [found] = types else { return None };
+        Some(vec![if exact(found) { found.clone() } else { DataType::Float64 }])
+    };
+    let gives = move |types: &[DataType]| Some(if exact(types.first()?) { DataType::Decimal128(1, 0) } else { DataType::Float64 });
+    let computes = |args: &[ArrayRef], _rows: usize| {
+        let values = first(args)?;
+        if let Some(values) = values.as_primitive_opt::<Decimal128Type>() {
+            let signs: Decimal128Array = values.unary(i128::signum);
+            return Ok(Arc::new(signs.with_precision_and_scale(1, 0)?) as ArrayRef);
+        }
+        let signs: Float64Array = arg::<Float64Array>(args, 0)?.unary(|value| if value == 0.0 { 0.0 } else { value.signum() });
+        Ok(Arc::new(signs) as ArrayRef)
+    };
+    Function::new("sign", takes, gives, computes)
+}
+
+/// Digits behind the point.
+fn scale() -> Function {
+    let takes = |types: &[DataType]| if types.len() == 1 { decimals(types) } else { None };
+    let computes = |args: &[ArrayRef], _rows: usize| {
+        let values = arg::<Decimal128Array>(args, 0)?;
+        let scale = i32::from(values.scale());
+        Ok(Arc::new(values.iter().map(|value| value.map(|_| scale)).collect::<Int32Array>()) as ArrayRef)
+    };
+    Function::new("scale", takes, |_| Some(DataType::Int32), computes)
+}
+
+/// The bucket of a value among so many of one width between two bounds.
+fn width_bucket() -> Function {
+    let takes = |types: &[DataType]| {
+        (types.len() == 4).then(|| vec![DataType::Float64, DataType::Float64, DataType::Float64, DataType::Int64])
+    };
+    let computes = |args: &[ArrayRef], rows: usize| {
+        let (values, lows) = (arg::<Float64Array>(args, 0)?, arg::<Float64Array>(args, 1)?);
+        let (highs, counts) = (arg::<Float64Array>(args, 2)?, arg::<Int64Array>(args, 3)?);
+        let one = |row: usize| {
+            if values.is_null(row) || lows.is_null(row) || highs.is_null(row) || counts.is_null(row) {
+                return Ok(None);
+            }
+            bucket(values.value(row), lows.value(row), highs.value(row), counts.value(row)).map(Some)
+        };
+        Ok(Arc::new((0..rows).map(one).collect::<Result<Int32Array>>()?) as ArrayRef)
+    };
+    Function::new("width_bucket", takes, |_| Some(DataType::Int32), computes)
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "the bucket lies between 0 and the count, which is an integer")]
+fn bucket(value: f64, low: f64, high: f64, count: i64) -> Result<i32> {
+    let refused = |text: &str| Err(fault(SqlState::INVALID_ARGUMENT_FOR_WIDTH_BUCKET, text));
+    let Some(count) = i32::try_from(count).ok().filter(|count| *count > 0) else {
+        return refused("count must be greater than zero");
+    };
+    if value.is_nan() || low.is_nan() || high.is_nan() {
+        return refused("operand, lower bound, and upper bound cannot be NaN");
+    }
+    if !low.is_finite() || !high.is_finite() {
+        return refused("lower and upper bounds must be finite");
+    }
+    if low.total_cmp(&high).is_eq() {
+        return refused("lower bound cannot equal upper bound");
+    }
+    let (before, behind) = if low < high { (value < low, value >= high) } else { (value > low, value <= high) };
+    Ok(match (before, behind) {
+        (true, _) => 0,
+        (_, true) => count.saturating_add(1),
+        _ => ((value - low) / (high - low) * f64::from(count)) as i32 + 1,
+    })
+}
+
+/// How many of the arguments are NULL, or are not.
+fn counted(name: &'static str, nulls: bool) -> Function {
+    let takes = |types: &[DataType]| (!types.is_empty()).then(|| types.to_vec());
+    let computes = move |args: &[ArrayRef], rows: usize| {
+        let known: Vec<_> = args.iter().map(|values| values.logical_nulls()).collect();
+        let one = |row: usize| {
+            let null = |known: &Option<NullBuffer>| known.as_ref().is_some_and(|known| known.is_null(row));
+            let found = known.iter().filter(|known| null(known) == nulls).count();
+            i32::try_from(found).unwrap_or(i32::MAX)
+        };
+        Ok(Arc::new((0..rows).map(one).collect::<Int32Array>()) as ArrayRef)
+    };
+    Function::new(name, takes, |_| Some(DataType::Int32), computes)
+}
+
+/// A number by a template: its digits, its point and its sign.
+fn to_number() -> Function {
+    let takes = |types: &[DataType]| (types.len() == 2).then(|| vec![DataType::Utf8; 2]);
+    let computes = |args: &[ArrayRef], _rows: usize| {
+        let (texts, templates) = (arg::<StringArray>(args, 0)?, arg::<StringArray>(args, 1)?);
+        let numbers = texts.iter().zip(templates.iter()).map(|pair| match pair {
+            (Some(text), Some(template)) => number(text, template).map(Some),
+            _ => Ok(None),
+        });
+        let numbers: Decimal128Array = numbers.collect::<Result<Vec<_>>>()?.into_iter().collect();
+        Ok(Arc::new(numbers.with_precision_and_scale(38, numeric::QUOTIENT_SCALE)?) as ArrayRef)
+    };
+    Function::new("to_number", takes, |_| Some(DataType::Decimal128(38, numeric::QUOTIENT_SCALE)), computes)
+}
+
+fn number(text: &str, template: &str) -> Result<i128> {
+    let upper = template.to_ascii_uppercase();
+    if !upper.chars().all(|letter| matches!(letter, '9' | '0' | ',' | '.' | 'G' | 'D' | 'F' | 'M' | 'S' | ' ')) {
+        return Err(fault(SqlState::FEATURE_NOT_SUPPORTED, "this pattern is not supported in a template"));
+    }
+    let invalid = || fault(SqlState::INVALID_TEXT_REPRESENTATION, "invalid input syntax for type numeric");
+    let places = usize::try_from(numeric::QUOTIENT_SCALE).unwrap_or(0);
+    let negative = text.contains('-');
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let digits = |text: &str| text.chars().filter(char::is_ascii_digit).collect::<String>();
+    let (whole, fraction) = (digits(whole), digits(fraction));
+    if whole.is_empty() && fraction.is_empty() {
+        return Err(invalid());
+    }
+    // The template says how many digits behind the point are read.
+    let kept = upper.split_once(['.', 'D']).map_or(0, |(_, after)| after.chars().filter(|letter| matches!(letter, '9' | '0')).count());
+    let fraction: String = fraction.chars().take(kept).chain("0".repeat(places).chars()).take(places).collect();
+    let value: i128 = format!("{whole}{fraction}").parse().map_err(|_| invalid())?;
+    Ok(if negative { -value } else { value })
+}
+
+/// A function of one floating-point number.
+fn floats(name: &'static str, compute: fn(f64) -> f64) -> Function {
+    let computes = move |args: &[ArrayRef], _rows: usize| {
+        let values: Float64Array = arg::<Float64Array>(args, 0)?.unary(compute);
+        Ok(Arc::new(values) as ArrayRef)
+    };
+    Function::new(name, |types| (types.len() == 1).then(|| vec![DataType::Float64]), |_| Some(DataType::Float64), computes)
+}
+
+/// A logarithm, which zero and what is less have none of.
+fn logarithm(name: &'static str, compute: fn(f64) -> f64) -> Function {
+    let computes = move |args: &[ArrayRef], _rows: usize| {
+        let refused = |text: &str| Err(fault(SqlState::INVALID_ARGUMENT_FOR_LOGARITHM, text));
+        let logarithms = arg::<Float64Array>(args, 0)?.try_unary::<_, Float64Type, DataFusionError>(|value| {
+            if value == 0.0 {
+                return refused("cannot take logarithm of zero");
+            }
+            if value < 0.0 { refused("cannot take logarithm of a negative number") } else { Ok(compute(value)) }
+        });
+        Ok(Arc::new(logarithms?) as ArrayRef)
+    };
+    Function::new(name, |types| (types.len() == 1).then(|| vec![DataType::Float64]), |_| Some(DataType::Float64), computes)
+}
+
+/// Whether each value is finite: dates and times here always are.
+pub(super) fn finite() -> Function {
+    let computes = |args: &[ArrayRef], _rows: usize| {
+        let values = first(args)?;
+        let known: BooleanArray = (0..values.len()).map(|row| values.is_valid(row).then_some(true)).collect();
+        Ok(Arc::new(known) as ArrayRef)
+    };
+    let takes = |types: &[DataType]| (types.len() == 1 && types.iter().all(DataType::is_temporal)).then(|| types.to_vec());
+    Function::new("isfinite", takes, |_| Some(DataType::Boolean), computes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buckets_are_half_open() {
+        assert_eq!(bucket(5.35, 0.024, 10.06, 5).unwrap(), 3);
+        assert_eq!([bucket(0.0, 0.0, 10.0, 5).unwrap(), bucket(10.0, 0.0, 10.0, 5).unwrap(), bucket(-1.0, 0.0, 10.0, 5).unwrap()], [1, 6, 0]);
+        assert_eq!(bucket(9.0, 10.0, 0.0, 10).unwrap(), 2);
+        assert!(bucket(1.0, 1.0, 1.0, 5).is_err() && bucket(1.0, 0.0, 2.0, 0).is_err());
+    }
+
+    #[test]
+    fn numbers_are_read_by_their_template() {
+        let unit = 10_i128.pow(16);
+        assert_eq!(number("1,234.50", "9,999.99").unwrap(), 123_450 * unit / 100);
+        assert_eq!(number("-12", "S99").unwrap(), -12 * unit);
+        assert_eq!(number("1.59", "9.9").unwrap(), 15 * unit / 10);
+        assert!(number("x", "99").is_err() && number("1", "RN").is_err());
+    }
+}

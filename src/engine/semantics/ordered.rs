@@ -1,0 +1,108 @@
+//! Aggregates over values in their order, of the list that array_agg() has made: percentile_disc(), mode().
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, Float64Array, ListArray, UInt64Array};
+use arrow::compute::take;
+use arrow::datatypes::DataType;
+use datafusion::logical_expr::ScalarUDF;
+
+use crate::error::SqlState;
+
+use super::function::{Function, Result, arg, fault};
+
+/// The functions that stand for the aggregates.
+pub(super) fn all() -> Vec<Arc<ScalarUDF>> {
+    vec![percentile().udf(), mode().udf()]
+}
+
+fn element(types: &[DataType]) -> Option<DataType> {
+    match types.first()? {
+        DataType::List(field) => Some(field.data_type().clone()),
+        _ => None,
+    }
+}
+
+/// One element of each list, or NULL.
+fn picked(lists: &ListArray, pick: impl Fn(&ArrayRef, usize) -> Result<Option<usize>>) -> Result<ArrayRef> {
+    let offsets = lists.value_offsets();
+    let mut places = Vec::with_capacity(lists.len());
+    for row in 0..lists.len() {
+        let place = if lists.is_null(row) { None } else { pick(&lists.value(row), row)? };
+        let start = offsets.get(row).copied().and_then(|start| usize::try_from(start).ok()).unwrap_or(0);
+        places.push(place.and_then(|place| u64::try_from(start + place).ok()));
+    }
+    Ok(take(lists.values(), &UInt64Array::from(places), None)?)
+}
+
+/// How many of the values, which stand before any NULL, are known.
+fn known(values: &ArrayRef) -> usize {
+    values.len() - values.null_count()
+}
+
+/// `percentile_disc(fraction) WITHIN GROUP (ORDER BY x)`.
+fn percentile() -> Function {
+    let computes = |args: &[ArrayRef], _rows: usize| {
+        let (lists, fractions) = (arg::<ListArray>(args, 0)?, arg::<Float64Array>(args, 1)?);
+        picked(lists, |values, row| {
+            if fractions.is_null(row) {
+                return Ok(None);
+            }
+            let fraction = fractions.value(row);
+            if !(0.0..=1.0).contains(&fraction) {
+                return Err(fault(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "percentile value is not between 0 and 1"));
+            }
+            Ok(place(fraction, known(values)))
+        })
+    };
+    let takes = |types: &[DataType]| match types {
+        [list @ DataType::List(_), _] => Some(vec![list.clone(), DataType::Float64]),
+        _ => None,
+    };
+    Function::new("meshgate_percentile_disc", takes, element, computes)
+}
+
+/// The first place whose share of the values reaches the fraction.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "the place lies between 0 and the count")]
+fn place(fraction: f64, count: usize) -> Option<usize> {
+    let place = (fraction * count as f64).ceil() as usize;
+    count.checked_sub(1).map(|last| place.saturating_sub(1).min(last))
+}
+
+/// `mode() WITHIN GROUP (ORDER BY x)`: the first of the values that come most often.
+fn mode() -> Function {
+    let computes = |args: &[ArrayRef], _rows: usize| {
+        let lists = arg::<ListArray>(args, 0)?;
+        picked(lists, |values, _| most(&values.slice(0, known(values))))
+    };
+    let takes = |types: &[DataType]| element(types).map(|_| types.to_vec());
+    Function::new("meshgate_mode", takes, element, computes)
+}
+
+fn most(values: &ArrayRef) -> Result<Option<usize>> {
+    if values.is_empty() {
+        return Ok(None);
+    }
+    let ranges = arrow::compute::partition(&[Arc::clone(values)])?.ranges();
+    let longest = ranges.iter().rev().max_by_key(|range| range.len());
+    Ok(longest.map(|range| range.start))
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::StringArray;
+
+    use super::*;
+
+    #[test]
+    fn a_percentile_is_a_value_that_is_there() {
+        assert_eq!([place(0.5, 4), place(0.0, 4), place(1.0, 4), place(0.51, 4), place(0.5, 0)], [Some(1), Some(0), Some(3), Some(2), None]);
+    }
+
+    #[test]
+    fn the_mode_is_the_first_of_the_most_frequent() {
+        let of = |values: Vec<&str>| most(&(Arc::new(StringArray::from(values)) as ArrayRef)).unwrap();
+        assert_eq!(of(vec!["a", "b", "b", "c", "c"]), Some(1));
+        assert_eq!(of(vec![]), None);
+    }
+}

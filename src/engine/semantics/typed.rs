@@ -1,0 +1,63 @@
+//! Types that are texts to the engine: uuid, json, jsonb, varchar; and back.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, StringArray};
+use arrow::datatypes::{DataType, Field};
+use datafusion::logical_expr::Expr;
+
+use crate::catalog::TYPE_KEY;
+use crate::error::SqlState;
+
+use super::function::{Function, Result, fault, first};
+use super::json_build;
+
+/// The PostgreSQL type that a field names.
+pub(super) fn named(field: &Field) -> Option<&str> {
+    field.metadata().get(TYPE_KEY).map(String::as_str)
+}
+
+/// A text as a value of a type by its name; `None` if the name says nothing.
+pub(super) fn read(value: Expr, name: &str, from: Option<&str>) -> Option<Expr> {
+    if from == Some(name) {
+        return Some(value);
+    }
+    Some(match name {
+        "uuid" => uuid().call(vec![value]),
+        // A jsonb is a json, and has one form already.
+        "json" if from == Some("jsonb") => renamed("json").call(vec![value]),
+        "json" => json_build::read(false).call(vec![value]),
+        "jsonb" => json_build::read(true).call(vec![value]),
+        "varchar" => renamed("varchar").call(vec![value]),
+        "bpchar" => renamed("bpchar").call(vec![value]),
+        "name" => renamed("name").call(vec![value]),
+        _ => return None,
+    })
+}
+
+/// A value whose type is a name as a plain text.
+pub(super) fn plain(value: Expr) -> Expr {
+    renamed("text").call(vec![value])
+}
+
+fn one_text(types: &[DataType]) -> Option<Vec<DataType>> {
+    (types.len() == 1).then(|| vec![DataType::Utf8])
+}
+
+fn renamed(name: &'static str) -> Function {
+    let computes = |args: &[ArrayRef], _rows: usize| first(args).cloned();
+    Function::new(name, one_text, |_| Some(DataType::Utf8), computes).answers(name)
+}
+
+fn uuid() -> Function {
+    let computes = |args: &[ArrayRef], _rows: usize| {
+        let one = |text: &str| {
+            let uuid = uuid::Uuid::try_parse(text.trim());
+            let uuid = uuid.map_err(|_| fault(SqlState::INVALID_TEXT_REPRESENTATION, "invalid input syntax for type uuid"))?;
+            Ok(uuid.hyphenated().to_string())
+        };
+        let texts = first(args)?.as_string::<i32>();
+        Ok(Arc::new(texts.iter().map(|text| text.map(one).transpose()).collect::<Result<StringArray>>()?) as ArrayRef)
+    };
+    Function::new("uuid_in", one_text, |_| Some(DataType::Utf8), computes).answers("uuid")
+}

@@ -1,0 +1,100 @@
+//! Operators that the engine does not plan, or plans by other types than PostgreSQL.
+//!
+//! A text constant beside another type is of that type; an operator that is a function in the engine becomes its call.
+
+use arrow::datatypes::DataType;
+use datafusion::common::DFSchema;
+use datafusion::error::Result;
+use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
+use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator, cast};
+use datafusion::sql::sqlparser::ast::BinaryOperator;
+
+use crate::engine::semantics::{self, Meaning};
+
+/// Plans PostgreSQL's operators.
+#[derive(Debug)]
+pub(in crate::engine) struct PgOperators;
+
+impl ExprPlanner for PgOperators {
+    fn plan_binary_op(&self, raw: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
+        let (Ok(left), Ok(right)) = (raw.left.get_type(schema), raw.right.get_type(schema)) else {
+            return Ok(PlannerResult::Original(raw));
+        };
+        if let Some(meaning) = meaning(&raw.op) {
+            return Ok(match semantics::operator(meaning, raw.left.clone(), &left, raw.right.clone(), &right)? {
+                Some(planned) => PlannerResult::Planned(planned),
+                None => PlannerResult::Original(raw),
+            });
+        }
+        if raw.op == BinaryOperator::StringConcat && [&raw.left, &raw.right].into_iter().any(|side| semantics::is_json(side, schema)) {
+            return Err(semantics::unsupported("joining of JSON values with ||"));
+        }
+        let Some(op) = arithmetic(&raw.op) else { return Ok(PlannerResult::Original(raw)) };
+        if let Some(planned) = semantics::timed(op, &raw.left, &left, &raw.right, &right) {
+            return Ok(PlannerResult::Planned(planned));
+        }
+        let RawBinaryExpr { op: spelled, left: one, right: other } = raw;
+        let (one_typed, other_typed) = (typed(one.clone(), op, &right, true), typed(other.clone(), op, &left, false));
+        if one_typed == one && other_typed == other {
+            return Ok(PlannerResult::Original(RawBinaryExpr { op: spelled, left: one, right: other }));
+        }
+        Ok(PlannerResult::Planned(Expr::BinaryExpr(BinaryExpr { left: Box::new(one_typed), op, right: Box::new(other_typed) })))
+    }
+
+    fn plan_substring(&self, args: Vec<Expr>) -> Result<PlannerResult<Vec<Expr>>> {
+        match args.as_slice() {
+            [text, pattern] if semantics::text_of(pattern).is_some() => {
+                Ok(PlannerResult::Planned(semantics::matched(text.clone(), pattern.clone())))
+            }
+            _ => Ok(PlannerResult::Original(args)),
+        }
+    }
+}
+
+/// Operators over arrays, texts and JSON.
+fn meaning(op: &BinaryOperator) -> Option<Meaning> {
+    Some(match op {
+        BinaryOperator::PGOverlap => Meaning::Overlaps,
+        BinaryOperator::AtArrow => Meaning::Contains,
+        BinaryOperator::ArrowAt => Meaning::Contained,
+        BinaryOperator::PGStartsWith => Meaning::StartsWith,
+        BinaryOperator::Arrow => Meaning::Member { text: false },
+        BinaryOperator::LongArrow => Meaning::Member { text: true },
+        BinaryOperator::HashArrow => Meaning::Path { text: false },
+        BinaryOperator::HashLongArrow => Meaning::Path { text: true },
+        BinaryOperator::Question => Meaning::HasKey,
+        BinaryOperator::PGRegexMatch => Meaning::Matches(Operator::RegexMatch),
+        BinaryOperator::PGRegexIMatch => Meaning::Matches(Operator::RegexIMatch),
+        BinaryOperator::PGRegexNotMatch => Meaning::Matches(Operator::RegexNotMatch),
+        BinaryOperator::PGRegexNotIMatch => Meaning::Matches(Operator::RegexNotIMatch),
+        _ => return None,
+    })
+}
+
+fn arithmetic(op: &BinaryOperator) -> Option<Operator> {
+    Some(match op {
+        BinaryOperator::Plus => Operator::Plus,
+        BinaryOperator::Minus => Operator::Minus,
+        BinaryOperator::Multiply => Operator::Multiply,
+        BinaryOperator::Divide => Operator::Divide,
+        BinaryOperator::Modulo => Operator::Modulo,
+        _ => return None,
+    })
+}
+
+/// A text constant as the type that the operator wants beside a value of this type.
+fn typed(expr: Expr, op: Operator, beside: &DataType, left: bool) -> Expr {
+    if semantics::text_of(&expr).is_none() {
+        return expr;
+    }
+    let interval = DataType::Interval(arrow::datatypes::IntervalUnit::MonthDayNano);
+    match beside {
+        DataType::Timestamp(..) | DataType::Time64(_) if op == Operator::Plus => cast(expr, interval),
+        DataType::Interval(_) if op == Operator::Minus && !left => cast(expr, interval),
+        DataType::Interval(_) if op == Operator::Plus => cast(expr, interval),
+        DataType::Timestamp(..) | DataType::Date32 if op == Operator::Minus => cast(expr, beside.clone()),
+        DataType::Int16 | DataType::Int32 | DataType::Int64 | DataType::Float32 | DataType::Float64 => cast(expr, beside.clone()),
+        DataType::Decimal128(..) => semantics::numeric_of(expr),
+        _ => expr,
+    }
+}

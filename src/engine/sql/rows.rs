@@ -1,0 +1,117 @@
+//! Comparisons of rows, one column at a time, and periods that overlap.
+
+use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, Interval};
+
+use super::spelling::call;
+
+/// What stands for a comparison of rows; `None` if it is none.
+pub(super) fn compared(left: &Expr, op: &BinaryOperator, right: &Expr) -> Option<Expr> {
+    let (left, right) = (columns(left)?, columns(right)?);
+    if left.len() != right.len() || left.is_empty() {
+        return None;
+    }
+    let compared = match op {
+        BinaryOperator::Eq => all(left, right),
+        BinaryOperator::NotEq => {
+            let pairs = left.iter().zip(right).map(|(left, right)| binary(left, BinaryOperator::NotEq, right));
+            pairs.reduce(|one, other| binary(&one, BinaryOperator::Or, &other))?
+        }
+        BinaryOperator::Lt => ordered(left, &BinaryOperator::Lt, &BinaryOperator::Lt, right)?,
+        BinaryOperator::LtEq => ordered(left, &BinaryOperator::Lt, &BinaryOperator::LtEq, right)?,
+        BinaryOperator::Gt => ordered(left, &BinaryOperator::Gt, &BinaryOperator::Gt, right)?,
+        BinaryOperator::GtEq => ordered(left, &BinaryOperator::Gt, &BinaryOperator::GtEq, right)?,
+        BinaryOperator::Overlaps => overlap(left, right)?,
+        _ => return None,
+    };
+    Some(Expr::Nested(Box::new(compared)))
+}
+
+/// `(a, b) IN ((1, 2), …)`
+pub(super) fn listed(row: &Expr, list: &[Expr], negated: bool) -> Option<Expr> {
+    let row = columns(row)?;
+    let mut any: Option<Expr> = None;
+    for item in list {
+        let item = columns(item).filter(|item| item.len() == row.len() && !item.is_empty())?;
+        let same = Expr::Nested(Box::new(all(row, item)));
+        any = Some(match any {
+            Some(any) => binary(&any, BinaryOperator::Or, &same),
+            None => same,
+        });
+    }
+    let any = Expr::Nested(Box::new(any?));
+    Some(if negated { Expr::UnaryOp { op: datafusion::sql::sqlparser::ast::UnaryOperator::Not, expr: Box::new(any) } } else { any })
+}
+
+fn columns(expr: &Expr) -> Option<&[Expr]> {
+    match expr {
+        Expr::Tuple(columns) => Some(columns),
+        _ => None,
+    }
+}
+
+fn binary(left: &Expr, op: BinaryOperator, right: &Expr) -> Expr {
+    Expr::BinaryOp { left: Box::new(left.clone()), op, right: Box::new(right.clone()) }
+}
+
+fn all(left: &[Expr], right: &[Expr]) -> Expr {
+    let pairs = left.iter().zip(right).map(|(left, right)| binary(left, BinaryOperator::Eq, right));
+    pairs.reduce(|one, other| binary(&one, BinaryOperator::And, &other)).unwrap_or(Expr::Tuple(Vec::new()))
+}
+
+/// The first columns that differ decide.
+fn ordered(left: &[Expr], strict: &BinaryOperator, last: &BinaryOperator, right: &[Expr]) -> Option<Expr> {
+    let mut pairs = left.iter().zip(right).rev();
+    let (one, other) = pairs.next()?;
+    let mut result = binary(one, last.clone(), other);
+    for (one, other) in pairs {
+        let tied = binary(&binary(one, BinaryOperator::Eq, other), BinaryOperator::And, &Expr::Nested(Box::new(result)));
+        result = binary(&binary(one, strict.clone(), other), BinaryOperator::Or, &tied);
+    }
+    Some(result)
+}
+
+/// `(start, end) OVERLAPS (start, end)`; an end may be a length.
+fn overlap(left: &[Expr], right: &[Expr]) -> Option<Expr> {
+    let bounds = |period: &[Expr]| {
+        let [start, end] = period else { return None };
+        let length = matches!(end, Expr::Interval(Interval { .. }));
+        let end = if length { Expr::Nested(Box::new(binary(start, BinaryOperator::Plus, end))) } else { end.clone() };
+        let bounds = || vec![start.clone(), end.clone()];
+        Some((call("least", bounds()), call("greatest", bounds())))
+    };
+    let ((from, to), (other_from, other_to)) = (bounds(left)?, bounds(right)?);
+    let inside = binary(
+        &binary(&from, BinaryOperator::Lt, &other_to),
+        BinaryOperator::And,
+        &binary(&other_from, BinaryOperator::Lt, &to),
+    );
+    // Two periods that start together overlap, were they as short as a point.
+    Some(binary(&binary(&from, BinaryOperator::Eq, &other_from), BinaryOperator::Or, &Expr::Nested(Box::new(inside))))
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::sql::sqlparser::{dialect::PostgreSqlDialect, parser::Parser};
+
+    use super::*;
+
+    fn spelled(sql: &str) -> Option<String> {
+        let expr = Parser::new(&PostgreSqlDialect {}).try_with_sql(sql).unwrap().parse_expr().unwrap();
+        match expr {
+            Expr::BinaryOp { left, op, right } => compared(&left, &op, &right),
+            Expr::InList { expr, list, negated } => listed(&expr, &list, negated),
+            _ => None,
+        }
+        .map(|expr| expr.to_string())
+    }
+
+    #[test]
+    fn rows_compare_by_the_first_columns_that_differ() {
+        assert_eq!(spelled("(a, b) = (1, 2)").unwrap(), "(a = 1 AND b = 2)");
+        assert_eq!(spelled("(a, b) <> (1, 2)").unwrap(), "(a <> 1 OR b <> 2)");
+        assert_eq!(spelled("(a, b) <= (1, 2)").unwrap(), "(a < 1 OR a = 1 AND (b <= 2))");
+        assert_eq!(spelled("(a, b) NOT IN ((1, 2), (3, 4))").unwrap(), "NOT ((a = 1 AND b = 2) OR (a = 3 AND b = 4))");
+        assert_eq!(spelled("(a, b) = (1, 2, 3)"), None);
+        assert_eq!(spelled("a = 1"), None);
+    }
+}

@@ -1,0 +1,142 @@
+//! Correlated subqueries that stand for one value, in the shape that the planner can turn into joins.
+//!
+//! A subquery is an aggregate to it: of one row, which fails on a second, or of the first row in an order. Only subqueries that name
+//! a table of the query around them are changed; the others are planned as they are.
+
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{
+    Expr, FunctionArgumentClause, FunctionArguments, GroupByExpr, LimitClause, OrderByKind, Query, Select, SelectItem, SetExpr, TableFactor,
+    Value, Visit, Visitor,
+};
+
+use super::spelling::{call, last};
+
+/// Functions that make one row of many.
+const AGGREGATES: [&str; 20] = [
+    "count", "sum", "avg", "min", "max", "array_agg", "string_agg", "bool_and", "bool_or", "every", "stddev", "variance", "first_value",
+    "last_value", "percentile_cont", "meshgate_percentile_disc", "meshgate_mode", "meshgate_json_agg", "corr", "median",
+];
+
+/// Makes the subquery an aggregate if it must be one.
+pub(super) fn aggregate(query: &mut Query) {
+    let Some((first, order)) = shape(query) else { return };
+    let SetExpr::Select(select) = query.body.as_mut() else { return };
+    let Some(SelectItem::UnnamedExpr(value) | SelectItem::ExprWithAlias { expr: value, .. }) = select.projection.first_mut() else {
+        return;
+    };
+    let taken = std::mem::replace(value, Expr::Value(Value::Null.with_empty_span()));
+    let mut call = call(if first { "first_value" } else { "meshgate_single" }, vec![taken]);
+    if let (Expr::Function(function), Some(keys)) = (&mut call, order)
+        && let FunctionArguments::List(list) = &mut function.args
+    {
+        list.clauses.push(FunctionArgumentClause::OrderBy(keys));
+    }
+    *value = call;
+    query.order_by = None;
+    query.limit_clause = None;
+}
+
+type Keys = Vec<datafusion::sql::sqlparser::ast::OrderByExpr>;
+
+/// Whether the first row is wanted, and by which order; `None` if the subquery stays as it is.
+fn shape(query: &Query) -> Option<(bool, Option<Keys>)> {
+    let SetExpr::Select(select) = query.body.as_ref() else { return None };
+    let [SelectItem::UnnamedExpr(value) | SelectItem::ExprWithAlias { expr: value, .. }] = select.projection.as_slice() else {
+        return None;
+    };
+    let ungrouped = matches!(&select.group_by, GroupByExpr::Expressions(keys, _) if keys.is_empty());
+    let plain = ungrouped && select.having.is_none() && select.distinct.is_none() && query.with.is_none() && query.fetch.is_none();
+    if !plain || select.from.is_empty() || aggregates(value) || !names_outer(select) {
+        return None;
+    }
+    let first = match &query.limit_clause {
+        None => false,
+        Some(LimitClause::LimitOffset { limit: Some(limit), offset: None, .. }) if limit.to_string() == "1" => true,
+        Some(_) => return None,
+    };
+    let order = match query.order_by.as_ref().map(|order| &order.kind) {
+        Some(OrderByKind::Expressions(keys)) if first => Some(keys.clone()),
+        Some(OrderByKind::All(_)) => return None,
+        _ => None,
+    };
+    Some((first, order))
+}
+
+fn aggregates(value: &Expr) -> bool {
+    struct Finder(bool);
+    impl Visitor for Finder {
+        type Break = ();
+
+        fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+            self.0 |= matches!(expr, Expr::Function(function) if AGGREGATES.contains(&last(&function.name).as_str()));
+            ControlFlow::Continue(())
+        }
+    }
+    let mut finder = Finder(false);
+    let _ = value.visit(&mut finder);
+    finder.0
+}
+
+/// Whether a name in it is qualified by a table that no FROM within it has.
+fn names_outer(select: &Select) -> bool {
+    struct Names {
+        tables: Vec<String>,
+        qualifiers: Vec<String>,
+    }
+    impl Visitor for Names {
+        type Break = ();
+
+        fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
+            let alias = match factor {
+                TableFactor::Table { name, alias, .. } => Some(alias.as_ref().map_or_else(|| last(name), |alias| folded(&alias.name))),
+                TableFactor::Derived { alias, .. } | TableFactor::UNNEST { alias, .. } => alias.as_ref().map(|alias| folded(&alias.name)),
+                _ => None,
+            };
+            self.tables.extend(alias);
+            ControlFlow::Continue(())
+        }
+
+        fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+            if let Expr::CompoundIdentifier(parts) = expr
+                && let [.., qualifier, _] = parts.as_slice()
+            {
+                self.qualifiers.push(folded(qualifier));
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    let mut names = Names { tables: Vec::new(), qualifiers: Vec::new() };
+    let _ = select.visit(&mut names);
+    names.qualifiers.iter().any(|qualifier| !names.tables.contains(qualifier))
+}
+
+fn folded(ident: &datafusion::sql::sqlparser::ast::Ident) -> String {
+    if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() }
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::sql::sqlparser::ast::Statement;
+    use datafusion::sql::sqlparser::{dialect::PostgreSqlDialect, parser::Parser};
+
+    use super::*;
+
+    fn shaped(sql: &str) -> String {
+        let Statement::Query(mut query) = Parser::parse_sql(&PostgreSqlDialect {}, sql).unwrap().remove(0) else { panic!("no query") };
+        aggregate(&mut query);
+        query.to_string()
+    }
+
+    #[test]
+    fn a_correlated_value_is_that_of_one_row() {
+        assert_eq!(shaped("SELECT y FROM b WHERE b.x = a.x"), "SELECT meshgate_single(y) FROM b WHERE b.x = a.x");
+        assert_eq!(
+            shaped("SELECT b.y FROM s.b WHERE b.x = a.x ORDER BY b.z DESC LIMIT 1"),
+            "SELECT first_value(b.y ORDER BY b.z DESC) FROM s.b WHERE b.x = a.x"
+        );
+        for kept in ["SELECT y FROM b WHERE b.x = 1", "SELECT max(y) FROM b WHERE b.x = a.x", "SELECT y FROM b WHERE b.x = a.x LIMIT 2"] {
+            assert_eq!(shaped(kept), kept);
+        }
+    }
+}
