@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use datafusion::execution::{FunctionRegistry as _, SessionState};
 use datafusion::execution::memory_pool::{GreedyMemoryPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::execution::{FunctionRegistry as _, SessionState};
 use datafusion::prelude::SessionConfig;
 
 use crate::audit::AuditLog;
@@ -23,8 +23,8 @@ use super::cooperation::YieldingJoins;
 use super::executor::Executor;
 use super::session::Session;
 use super::session_request::SessionRequest;
-use super::sql::TextLimits;
 use super::sql::PgOperators;
+use super::sql::TextLimits;
 use super::{Worlds, fault, semantics};
 
 /// Tells the time.

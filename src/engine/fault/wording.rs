@@ -185,7 +185,9 @@ pub(super) fn misuse(text: &str) -> Option<ClientMessage> {
         let types = types.zip(between(text, "incompatible type ", " on column").and_then(type_name));
         let types = types.map(|(left, right)| format!(" {left} and {right}")).unwrap_or_default();
         (SqlState::DATATYPE_MISMATCH, format!("UNION types{types} cannot be matched"))
-    } else if let Some(place) = between(text, "out of bounds, specified: ", ",").filter(|place| place.bytes().all(|digit| digit.is_ascii_digit())) {
+    } else if let Some(place) =
+        between(text, "out of bounds, specified: ", ",").filter(|place| place.bytes().all(|digit| digit.is_ascii_digit()))
+    {
         (SqlState::INVALID_COLUMN_REFERENCE, format!("ORDER BY position {place} is not in select list"))
     } else if has("limit must be >= 0") {
         (SqlState::INVALID_ROW_COUNT_IN_LIMIT_CLAUSE, "LIMIT must not be negative".to_owned())

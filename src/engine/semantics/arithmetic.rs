@@ -149,7 +149,8 @@ where
 }
 
 fn judge(kind: Kind, left: f64, right: f64, result: f64) -> std::result::Result<(), ArrowError> {
-    let out_of_range = |text: &str| Err(ArrowError::ExternalError(Box::new(super::function::message(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, text))));
+    let out_of_range =
+        |text: &str| Err(ArrowError::ExternalError(Box::new(super::function::message(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, text))));
     if kind == Kind::Divide && right == 0.0 && !left.is_nan() {
         return Err(ArrowError::DivideByZero);
     }
@@ -182,11 +183,9 @@ fn widest(types: &[DataType]) -> Option<DataType> {
         DataType::Int64 | DataType::UInt32 | DataType::UInt64 => Some(64),
         DataType::Null => Some(0),
         DataType::Float16 | DataType::Float32 => Some(100),
-        DataType::Float64
-        | DataType::Decimal32(..)
-        | DataType::Decimal64(..)
-        | DataType::Decimal128(..)
-        | DataType::Decimal256(..) => Some(101),
+        DataType::Float64 | DataType::Decimal32(..) | DataType::Decimal64(..) | DataType::Decimal128(..) | DataType::Decimal256(..) => {
+            Some(101)
+        }
         _ => None,
     };
     let widths = types.iter().map(width).collect::<Option<Vec<_>>>()?;

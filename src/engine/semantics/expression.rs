@@ -21,12 +21,10 @@ fn one(expr: Expr, schema: &DFSchema, facts: Facts) -> Result<Expr> {
     Ok(match expr {
         Expr::Literal(value, metadata) => literals::typed(value, metadata),
         Expr::BinaryExpr(binary) => operator(binary, schema, facts),
-        Expr::Negative(inner) if inner.get_type(schema).is_ok_and(|found| found.is_signed_integer()) => {
-            match inner.as_ref() {
-                Expr::Literal(value, _) => literals::negated(value).map_or(Expr::Negative(inner), |value| Expr::Literal(value, None)),
-                _ => arithmetic::negated(*inner),
-            }
-        }
+        Expr::Negative(inner) if inner.get_type(schema).is_ok_and(|found| found.is_signed_integer()) => match inner.as_ref() {
+            Expr::Literal(value, _) => literals::negated(value).map_or(Expr::Negative(inner), |value| Expr::Literal(value, None)),
+            _ => arithmetic::negated(*inner),
+        },
         Expr::Cast(cast) => match cast.expr.to_field(schema) {
             Ok((_, from)) => casts::rewritten(cast, &from, facts),
             Err(_) => Expr::Cast(cast),
@@ -252,9 +250,7 @@ fn calendar(left: (Expr, DataType), op: Operator, right: (Expr, DataType), facts
     match op {
         Operator::Multiply if interval(&left_type) && right_type.is_numeric() => temporal::scaled().call(vec![left, right]),
         Operator::Multiply if left_type.is_numeric() && interval(&right_type) => temporal::scaled().call(vec![right, left]),
-        Operator::Divide if interval(&left_type) && right_type.is_numeric() => {
-            temporal::divided(left, right)
-        }
+        Operator::Divide if interval(&left_type) && right_type.is_numeric() => temporal::divided(left, right),
         // A text beside a moment is an interval when it is added, and a moment when it is taken away from one.
         Operator::Plus if moment(&left_type) && casts::text_literal(&right) => {
             let right = casts::literal_as(right, &temporal::interval(), facts);

@@ -96,10 +96,7 @@ impl Field {
 
     /// Whether a type of this kind has the field.
     fn fits(self, data_type: &DataType) -> bool {
-        let of_day = matches!(
-            self,
-            Self::Hour | Self::Minute | Self::Second | Self::Milliseconds | Self::Microseconds
-        );
+        let of_day = matches!(self, Self::Hour | Self::Minute | Self::Second | Self::Milliseconds | Self::Microseconds);
         match data_type {
             DataType::Date32 | DataType::Date64 => !of_day && !self.of_zone() && self != Self::Julian,
             DataType::Timestamp(_, None) => !self.of_zone() && self != Self::Julian,
@@ -107,10 +104,7 @@ impl Field {
             DataType::Time32(_) | DataType::Time64(_) => of_day || self == Self::Epoch,
             DataType::Interval(_) | DataType::Duration(_) => {
                 !self.of_zone()
-                    && !matches!(
-                        self,
-                        Self::IsoYear | Self::Week | Self::DayOfYear | Self::DayOfWeek | Self::IsoDayOfWeek | Self::Julian
-                    )
+                    && !matches!(self, Self::IsoYear | Self::Week | Self::DayOfYear | Self::DayOfWeek | Self::IsoDayOfWeek | Self::Julian)
             }
             _ => false,
         }
@@ -200,9 +194,7 @@ fn whole_of(field: Field, values: &ArrayRef, facts: Facts) -> Result<Decimal128A
     match values.data_type() {
         DataType::Interval(_) => Ok(values.as_primitive::<IntervalMonthDayNanoType>().unary(|value| of_interval(field, value))),
         DataType::Time64(_) => Ok(of_clock(field, values.as_primitive::<Time64MicrosecondType>())),
-        DataType::Date32 if field == Field::Epoch => {
-            Ok(values.as_primitive::<Date32Type>().unary(|days| i128::from(days) * 86_400))
-        }
+        DataType::Date32 if field == Field::Epoch => Ok(values.as_primitive::<Date32Type>().unary(|days| i128::from(days) * 86_400)),
         data_type => {
             let zoned = matches!(data_type, DataType::Timestamp(_, Some(_)));
             if field.of_zone() {
@@ -249,7 +241,10 @@ fn calendar(field: Field, local: &ArrayRef) -> Result<Decimal128Array> {
         Field::DayOfYear => plain(part(DatePart::DayOfYear)?),
         Field::DayOfWeek => plain(part(DatePart::DayOfWeekSunday0)?),
         Field::IsoDayOfWeek => plain(part(DatePart::DayOfWeekMonday1)?),
-        field => of_clock(field, &local.as_primitive::<TimestampMicrosecondType>().unary::<_, Time64MicrosecondType>(|micros| micros.rem_euclid(DAY))),
+        field => of_clock(
+            field,
+            &local.as_primitive::<TimestampMicrosecondType>().unary::<_, Time64MicrosecondType>(|micros| micros.rem_euclid(DAY)),
+        ),
     })
 }
 

@@ -79,8 +79,12 @@ fn values(array: &ArrayRef, field: Option<&FieldRef>, facts: Facts) -> Result<Ve
     }
     if let Some(rows) = array.as_struct_opt() {
         let names: Vec<String> = rows.column_names().iter().map(|name| quoted(name)).collect();
-        let columns =
-            rows.columns().iter().zip(rows.fields()).map(|(column, field)| values(column, Some(field), facts)).collect::<Result<Vec<_>>>()?;
+        let columns = rows
+            .columns()
+            .iter()
+            .zip(rows.fields())
+            .map(|(column, field)| values(column, Some(field), facts))
+            .collect::<Result<Vec<_>>>()?;
         let row = |at: usize| {
             if array.is_null(at) {
                 return "null".to_owned();

@@ -39,7 +39,13 @@ pub(in crate::engine) enum Meaning {
 }
 
 /// The expression that the operator means; `None` leaves it to the engine.
-pub(in crate::engine) fn operator(meaning: Meaning, left: Expr, of_left: &DataType, right: Expr, of_right: &DataType) -> Result<Option<Expr>> {
+pub(in crate::engine) fn operator(
+    meaning: Meaning,
+    left: Expr,
+    of_left: &DataType,
+    right: Expr,
+    of_right: &DataType,
+) -> Result<Option<Expr>> {
     let (texts, arrays) = (of_left.is_string() && of_right.is_string(), of_left.is_nested() && of_right.is_nested());
     Ok(match meaning {
         Meaning::Overlaps if arrays => Some(array_has_any(left, right)),

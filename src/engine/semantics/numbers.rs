@@ -92,9 +92,8 @@ fn scale() -> Function {
 
 /// The bucket of a value among so many of one width between two bounds.
 fn width_bucket() -> Function {
-    let takes = |types: &[DataType]| {
-        (types.len() == 4).then(|| vec![DataType::Float64, DataType::Float64, DataType::Float64, DataType::Int64])
-    };
+    let takes =
+        |types: &[DataType]| (types.len() == 4).then(|| vec![DataType::Float64, DataType::Float64, DataType::Float64, DataType::Int64]);
     let computes = |args: &[ArrayRef], rows: usize| {
         let (values, lows) = (arg::<Float64Array>(args, 0)?, arg::<Float64Array>(args, 1)?);
         let (highs, counts) = (arg::<Float64Array>(args, 2)?, arg::<Int64Array>(args, 3)?);
@@ -109,7 +108,11 @@ fn width_bucket() -> Function {
     Function::new("width_bucket", takes, |_| Some(DataType::Int32), computes)
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "the bucket lies between 0 and the count, which is an integer")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    reason = "the bucket lies between 0 and the count, which is an integer"
+)]
 fn bucket(value: f64, low: f64, high: f64, count: i64) -> Result<i32> {
     let refused = |text: &str| Err(fault(SqlState::INVALID_ARGUMENT_FOR_WIDTH_BUCKET, text));
     let Some(count) = i32::try_from(count).ok().filter(|count| *count > 0) else {
@@ -225,7 +228,10 @@ mod tests {
     #[test]
     fn buckets_are_half_open() {
         assert_eq!(bucket(5.35, 0.024, 10.06, 5).unwrap(), 3);
-        assert_eq!([bucket(0.0, 0.0, 10.0, 5).unwrap(), bucket(10.0, 0.0, 10.0, 5).unwrap(), bucket(-1.0, 0.0, 10.0, 5).unwrap()], [1, 6, 0]);
+        assert_eq!(
+            [bucket(0.0, 0.0, 10.0, 5).unwrap(), bucket(10.0, 0.0, 10.0, 5).unwrap(), bucket(-1.0, 0.0, 10.0, 5).unwrap()],
+            [1, 6, 0]
+        );
         assert_eq!(bucket(9.0, 10.0, 0.0, 10).unwrap(), 2);
         assert!(bucket(1.0, 1.0, 1.0, 5).is_err() && bucket(1.0, 0.0, 2.0, 0).is_err());
     }

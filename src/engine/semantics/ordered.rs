@@ -63,7 +63,12 @@ fn percentile() -> Function {
 }
 
 /// The first place whose share of the values reaches the fraction.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "the place lies between 0 and the count")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "the place lies between 0 and the count"
+)]
 fn place(fraction: f64, count: usize) -> Option<usize> {
     let place = (fraction * count as f64).ceil() as usize;
     count.checked_sub(1).map(|last| place.saturating_sub(1).min(last))
@@ -96,7 +101,10 @@ mod tests {
 
     #[test]
     fn a_percentile_is_a_value_that_is_there() {
-        assert_eq!([place(0.5, 4), place(0.0, 4), place(1.0, 4), place(0.51, 4), place(0.5, 0)], [Some(1), Some(0), Some(3), Some(2), None]);
+        assert_eq!(
+            [place(0.5, 4), place(0.0, 4), place(1.0, 4), place(0.51, 4), place(0.5, 0)],
+            [Some(1), Some(0), Some(3), Some(2), None]
+        );
     }
 
     #[test]

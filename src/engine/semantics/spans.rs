@@ -44,9 +44,8 @@ fn time() -> DataType {
 pub(super) fn order() -> Function {
     let computes = |args: &[ArrayRef], _rows: usize| {
         let spans = first(args)?.as_primitive::<IntervalMonthDayNanoType>();
-        let lengths: Decimal128Array = spans.unary(|span| {
-            (i128::from(span.months) * 30 + i128::from(span.days)) * i128::from(NANOS_OF_DAY) + i128::from(span.nanoseconds)
-        });
+        let lengths: Decimal128Array = spans
+            .unary(|span| (i128::from(span.months) * 30 + i128::from(span.days)) * i128::from(NANOS_OF_DAY) + i128::from(span.nanoseconds));
         Ok(Arc::new(lengths.with_precision_and_scale(38, 0)?) as ArrayRef)
     };
     let takes = |types: &[DataType]| (types.len() == 1).then(|| vec![temporal::interval()]);

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, StringArray};
 use arrow::datatypes::{
-    DataType, Field, Float32Type, Float64Type, IntervalMonthDayNanoType, IntervalUnit, Time64MicrosecondType, TimeUnit, TimestampMicrosecondType,
+    DataType, Field, Float32Type, Float64Type, IntervalMonthDayNanoType, IntervalUnit, Time64MicrosecondType, TimeUnit,
+    TimestampMicrosecondType,
 };
 use chrono::{DateTime, Datelike, NaiveDateTime, Timelike};
 
@@ -66,10 +67,16 @@ pub(super) fn texts(array: &ArrayRef, facts: Facts) -> Result<StringArray> {
             values.iter().map(|value| value.map(|value| interval(value.months, value.days, value.nanoseconds / 1000))).collect()
         }
         DataType::Time64(_) => array.as_primitive::<Time64MicrosecondType>().iter().map(|micros| micros.map(clock)).collect(),
-        DataType::Float32 => array.as_primitive::<Float32Type>().iter().map(|value| value.map(|value| float(&format!("{value:e}"), 6))).collect(),
-        DataType::Float64 => array.as_primitive::<Float64Type>().iter().map(|value| value.map(|value| float(&format!("{value:e}"), 15))).collect(),
+        DataType::Float32 => {
+            array.as_primitive::<Float32Type>().iter().map(|value| value.map(|value| float(&format!("{value:e}"), 6))).collect()
+        }
+        DataType::Float64 => {
+            array.as_primitive::<Float64Type>().iter().map(|value| value.map(|value| float(&format!("{value:e}"), 15))).collect()
+        }
         DataType::Binary => array.as_binary::<i32>().iter().map(|bytes| bytes.map(hex)).collect(),
-        DataType::List(_) => array.as_list::<i32>().iter().map(|list| list.map(|list| braced(&list, facts)).transpose()).collect::<Result<_>>()?,
+        DataType::List(_) => {
+            array.as_list::<i32>().iter().map(|list| list.map(|list| braced(&list, facts)).transpose()).collect::<Result<_>>()?
+        }
         _ => arrow::compute::cast(array, &DataType::Utf8)?.as_string::<i32>().clone(),
     })
 }

@@ -80,11 +80,7 @@ fn overlap(left: &[Expr], right: &[Expr]) -> Option<Expr> {
         Some((call("least", bounds()), call("greatest", bounds())))
     };
     let ((from, to), (other_from, other_to)) = (bounds(left)?, bounds(right)?);
-    let inside = binary(
-        &binary(&from, BinaryOperator::Lt, &other_to),
-        BinaryOperator::And,
-        &binary(&other_from, BinaryOperator::Lt, &to),
-    );
+    let inside = binary(&binary(&from, BinaryOperator::Lt, &other_to), BinaryOperator::And, &binary(&other_from, BinaryOperator::Lt, &to));
     // Two periods that start together overlap, were they as short as a point.
     Some(binary(&binary(&from, BinaryOperator::Eq, &other_from), BinaryOperator::Or, &Expr::Nested(Box::new(inside))))
 }

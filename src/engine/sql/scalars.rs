@@ -6,16 +6,34 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, FunctionArgumentClause, FunctionArguments, GroupByExpr, LimitClause, OrderByKind, Query, Select, SelectItem, SetExpr, TableFactor,
-    Value, Visit, Visitor,
+    Expr, FunctionArgumentClause, FunctionArguments, GroupByExpr, LimitClause, OrderByKind, Query, Select, SelectItem, SetExpr,
+    TableFactor, Value, Visit, Visitor,
 };
 
 use super::spelling::{call, last};
 
 /// Functions that make one row of many.
 const AGGREGATES: [&str; 20] = [
-    "count", "sum", "avg", "min", "max", "array_agg", "string_agg", "bool_and", "bool_or", "every", "stddev", "variance", "first_value",
-    "last_value", "percentile_cont", "meshgate_percentile_disc", "meshgate_mode", "meshgate_json_agg", "corr", "median",
+    "count",
+    "sum",
+    "avg",
+    "min",
+    "max",
+    "array_agg",
+    "string_agg",
+    "bool_and",
+    "bool_or",
+    "every",
+    "stddev",
+    "variance",
+    "first_value",
+    "last_value",
+    "percentile_cont",
+    "meshgate_percentile_disc",
+    "meshgate_mode",
+    "meshgate_json_agg",
+    "corr",
+    "median",
 ];
 
 /// Makes the subquery an aggregate if it must be one.

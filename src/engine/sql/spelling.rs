@@ -89,7 +89,8 @@ impl VisitorMut for Spelling {
                 name_columns(alias, "unnest", &["ordinality"]);
                 *with_ordinality = false;
             }
-            TableFactor::Table { name, args: Some(_), alias: Some(alias), .. } if alias.name.value == SERIES && last(name) == "generate_series" => {}
+            TableFactor::Table { name, args: Some(_), alias: Some(alias), .. }
+                if alias.name.value == SERIES && last(name) == "generate_series" => {}
             TableFactor::Table { name, args: Some(_), alias, with_ordinality, .. } if last(name) == "generate_series" => {
                 if *with_ordinality {
                     return refuse("WITH ORDINALITY is supported over unnest only");

@@ -9,8 +9,8 @@ use datafusion::sql::sqlparser::ast::{
     Expr, GroupByExpr, Ident, Join, JoinConstraint, JoinOperator, Query, Select, SelectItem, TableFactor, VisitMut, VisitorMut,
 };
 
-use super::spelling::{call, refuse};
 use super::spelling::Flow;
+use super::spelling::{call, refuse};
 
 /// A merged column: its name, and what stands for it if that is known.
 struct Merged {
