@@ -62,7 +62,7 @@ const FENCES: &[(&str, &[&str])] = &[
     ("datafusion", &["ports/", "enforcement/", "lineage/", "catalog/", "engine/", "server/"]),
     ("clap", &["main.rs", "server/cli"]),
     ("saphyr_parser", &["document/"]),
-    ("jsonschema", &["document/"]),
+    ("jsonschema", &["document/", "policy/schema"]),
     ("anyhow", &["main.rs", "server/", "policy/rego"]),
     ("tracing_subscriber", &["telemetry/"]),
     ("ureq", &["source/http"]),

@@ -1,5 +1,6 @@
 //! What is recorded: one struct for each kind of record, with the fields in the order in which they are written.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -9,7 +10,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::error::SqlState;
-use crate::policy::{Decision, Outcome, RequestedField};
+use crate::policy::{Decision, Outcome, Question, RequestedField};
 use crate::product::{PortName, ProductRef};
 
 /// A record without its envelope (version, number, time, hashes).
@@ -150,9 +151,10 @@ pub struct DecisionRecord {
     /// The policy path that was asked.
     pub path: String,
     /// What was asked.
-    pub input: Value,
+    pub input: Question,
     /// What was answered.
-    pub result: Value,
+    #[serde(serialize_with = "shared")]
+    pub result: Arc<Value>,
     /// Bundle name → `{"revision": …}`.
     pub bundles: Value,
     /// When it was decided (RFC 3339, UTC).
@@ -174,7 +176,8 @@ pub struct DecisionRecord {
     /// Allow or deny.
     pub outcome: DecisionOutcome,
     /// The rules that had a part in it.
-    pub rules: Vec<String>,
+    #[serde(serialize_with = "shared")]
+    pub rules: Arc<[String]>,
     /// The public reasons of a denial.
     pub reasons: Vec<String>,
     /// The masked fields.
@@ -206,8 +209,8 @@ impl DecisionRecord {
             decision_id: decision.id.0,
             path: path.into(),
             input: decision.input.clone(),
-            result: decision.result.clone(),
-            bundles: json!({"meshgate": {"revision": decision.bundle_revision}}),
+            result: Arc::clone(&decision.result),
+            bundles: json!({"meshgate": {"revision": &*decision.bundle_revision}}),
             timestamp: timestamp(at),
             metrics: json!({"timer_rego_query_eval_ns": u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX)}),
             erased: Vec::new(),
@@ -217,7 +220,7 @@ impl DecisionRecord {
             version: decision.product.version.to_string(),
             port: decision.port.to_string(),
             outcome,
-            rules: decision.rules.clone(),
+            rules: Arc::clone(&decision.rules),
             reasons,
             masks,
             row_limited,
@@ -433,6 +436,10 @@ pub(super) fn timestamp(at: DateTime<Utc>) -> String {
 
 fn uuid_text<S: Serializer>(id: &Uuid, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(id)
+}
+
+fn shared<T: Serialize + ?Sized, S: Serializer>(value: &Arc<T>, serializer: S) -> Result<S::Ok, S::Error> {
+    T::serialize(value, serializer)
 }
 
 fn optional_uuid_text<S: Serializer>(id: &Option<Uuid>, serializer: S) -> Result<S::Ok, S::Error> {

@@ -24,7 +24,7 @@ use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::{SessionConfig, SessionContext, col, lit};
 use futures::TryStreamExt;
 
-use crate::policy::{Decision, DecisionId, Obligations, Outcome};
+use crate::policy::{Decision, DecisionId, Obligations, Outcome, Question};
 use crate::product::{DomainName, FieldName, Governance, PortName, Product, ProductName, ProductRef, Status, Version};
 
 use super::{Error, GovernedTable, ProductUse, explain_above_barrier, govern, observe, row_filter, verify};
@@ -63,10 +63,10 @@ pub(super) fn decision(usage: &ProductUse, outcome: Outcome) -> Arc<Decision> {
         port: usage.port.clone(),
         fields: usage.fields.iter().map(|field| field.name.clone()).collect(),
         outcome,
-        bundle_revision: "test".to_owned(),
-        rules: Vec::new(),
-        input: serde_json::Value::Null,
-        result: serde_json::Value::Null,
+        bundle_revision: "test".into(),
+        rules: [].into(),
+        input: Question::default(),
+        result: Arc::default(),
     })
 }
 

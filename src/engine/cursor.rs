@@ -33,6 +33,8 @@ struct State {
     rows: Option<RowStream>,
     rest: Option<RecordBatch>,
     started: bool,
+    /// Why it cannot be read on. Without it, a later FETCH would look like the end of the rows.
+    fallen: Option<ClientMessage>,
 }
 
 impl Cursor {
@@ -86,6 +88,18 @@ impl Cursor {
         let mut state = self.state.lock().await;
         state.rows = Some(rows);
         state.started = true;
+    }
+
+    /// A FETCH after the first: its rows may still be read, or it has none.
+    pub(super) async fn resume(&self) -> Result<(), ClientMessage> {
+        let mut state = self.state.lock().await;
+        if let Some(message) = &state.fallen {
+            return Err(message.clone());
+        }
+        let Some(rows) = &mut state.rows else { return Ok(()) };
+        let Err(message) = rows.resume().await else { return Ok(()) };
+        *state = State { started: true, fallen: Some(message.clone()), ..State::default() };
+        Err(message)
     }
 
     /// The next rows: at most `rows_max`, or all that are left.

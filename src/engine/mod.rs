@@ -31,6 +31,7 @@ mod session_request;
 mod settings;
 mod shared_settings;
 mod sql;
+mod standing;
 mod stream;
 mod time_zone;
 mod transaction;

@@ -34,7 +34,9 @@ use super::notices::notices;
 use super::place::Place;
 use super::planner::Planner;
 use super::reply::{Notice, RowStream};
+use super::session_request::Whoever;
 use super::sql::Query;
+use super::standing::Standing;
 use super::stream::{self, Running, StopCause};
 use super::{TimeZone, World, columns, fault, hints, inference, semantics};
 
@@ -55,12 +57,14 @@ pub(super) struct Pipeline {
     pub(super) client_address: Option<std::net::SocketAddr>,
     pub(super) time_zone: String,
     pub(super) stop_cause: StopCause,
+    pub(super) whoever: Whoever,
 }
 
 /// A plan with its products and the decisions on them; not yet governed.
 struct Decided {
     plan: LogicalPlan,
     uses: Vec<ProductUse>,
+    requests: Vec<AccessRequest>,
     decisions: Vec<Arc<Decision>>,
 }
 
@@ -70,6 +74,7 @@ struct Prepared {
     logical: LogicalPlan,
     columns: Arc<[Column]>,
     lineage: Lineage,
+    standing: Arc<Standing>,
     record: OpenStatement,
     notices: Vec<Notice>,
 }
@@ -145,7 +150,7 @@ impl Pipeline {
     async fn start(&mut self, query: &Query, values: &[ScalarValue], verb: &'static str) -> Result<Started, ClientMessage> {
         let place = guarded(Place::take(Arc::clone(&self.shared.queries)), self.deadline).await?;
         let planner = Planner::new(self)?;
-        let Prepared { plan, columns, lineage, record, notices, .. } = self.prepare(&planner, query, values).await?;
+        let Prepared { plan, columns, lineage, standing, record, notices, .. } = self.prepare(&planner, query, values).await?;
         let executing = {
             // What an operator spawns as it starts belongs on the query threads, too.
             let _entered = self.shared.executor.enter();
@@ -167,10 +172,12 @@ impl Pipeline {
             query: query.clone(),
             clock: Arc::clone(&self.shared.options.clock),
             place: place.clone(),
+            standing: Arc::clone(&standing),
             stop_cause: Arc::clone(&self.stop_cause),
             trace: self.attempt.trace().clone(),
         };
-        Ok(Started { rows: RowStream::new(columns, verb, stream::bounded(batches, running)).in_place(place), notices })
+        let rows = RowStream::new(columns, verb, stream::bounded(batches, running)).in_place(place).while_standing(standing);
+        Ok(Started { rows, notices })
     }
 
     /// What the client is told of a fault of the engine.
@@ -217,7 +224,9 @@ impl Pipeline {
         let record = guarded(self.attempt.open(), deadline).await?;
         let columns = columns::of_plan(&decided.plan);
         let notices = notices(&decided.uses, &decided.decisions);
-        Ok(Prepared { plan, logical, columns, lineage, record, notices })
+        let asked = decided.requests.into_iter().zip(decided.decisions).collect();
+        let standing = Standing::new(Arc::clone(&self.shared.worlds), Arc::clone(&self.whoever), Arc::clone(&self.world), asked);
+        Ok(Prepared { plan, logical, columns, lineage, standing: Arc::new(standing), record, notices })
     }
 
     /// Steps plan to decide.
@@ -230,11 +239,12 @@ impl Pipeline {
         let uses = enforcement::observe(&plan).map_err(|error| self.refused(&error))?;
         let fields: usize = uses.iter().map(|used| used.fields.len()).sum();
         self.attempt.trace().done(Step::Observe, &format!("{fields} fields of {} products", uses.len()));
-        let decisions = uses.iter().map(|product| Arc::new(self.world.policy.decide(&self.request(product)))).collect::<Vec<_>>();
+        let requests: Vec<AccessRequest> = uses.iter().map(|product| self.request(product)).collect();
+        let decisions = requests.iter().map(|request| Arc::new(self.world.policy.decide(request))).collect::<Vec<_>>();
         let denied = decisions.iter().filter(|decision| matches!(decision.outcome, Outcome::Deny(_))).count();
         let spent = self.attempt.trace().done(Step::Decide, &format!("{} decisions, {denied} denied", decisions.len()));
         self.attempt.decided(&uses, &decisions, spent);
-        Ok(Decided { plan, uses, decisions })
+        Ok(Decided { plan, uses, requests, decisions })
     }
 
     fn bind_and_analyze(

@@ -10,6 +10,7 @@ use crate::error::{ClientMessage, SqlState};
 
 use super::Column;
 use super::place::Place;
+use super::standing::Standing;
 
 /// A message beside the result.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +61,7 @@ pub struct RowStream {
     pub verb: &'static str,
     batches: Pin<Box<dyn Stream<Item = Result<RecordBatch, ClientMessage>> + Send>>,
     place: Option<Place>,
+    standing: Option<Arc<Standing>>,
 }
 
 impl RowStream {
@@ -69,12 +71,31 @@ impl RowStream {
         verb: &'static str,
         batches: impl Stream<Item = Result<RecordBatch, ClientMessage>> + Send + 'static,
     ) -> Self {
-        Self { columns, verb, batches: Box::pin(batches), place: None }
+        Self { columns, verb, batches: Box::pin(batches), place: None, standing: None }
     }
 
     /// The same stream, whose query runs in that place.
     pub(super) fn in_place(self, place: Place) -> Self {
         Self { place: Some(place), ..self }
+    }
+
+    /// The same stream, which goes on after a pause for as long as that stands.
+    pub(super) fn while_standing(self, standing: Arc<Standing>) -> Self {
+        Self { standing: Some(standing), ..self }
+    }
+
+    /// The client comes back after a pause.
+    ///
+    /// # Errors
+    /// Its rows may not be read on: policies, contracts, roles or the erasure list have changed, and to an effect. The query has ended.
+    pub async fn resume(&mut self) -> Result<(), ClientMessage> {
+        let Some(standing) = &self.standing else { return Ok(()) };
+        let Err(message) = standing.check() else { return Ok(()) };
+        // The stream sees it, too, and closes its record.
+        match self.next().await {
+            Some(Err(told)) => Err(told),
+            Some(Ok(_)) | None => Err(message),
+        }
     }
 
     /// The client takes a pause between two fetches: meanwhile others may run. `next` waits for a place again.

@@ -291,6 +291,7 @@ impl Session {
             client_address: self.client_address,
             time_zone,
             stop_cause: Arc::clone(&self.stop_cause),
+            whoever: Arc::clone(&self.whoever),
         }
     }
 

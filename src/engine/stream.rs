@@ -19,6 +19,7 @@ use crate::telemetry::{QueryTrace, Step};
 use super::lineage_run::LineageRun;
 use super::place::Place;
 use super::sql::Query;
+use super::standing::Standing;
 use super::{Clock, fault};
 
 /// What a running query needs beside its batches.
@@ -37,6 +38,8 @@ pub(super) struct Running {
     pub(super) clock: Clock,
     /// Its place among the queries that may run at once; free again when the query ends.
     pub(super) place: Place,
+    /// Whether what it was allowed still stands after a pause.
+    pub(super) standing: Arc<Standing>,
     /// Tells why the rows were dropped.
     pub(super) stop_cause: StopCause,
     /// The steps of the statement in the log.
@@ -104,6 +107,9 @@ impl State {
 
     async fn polled(&mut self) -> Option<Result<RecordBatch, ClientMessage>> {
         let running = self.running.as_ref()?;
+        if let Err(message) = running.standing.fallen() {
+            return Some(Err(message));
+        }
         let deadline = running.deadline;
         let expired = async move {
             match deadline {

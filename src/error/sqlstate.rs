@@ -77,6 +77,8 @@ codes! {
     INVALID_PASSWORD = "28P01";
     /// No such cursor or portal.
     INVALID_CURSOR_NAME = "34000";
+    /// What a query was decided on has changed since it began.
+    SERIALIZATION_FAILURE = "40001";
     /// No such savepoint.
     INVALID_SAVEPOINT_SPECIFICATION = "3B001";
     /// No such database.

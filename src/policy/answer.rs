@@ -11,7 +11,7 @@ use super::bundle::Package;
 use super::contract::Column;
 use super::expression;
 use super::rego::{EvaluationError, Rego};
-use super::{Mask, Predicate};
+use super::{Mask, Predicate, schema};
 
 /// The longest code of a notice or rule.
 const CODE_BYTES_MAX: usize = 64;
@@ -95,9 +95,16 @@ pub(super) fn ask(rego: &Rego, package: &Package, entry: &str, names: &[&str], i
         Some(_) => return Err(AnswerFault::malformed(&package.name, "no object")),
         None => Map::new(),
     };
-    match declared.into_iter().find(|name| !answer.contains_key(**name)) {
-        Some(missing) => Err(AnswerFault::Undefined(format!("{}.{missing}", package.name))),
-        None => Ok(answer),
+    if let Some(missing) = declared.into_iter().find(|name| !answer.contains_key(**name)) {
+        return Err(AnswerFault::Undefined(format!("{}.{missing}", package.name)));
+    }
+    let answer = Value::Object(answer);
+    match (schema::misfit(&answer), answer) {
+        (None, Value::Object(answer)) => Ok(answer),
+        (place, _) => {
+            let message = format!("the answer does not fit its schema at \"{}\"", place.unwrap_or_default());
+            Err(AnswerFault::malformed(&package.name, message))
+        }
     }
 }
 

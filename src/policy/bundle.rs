@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::file::{BundleFault, BundleFile};
 use super::manifest::Manifest;
+use super::reads::Reads;
 use super::rego::{Rego, RuleSite};
 
 /// The package that every read is asked of.
@@ -39,6 +40,7 @@ pub struct Bundle {
     revision: String,
     digest: String,
     rego: Rego,
+    reads: Reads,
     packages: BTreeMap<String, Package>,
     require_product_packages: bool,
 }
@@ -104,11 +106,12 @@ impl Bundle {
             return Err(strangers);
         }
         let packages = packages(&sites);
+        let reads = rego.reads();
         let require_product_packages = require_product_packages(&data)?;
         let entries = BundleFile { path: "meshgate_entry.rego".to_owned(), text: entries(&packages) };
         let rego = rego.extended(Some(entries), &serde_json::Value::Object(data))?;
         let revision = manifest.revision.unwrap_or_else(|| digest.clone());
-        Ok(Self { revision, digest, rego, packages, require_product_packages })
+        Ok(Self { revision, digest, rego, reads, packages, require_product_packages })
     }
 
     /// What the bundle calls itself in its manifest; without that, its digest.
@@ -119,6 +122,11 @@ impl Bundle {
     /// Identifies the content: equal paths and texts, equal digests.
     pub fn digest(&self) -> &str {
         &self.digest
+    }
+
+    /// What its rules read of a question's circumstances.
+    pub(super) fn reads(&self) -> Reads {
+        self.reads
     }
 
     /// The compiled rules.

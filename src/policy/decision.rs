@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::product::{FieldName, PortName, ProductRef};
 
-use super::{Mask, MaskKeys, Predicate};
+use super::{Mask, MaskKeys, Predicate, Question};
 
 /// Identifies a decision in errors, plans, and the audit log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -30,17 +30,17 @@ pub struct Decision {
     /// The port that it is about.
     pub port: PortName,
     /// The fields that were asked for; the decision holds for these and no others.
-    pub fields: Vec<FieldName>,
+    pub fields: Arc<[FieldName]>,
     /// The answer.
     pub outcome: Outcome,
     /// Revision of the policy bundle that answered.
-    pub bundle_revision: String,
+    pub bundle_revision: Arc<str>,
     /// The rules that had a part in it, as `package.rule`, for the audit log.
-    pub rules: Vec<String>,
+    pub rules: Arc<[String]>,
     /// What the rules were asked, for the audit log (the fields of OPA's decision log: `input`).
-    pub input: serde_json::Value,
+    pub input: Question,
     /// What they answered, for the audit log. May name roles and ages; never shown to the caller.
-    pub result: serde_json::Value,
+    pub result: Arc<serde_json::Value>,
 }
 
 /// Allow or deny.
@@ -95,6 +95,17 @@ impl RowRule {
 }
 
 impl Obligations {
+    /// Whether these let through the same rows with the same values.
+    pub fn have_effect_of(&self, other: &Self) -> bool {
+        let exclusion = match (&self.exclusion, &other.exclusion) {
+            (None, None) => true,
+            (Some(own), Some(others)) => own.column == others.column && own.subjects.has_same_subjects(&others.subjects),
+            _ => false,
+        };
+        let masks = self.masks == other.masks && self.mask_keys == other.mask_keys;
+        exclusion && masks && self.row_filter == other.row_filter
+    }
+
     /// The parts of the row filter, all of which must be true, each with its rule if that is known.
     pub fn row_conditions(&self) -> Vec<(Option<&RowRule>, &Predicate)> {
         match &self.row_filter {
@@ -159,14 +170,6 @@ impl std::fmt::Debug for SubjectSet {
     }
 }
 
-impl PartialEq for SubjectSet {
-    fn eq(&self, other: &Self) -> bool {
-        self.subjects == other.subjects
-    }
-}
-
-impl Eq for SubjectSet {}
-
 impl SubjectSet {
     /// A set of ids; surrounding white space is removed.
     pub fn new(subjects: impl IntoIterator<Item = String>) -> Self {
@@ -177,6 +180,11 @@ impl SubjectSet {
     /// Whether the person has been erased.
     pub fn contains(&self, subject: &str) -> bool {
         self.subjects.contains(subject)
+    }
+
+    /// Whether the same people are in both.
+    pub fn has_same_subjects(&self, other: &Self) -> bool {
+        std::ptr::eq(self, other) || self.subjects == other.subjects
     }
 
     /// How many people.

@@ -28,6 +28,8 @@ pub(super) enum Refusal {
     Contract,
     /// The bundle has to have the product's own package and has not.
     NoProductPackage,
+    /// The question is not as rules may expect it.
+    Question,
     /// The statement's clock cannot be expressed.
     Clock,
     /// A mask is computed from a column that the caller may not read.
@@ -61,6 +63,9 @@ impl Refusal {
             Self::Contract => ("guard.contract", vec![], format!("the contract of data product \"{product}\" cannot be enforced")),
             Self::NoProductPackage => {
                 ("guard.no_product_package", vec![], format!("the policy that data product \"{product}\" names is not loaded"))
+            }
+            Self::Question => {
+                ("guard.request", vec![], format!("the request for data product \"{product}\" cannot be put to the policies"))
             }
             Self::Clock => ("guard.clock", vec![], format!("the time of the request for data product \"{product}\" is out of range")),
             Self::MaskReads(field) => {

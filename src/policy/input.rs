@@ -73,7 +73,8 @@ fn subject(principal: &Principal, purpose: Option<&str>) -> Value {
     })
 }
 
-fn context(request: &AccessRequest, now_ns: i64) -> Value {
+/// The circumstances of a read.
+pub(super) fn context(request: &AccessRequest, now_ns: i64) -> Value {
     json!({
         "query_id": request.context.query_id,
         "now_ns": now_ns,

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The secrets of `hmac-sha-256`, by name.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct MaskKeys(BTreeMap<String, Arc<[u8]>>);
 
 impl MaskKeys {

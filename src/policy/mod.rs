@@ -7,6 +7,7 @@
 
 mod answer;
 mod bundle;
+mod cache;
 mod contract;
 mod decision;
 mod expression;
@@ -17,8 +18,11 @@ mod manifest;
 mod mask;
 mod point;
 mod predicate;
+mod question;
+mod reads;
 mod rego;
 mod request;
+mod schema;
 mod test;
 
 pub use crate::product::Mask;
@@ -31,5 +35,6 @@ pub use manifest::MANIFEST_PATH;
 pub use mask::MaskKeys;
 pub use point::DecisionPoint;
 pub use predicate::{CompareOp, Literal, Predicate};
+pub use question::Question;
 pub use request::{AccessRequest, FieldUse, RequestContext, RequestedField};
 pub use test::{TestOutcome, TestReport, TestResult, test};

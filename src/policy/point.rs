@@ -12,14 +12,18 @@ use crate::product::{DomainName, FieldName, OutputPort, Product, ProductRef};
 
 use super::answer::{Answer, Masks, ask, read_answer, read_masks};
 use super::bundle::{Bundle, ENTRY_PACKAGE, Package};
+use super::cache::Cache;
 use super::contract::{Column, Contract, ProductPackage};
 use super::file::BundleFault;
 use super::guard::{Refusal, complete_masks, confirm, mark_feeding, public_message, require_keys};
 use super::rego::Rego;
 use super::{
     AccessRequest, CompareOp, Decision, DecisionId, DenyReason, Exclusion, Literal, Mask, MaskKeys, Obligations, Outcome, Predicate,
-    RowRule, SubjectSet, input,
+    Question, RowRule, SubjectSet, input, schema,
 };
+
+/// What a row filter's part is called that hides records past their retention.
+pub(super) const RETENTION_RULE: &str = "contract.retention";
 
 /// The rules asked first, and those asked when it is known what will be masked.
 const FIRST: [&str; 2] = ["columnMasks", "fieldGrants"];
@@ -33,6 +37,7 @@ pub struct DecisionPoint {
     contracts: HashMap<ProductRef, Contract>,
     mask_keys: MaskKeys,
     erased: Arc<SubjectSet>,
+    cache: Cache,
 }
 
 /// What the audit log keeps of how a decision came about.
@@ -55,7 +60,8 @@ impl DecisionPoint {
         let contracts: HashMap<ProductRef, Contract> =
             products.iter().map(|product| (product.reference.clone(), Contract::new(product, domain_retention))).collect();
         let rego = bundle.rego().extended(None, &input::catalog_data(contracts.values(), domain_retention))?;
-        Ok(Self { bundle, rego, contracts, mask_keys: MaskKeys::default(), erased })
+        let cache = Cache::new(bundle.reads());
+        Ok(Self { bundle, rego, contracts, mask_keys: MaskKeys::default(), erased, cache })
     }
 
     /// The same decision point with the secrets of keyed masks. Without its secret, a mask denies.
@@ -84,8 +90,18 @@ impl DecisionPoint {
         self.bundle.revision()
     }
 
-    /// Decides about one read. Never fails: whatever goes wrong is a deny.
+    /// Decides about one read. Never fails: whatever goes wrong is a deny. Each decision has an id of its own, also where the rules gave
+    /// their answer before.
     pub fn decide(&self, request: &AccessRequest) -> Decision {
+        if let Some(decision) = self.cache.find(request) {
+            return decision;
+        }
+        let decision = self.decide_anew(request);
+        self.cache.keep(request, &decision);
+        decision
+    }
+
+    fn decide_anew(&self, request: &AccessRequest) -> Decision {
         let mut trace = Trace { input: input::refused(request), ..Trace::default() };
         trace.fields = request.fields.iter().map(|field| field.name.clone()).collect();
         let product = &request.product.reference;
@@ -107,12 +123,12 @@ impl DecisionPoint {
             id: DecisionId(Uuid::now_v7()),
             product: product.clone(),
             port: request.port.clone(),
-            fields: trace.fields,
+            fields: trace.fields.into(),
             outcome,
-            bundle_revision: self.bundle.revision().to_owned(),
-            rules: trace.rules,
-            input: trace.input,
-            result: Value::Object(trace.result),
+            bundle_revision: self.bundle.revision().into(),
+            rules: trace.rules.into(),
+            input: Question::new(trace.input),
+            result: Arc::new(Value::Object(trace.result)),
         }
     }
 
@@ -125,6 +141,9 @@ impl DecisionPoint {
             return true;
         }
         let input = input::discover(principal, contract);
+        if !schema::is_request(&input) {
+            return false;
+        }
         let answer = self.rego.ask(&format!("{ENTRY_PACKAGE}.may_discover"), Some(&input));
         matches!(answer, Ok(Some(Value::Bool(true))))
     }
@@ -145,6 +164,9 @@ impl DecisionPoint {
         mark_feeding(&mut columns, &masks)?;
         require_keys(&columns, &masks, &self.mask_keys)?;
         trace.input = input::read(request, contract, &columns, now_ns, |column| masks.columns.contains_key(&column.name));
+        if !schema::is_request(&trace.input) {
+            return Err(Refusal::Question);
+        }
         let answers = self.answers(&packages, &columns, trace)?;
 
         let mut reasons = reasons(&answers, &columns, port, reference);
@@ -180,6 +202,9 @@ impl DecisionPoint {
         trace: &mut Trace,
     ) -> Result<Masks, Refusal> {
         let input = input::read(request, contract, columns, now_ns, |_| false);
+        if !schema::is_request(&input) {
+            return Err(Refusal::Question);
+        }
         let mut masks = Masks::default();
         for package in packages {
             let answer = ask(&self.rego, package, &package.masks_entry, &FIRST, &input).map_err(Refusal::Answer)?;
@@ -223,8 +248,8 @@ impl DecisionPoint {
             let age = Duration::try_days(retention.days.into()).ok_or(Refusal::Contract)?;
             let oldest = request.context.now.checked_sub_signed(age).ok_or(Refusal::Contract)?;
             let young = Predicate::Compare { column, op: CompareOp::Ge, value: Literal::Instant(oldest) };
-            filters.push((RowRule::named("contract.retention"), young));
-            rules.push("contract.retention".to_owned());
+            filters.push((RowRule::named(RETENTION_RULE), young));
+            rules.push(RETENTION_RULE.to_owned());
         }
         let governance = &contract.product.governance;
         let exclusion = match (governance.gdpr_subject_to_erasure && !erasure_exempt, &governance.subject_column) {

@@ -3,6 +3,8 @@
 //! INVARIANT: interpreted, never run as bytecode: the bytecode machine was seen to answer `true` after a type error.
 //! INVARIANT: an evaluation that fails, panics or overruns its time is an [`EvaluationError`], never a value.
 
+mod reads;
+
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,6 +16,7 @@ use regorus::utils::limits::ExecutionTimerConfig;
 use regorus::{Engine, LimitError, Value};
 
 use super::file::{BundleFault, BundleFile};
+use super::reads::Reads;
 
 /// `numbers.range` allocates before the clock is looked at; a longer one is an error.
 const RANGE_ITEMS_MAX: i64 = 100_000;
@@ -96,6 +99,12 @@ impl Rego {
         engine.add_data(Value::from(data.clone())).map_err(|error| vec![fault("data.json", &error)])?;
         prepare(&mut engine)?;
         Ok(Self { engine: Arc::new(engine) })
+    }
+
+    /// What the rules read of a question's circumstances.
+    pub(super) fn reads(&self) -> Reads {
+        let mut engine = Engine::clone(&self.engine);
+        reads::reads(engine.get_modules())
     }
 
     /// The value of a rule (`package.rule`) for that input; `None` if it is undefined.

@@ -115,7 +115,7 @@ impl Part {
         match self {
             Self::Catalog(_) => false,
             Self::Policies(bundle) => bundle.digest() == loaded.bundle.digest(),
-            Self::Erasures(erased) => **erased == *loaded.erased,
+            Self::Erasures(erased) => erased.has_same_subjects(&loaded.erased),
         }
     }
 }

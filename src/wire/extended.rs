@@ -114,7 +114,11 @@ impl<S: Session> Conversation<'_, S> {
                 let reply = guard.race(session.execute_portal(name), reader).await??;
                 self.first_reply(reply, &portal.formats, limit).await?
             }
-            PortalState::Suspended(rows) => self.send_portal(rows, &portal.formats, limit).await?,
+            PortalState::Suspended(mut rows) => {
+                let (guard, reader, _, _, _) = self.guarded();
+                guard.race(rows.resume(), reader).await??;
+                self.send_portal(rows, &portal.formats, limit).await?
+            }
             PortalState::Drained(tag) => {
                 self.complete(tag.clone());
                 PortalState::Drained(tag)

@@ -40,6 +40,15 @@ impl Rows {
         self.stream.columns.clone()
     }
 
+    /// The client asks for more after a pause.
+    pub(super) async fn resume(&mut self) -> Result<(), ClientMessage> {
+        let resumed = self.stream.resume().await;
+        if resumed.is_err() {
+            self.rest = None;
+        }
+        resumed
+    }
+
     /// The client asked for no more, for now.
     pub(super) fn pause(&self) {
         self.stream.pause();

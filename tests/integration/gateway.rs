@@ -79,27 +79,50 @@ impl World {
         std::fs::rename(self.path("incoming"), self.path(below)).unwrap();
     }
 
+    /// Puts bytes in the place of a file, in one step.
+    pub(crate) fn replace_bytes(&self, below: &str, bytes: &[u8]) {
+        std::fs::write(self.path("incoming"), bytes).unwrap();
+        std::fs::rename(self.path("incoming"), self.path(below)).unwrap();
+    }
+
     /// Writes the configuration, and answers where it is.
     pub(crate) fn configure(&self) -> PathBuf {
+        self.configure_from("policies", "data/erased_subjects.csv")
+    }
+
+    /// The same with policies and erasures from elsewhere.
+    fn configure_from(&self, policies: &str, erasures: &str) -> PathBuf {
         self.write(
             "meshgate.yaml",
-            "listen: 127.0.0.1:0\ndatabase: mesh\ncatalogs: catalogs\npolicies: policies\nprincipals: principals.yaml\n\
-             erasures: data/erased_subjects.csv\ndata: data\naudit: {folder: audit}\nlineage: {file: lineage/openlineage.jsonl}\n",
+            &format!(
+                "listen: 127.0.0.1:0\ndatabase: mesh\ncatalogs: catalogs\npolicies: {policies}\nprincipals: principals.yaml\n\
+                 erasures: {erasures}\ndata: data\naudit: {{folder: audit}}\nlineage: {{file: lineage/openlineage.jsonl}}\n",
+            ),
         );
         self.path("meshgate.yaml")
     }
 
     /// Starts a gateway over it.
     pub(crate) async fn serve(&self) -> Gateway {
-        Gateway { running: start(&self.configure()).await }
+        Gateway { running: start(&self.configure()).await.unwrap() }
+    }
+
+    /// Starts a gateway over it that has its policies and erasures from elsewhere.
+    pub(crate) async fn serve_from(&self, policies: &str, erasures: &str) -> Gateway {
+        self.try_serve_from(policies, erasures).await.unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// The same, or why it did not start.
+    pub(crate) async fn try_serve_from(&self, policies: &str, erasures: &str) -> Result<Gateway, String> {
+        start(&self.configure_from(policies, erasures)).await.map(|running| Gateway { running }).map_err(|error| format!("{error:#}"))
     }
 }
 
-async fn start(configuration: &Path) -> meshgate::server::Running {
+async fn start(configuration: &Path) -> anyhow::Result<meshgate::server::Running> {
     let config = meshgate::config::load(configuration).unwrap_or_else(|faults| {
         panic!("{}", faults.iter().map(|fault| fault.to_string()).collect::<Vec<_>>().join("\n"));
     });
-    meshgate::server::start(config, meshgate::server::StartOptions::default()).await.unwrap()
+    meshgate::server::start(config, meshgate::server::StartOptions::default()).await
 }
 
 /// A running gateway.

@@ -38,6 +38,12 @@ mod shutdown;
 #[cfg(test)]
 mod slt;
 #[cfg(test)]
+mod sources;
+#[cfg(test)]
 mod streams;
 #[cfg(test)]
 mod tpch;
+#[cfg(test)]
+mod under_load;
+#[cfg(test)]
+mod web;

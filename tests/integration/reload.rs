@@ -170,3 +170,85 @@ async fn a_role_that_is_taken_away_is_gone_and_so_is_a_login() {
     assert_eq!(state(refused), "28P01");
     gateway.stop().await;
 }
+
+/// A cursor and a portal of which some rows have been read.
+const HALF_READ: &str = "SELECT customer_id FROM customer.customer_360";
+const UNTOUCHED: &str = "SELECT transaction_id FROM payments.transaction_events_v1";
+
+/// How many rows the next part of a cursor has.
+async fn fetched(client: &Client, cursor: &str) -> Result<usize, String> {
+    let messages = client.simple_query(&format!("FETCH 100 FROM {cursor}")).await.map_err(state)?;
+    Ok(messages.iter().filter(|message| matches!(message, SimpleQueryMessage::Row(_))).count())
+}
+
+async fn half_read(client: &Client) {
+    client
+        .batch_execute(&format!("DECLARE touched CURSOR WITH HOLD FOR {HALF_READ}; DECLARE untouched CURSOR WITH HOLD FOR {UNTOUCHED}"))
+        .await
+        .unwrap();
+    for cursor in ["touched", "untouched"] {
+        assert_eq!(fetched(client, cursor).await, Ok(100));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_half_read_is_not_read_on_when_a_person_in_it_is_erased() {
+    let (world, gateway) = quickstart().await;
+    let (session, mut other) = (gateway.login("analyst").await, gateway.login("analyst").await);
+    half_read(&session).await;
+    let transaction = other.transaction().await.unwrap();
+    let portal = transaction.bind(HALF_READ, &[]).await.unwrap();
+    assert_eq!(transaction.query_portal(&portal, 100).await.unwrap().len(), 100);
+    assert_eq!(transaction.query_portal(&portal, 100).await.unwrap().len(), 100, "nothing has changed");
+    let list = std::fs::read_to_string(world.path("data/erased_subjects.csv")).unwrap();
+    world.replace("data/erased_subjects.csv", &format!("{list}1500\n"));
+    reloaded(&world, "erasure_list", "replaced").await;
+    assert_eq!(fetched(&session, "touched").await, Err("40001".to_owned()));
+    assert_eq!(fetched(&session, "touched").await, Err("40001".to_owned()), "and not as if its rows had ended");
+    assert_eq!(state(transaction.query_portal(&portal, 100).await.expect_err("read on")), "40001");
+    // Whoever starts anew reads on, without the person.
+    session.batch_execute("CLOSE touched").await.unwrap();
+    half_read_again(&session).await;
+    let closed = |record: &Value| record["kind"] == "statement_closed" && record["sqlstate"] == "40001";
+    eventually("the records are closed", async || (records(&world).iter().filter(|record| closed(record)).count() >= 2).then_some(()))
+        .await;
+    gateway.stop().await;
+}
+
+async fn half_read_again(client: &Client) {
+    client.batch_execute(&format!("DECLARE touched CURSOR WITH HOLD FOR {HALF_READ}")).await.unwrap();
+    assert_eq!(fetched(client, "touched").await, Ok(100));
+    assert_eq!(fetched(client, "touched").await, Ok(100));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_half_read_is_read_on_unless_the_change_concerns_it() {
+    let (world, gateway) = quickstart().await;
+    let session = gateway.login("analyst").await;
+    half_read(&session).await;
+    let rules = std::fs::read_to_string(world.path(RULES)).unwrap();
+    world.replace(RULES, &format!("{rules}\n# No other rule.\n"));
+    reloaded(&world, "policies", "replaced").await;
+    assert_eq!((fetched(&session, "touched").await, fetched(&session, "untouched").await), (Ok(100), Ok(100)));
+    let filter = "rowFilters contains {\"expression\": \"tier = 'gold'\"} if input.resource.product == \"customer-360\"";
+    world.replace(RULES, &format!("{rules}\n{filter}\n"));
+    eventually("the filter serves", async || (ask(&session, COUNT).await.as_deref() == Ok("440")).then_some(())).await;
+    assert_eq!((fetched(&session, "touched").await, fetched(&session, "untouched").await), (Err("40001".to_owned()), Ok(100)));
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_half_read_is_not_read_on_by_who_may_no_longer() {
+    let (world, gateway) = quickstart().await;
+    let (session, steward) = (gateway.login("pii_analyst").await, gateway.login("steward").await);
+    let names = "DECLARE names CURSOR WITH HOLD FOR SELECT full_name FROM customer.customer_360";
+    for client in [&session, &steward] {
+        client.batch_execute(names).await.unwrap();
+        assert_eq!(fetched(client, "names").await, Ok(100));
+    }
+    world.edit("principals.yaml", "roles: [pii_authorized, restricted]", "roles: []");
+    reloaded(&world, "principals", "replaced").await;
+    assert_eq!(fetched(&session, "names").await, Err("40001".to_owned()));
+    assert_eq!(fetched(&steward, "names").await, Ok(100));
+    gateway.stop().await;
+}

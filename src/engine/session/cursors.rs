@@ -59,6 +59,8 @@ impl Session {
             let started = pipeline.run_unhurried(cursor.query(), cursor.values(), "FETCH").await?;
             self.tell(&started.notices);
             cursor.start(started.rows).await;
+        } else {
+            cursor.resume().await?;
         }
         if skip {
             let mut rows = cursor.fetch(rows_max, "FETCH", self.deadline);

@@ -1,0 +1,202 @@
+//! Keeps decisions, so that a question that was answered is not asked again.
+//!
+//! INVARIANT: a cache belongs to one decision point, and so to one bundle, one catalog snapshot and one erasure list: it ends with them. A
+//! decision is found only by everything that it can depend on: the principal as the directory has it now, the product's contract, the
+//! port, fields and uses, the purpose, and of the circumstances what the rules can read. What rules make of the clock or of a query's id
+//! holds for one question only, and is not kept; the retention cutoff is the statement's own each time.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use crate::identity::Principal;
+use crate::product::{PortName, Product};
+
+use super::point::RETENTION_RULE;
+use super::reads::Reads;
+use super::{AccessRequest, Decision, DecisionId, Literal, Obligations, Outcome, Predicate, RequestedField, input};
+
+/// Columns of all decisions that are kept in each of two generations: what a decision weighs is the columns in its question.
+const COLUMNS_MAX: usize = 100_000;
+
+/// What a decision depends on.
+#[derive(Debug, Clone)]
+pub(super) struct Key {
+    hash: u64,
+    /// Compared by identity: a directory that is read anew has other principals, and what is kept here cannot be another's.
+    principal: Arc<Principal>,
+    /// Compared by identity, too.
+    product: Arc<Product>,
+    port: PortName,
+    fields: Vec<RequestedField>,
+    purpose: Option<String>,
+    application_name: Option<String>,
+    client_address: Option<IpAddr>,
+}
+
+/// A decision and when it was made.
+#[derive(Debug)]
+struct Kept {
+    key: Key,
+    decision: Decision,
+    now: DateTime<Utc>,
+}
+
+/// Decisions by the hash of their keys. What has not been asked for during a generation goes.
+#[derive(Debug, Default)]
+struct Generations {
+    young: HashMap<u64, Arc<Kept>>,
+    old: HashMap<u64, Arc<Kept>>,
+    /// Columns in the young ones.
+    weight: usize,
+}
+
+/// The decisions of one decision point.
+#[derive(Debug)]
+pub(super) struct Cache {
+    reads: Reads,
+    hasher: RandomState,
+    generations: Mutex<Generations>,
+}
+
+impl Cache {
+    /// An empty one for rules that read this.
+    pub(super) fn new(reads: Reads) -> Self {
+        Self { reads, hasher: RandomState::new(), generations: Mutex::default() }
+    }
+
+    /// A decision that was made on the same question, as one of this request.
+    pub(super) fn find(&self, request: &AccessRequest) -> Option<Decision> {
+        if !self.reads.repeatable() {
+            return None;
+        }
+        let hash = self.hash(request);
+        let kept = self.kept(hash)?;
+        if self.matches(&kept.key, request) { kept.repeat(request) } else { None }
+    }
+
+    /// Keeps a decision for the next such question.
+    pub(super) fn keep(&self, request: &AccessRequest, decision: &Decision) {
+        if !self.reads.repeatable() || !is_settled(&decision.outcome) {
+            return;
+        }
+        let context = &request.context;
+        let key = Key {
+            hash: self.hash(request),
+            principal: Arc::clone(&request.principal),
+            product: Arc::clone(&request.product),
+            port: request.port.clone(),
+            fields: request.fields.clone(),
+            purpose: request.purpose.clone(),
+            application_name: self.reads.application_name.then(|| context.application_name.clone()),
+            client_address: context.client_address.filter(|_| self.reads.client_address).map(|address| address.ip()),
+        };
+        let columns = request.product.schema.as_deref().map_or(0, <[_]>::len);
+        self.generations()
+            .insert(columns.max(request.fields.len()).max(1), Arc::new(Kept { key, decision: decision.clone(), now: context.now }));
+    }
+
+    fn kept(&self, hash: u64) -> Option<Arc<Kept>> {
+        let mut generations = self.generations();
+        if let Some(kept) = generations.young.get(&hash) {
+            return Some(Arc::clone(kept));
+        }
+        let kept = generations.old.remove(&hash)?;
+        let columns = kept.key.product.schema.as_deref().map_or(0, <[_]>::len);
+        generations.insert(columns.max(kept.key.fields.len()).max(1), Arc::clone(&kept));
+        Some(kept)
+    }
+
+    fn matches(&self, key: &Key, request: &AccessRequest) -> bool {
+        let context = &request.context;
+        Arc::ptr_eq(&key.principal, &request.principal)
+            && Arc::ptr_eq(&key.product, &request.product)
+            && key.port == request.port
+            && key.fields == request.fields
+            && key.purpose == request.purpose
+            && (!self.reads.application_name || key.application_name.as_ref() == Some(&context.application_name))
+            && (!self.reads.client_address || key.client_address == context.client_address.map(|address| address.ip()))
+    }
+
+    fn hash(&self, request: &AccessRequest) -> u64 {
+        let mut hasher = self.hasher.build_hasher();
+        Arc::as_ptr(&request.principal).hash(&mut hasher);
+        Arc::as_ptr(&request.product).hash(&mut hasher);
+        request.port.as_str().hash(&mut hasher);
+        request.purpose.hash(&mut hasher);
+        for field in &request.fields {
+            field.name.as_str().hash(&mut hasher);
+            field.uses.hash(&mut hasher);
+        }
+        if self.reads.application_name {
+            request.context.application_name.hash(&mut hasher);
+        }
+        if self.reads.client_address {
+            request.context.client_address.map(|address| address.ip()).hash(&mut hasher);
+        }
+        hasher.finish()
+    }
+
+    fn generations(&self) -> std::sync::MutexGuard<'_, Generations> {
+        self.generations.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Decisions that are kept.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        let generations = self.generations();
+        generations.young.len() + generations.old.len()
+    }
+}
+
+impl Generations {
+    fn insert(&mut self, weight: usize, kept: Arc<Kept>) {
+        if self.weight.saturating_add(weight) > COLUMNS_MAX {
+            self.old = std::mem::take(&mut self.young);
+            self.weight = 0;
+        }
+        self.weight = self.weight.saturating_add(weight);
+        self.young.insert(kept.key.hash, kept);
+    }
+}
+
+impl Kept {
+    /// The decision under an id of its own, with the circumstances and the clock of this request.
+    fn repeat(&self, request: &AccessRequest) -> Option<Decision> {
+        let now_ns = request.context.now.timestamp_nanos_opt()?;
+        let outcome = match &self.decision.outcome {
+            Outcome::Deny(reasons) => Outcome::Deny(reasons.clone()),
+            Outcome::Allow(obligations) => Outcome::Allow(self.at(obligations, request.context.now)?),
+        };
+        let input = self.decision.input.in_context(input::context(request, now_ns));
+        Some(Decision { id: DecisionId(Uuid::now_v7()), outcome, input, ..self.decision.clone() })
+    }
+
+    /// The same obligations at another moment: the cutoff of the retention moves with the clock.
+    fn at(&self, obligations: &Obligations, now: DateTime<Utc>) -> Option<Obligations> {
+        let mut moved = obligations.clone();
+        let Some(index) = obligations.row_rules.iter().position(|rule| rule.rule == RETENTION_RULE) else { return Some(moved) };
+        let part = match &mut moved.row_filter {
+            Predicate::And(parts) if parts.len() == moved.row_rules.len() => parts.get_mut(index)?,
+            whole if moved.row_rules.len() == 1 => whole,
+            _ => return None,
+        };
+        let Predicate::Compare { value: Literal::Instant(cutoff), .. } = part else { return None };
+        *cutoff = cutoff.checked_add_signed(now.signed_duration_since(self.now))?;
+        Some(moved)
+    }
+}
+
+/// Whether the same question has the same answer the next time: not if the rules came to no end or failed, which can be chance.
+fn is_settled(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Allow(_) => true,
+        Outcome::Deny(reasons) => {
+            !reasons.iter().any(|reason| matches!(reason.rule.as_str(), "guard.deadline" | "guard.evaluation" | "guard.clock"))
+        }
+    }
+}
