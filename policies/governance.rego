@@ -38,16 +38,22 @@ deny contains reason if {
 }
 
 # A record may be read for as long as its contract or its domain says. The gateway hides the older ones by itself; here stands who is
-# exempt from that, and that restricted data without any period is not read at all.
+# exempt from that. (A rule about input.resource.record_created_ns would do the same, but read the clock: then no decision is kept.)
 exemptions contains "retention" if input.subject.is_data_steward == true
 
+# Restricted data without any period is not read at all.
 deny contains {"rule": "retention_missing", "msg": sprintf("%v is restricted and no retention period is known", [product])} if {
 	input.resource.classification == "restricted"
 	input.resource.retention_days == null
 	not "retention" in exemptions
 }
 
-# Erased people's records are hidden by the gateway as well. Nobody is exempt from it: no rule here adds "erasure" to exemptions.
+# Erased people's records are hidden from everyone: no rule here adds "erasure" to exemptions. The set is asked and never listed.
+deny contains {"rule": "erasure", "msg": sprintf("the person has been erased from %v", [product])} if {
+	input.resource.subject_to_erasure
+	not "erasure" in exemptions
+	input.resource.subject_id in data.erased_subjects
+}
 
 # Two access classes of output ports, and the logins of catalogues' harvesters.
 deny contains {"rule": "restricted_port", "msg": sprintf("port %v of %v is restricted", [input.resource.port, product])} if {

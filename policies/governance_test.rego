@@ -89,6 +89,30 @@ test_nobody_else_is_exempt if {
 	governance.exemptions == set() with input as read_by(["pii_authorized", "restricted", "is_data_steward"])
 }
 
+test_nobody_is_exempt_from_erasure if {
+	steward := object.union(read_by(["pii_authorized"]), {"subject": {"is_data_steward": true}})
+	not "erasure" in governance.exemptions with input as steward
+}
+
+record(changes) := read_from([], object.union({"requested_fields": ["customer_id"]}, changes))
+
+test_an_erased_persons_record_is_not_read if {
+	rules_of(governance.deny) == {"erasure"} with input as record({"subject_id": 7}) with data.erased_subjects as {7, 9}
+}
+
+test_an_erased_persons_record_is_not_read_by_a_steward_either if {
+	erased := object.union(record({"subject_id": 7}), {"subject": {"is_data_steward": true, "roles": ["pii_authorized"]}})
+	rules_of(governance.deny) == {"erasure"} with input as erased with data.erased_subjects as {7, 9}
+}
+
+test_another_persons_record_is_read if {
+	governance.allow with input as record({"subject_id": 8}) with data.erased_subjects as {7, 9}
+}
+
+test_a_product_about_nobody_has_no_erased_records if {
+	governance.allow with input as record({"subject_id": 7, "subject_to_erasure": false}) with data.erased_subjects as {7, 9}
+}
+
 unlimited := {"retention_days": null, "requested_fields": ["customer_id"]}
 
 test_restricted_data_without_a_period_is_not_read if {

@@ -58,6 +58,22 @@ impl SubjectProbe {
         Some(Self { subjects, kind })
     }
 
+    /// True for each row whose subject has been erased, NULL for one without a subject.
+    pub(super) fn erased(&self, subjects: &ArrayRef) -> Result<BooleanArray> {
+        let visible = self.visible(subjects)?;
+        Ok(BooleanArray::new(!visible.values(), subjects.logical_nulls()))
+    }
+
+    /// Whether both look in one and the same set.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.kind == other.kind && Arc::ptr_eq(&self.subjects, &other.subjects)
+    }
+
+    /// Identifies the set without looking into it.
+    pub(super) fn address(&self) -> usize {
+        Arc::as_ptr(&self.subjects).addr()
+    }
+
     /// True for each row whose subject is known and not erased; never NULL.
     pub(super) fn visible(&self, subjects: &ArrayRef) -> Result<BooleanArray> {
         match self.kind {

@@ -19,6 +19,7 @@ mod leaks;
 mod mask;
 #[cfg(test)]
 mod masking;
+mod member;
 #[cfg(test)]
 mod plans;
 mod row_filter;

@@ -9,8 +9,10 @@ use datafusion::common::{Column, ScalarValue};
 use datafusion::logical_expr::expr::InList;
 use datafusion::logical_expr::{BinaryExpr, Expr, Like, Operator};
 
-use crate::policy::{CompareOp, Literal, Predicate};
+use crate::policy::{CompareOp, LetterCase, Literal, Predicate, TextTest};
 use crate::product::FieldName;
+
+use super::member;
 
 /// A regular expression that compiles to more than this is refused.
 const REGEX_BYTES_MAX: usize = 1 << 20;
@@ -24,6 +26,14 @@ pub(super) fn compile(predicate: &Predicate, schema: &Schema) -> Result<Expr, Un
     match predicate {
         Predicate::True => Ok(truth(Some(true))),
         Predicate::False => Ok(truth(Some(false))),
+        Predicate::Unknown => Ok(truth(None)),
+        Predicate::Present(column) => Ok(unless_null(reference(column, schema)?.0, true)),
+        Predicate::CompareColumns { left, op, right } => compare_columns(left, *op, right, schema),
+        Predicate::Folded { column, case, test } => folded(column, *case, test, schema),
+        Predicate::Member { column, set } => {
+            let (expr, field) = reference(column, schema)?;
+            member::is_member(expr, field, set).ok_or_else(|| Uncompilable(column.clone()))
+        }
         Predicate::Compare { column, op, value } => compare(column, *op, value, schema),
         Predicate::IsNull(column) => Ok(Expr::IsNull(Box::new(reference(column, schema)?.0))),
         Predicate::In { column, values } => contained(column, values, schema),
@@ -117,6 +127,45 @@ fn compare(column: &FieldName, op: CompareOp, value: &Literal, schema: &Schema) 
         (CompareOp::Ge, false) | (CompareOp::Gt, _) => Operator::Gt,
     };
     Ok(binary(expr, op, literal(value)))
+}
+
+/// Two columns of one type, or two of integers.
+fn compare_columns(left: &FieldName, op: CompareOp, right: &FieldName, schema: &Schema) -> Result<Expr, Uncompilable> {
+    let (left_expr, left_field) = reference(left, schema)?;
+    let (right_expr, right_field) = reference(right, schema)?;
+    let (left_type, right_type) = (left_field.data_type(), right_field.data_type());
+    if left_type != right_type && !(left_type.is_integer() && right_type.is_integer()) {
+        return Err(Uncompilable(left.clone()));
+    }
+    Ok(binary(left_expr, operator(op), right_expr))
+}
+
+/// A text in one case, compared. The engine folds letters as the policies do, by Unicode.
+fn folded(column: &FieldName, case: LetterCase, test: &TextTest, schema: &Schema) -> Result<Expr, Uncompilable> {
+    let (expr, field) = reference(column, schema)?;
+    if is_uuid(field) || text("", field).is_none() {
+        return Err(Uncompilable(column.clone()));
+    }
+    let expr = match case {
+        LetterCase::Lower => datafusion::functions::string::expr_fn::lower(expr),
+        LetterCase::Upper => datafusion::functions::string::expr_fn::upper(expr),
+    };
+    let constant = |content: &str| literal(ScalarValue::Utf8(Some(content.to_owned())));
+    Ok(match test {
+        TextTest::Compare(op, content) => binary(expr, operator(*op), constant(content)),
+        TextTest::Like(pattern) => Expr::Like(Like::new(false, Box::new(expr), Box::new(constant(pattern)), None, false)),
+    })
+}
+
+fn operator(op: CompareOp) -> Operator {
+    match op {
+        CompareOp::Eq => Operator::Eq,
+        CompareOp::Ne => Operator::NotEq,
+        CompareOp::Lt => Operator::Lt,
+        CompareOp::Le => Operator::LtEq,
+        CompareOp::Gt => Operator::Gt,
+        CompareOp::Ge => Operator::GtEq,
+    }
 }
 
 /// A literal as a value of the column's type; not exact if it is the greatest value below it.
@@ -242,6 +291,7 @@ mod tests {
 
     use super::*;
     use crate::enforcement::testing::field_name;
+    use crate::policy::SubjectSet;
 
     fn schema() -> SchemaRef {
         Arc::new(Schema::new(vec![
@@ -296,6 +346,63 @@ mod tests {
         let texts = || columns(vec![None; 3], vec![Some("open-1"), Some("shut"), None]);
         assert_eq!(visible(&Predicate::Like { column: field_name("t"), pattern: "open_1".to_owned() }, texts()), [true, false, false]);
         assert_eq!(visible(&Predicate::Matches { column: field_name("t"), regex: "h.t$".to_owned() }, texts()), [false, true, false]);
+    }
+
+    #[test]
+    fn unknown_and_present_are_what_they_say() {
+        let numbers = || columns(vec![Some(1), None], vec![None; 2]);
+        let present = Predicate::Present(field_name("n"));
+        assert_eq!(visible(&present, numbers()), [true, false]);
+        assert_eq!(visible(&Predicate::Not(Box::new(present)), numbers()), [false, false]);
+        assert_eq!(visible(&Predicate::Unknown, numbers()), [false, false]);
+        let either = Predicate::Or(vec![Predicate::Unknown, compare("n", CompareOp::Eq, Literal::Int(1))]);
+        assert_eq!(visible(&either, numbers()), [true, false]);
+    }
+
+    #[test]
+    fn a_text_is_folded_before_it_is_tested() {
+        let texts = || columns(vec![None; 4], vec![Some("ÄB_c"), Some("äB_C"), None, Some("x")]);
+        let folded = |case, test| Predicate::Folded { column: field_name("t"), case, test };
+        let same = folded(LetterCase::Lower, TextTest::Compare(CompareOp::Eq, "äb_c".to_owned()));
+        assert_eq!(visible(&same, texts()), [true, true, false, false]);
+        assert_eq!(visible(&Predicate::Not(Box::new(same)), texts()), [false, false, false, true]);
+        let like = folded(LetterCase::Upper, TextTest::Like("ÄB\\_%".to_owned()));
+        assert_eq!(visible(&like, texts()), [true, true, false, false]);
+        let ordered = folded(LetterCase::Upper, TextTest::Compare(CompareOp::Gt, "X".to_owned()));
+        assert_eq!(visible(&ordered, texts()), [true, true, false, false]);
+        let schema = Schema::new(vec![Field::new("n", DataType::Int32, true)]);
+        let number = Predicate::Folded { column: field_name("n"), case: LetterCase::Lower, test: TextTest::Like("a".to_owned()) };
+        assert_eq!(compile(&number, &schema).unwrap_err(), Uncompilable(field_name("n")));
+    }
+
+    #[test]
+    fn columns_of_one_type_are_compared() {
+        let schema = Schema::new(vec![
+            Field::new("a", DataType::Int16, true),
+            Field::new("b", DataType::Int64, true),
+            Field::new("t", DataType::Utf8, true),
+        ]);
+        let less =
+            |left: &str, right: &str| Predicate::CompareColumns { left: field_name(left), op: CompareOp::Lt, right: field_name(right) };
+        assert!(compile(&less("a", "b"), &schema).is_ok());
+        assert_eq!(compile(&less("a", "t"), &schema).unwrap_err(), Uncompilable(field_name("a")));
+        let same = Predicate::CompareColumns { left: field_name("n"), op: CompareOp::Le, right: field_name("n") };
+        assert_eq!(visible(&same, columns(vec![Some(1), None], vec![None; 2])), [true, false]);
+    }
+
+    #[test]
+    fn membership_is_asked_of_the_set_and_shows_none_of_it() {
+        let set = Arc::new(SubjectSet::new(["5".to_owned(), "secret-7".to_owned()]));
+        let numbers = || columns(vec![Some(5), Some(6), None], vec![Some("secret-7 "), Some("x"), None]);
+        for column in ["n", "t"] {
+            let member = Predicate::Member { column: field_name(column), set: Arc::clone(&set) };
+            assert_eq!(visible(&member, numbers()), [true, false, false], "{column}");
+            assert_eq!(visible(&Predicate::Not(Box::new(member.clone())), numbers()), [false, true, false], "{column}");
+            let expr = compile(&member, &schema()).unwrap();
+            assert!(!format!("{expr} {expr:?}").contains("secret"), "{expr:?}");
+        }
+        let dates = Predicate::Member { column: field_name("d"), set };
+        assert_eq!(compile(&dates, &schema()).unwrap_err(), Uncompilable(field_name("d")));
     }
 
     #[test]

@@ -10,8 +10,10 @@ use crate::product::mask::{self, ExpressionColumn};
 use super::bundle::Package;
 use super::contract::Column;
 use super::expression;
-use super::rego::{EvaluationError, Rego};
-use super::{Mask, Predicate, schema};
+use super::rego::{EvaluationError, RegoValue, Session, to_json};
+use super::residual::ir::Program;
+use super::residual::{Residual, Stop};
+use super::{Mask, Predicate, RowRule, RulePlace, schema};
 
 /// The longest code of a notice or rule.
 const CODE_BYTES_MAX: usize = 64;
@@ -28,6 +30,16 @@ pub(super) enum AnswerFault {
     /// A rule that the package declares has no value.
     #[error("rule {0} is undefined")]
     Undefined(String),
+    /// A rule asks of single records what no filter can answer.
+    #[error("{place}: rule {rule} cannot be made a filter: {message}")]
+    Untranslatable {
+        /// The rule.
+        rule: String,
+        /// `file:line`
+        place: String,
+        /// What of it.
+        message: String,
+    },
     /// A rule has a value of another shape than it must have.
     #[error("rule {rule}: {message}")]
     Malformed {
@@ -45,7 +57,22 @@ impl AnswerFault {
             Self::Late => "guard.deadline",
             Self::Failed(_) => "guard.evaluation",
             Self::Undefined(_) => "guard.undefined",
+            Self::Untranslatable { .. } => "guard.policy_untranslatable",
             Self::Malformed { .. } => "guard.answer",
+        }
+    }
+
+    /// Why an evaluation with records unknown has no result.
+    pub(super) fn of_stop(stop: Stop, program: &Program) -> Self {
+        match stop {
+            Stop::Untranslatable(site, message) => {
+                let rule = program.rule_at(site).unwrap_or_default().to_owned();
+                Self::Untranslatable { rule, place: program.place(site), message }
+            }
+            // The interpreter's own text may hold values.
+            Stop::Failed(site, _) => Self::Failed(format!("the evaluation failed at {}", program.place(site))),
+            Stop::Interpreter(EvaluationError::Late) | Stop::Late => Self::Late,
+            Stop::Interpreter(error @ EvaluationError::Failed { .. }) => Self::Failed(error.to_string()),
         }
     }
 
@@ -72,40 +99,97 @@ pub(super) struct Denial {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Answer {
     pub(super) denials: Vec<Denial>,
-    pub(super) filters: Vec<Predicate>,
-    /// The rule that answered the filters.
-    pub(super) filters_rule: String,
+    /// Conditions on rows, each with the rule behind it.
+    pub(super) filters: Vec<(RowRule, Predicate)>,
     pub(super) retention_exempt: bool,
     pub(super) erasure_exempt: bool,
     pub(super) notices: Vec<String>,
 }
 
-/// Asks a generated entry rule; the answer has a value for each of the rules that the package declares among `names`.
-pub(super) fn ask(rego: &Rego, package: &Package, entry: &str, names: &[&str], input: &Value) -> Result<Map<String, Value>, AnswerFault> {
-    let declared: Vec<&&str> = names.iter().filter(|name| package.declares(name)).collect();
-    if declared.is_empty() {
-        return Ok(Map::new());
+/// What a package answered, and what the rules about records have learned on the way.
+#[derive(Debug, Default)]
+pub(super) struct Answered {
+    /// The answer: a value for each of the rules that were asked for, that the package declares, and that no record reaches.
+    pub(super) rules: Map<String, Value>,
+    /// Values of rules that no record reaches, by their full names.
+    pub(super) grounds: Vec<(String, RegoValue)>,
+}
+
+/// Asks the rules among `names` that the package declares and no record reaches, by one of the generated entry rules.
+pub(super) fn ask(session: &mut Session, package: &Package, entry: &str, names: &[&str]) -> Result<Answered, AnswerFault> {
+    let declared: Vec<&&str> = names.iter().filter(|name| package.answers(name)).collect();
+    if declared.is_empty() && entry != package.full_entry {
+        return Ok(Answered::default());
     }
-    let answer = rego.ask(entry, Some(input)).map_err(|error| match error {
+    let answer = session.ask(entry).map_err(|error| match error {
         EvaluationError::Late => AnswerFault::Late,
         EvaluationError::Failed { .. } => AnswerFault::Failed(error.to_string()),
     })?;
-    let answer = match answer {
-        Some(Value::Object(answer)) => answer,
-        Some(_) => return Err(AnswerFault::malformed(&package.name, "no object")),
-        None => Map::new(),
-    };
-    if let Some(missing) = declared.into_iter().find(|name| !answer.contains_key(**name)) {
+    let mut answered = Answered::default();
+    for (key, value) in answer.as_ref().and_then(|answer| answer.as_object().ok()).into_iter().flat_map(|object| object.iter_sorted()) {
+        let key = key.as_string().map(|key| key.to_string()).unwrap_or_default();
+        if key.contains('.') {
+            answered.grounds.push((key, value.clone()));
+        } else {
+            let name = format!("{}.{key}", package.name);
+            let value = to_json(value).map_err(|_error| AnswerFault::malformed(&name, "has no form in JSON"))?;
+            answered.rules.insert(key, value);
+        }
+    }
+    if let Some(missing) = declared.into_iter().find(|name| !answered.rules.contains_key(**name)) {
         return Err(AnswerFault::Undefined(format!("{}.{missing}", package.name)));
     }
-    let answer = Value::Object(answer);
-    match (schema::misfit(&answer), answer) {
-        (None, Value::Object(answer)) => Ok(answer),
+    let rules = Value::Object(answered.rules);
+    match (schema::misfit(&rules), rules) {
+        (None, Value::Object(rules)) => Ok(Answered { rules, grounds: answered.grounds }),
         (place, _) => {
             let message = format!("the answer does not fit its schema at \"{}\"", place.unwrap_or_default());
             Err(AnswerFault::malformed(&package.name, message))
         }
     }
+}
+
+/// Asks for the answer and for what the rules about records need. What fails of the latter fails where it is needed, if anywhere.
+pub(super) fn ask_all(session: &mut Session, package: &Package, names: &[&str]) -> Result<Answered, AnswerFault> {
+    if package.record_rules.is_empty() {
+        return ask(session, package, &package.answer_entry, names);
+    }
+    match ask(session, package, &package.full_entry, names) {
+        Err(AnswerFault::Failed(_)) => ask(session, package, &package.answer_entry, names),
+        answered => answered,
+    }
+}
+
+/// Puts what holds for every record into the answer, as if the interpreter had given it.
+pub(super) fn keep_residual(answer: &mut Map<String, Value>, residual: &Residual) {
+    if let Some(denials) = &residual.denials {
+        answer.insert("deny".to_owned(), Value::Array(denials.clone()));
+    }
+    if let Some(allow) = residual.allow {
+        answer.insert("allow".to_owned(), Value::Bool(allow));
+    }
+}
+
+/// The conditions on rows that the rules about records leave, each with its rule.
+pub(super) fn row_conditions(package: &Package, residual: Residual, program: &Program) -> Vec<(RowRule, Predicate)> {
+    let parts = |predicate: Predicate| match predicate {
+        Predicate::True => Vec::new(),
+        Predicate::And(parts) => parts,
+        other => vec![other],
+    };
+    let mut conditions: Vec<(RowRule, Predicate)> = Vec::new();
+    for limit in residual.limits {
+        let place = RulePlace { file: program.file(limit.site).to_owned(), line: limit.site.line };
+        let rule = RowRule { rule: format!("{}.{}", package.name, limit.rule), place: Some(place) };
+        conditions.extend(parts(limit.leaves).into_iter().map(|part| (rule.clone(), part)));
+    }
+    // What no denial accounts for is the doing of `allow`.
+    for part in parts(residual.filter) {
+        if !conditions.iter().any(|(_, known)| *known == part) {
+            conditions.push((RowRule::named(format!("{}.allow", package.name)), part));
+        }
+    }
+    conditions
 }
 
 /// Reads `columnMasks` and `fieldGrants` into `masks`. Two packages that mask one column differently leave nothing of it.
@@ -145,8 +229,8 @@ pub(super) fn read_answer(package: &Package, answer: &Map<String, Value>, column
     }
     if let Some(value) = answer.get("rowFilters") {
         let name = rule("rowFilters");
-        read.filters = elements(&name, value)?.iter().map(|element| read_filter(&name, element, columns)).collect::<Result<_, _>>()?;
-        read.filters_rule = name;
+        let filters = elements(&name, value)?.iter().map(|element| read_filter(&name, element, columns));
+        read.filters = filters.map(|filter| Ok((RowRule::named(&name), filter?))).collect::<Result<_, AnswerFault>>()?;
     }
     if let Some(value) = answer.get("exemptions") {
         let name = rule("exemptions");

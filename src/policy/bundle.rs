@@ -12,6 +12,7 @@ use super::file::{BundleFault, BundleFile};
 use super::manifest::Manifest;
 use super::reads::Reads;
 use super::rego::{Rego, RuleSite};
+use super::residual::ir::Program;
 
 /// The package that every read is asked of.
 pub const ENTRY_PACKAGE: &str = "data_mesh.governance";
@@ -31,6 +32,9 @@ const ANSWER_RULES: [&str; 7] = ["allow", "columnMasks", "deny", "exemptions", "
 /// The rules that are asked first, before it is known which fields would be read as they are.
 const MASK_RULES: [&str; 2] = ["columnMasks", "fieldGrants"];
 
+/// The rules that single records may have a part in.
+const RECORD_RULES: [&str; 2] = ["allow", "deny"];
+
 /// The rules that only the mesh-wide package may have: they widen what may be read.
 const MESH_RULES: [&str; 3] = ["exemptions", "fieldGrants", "may_discover"];
 
@@ -42,6 +46,7 @@ pub struct Bundle {
     rego: Rego,
     reads: Reads,
     packages: BTreeMap<String, Package>,
+    records: Program,
     require_product_packages: bool,
 }
 
@@ -52,16 +57,25 @@ pub(super) struct Package {
     pub(super) name: String,
     /// The rules of an answer that it declares.
     pub(super) rules: BTreeSet<String>,
+    /// Those of them that a record can reach: they are evaluated with the record unknown.
+    pub(super) record_rules: BTreeSet<String>,
     /// The rule that answers masks and grants.
     pub(super) masks_entry: String,
     /// The rule that answers the rest.
     pub(super) answer_entry: String,
+    /// The rule that answers the rest and what the rules about records ask for, under the full names of those rules.
+    pub(super) full_entry: String,
 }
 
 impl Package {
     /// Whether it declares that rule.
     pub(super) fn declares(&self, rule: &str) -> bool {
         self.rules.contains(rule)
+    }
+
+    /// Whether it declares that rule, and no record can reach it.
+    pub(super) fn answers(&self, rule: &str) -> bool {
+        self.rules.contains(rule) && !self.record_rules.contains(rule)
     }
 }
 
@@ -105,13 +119,15 @@ impl Bundle {
         if !strangers.is_empty() {
             return Err(strangers);
         }
-        let packages = packages(&sites);
+        let records = rego.program()?;
+        check_records(&sites, &records)?;
+        let packages = packages(&sites, &records);
         let reads = rego.reads();
         let require_product_packages = require_product_packages(&data)?;
-        let entries = BundleFile { path: "meshgate_entry.rego".to_owned(), text: entries(&packages) };
+        let entries = BundleFile { path: "meshgate_entry.rego".to_owned(), text: entries(&packages, &records) };
         let rego = rego.extended(Some(entries), &serde_json::Value::Object(data))?;
         let revision = manifest.revision.unwrap_or_else(|| digest.clone());
-        Ok(Self { revision, digest, rego, reads, packages, require_product_packages })
+        Ok(Self { revision, digest, rego, reads, packages, records, require_product_packages })
     }
 
     /// What the bundle calls itself in its manifest; without that, its digest.
@@ -132,6 +148,11 @@ impl Bundle {
     /// The compiled rules.
     pub(super) fn rego(&self) -> &Rego {
         &self.rego
+    }
+
+    /// The rules that a record can reach.
+    pub(super) fn records(&self) -> &Program {
+        &self.records
     }
 
     /// The mesh-wide package.
@@ -302,17 +323,36 @@ fn misspelt(name: &str) -> Option<&'static str> {
     ANSWER_RULES.into_iter().chain(["may_discover"]).find(|rule| *rule != name && plain(rule) == written)
 }
 
-fn packages(sites: &[RuleSite]) -> BTreeMap<String, Package> {
+/// Which rows may be seen can hang on a record; what is masked, granted or told cannot.
+fn check_records(sites: &[RuleSite], records: &Program) -> Result<(), Vec<BundleFault>> {
+    let answers = |site: &&RuleSite| ANSWER_RULES.contains(&site.name.as_str()) || site.name == "may_discover";
+    let of_records = sites.iter().filter(answers).filter(|site| !RECORD_RULES.contains(&site.name.as_str()));
+    let of_records = of_records.filter(|site| records.has(&format!("{}.{}", site.package, site.name)));
+    let mut faults: Vec<BundleFault> = of_records
+        .map(|site| {
+            let message = format!("rule \"{}\" depends on single records; only \"allow\" and \"deny\" may", site.name);
+            BundleFault { file: site.file.clone(), line: site.line, message }
+        })
+        .collect();
+    faults.dedup();
+    if faults.is_empty() { Ok(()) } else { Err(faults) }
+}
+
+fn packages(sites: &[RuleSite], records: &Program) -> BTreeMap<String, Package> {
     let mut packages: BTreeMap<String, Package> = BTreeMap::new();
     let answers = |site: &&RuleSite| ANSWER_RULES.contains(&site.name.as_str()) || site.name == "may_discover";
     for site in sites.iter().filter(answers).filter(|site| site.package.split('.').all(is_identifier)) {
         let package = packages.entry(site.package.clone()).or_default();
         package.name.clone_from(&site.package);
         package.rules.insert(site.name.clone());
+        if records.has(&format!("{}.{}", site.package, site.name)) {
+            package.record_rules.insert(site.name.clone());
+        }
     }
     for (index, package) in packages.values_mut().enumerate() {
         package.masks_entry = format!("{ENTRIES}.masks_{index}");
         package.answer_entry = format!("{ENTRIES}.answer_{index}");
+        package.full_entry = format!("{ENTRIES}.full_{index}");
     }
     packages
 }
@@ -324,14 +364,29 @@ fn is_identifier(segment: &str) -> bool {
 
 /// A module with two rules per package: one object of what was answered first, one of the rest. A rule that is undefined is absent from
 /// its object, which the reader takes for a fault.
-fn entries(packages: &BTreeMap<String, Package>) -> String {
+fn entries(packages: &BTreeMap<String, Package>, records: &Program) -> String {
     let mut text = format!("package {ENTRIES}\n\nready := true\n");
+    let mut entry = |path: &str, key: &str, rule: &str| {
+        let name = path.rsplit('.').next().unwrap_or_default();
+        text.push_str(&format!("\n{name}[key] := value if {{\n\tkey := \"{key}\"\n\tvalue := data.{rule}\n}}\n"));
+    };
     for package in packages.values() {
-        for rule in package.rules.iter().filter(|rule| ANSWER_RULES.contains(&rule.as_str())) {
-            let entry = if MASK_RULES.contains(&rule.as_str()) { &package.masks_entry } else { &package.answer_entry };
-            let entry = entry.rsplit('.').next().unwrap_or_default();
-            let name = &package.name;
-            text.push_str(&format!("\n{entry}[key] := value if {{\n\tkey := \"{rule}\"\n\tvalue := data.{name}.{rule}\n}}\n"));
+        for rule in package.rules.iter().filter(|rule| ANSWER_RULES.contains(&rule.as_str()) && package.answers(rule)) {
+            let path = format!("{}.{rule}", package.name);
+            if MASK_RULES.contains(&rule.as_str()) {
+                entry(&package.masks_entry, rule, &path);
+            } else {
+                entry(&package.answer_entry, rule, &path);
+                entry(&package.full_entry, rule, &path);
+            }
+        }
+        let own = |path: &&String| path.strip_prefix(&package.name).is_some_and(|rest| rest.starts_with('.'));
+        if !package.record_rules.is_empty() {
+            let ready = format!("{ENTRIES}.ready");
+            entry(&package.full_entry, &ready, &ready);
+        }
+        for path in records.grounds.iter().filter(own).filter(|path| path.split('.').all(is_identifier)) {
+            entry(&package.full_entry, path, path);
         }
     }
     text

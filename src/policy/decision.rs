@@ -170,6 +170,15 @@ impl std::fmt::Debug for SubjectSet {
     }
 }
 
+impl PartialEq for SubjectSet {
+    fn eq(&self, other: &Self) -> bool {
+        self.subjects == other.subjects
+    }
+}
+
+// So that two pointers to one set are equal without a look into it.
+impl Eq for SubjectSet {}
+
 impl SubjectSet {
     /// A set of ids; surrounding white space is removed.
     pub fn new(subjects: impl IntoIterator<Item = String>) -> Self {

@@ -22,6 +22,7 @@ mod question;
 mod reads;
 mod rego;
 mod request;
+mod residual;
 mod schema;
 mod test;
 
@@ -34,7 +35,7 @@ pub use file::{BundleFault, BundleFile};
 pub use manifest::MANIFEST_PATH;
 pub use mask::MaskKeys;
 pub use point::DecisionPoint;
-pub use predicate::{CompareOp, Literal, Predicate};
+pub use predicate::{CompareOp, LetterCase, Literal, Predicate, TextTest};
 pub use question::Question;
 pub use request::{AccessRequest, FieldUse, RequestContext, RequestedField};
 pub use test::{TestOutcome, TestReport, TestResult, test};

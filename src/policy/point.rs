@@ -10,13 +10,15 @@ use uuid::Uuid;
 use crate::identity::Principal;
 use crate::product::{DomainName, FieldName, OutputPort, Product, ProductRef};
 
-use super::answer::{Answer, Masks, ask, read_answer, read_masks};
-use super::bundle::{Bundle, ENTRY_PACKAGE, Package};
+use self::narrow::narrow;
+use super::answer::{Answer, AnswerFault, Masks, ask, ask_all, keep_residual, read_answer, read_masks, row_conditions};
+use super::bundle::{Bundle, ENTRY_PACKAGE, Package, TIME_LIMIT};
 use super::cache::Cache;
 use super::contract::{Column, Contract, ProductPackage};
 use super::file::BundleFault;
 use super::guard::{Refusal, complete_masks, confirm, mark_feeding, public_message, require_keys};
-use super::rego::Rego;
+use super::rego::{Rego, RegoValue, Session};
+use super::residual::{Record, RecordQuestion, Residual};
 use super::{
     AccessRequest, CompareOp, Decision, DecisionId, DenyReason, Exclusion, Literal, Mask, MaskKeys, Obligations, Outcome, Predicate,
     Question, RowRule, SubjectSet, input, schema,
@@ -34,6 +36,7 @@ const SECOND: [&str; 5] = ["allow", "deny", "exemptions", "notices", "rowFilters
 pub struct DecisionPoint {
     bundle: Arc<Bundle>,
     rego: Rego,
+    data: RegoValue,
     contracts: HashMap<ProductRef, Contract>,
     mask_keys: MaskKeys,
     erased: Arc<SubjectSet>,
@@ -59,9 +62,13 @@ impl DecisionPoint {
     ) -> Result<Self, Vec<BundleFault>> {
         let contracts: HashMap<ProductRef, Contract> =
             products.iter().map(|product| (product.reference.clone(), Contract::new(product, domain_retention))).collect();
-        let rego = bundle.rego().extended(None, &input::catalog_data(contracts.values(), domain_retention))?;
+        let catalog = input::catalog_data(contracts.values(), domain_retention);
+        let rego = bundle.rego().extended(None, &catalog)?;
+        let data = rego.data();
         let cache = Cache::new(bundle.reads());
-        Ok(Self { bundle, rego, contracts, mask_keys: MaskKeys::default(), erased, cache })
+        let point = Self { bundle, rego, data, contracts, mask_keys: MaskKeys::default(), erased, cache };
+        proof::prove(&point, &catalog)?;
+        Ok(point)
     }
 
     /// The same decision point with the secrets of keyed masks. Without its secret, a mask denies.
@@ -167,7 +174,7 @@ impl DecisionPoint {
         if !schema::is_request(&trace.input) {
             return Err(Refusal::Question);
         }
-        let answers = self.answers(&packages, &columns, trace)?;
+        let answers = self.answers(contract, &packages, &columns, now_ns, trace)?;
 
         let mut reasons = reasons(&answers, &columns, port, reference);
         confirm(&request.principal, port, reference, &columns, &masks, &mut reasons);
@@ -205,9 +212,10 @@ impl DecisionPoint {
         if !schema::is_request(&input) {
             return Err(Refusal::Question);
         }
+        let mut session = self.rego.session(Some(RegoValue::from(input)), Some(now_ns));
         let mut masks = Masks::default();
         for package in packages {
-            let answer = ask(&self.rego, package, &package.masks_entry, &FIRST, &input).map_err(Refusal::Answer)?;
+            let answer = ask(&mut session, package, &package.masks_entry, &FIRST).map_err(Refusal::Answer)?.rules;
             trace.keep(package, &answer);
             read_masks(package, &answer, columns, &mut masks).map_err(Refusal::Answer)?;
         }
@@ -215,14 +223,48 @@ impl DecisionPoint {
         Ok(masks)
     }
 
-    fn answers(&self, packages: &[&Package], columns: &[Column], trace: &mut Trace) -> Result<Vec<Answer>, Refusal> {
+    fn answers(
+        &self,
+        contract: &Contract,
+        packages: &[&Package],
+        columns: &[Column],
+        now_ns: i64,
+        trace: &mut Trace,
+    ) -> Result<Vec<Answer>, Refusal> {
+        let mut session = self.rego.session(Some(RegoValue::from(trace.input.clone())), Some(now_ns));
         let mut answers = Vec::new();
         for package in packages {
-            let answer = ask(&self.rego, package, &package.answer_entry, &SECOND, &trace.input).map_err(Refusal::Answer)?;
+            let answered = ask_all(&mut session, package, &SECOND).map_err(Refusal::Answer)?;
+            session.learn(answered.grounds);
+            let mut answer = answered.rules;
+            let mut conditions = Vec::new();
+            if !package.record_rules.is_empty() {
+                let residual = self.residual(contract, package, columns, &mut session)?;
+                keep_residual(&mut answer, &residual);
+                conditions = row_conditions(package, residual, self.bundle.records());
+            }
             trace.keep(package, &answer);
-            answers.push(read_answer(package, &answer, columns).map_err(Refusal::Answer)?);
+            let mut answer = read_answer(package, &answer, columns).map_err(Refusal::Answer)?;
+            for (rule, _) in &conditions {
+                if !trace.rules.contains(&rule.rule) {
+                    trace.rules.push(rule.rule.clone());
+                }
+            }
+            answer.filters.append(&mut conditions);
+            answers.push(answer);
         }
         Ok(answers)
+    }
+
+    /// What the package's rules leave for each record to fulfil.
+    fn residual(&self, contract: &Contract, package: &Package, columns: &[Column], session: &mut Session) -> Result<Residual, Refusal> {
+        let program = self.bundle.records();
+        let governance = &contract.product.governance;
+        let created = governance.retention_column.as_ref().map(|name| Contract::resolve(columns, name)).transpose()?;
+        let subject = governance.subject_column.as_ref().map(|name| Contract::resolve(columns, name)).transpose()?;
+        let record = Record { columns, created: created.as_ref(), subject: subject.as_ref() };
+        let question = RecordQuestion { program, data: self.data.clone(), record, erased: &self.erased, limit: TIME_LIMIT };
+        question.ask(&package.name, session).map_err(|stop| Refusal::Answer(AnswerFault::of_stop(stop, program)))
     }
 
     fn obligations(
@@ -239,7 +281,7 @@ impl DecisionPoint {
         let mut notices: Vec<String> = Vec::new();
         let mut filters: Vec<(RowRule, Predicate)> = Vec::new();
         for answer in answers {
-            filters.extend(answer.filters.into_iter().map(|filter| (RowRule::named(&answer.filters_rule), filter)));
+            filters.extend(answer.filters);
             notices.extend(answer.notices);
         }
         if let Some(retention) = contract.retention.as_ref().filter(|_| !retention_exempt) {
@@ -260,7 +302,7 @@ impl DecisionPoint {
                 Some(Exclusion { column: Contract::resolve(columns, column)?, subjects: Arc::clone(&self.erased) })
             }
         };
-        filters.retain(|(_, filter)| !filter.is_true());
+        let (filters, exclusion) = narrow(filters, exclusion, &self.erased);
         let (row_rules, mut filters): (Vec<RowRule>, Vec<Predicate>) = filters.into_iter().unzip();
         let row_filter = match filters.len() {
             0 => Predicate::True,
@@ -311,12 +353,19 @@ fn reasons(answers: &[Answer], columns: &[Column], port: &OutputPort, product: &
     reasons
 }
 
+/// A part of the row filter with the rule behind it and its place.
+fn row_rule((rule, condition): (Option<&RowRule>, &Predicate)) -> Value {
+    let place = rule.and_then(|rule| rule.place.as_ref()).map(|place| format!("{}:{}", place.file, place.line));
+    json!({ "rule": rule.map(|rule| &rule.rule), "place": place, "condition": condition.to_string() })
+}
+
 /// Adds what will be enforced to the record, without a literal or an id.
 fn record(outcome: &Outcome, trace: &mut Trace) {
     match outcome {
         Outcome::Allow(obligations) => {
             let enforced = json!({
                 "row_filter": obligations.row_filter.to_string(),
+                "row_rules": obligations.row_conditions().into_iter().map(row_rule).collect::<Vec<Value>>(),
                 "exclusion": obligations.exclusion.as_ref().map(|exclusion| exclusion.column.as_str()),
                 "masks": obligations.masks.iter().map(|(column, mask)| (column.to_string(), json!(mask))).collect::<Map<_, _>>(),
                 "notices": obligations.notices,
@@ -331,6 +380,9 @@ fn record(outcome: &Outcome, trace: &mut Trace) {
         }
     }
 }
+
+mod narrow;
+mod proof;
 
 #[cfg(test)]
 mod tests;

@@ -1,10 +1,13 @@
 //! The language of row filters: small, typed by the column, with SQL's three-valued logic.
 
 use std::fmt;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
 use crate::product::FieldName;
+
+use super::SubjectSet;
 
 /// A condition over the raw columns of one product. A row is visible only if it is true.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -14,6 +17,10 @@ pub enum Predicate {
     True,
     /// No row.
     False,
+    /// Unknown for every row, whatever it holds.
+    Unknown,
+    /// True; unknown if the column is NULL.
+    Present(FieldName),
     /// `column op literal`; unknown if the column is NULL.
     Compare {
         /// Left side.
@@ -22,6 +29,31 @@ pub enum Predicate {
         op: CompareOp,
         /// Right side.
         value: Literal,
+    },
+    /// `column op column`, both of one type; unknown if one of them is NULL.
+    CompareColumns {
+        /// Left side.
+        left: FieldName,
+        /// Operator.
+        op: CompareOp,
+        /// Right side.
+        right: FieldName,
+    },
+    /// `lower(column)` or `upper(column)` put to a test; unknown if the column is NULL.
+    Folded {
+        /// The column, text.
+        column: FieldName,
+        /// Which case it is turned into.
+        case: LetterCase,
+        /// The test.
+        test: TextTest,
+    },
+    /// Whether the column's value names one of these people; unknown if the column is NULL. The ids stay in their set.
+    Member {
+        /// The column.
+        column: FieldName,
+        /// The people.
+        set: Arc<SubjectSet>,
     },
     /// `column IS NULL`
     IsNull(FieldName),
@@ -52,6 +84,24 @@ pub enum Predicate {
     Or(Vec<Predicate>),
     /// The opposite; unknown stays unknown.
     Not(Box<Predicate>),
+}
+
+/// Into which case a text is turned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LetterCase {
+    /// `lower`
+    Lower,
+    /// `upper`
+    Upper,
+}
+
+/// What a text is tested for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum TextTest {
+    /// A comparison by code points.
+    Compare(CompareOp, String),
+    /// `LIKE` with `%`, `_` and `\`.
+    Like(String),
 }
 
 /// A comparison.
@@ -95,8 +145,15 @@ impl Predicate {
     /// Calls `visit` with every column that the condition reads.
     pub fn visit_columns<'a>(&'a self, visit: &mut impl FnMut(&'a FieldName)) {
         match self {
-            Self::True | Self::False => {}
+            Self::True | Self::False | Self::Unknown => {}
+            Self::CompareColumns { left, right, .. } => {
+                visit(left);
+                visit(right);
+            }
             Self::Compare { column, .. }
+            | Self::Present(column)
+            | Self::Folded { column, .. }
+            | Self::Member { column, .. }
             | Self::IsNull(column)
             | Self::In { column, .. }
             | Self::Like { column, .. }
@@ -108,6 +165,41 @@ impl Predicate {
 }
 
 impl CompareOp {
+    /// The comparison that is true where this one is false.
+    pub fn negated(self) -> Self {
+        match self {
+            Self::Eq => Self::Ne,
+            Self::Ne => Self::Eq,
+            Self::Lt => Self::Ge,
+            Self::Le => Self::Gt,
+            Self::Gt => Self::Le,
+            Self::Ge => Self::Lt,
+        }
+    }
+
+    /// The comparison with its sides exchanged.
+    pub fn swapped(self) -> Self {
+        match self {
+            Self::Eq | Self::Ne => self,
+            Self::Lt => Self::Gt,
+            Self::Le => Self::Ge,
+            Self::Gt => Self::Lt,
+            Self::Ge => Self::Le,
+        }
+    }
+
+    /// Whether it holds for two values in that order.
+    pub fn holds(self, order: std::cmp::Ordering) -> bool {
+        match self {
+            Self::Eq => order.is_eq(),
+            Self::Ne => order.is_ne(),
+            Self::Lt => order.is_lt(),
+            Self::Le => order.is_le(),
+            Self::Gt => order.is_gt(),
+            Self::Ge => order.is_ge(),
+        }
+    }
+
     /// Its SQL spelling.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -121,6 +213,16 @@ impl CompareOp {
     }
 }
 
+impl LetterCase {
+    /// Its SQL function.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Lower => "lower",
+            Self::Upper => "upper",
+        }
+    }
+}
+
 impl fmt::Display for Predicate {
     /// The condition without its literals, for the audit log: `created_at >= ?`. The alternate form (`{:#}`), for the caller, does not
     /// tell how many there are either.
@@ -128,6 +230,17 @@ impl fmt::Display for Predicate {
         match self {
             Self::True => f.write_str("true"),
             Self::False => f.write_str("false"),
+            Self::Unknown => f.write_str("unknown"),
+            Self::Present(column) => write!(f, "{} IS NOT NULL", Identifier(column)),
+            Self::CompareColumns { left, op, right } => write!(f, "{} {} {}", Identifier(left), op.as_str(), Identifier(right)),
+            Self::Folded { column, case, test } => {
+                let test = match test {
+                    TextTest::Compare(op, _) => op.as_str(),
+                    TextTest::Like(_) => "LIKE",
+                };
+                write!(f, "{}({}) {test} ?", case.as_str(), Identifier(column))
+            }
+            Self::Member { column, set: _ } => write!(f, "{} IN (erased subjects)", Identifier(column)),
             Self::Compare { column, op, value: _ } => write!(f, "{} {} ?", Identifier(column), op.as_str()),
             Self::IsNull(column) => write!(f, "{} IS NULL", Identifier(column)),
             Self::In { column, values: _ } if f.alternate() => write!(f, "{} IN (…)", Identifier(column)),

@@ -1,10 +1,14 @@
-//! The Rego interpreter: compiles a bundle once and answers rules from a clone of it. The only file that names `regorus`.
+//! The Rego interpreter: compiles a bundle once and answers rules from a clone of it. Only this file and its folder name `regorus`.
 //!
 //! INVARIANT: interpreted, never run as bytecode: the bytecode machine was seen to answer `true` after a type error.
 //! INVARIANT: an evaluation that fails, panics or overruns its time is an [`EvaluationError`], never a value.
 
 mod reads;
+mod references;
+mod translate;
+mod value;
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,6 +21,9 @@ use regorus::{Engine, LimitError, Value};
 
 use super::file::{BundleFault, BundleFile};
 use super::reads::Reads;
+use super::residual::ir::Program;
+
+pub(super) use value::{Builtin, Value as RegoValue, arithmetic, combine, compare, is_inexact, number, parse_number, rounded};
 
 /// `numbers.range` allocates before the clock is looked at; a longer one is an error.
 const RANGE_ITEMS_MAX: i64 = 100_000;
@@ -69,7 +76,7 @@ impl Rego {
     /// Compiles the files; every file that does not parse is a fault of its own.
     pub(super) fn compile(files: &[BundleFile], time_limit: Duration) -> Result<(Self, Vec<RuleSite>), Vec<BundleFault>> {
         let mut engine = Engine::new();
-        bound_allocations(&mut engine).map_err(|text| vec![BundleFault { file: String::new(), line: 0, message: text }])?;
+        replace_functions(&mut engine).map_err(|text| vec![BundleFault { file: String::new(), line: 0, message: text }])?;
         let interval = NonZeroU32::new(STEPS_BETWEEN_CLOCK_READS).unwrap_or(NonZeroU32::MIN);
         engine.set_execution_timer_config(ExecutionTimerConfig { limit: time_limit, check_interval: interval });
         let mut faults = Vec::new();
@@ -109,41 +116,117 @@ impl Rego {
 
     /// The value of a rule (`package.rule`) for that input; `None` if it is undefined.
     pub(super) fn ask(&self, rule: &str, input: Option<&serde_json::Value>) -> Result<Option<serde_json::Value>, EvaluationError> {
+        match self.session(input.map(|input| Value::from(input.clone())), None).ask(rule)? {
+            None => Ok(None),
+            Some(value) => to_json(&value).map(Some),
+        }
+    }
+
+    /// Answers for one input, at one time; the system's clock if none is given.
+    pub(super) fn session(&self, input: Option<Value>, now_ns: Option<i64>) -> Session {
         let mut engine = Engine::clone(&self.engine);
+        if let Some(input) = &input {
+            engine.set_input(input.clone());
+        }
+        Session { engine, input: input.unwrap_or(Value::Undefined), now_ns, known: BTreeMap::new() }
+    }
+
+    /// The documents under `data` that are no rules.
+    pub(super) fn data(&self) -> Value {
+        self.engine.get_data()
+    }
+
+    /// The rules that a record can reach, translated for evaluation with records unknown.
+    pub(super) fn program(&self) -> Result<Program, Vec<BundleFault>> {
+        let mut engine = Engine::clone(&self.engine);
+        translate::program(engine.get_modules())
+    }
+}
+
+/// The interpreter with one input. Every rule that is asked is evaluated anew.
+pub(super) struct Session {
+    engine: Engine,
+    input: Value,
+    now_ns: Option<i64>,
+    known: BTreeMap<String, Value>,
+}
+
+impl Session {
+    /// Keeps values of rules that were asked already, by `package.rule`.
+    pub(super) fn learn(&mut self, values: Vec<(String, Value)>) {
+        self.known.extend(values);
+    }
+
+    /// The value of a rule that need not be asked twice.
+    pub(super) fn recall(&mut self, rule: &str) -> Result<Option<Value>, EvaluationError> {
+        match self.known.get(rule) {
+            Some(value) => Ok(Some(value.clone())),
+            None => self.ask(rule),
+        }
+    }
+
+    /// The input.
+    pub(super) fn input(&self) -> &Value {
+        &self.input
+    }
+
+    /// A function of the language on known values.
+    pub(super) fn call(&self, builtin: &Builtin, args: &[Value]) -> Result<Value, String> {
+        let before = CLOCK.replace(self.now_ns);
+        let value = catch_unwind(AssertUnwindSafe(|| builtin.call(args)));
+        CLOCK.set(before);
+        value.unwrap_or_else(|_panic| Err(format!("{} panicked", builtin.name())))
+    }
+
+    /// The value of a rule (`package.rule`); `None` if it is undefined.
+    pub(super) fn ask(&mut self, rule: &str) -> Result<Option<Value>, EvaluationError> {
         let path = format!("data.{rule}");
-        let input = input.map(|input| Value::from(input.clone()));
-        let answer = catch_unwind(AssertUnwindSafe(move || {
-            if let Some(input) = input {
-                engine.set_input(input);
-            }
-            engine.eval_rule(path)
-        }));
+        let before = CLOCK.replace(self.now_ns);
+        let answer = catch_unwind(AssertUnwindSafe(|| self.engine.eval_rule(path)));
+        CLOCK.set(before);
         match answer {
             Ok(Ok(Value::Undefined)) => Ok(None),
-            Ok(Ok(value)) => {
-                serde_json::to_value(&value).map(Some).map_err(|error| EvaluationError::Failed { site: None, text: error.to_string() })
-            }
+            Ok(Ok(value)) => Ok(Some(value)),
             Ok(Err(error)) => Err(evaluation_error(&error)),
             Err(_panic) => Err(EvaluationError::Failed { site: None, text: "the interpreter panicked".to_owned() }),
         }
     }
 }
 
-/// Replaces the built-in functions that could allocate without bound in one step.
-fn bound_allocations(engine: &mut Engine) -> Result<(), String> {
-    let bounded = |arguments: Vec<Value>| {
-        let [from, to] = arguments.as_slice() else { anyhow::bail!("numbers.range takes two arguments") };
-        let (from, to) = (from.as_i64()?, to.as_i64()?);
-        if from.abs_diff(to) >= RANGE_ITEMS_MAX.unsigned_abs() {
-            anyhow::bail!("numbers.range is limited to {RANGE_ITEMS_MAX} items");
-        }
-        let items: Vec<Value> =
-            if from <= to { (from..=to).map(Value::from).collect() } else { (to..=from).rev().map(Value::from).collect() };
-        Ok(Value::from(items))
-    };
+/// A value as JSON; sets become arrays.
+pub(super) fn to_json(value: &Value) -> Result<serde_json::Value, EvaluationError> {
+    serde_json::to_value(value).map_err(|error| EvaluationError::Failed { site: None, text: error.to_string() })
+}
+
+thread_local! {
+    /// The clock of the statement whose rules this thread evaluates.
+    static CLOCK: Cell<Option<i64>> = const { Cell::new(None) };
+}
+
+/// The time that rules are told: the statement's, or the system's where there is no statement.
+fn clock_ns() -> i64 {
+    CLOCK.get().or_else(|| chrono::Utc::now().timestamp_nanos_opt()).unwrap_or(i64::MAX)
+}
+
+/// `numbers.range`, without its appetite.
+fn bounded_range(arguments: &[Value]) -> anyhow::Result<Value> {
+    let [from, to] = arguments else { anyhow::bail!("numbers.range takes two arguments") };
+    let (from, to) = (from.as_i64()?, to.as_i64()?);
+    if from.abs_diff(to) >= RANGE_ITEMS_MAX.unsigned_abs() {
+        anyhow::bail!("numbers.range is limited to {RANGE_ITEMS_MAX} items");
+    }
+    let items: Vec<Value> = if from <= to { (from..=to).map(Value::from).collect() } else { (to..=from).rev().map(Value::from).collect() };
+    Ok(Value::from(items))
+}
+
+/// Replaces the built-in functions that could allocate without bound in one step, and the clock.
+fn replace_functions(engine: &mut Engine) -> Result<(), String> {
+    let bounded = |arguments: Vec<Value>| bounded_range(&arguments);
     let refused = |_arguments: Vec<Value>| anyhow::bail!("numbers.range_step is not available");
+    let clock = |_arguments: Vec<Value>| Ok(Value::from(clock_ns()));
     engine.add_extension("numbers.range".to_owned(), 2, Box::new(bounded)).map_err(|error| error.to_string())?;
-    engine.add_extension("numbers.range_step".to_owned(), 3, Box::new(refused)).map_err(|error| error.to_string())
+    engine.add_extension("numbers.range_step".to_owned(), 3, Box::new(refused)).map_err(|error| error.to_string())?;
+    engine.add_extension("time.now_ns".to_owned(), 0, Box::new(clock)).map_err(|error| error.to_string())
 }
 
 /// Makes the interpreter analyse its modules now, so that a fault shows at load and each decision starts from a prepared engine.

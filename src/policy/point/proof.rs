@@ -1,0 +1,203 @@
+//! The check at load: what is left of the rules is held against the interpreter, record by record, at the edges of each condition.
+//!
+//! INVARIANT: a bundle whose conditions would show a record that the interpreter hides, or hide one that it shows without a reason of the
+//! residual's own, is refused. So is one of whose rules no product can make a filter.
+//! The check is bounded in time: a catalog of thousands of products is sampled, in the order of its names.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chrono::DateTime;
+use serde_json::{Value, json};
+
+use crate::identity::Principal;
+use crate::policy::bundle::{Package, TIME_LIMIT};
+use crate::policy::contract::{Column, Contract};
+use crate::policy::input;
+use crate::policy::rego::{Rego, RegoValue};
+use crate::policy::residual::ir::Site;
+use crate::policy::residual::{Record, RecordQuestion, Residual, Stop, edge_rows, is_visible, with_record};
+use crate::policy::{AccessRequest, BundleFault, RequestContext, SubjectSet};
+
+use super::DecisionPoint;
+
+/// How long the check may take.
+const TIME_MAX: Duration = Duration::from_millis(400);
+
+/// The records that one condition is checked with.
+const ROWS_MAX: usize = 40;
+
+/// How many of the erased people take part.
+const ERASED_MAX: usize = 2;
+
+/// An id that no list of erased people holds.
+const NOBODY: &str = "meshgate-nobody";
+
+/// The time that the check is made at, in nanoseconds since 1970: 2030-03-31 13:24:35.678901.
+const NOW_NS: i64 = 1_901_193_875_678_901_000;
+
+/// What the check has found.
+#[derive(Default)]
+struct Findings {
+    mismatches: Vec<BundleFault>,
+    untranslatable: BTreeMap<(usize, usize), String>,
+    translated: usize,
+    seen: BTreeSet<String>,
+}
+
+/// Checks the rules about records; `catalog` is what the catalog puts under `data`.
+pub(super) fn prove(point: &DecisionPoint, catalog: &Value) -> Result<(), Vec<BundleFault>> {
+    let program = point.bundle.records();
+    if program.groups.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<String> = point.erased.iter().take(ERASED_MAX).map(str::to_owned).chain(["7".to_owned(), "c-7".to_owned()]).collect();
+    let numbers = ids.iter().filter_map(|id| id.parse::<i64>().ok()).map(Value::from);
+    let mut catalog = catalog.clone();
+    if let Some(data) = catalog.as_object_mut() {
+        // The interpreter tells 7 from "7"; the set of the erased does not.
+        data.insert("erased_subjects".to_owned(), ids.iter().map(|id| json!(id)).chain(numbers).collect());
+    }
+    let check = Check {
+        point,
+        rego: point.bundle.rego().extended(None, &catalog)?,
+        erased: Arc::new(SubjectSet::new(ids.clone())),
+        ids: ids.into_iter().chain([NOBODY.to_owned()]).collect(),
+    };
+    let findings = check.run();
+    let mut faults = findings.mismatches;
+    if findings.translated == 0 {
+        faults.extend(findings.untranslatable.into_iter().map(|((file, line), message)| {
+            let site = Site { file, line };
+            let rule = program.rule_at(site).unwrap_or_default();
+            let message = format!("rule {rule} depends on single records and cannot be made a filter for any product: {message}");
+            BundleFault { file: program.file(site).to_owned(), line, message }
+        }));
+    }
+    faults.dedup();
+    if faults.is_empty() { Ok(()) } else { Err(faults) }
+}
+
+struct Check<'a> {
+    point: &'a DecisionPoint,
+    rego: Rego,
+    erased: Arc<SubjectSet>,
+    ids: Vec<String>,
+}
+
+impl Check<'_> {
+    fn run(&self) -> Findings {
+        let mut findings = Findings::default();
+        let started = Instant::now();
+        let mut contracts: Vec<&Contract> = self.point.contracts.values().collect();
+        contracts.sort_by_key(|contract| contract.product.reference.to_string());
+        let principals = self.principals();
+        for contract in contracts {
+            let Ok(packages) = self.point.packages(contract) else { continue };
+            for package in packages.into_iter().filter(|package| !package.record_rules.is_empty()) {
+                for principal in &principals {
+                    if started.elapsed() > TIME_MAX {
+                        return findings;
+                    }
+                    self.contract(contract, package, principal, &mut findings);
+                }
+            }
+        }
+        findings
+    }
+
+    /// Nobody in particular, a steward, and whoever holds what the rules ask for.
+    fn principals(&self) -> Vec<Arc<Principal>> {
+        let principal = |roles: BTreeSet<String>, is_data_steward: bool| {
+            let (groups, attributes) = (BTreeSet::new(), BTreeMap::new());
+            Arc::new(Principal { name: "check".to_owned(), roles, groups, is_data_steward, attributes })
+        };
+        let texts = self.point.bundle.records().texts.clone();
+        vec![
+            principal(BTreeSet::new(), false),
+            principal(BTreeSet::new(), true),
+            principal(["pii_authorized".to_owned()].into(), false),
+            principal(texts, false),
+        ]
+    }
+
+    fn contract(&self, contract: &Contract, package: &Package, principal: &Arc<Principal>, findings: &mut Findings) {
+        let Some(port) = contract.product.output_ports.first() else { return };
+        let request = AccessRequest {
+            principal: Arc::clone(principal),
+            purpose: None,
+            product: Arc::clone(&contract.product),
+            port: port.name.clone(),
+            fields: Vec::new(),
+            context: RequestContext {
+                query_id: "check".to_owned(),
+                now: DateTime::from_timestamp_nanos(NOW_NS),
+                application_name: "check".to_owned(),
+                client_address: None,
+            },
+        };
+        let Ok(columns) = contract.columns(&request) else { return };
+        let governance = &contract.product.governance;
+        let resolve = |name: &Option<crate::product::FieldName>| name.as_ref().and_then(|name| Contract::resolve(&columns, name).ok());
+        let (created, subject) = (resolve(&governance.retention_column), resolve(&governance.subject_column));
+        let record = Record { columns: &columns, created: created.as_ref(), subject: subject.as_ref() };
+        let input = input::read(&request, contract, &columns, NOW_NS, |_| false);
+        let program = self.point.bundle.records();
+        let question = RecordQuestion { program, data: self.rego.data(), record, erased: &self.erased, limit: TIME_LIMIT };
+        let mut session = self.rego.session(Some(RegoValue::from(input.clone())), Some(NOW_NS));
+        match question.ask(&package.name, &mut session) {
+            Ok(residual) => {
+                findings.translated = findings.translated.saturating_add(1);
+                if findings.seen.insert(format!("{:?} {:?}", package.name, residual.filter)) {
+                    self.rows(package, &columns, &record, &input, &residual, findings);
+                }
+            }
+            Err(Stop::Untranslatable(site, message)) => {
+                findings.untranslatable.insert((site.file, site.line), message);
+            }
+            // A failure is a denial of its own, with or without records.
+            Err(Stop::Failed(..) | Stop::Interpreter(_) | Stop::Late) => {}
+        }
+    }
+
+    fn rows(
+        &self,
+        package: &Package,
+        columns: &[Column],
+        record: &Record<'_>,
+        input: &Value,
+        residual: &Residual,
+        findings: &mut Findings,
+    ) {
+        let Some(rows) = edge_rows(columns, record, residual, &self.ids, NOW_NS) else { return };
+        for row in rows.into_iter().take(ROWS_MAX) {
+            let expected = self.interpreted(package, &with_record(input, record, &row));
+            let found = is_visible(residual, &row);
+            if found == expected || (!found && residual.stricter) {
+                continue;
+            }
+            let program = self.point.bundle.records();
+            let site = residual.limits.first().map(|limit| limit.site).or_else(|| program.site_of(&format!("{}.allow", package.name)));
+            let site = site.or_else(|| program.site_of(&format!("{}.deny", package.name))).unwrap_or_default();
+            let more = if found { "shows" } else { "hides" };
+            let message = format!("the filter of package {} {more} a record that the interpreter does not", package.name);
+            findings.mismatches.push(BundleFault { file: program.file(site).to_owned(), line: site.line, message });
+            return;
+        }
+    }
+
+    /// What the interpreter says of one record, as far as the rules about records go.
+    fn interpreted(&self, package: &Package, input: &Value) -> bool {
+        let mut session = self.rego.session(Some(RegoValue::from(input.clone())), Some(NOW_NS));
+        let mut ask = |rule: &str| match package.record_rules.contains(rule) {
+            true => session.ask(&format!("{}.{rule}", package.name)).map(Some),
+            false => Ok(None),
+        };
+        let Ok(allow) = ask("allow") else { return false };
+        let Ok(deny) = ask("deny") else { return false };
+        let allowed = allow.is_none_or(|allow| allow == Some(RegoValue::from(true)));
+        let denied = deny.flatten().is_some_and(|deny| deny.as_set().is_ok_and(|set| !set.is_empty()));
+        allowed && !denied
+    }
+}
