@@ -24,5 +24,10 @@ pub use system::PgTypePlanner;
 pub use table::SystemTable;
 pub use types::{PgType, TYPE_KEY, TYPMOD_KEY};
 
+/// Whether PostgreSQL has a function of that name, whatever is done with it here.
+pub fn is_postgres_function(name: &str) -> bool {
+    statics::function_oid(name).is_some()
+}
+
 #[cfg(test)]
 pub(crate) mod tests;

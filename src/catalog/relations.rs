@@ -1,7 +1,7 @@
 //! The system relations and their columns, as PostgreSQL 15 has them.
 //!
 //! The definitions are facts of PostgreSQL, one relation a line in `relations.tsv`: schema, name, OID, kind, columns
-//! (`name type`, `!` for never NULL). What rows they hold is `content`'s.
+//! (`name type`, `!` for never NULL). The table functions are in `functions.tsv`. What rows they hold is `content`'s.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
@@ -19,7 +19,7 @@ pub(crate) struct Relation {
     pub(crate) name: &'static str,
     /// Its OID.
     pub(crate) oid: u32,
-    /// `r` or `v`.
+    /// `r`, `v`, or `f` for a table function.
     pub(crate) kind: &'static str,
     /// Its columns in order.
     pub(crate) columns: Vec<Column>,
@@ -53,9 +53,16 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Relation> {
     ALL.values().flat_map(BTreeMap::values)
 }
 
-/// The system relation of that name.
+/// What the table functions of `pg_catalog` answer, as relations that no list shows: `name()`. A line of `functions.tsv` is a name and its
+/// columns. Their arguments change nothing here.
+static FUNCTIONS: LazyLock<BTreeMap<String, Relation>> = LazyLock::new(|| {
+    include_str!("functions.tsv").lines().filter_map(parse_function).map(|relation| (format!("{}()", relation.name), relation)).collect()
+});
+
+/// The system relation of that name; of `pg_catalog`, also the rows of a table function by its name with `()`.
 pub(crate) fn find(schema: &str, name: &str) -> Option<&'static Relation> {
-    ALL.get(schema)?.get(name)
+    let listed = ALL.get(schema).and_then(|relations| relations.get(name));
+    listed.or_else(|| FUNCTIONS.get(name).filter(|_| schema == "pg_catalog"))
 }
 
 /// Whether names in this schema belong to the system.
@@ -63,12 +70,45 @@ pub(crate) fn is_system_schema(schema: &str) -> bool {
     matches!(schema, "pg_catalog" | "information_schema")
 }
 
+impl Relation {
+    /// Whether PostgreSQL shows it to its superusers only: it tells of passwords, files or values. Nobody is superuser here.
+    pub(crate) fn is_restricted(&self) -> bool {
+        let restricted = [
+            "pg_authid",
+            "pg_backend_memory_contexts",
+            "pg_config",
+            "pg_file_settings",
+            "pg_hba_file_rules",
+            "pg_ident_file_mappings",
+            "pg_largeobject",
+            "pg_replication_origin_status",
+            "pg_shadow",
+            "pg_shmem_allocations",
+            "pg_statistic",
+            "pg_statistic_ext_data",
+            "pg_user_mapping",
+        ];
+        self.schema == "pg_catalog" && restricted.contains(&self.name)
+    }
+}
+
 fn parse(line: &'static str) -> Option<Relation> {
     let mut parts = line.split('\t');
     let (schema, name, oid, kind, columns) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-    let columns: Vec<Column> = columns.split(',').filter_map(parse_column).collect();
+    let (columns, arrow) = parse_columns(columns);
+    Some(Relation { schema, name, oid: oid.parse().ok()?, kind, columns, arrow })
+}
+
+fn parse_function(line: &'static str) -> Option<Relation> {
+    let (name, columns) = line.split_once('\t')?;
+    let (columns, arrow) = parse_columns(columns);
+    Some(Relation { schema: "pg_catalog", name, oid: 0, kind: "f", columns, arrow })
+}
+
+fn parse_columns(text: &'static str) -> (Vec<Column>, SchemaRef) {
+    let columns: Vec<Column> = text.split(',').filter_map(parse_column).collect();
     let fields: Vec<Field> = columns.iter().map(field).collect();
-    Some(Relation { schema, name, oid: oid.parse().ok()?, kind, columns, arrow: Arc::new(Schema::new(fields)) })
+    (columns, Arc::new(Schema::new(fields)))
 }
 
 fn parse_column(text: &'static str) -> Option<Column> {

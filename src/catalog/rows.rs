@@ -3,7 +3,7 @@
 //! A column that a row does not name is NULL, or the type's zero where the relation says never NULL.
 
 use arrow::array::{ArrayRef, new_empty_array};
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, IntervalMonthDayNano, IntervalUnit};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion::common::ScalarValue;
 use datafusion::common::utils::SingleRowListArrayBuilder;
@@ -27,6 +27,8 @@ pub(crate) enum Value {
     Text(String),
     /// Microseconds since 1970, UTC.
     Instant(i64),
+    /// An interval of seconds.
+    Seconds(i64),
     /// An array of texts.
     Texts(Vec<String>),
     /// An array of integers or OIDs.
@@ -125,6 +127,10 @@ pub(crate) fn scalar(value: &Value, data_type: &DataType) -> ScalarValue {
         }
         (Value::Float(value), _) => ScalarValue::Float64(Some(*value)).cast_to(data_type).unwrap_or_else(|_| null()),
         (Value::Instant(micros), DataType::Timestamp(_, zone)) => ScalarValue::TimestampMicrosecond(Some(*micros), zone.clone()),
+        (Value::Seconds(seconds), DataType::Interval(IntervalUnit::MonthDayNano)) => {
+            let nanoseconds = seconds.saturating_mul(1_000_000_000);
+            ScalarValue::IntervalMonthDayNano(Some(IntervalMonthDayNano { months: 0, days: 0, nanoseconds }))
+        }
         _ => null(),
     }
 }

@@ -131,6 +131,11 @@ impl SchemaProvider for SystemSchema {
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
         let Some(relation) = relations::find(&self.name, name) else { return Ok(None) };
+        if relation.is_restricted() {
+            let kind = if relation.kind == "v" { "view" } else { "table" };
+            let message = format!("permission denied for {kind} {name}");
+            return Err(DataFusionError::External(Box::new(ClientMessage::new(SqlState::INSUFFICIENT_PRIVILEGE, message))));
+        }
         Ok(Some(Arc::new(SystemTable::new(relation, Arc::clone(&self.facts)))))
     }
 

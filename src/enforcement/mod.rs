@@ -31,7 +31,7 @@ mod verify;
 
 pub use barrier::GovernedExec;
 pub use error::{Error, Obligation, PortCause};
-pub use explain::explain_above_barrier;
+pub use explain::{Shown, ShownPlan, explain_above_barrier};
 pub use govern::govern;
 pub use table::GovernedTable;
 pub use usage::{ProductUse, observe};

@@ -1,30 +1,74 @@
 //! The rows of statements that the session answers by itself: SHOW and EXPLAIN.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::{ArrayRef, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::record_batch::RecordBatch;
 
+use crate::enforcement::{Shown, ShownPlan};
 use crate::error::ClientMessage;
 
 use super::column::{Column, PgType};
 use super::fault;
 use super::reply::RowStream;
 use super::settings::Settings;
+use super::sql::ExplainFormat;
 use super::stream;
 
 const EXPLAIN_LABEL: &str = "QUERY PLAN";
 const SHOW_ALL_LABELS: [&str; 3] = ["name", "setting", "description"];
 
 /// The column of EXPLAIN.
-pub(super) fn explain_columns() -> Arc<[Column]> {
-    text_columns(&[EXPLAIN_LABEL])
+pub(super) fn explain_columns(format: ExplainFormat) -> Arc<[Column]> {
+    match format {
+        ExplainFormat::Text => text_columns(&[EXPLAIN_LABEL]),
+        ExplainFormat::Json => [Column { name: EXPLAIN_LABEL.to_owned(), pg_type: PgType::JSON, table_oid: 0, number: 0 }].into(),
+    }
 }
 
-/// A plan's lines.
-pub(super) fn explain(lines: &[String]) -> Result<RowStream, ClientMessage> {
-    text_rows(&[EXPLAIN_LABEL], "EXPLAIN", &[lines.to_vec()])
+/// A plan, and the time that its query took.
+pub(super) fn explain(plan: &ShownPlan, spent: Option<Duration>, format: ExplainFormat) -> Result<RowStream, ClientMessage> {
+    let millis = spent.map(|spent| format!("{:.3}", spent.as_secs_f64() * 1000.0));
+    let lines = match format {
+        ExplainFormat::Text => {
+            let mut lines = plan.to_lines();
+            lines.extend(millis.map(|millis| format!("Execution Time: {millis} ms")));
+            lines
+        }
+        ExplainFormat::Json => {
+            let mut document = serde_json::Map::from_iter([("Plan".to_owned(), json(plan))]);
+            let millis = millis.and_then(|millis| millis.parse::<f64>().ok());
+            document.extend(millis.map(|millis| ("Execution Time".to_owned(), millis.into())));
+            vec![format!("{:#}", serde_json::Value::Array(vec![document.into()]))]
+        }
+    };
+    let batch = text_batch(&[EXPLAIN_LABEL], &[lines])?;
+    Ok(RowStream::new(explain_columns(format), "EXPLAIN", stream::ready(vec![batch])))
+}
+
+/// A plan in the keys of PostgreSQL's documents.
+fn json(plan: &ShownPlan) -> serde_json::Value {
+    let mut node = serde_json::Map::from_iter([("Node Type".to_owned(), plan.name.clone().into())]);
+    if let Some(object) = &plan.object {
+        let (schema, name) = object.split_once('.').unwrap_or(("", object));
+        node.insert("Relation Name".to_owned(), name.into());
+        if !schema.is_empty() {
+            node.insert("Schema".to_owned(), schema.into());
+        }
+    }
+    for (property, value) in &plan.properties {
+        let value = match value {
+            Shown::Text(text) => text.clone().into(),
+            Shown::Texts(texts) => texts.clone().into(),
+        };
+        node.insert((*property).to_owned(), value);
+    }
+    if !plan.below.is_empty() {
+        node.insert("Plans".to_owned(), plan.below.iter().map(json).collect::<Vec<_>>().into());
+    }
+    node.into()
 }
 
 /// The columns of SHOW.
@@ -55,8 +99,11 @@ fn text_columns(labels: &[&str]) -> Arc<[Column]> {
 }
 
 fn text_rows(labels: &[&str], verb: &'static str, columns: &[Vec<String>]) -> Result<RowStream, ClientMessage> {
+    Ok(RowStream::new(text_columns(labels), verb, stream::ready(vec![text_batch(labels, columns)?])))
+}
+
+fn text_batch(labels: &[&str], columns: &[Vec<String>]) -> Result<RecordBatch, ClientMessage> {
     let fields: Vec<Field> = labels.iter().map(|label| Field::new(*label, DataType::Utf8, false)).collect();
     let arrays = columns.iter().map(|values| Arc::new(StringArray::from_iter_values(values)) as ArrayRef).collect();
-    let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).map_err(|error| fault::client_message(&error.into(), ""))?;
-    Ok(RowStream::new(text_columns(labels), verb, stream::ready(vec![batch])))
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).map_err(|error| fault::client_message(&error.into(), ""))
 }

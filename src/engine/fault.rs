@@ -12,7 +12,7 @@ use datafusion::error::DataFusionError;
 use uuid::Uuid;
 
 use crate::error::{ClientMessage, ErrorNames, SqlState};
-use crate::{enforcement, ports};
+use crate::{catalog, enforcement, ports};
 
 /// The message for an error of the engine while it handles `sql`. The caller passes it on through [`told`], which logs the cause.
 pub(crate) fn client_message(error: &DataFusionError, sql: &str) -> ClientMessage {
@@ -292,14 +292,19 @@ fn planning(text: &str, sql: &str) -> ClientMessage {
     if let Some(name) =
         wording::between(first, "Invalid function '", "'").or_else(|| wording::between(first, "table function '", "' not found"))
     {
-        return at(wording::missing_function(name, None), position::of_name(sql, None, name));
+        let message = if catalog::is_postgres_function(name) {
+            ClientMessage::new(SqlState::FEATURE_NOT_SUPPORTED, format!("function {name} is not supported"))
+        } else {
+            wording::missing_function(name, None)
+        };
+        return at(message, position::of_name(sql, None, name));
     }
     if let Some(call) = wording::between(text, "argument types '", "'") {
         let (name, types) = call.split_once('(').unwrap_or((call, ""));
-        return wording::missing_function(name, Some(types.trim_end_matches(')')));
+        return at(wording::missing_function(name, Some(types.trim_end_matches(')'))), position::of_name(sql, None, name));
     }
     if let Some(name) = wording::between(first, "call to '", "'").or_else(|| wording::between(first, "Function '", "'")) {
-        return wording::missing_function(name, None);
+        return at(wording::missing_function(name, None), position::of_name(sql, None, name));
     }
     if first.contains("orrelated scalar subquery must be aggregated") {
         return ClientMessage::new(SqlState::FEATURE_NOT_SUPPORTED, "a correlated subquery that is not an aggregate is not supported")

@@ -33,6 +33,7 @@ mod shared_settings;
 mod sql;
 mod standing;
 mod stream;
+mod styles;
 mod time_zone;
 mod transaction;
 mod values;
@@ -47,6 +48,7 @@ pub use session_request::{SessionRequest, Whoever};
 pub use settings::{SERVER_VERSION, Settings};
 pub use sql::{Statement, TextLimits};
 pub use stream::{Stop, StopCause};
+pub use styles::{ByteaOutput, DateFormat, DateOrder, DateStyle, IntervalStyle};
 pub use time_zone::TimeZone;
 pub use world::{World, Worlds};
 

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 
 use crate::audit::{self, Closing, OpenStatement};
 use crate::catalog::SessionFacts;
-use crate::enforcement::{self, GovernedTable, ProductUse};
+use crate::enforcement::{self, GovernedTable, ProductUse, ShownPlan};
 use crate::error::{ClientMessage, SqlState};
 use crate::lineage::{self, Lineage};
 use crate::policy::{AccessRequest, Decision, DenyReason, Outcome, RequestContext};
@@ -131,7 +131,7 @@ impl Pipeline {
     }
 
     /// The plan of a query as its caller may see it: what stands above the barrier, and that a barrier stands there.
-    pub(super) async fn explain(mut self, query: &Query, values: &[ScalarValue]) -> Result<Vec<String>, ClientMessage> {
+    pub(super) async fn explain(mut self, query: &Query, values: &[ScalarValue]) -> Result<ShownPlan, ClientMessage> {
         let prepared = match Planner::new(&self) {
             Ok(planner) => self.prepare(&planner, query, values).await,
             Err(message) => Err(message),

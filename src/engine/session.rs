@@ -34,7 +34,7 @@ use super::reply::{CopyFormat, CopyOut, Notice, Reply, TransactionStatus};
 use super::session_request::{SessionRequest, Whoever};
 use super::settings::{SERVER_VERSION, Settings};
 use super::shared_settings::SharedSettings;
-use super::sql::{self, CopyOptions, ForceQuote, Kind, Query, Statement, TransactionModes};
+use super::sql::{self, CopyOptions, ExplainOptions, ForceQuote, Kind, Query, Statement, TransactionModes};
 use super::stream::StopCause;
 use super::transaction::Transaction;
 use super::{World, answers};
@@ -277,7 +277,7 @@ impl Session {
     fn pipeline(&self, attempt: Attempt) -> Pipeline {
         let world = Arc::clone(attempt.world());
         let (time_zone, purpose, application_name) =
-            self.with_settings(|settings| (settings.time_zone().to_owned(), settings.purpose(), settings.application_name().to_owned()));
+            self.with_settings(|settings| (settings.time_zone(), settings.purpose(), settings.application_name().to_owned()));
         Pipeline {
             shared: Arc::clone(&self.shared),
             facts: Arc::new(self.facts(&world, attempt.at())),
@@ -329,7 +329,7 @@ impl Session {
         }
         match &statement.kind {
             Kind::Query(query) => self.query(query, values, attempt).await,
-            Kind::Explain { analyze, query } => self.explain(*analyze, query, values, attempt).await,
+            Kind::Explain { options, query } => self.explain(*options, query, values, attempt).await,
             Kind::Copy { query, options } => self.copy(query, options, values, attempt).await,
             _ => {
                 let outcome = self.perform(statement, values).await;
@@ -364,23 +364,26 @@ impl Session {
         }
     }
 
-    async fn explain(&mut self, analyze: bool, query: &Query, values: &[ScalarValue], attempt: Attempt) -> Result<Reply, ClientMessage> {
-        let lines = self.pipeline(attempt).explain(query, values).await?;
-        if analyze {
-            return self.explain_analyze(lines, query, values).await;
-        }
-        Ok(Reply::Rows(answers::explain(&lines)?))
+    async fn explain(
+        &mut self,
+        options: ExplainOptions,
+        query: &Query,
+        values: &[ScalarValue],
+        attempt: Attempt,
+    ) -> Result<Reply, ClientMessage> {
+        let plan = self.pipeline(attempt).explain(query, values).await?;
+        let spent = if options.analyze { Some(self.time_of(query, values).await?) } else { None };
+        Ok(Reply::Rows(answers::explain(&plan, spent, options.format)?))
     }
 
-    /// Runs the query, drops its rows, and adds only what any caller could measure: the time it took.
-    async fn explain_analyze(&mut self, mut lines: Vec<String>, query: &Query, values: &[ScalarValue]) -> Result<Reply, ClientMessage> {
+    /// Runs the query and drops its rows: only what any caller could measure is told, the time it took.
+    async fn time_of(&mut self, query: &Query, values: &[ScalarValue]) -> Result<Duration, ClientMessage> {
         let started = Instant::now();
         let mut running = self.pipeline(self.attempt(&query.text, "explain")).run(query, values, "SELECT").await?.rows;
         while let Some(batch) = running.next().await {
             batch?;
         }
-        lines.push(format!("Execution Time: {:.3} ms", started.elapsed().as_secs_f64() * 1000.0));
-        Ok(Reply::Rows(answers::explain(&lines)?))
+        Ok(started.elapsed())
     }
 
     async fn copy(

@@ -8,6 +8,9 @@ use std::time::Duration;
 
 use crate::error::{ClientMessage, SqlState};
 
+use super::styles::{ByteaOutput, DateStyle, IntervalStyle};
+use super::time_zone;
+
 /// How a setting's text is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Shape {
@@ -27,7 +30,7 @@ enum Shape {
     Path,
     /// A time zone.
     TimeZone,
-    /// A date style; output stays ISO.
+    /// A date style.
     DateStyle,
     /// A client encoding; only UTF-8.
     Encoding,
@@ -64,7 +67,7 @@ static DEFINITIONS: &[Definition] = &[
     define("client_min_messages", Shape::Enum(MESSAGES), "notice", false, "Least severity of messages that are sent."),
     define("constraint_exclusion", Shape::Enum(&["partition", "on", "off"]), "partition", false, "Has no effect."),
     define("cursor_tuple_fraction", Shape::Float, "0.1", false, "Has no effect."),
-    define("datestyle", Shape::DateStyle, "ISO, MDY", true, "Format of dates; output is always ISO."),
+    define("datestyle", Shape::DateStyle, "ISO, MDY", true, "Format of dates, and the order of their fields."),
     define("default_table_access_method", Shape::Text, "heap", false, "Has no effect."),
     define("default_tablespace", Shape::Text, "", false, "Has no effect."),
     define("default_text_search_config", Shape::Text, "pg_catalog.english", false, "Has no effect."),
@@ -203,7 +206,7 @@ impl Settings {
         }
         let definition = definition(name)?;
         let value = match value {
-            Some(value) => canonical(definition, value)?,
+            Some(value) => canonical(definition, value, self.value(definition.name))?,
             None => self.base.get(definition.name).cloned().unwrap_or_default(),
         };
         if local {
@@ -279,9 +282,24 @@ impl Settings {
         self.value("extra_float_digits").parse().unwrap_or(1)
     }
 
-    /// The session's time zone as an IANA name or an offset.
-    pub fn time_zone(&self) -> &str {
-        self.value("timezone")
+    /// `DateStyle`.
+    pub fn date_style(&self) -> DateStyle {
+        DateStyle::parse(self.value("datestyle"), DateStyle::default()).unwrap_or_default()
+    }
+
+    /// `IntervalStyle`.
+    pub fn interval_style(&self) -> IntervalStyle {
+        IntervalStyle::parse(self.value("intervalstyle")).unwrap_or_default()
+    }
+
+    /// `bytea_output`.
+    pub fn bytea_output(&self) -> ByteaOutput {
+        ByteaOutput::parse(self.value("bytea_output")).unwrap_or_default()
+    }
+
+    /// The session's time zone as an IANA name or an offset that counts to the east.
+    pub fn time_zone(&self) -> String {
+        time_zone::meaning(self.value("timezone"))
     }
 
     /// `meshgate.purpose`, if the caller names one.
@@ -356,7 +374,7 @@ fn invalid(name: &str, value: &str) -> ClientMessage {
 }
 
 /// The canonical form of a value, or why it is none.
-fn canonical(definition: &Definition, value: &str) -> Result<String, ClientMessage> {
+fn canonical(definition: &Definition, value: &str, before: &str) -> Result<String, ClientMessage> {
     let name = definition.name;
     let trimmed = value.trim();
     match definition.shape {
@@ -396,9 +414,13 @@ fn canonical(definition: &Definition, value: &str) -> Result<String, ClientMessa
                 .map(|word| (*word).to_owned())
                 .ok_or_else(|| invalid(name, trimmed).with_hint(format!("Available values: {}.", words.join(", "))))
         }
-        Shape::TimeZone => canonical_time_zone(trimmed).ok_or_else(|| invalid(name, trimmed)),
-        Shape::DateStyle => canonical_date_style(trimmed).ok_or_else(|| invalid(name, trimmed)),
-        Shape::Encoding => match trimmed.to_ascii_lowercase().replace(['-', '_'], "").as_str() {
+        Shape::TimeZone => time_zone::canonical(trimmed).ok_or_else(|| invalid(name, trimmed)),
+        Shape::DateStyle => {
+            let before = DateStyle::parse(before, DateStyle::default()).unwrap_or_default();
+            DateStyle::parse(trimmed, before).map(DateStyle::to_text).ok_or_else(|| invalid(name, trimmed))
+        }
+        // PostgreSQL looks at letters and digits only.
+        Shape::Encoding => match trimmed.to_ascii_lowercase().replace(|letter: char| !letter.is_ascii_alphanumeric(), "").as_str() {
             "utf8" | "unicode" => Ok("UTF8".to_owned()),
             "sqlascii" => Ok("SQL_ASCII".to_owned()),
             _ => Err(ClientMessage::new(SqlState::FEATURE_NOT_SUPPORTED, format!("client encoding \"{trimmed}\" is not supported"))
@@ -456,47 +478,6 @@ fn show_millis(value: &str) -> String {
     if millis == 0 { "0".to_owned() } else { format!("{millis}ms") }
 }
 
-fn canonical_time_zone(text: &str) -> Option<String> {
-    if text.eq_ignore_ascii_case("utc")
-        || text.eq_ignore_ascii_case("gmt")
-        || text.eq_ignore_ascii_case("z")
-        || text.eq_ignore_ascii_case("zulu")
-    {
-        return Some(if text.eq_ignore_ascii_case("gmt") { "GMT" } else { "UTC" }.to_owned());
-    }
-    if let Some(zone) = chrono_tz::TZ_VARIANTS.iter().find(|zone| zone.name().eq_ignore_ascii_case(text)) {
-        return Some(zone.name().to_owned());
-    }
-    offset_zone(text)
-}
-
-/// `+02`, `-05:30`, `<+02>-02` (PostgreSQL's own rendering) or hours as a number: `SET TIME ZONE -5`.
-fn offset_zone(text: &str) -> Option<String> {
-    let inner = text.strip_prefix('<').and_then(|rest| rest.split_once('>')).map_or(text, |(shown, _)| shown);
-    let (sign, digits) = match inner.strip_prefix('-') {
-        Some(rest) => ('-', rest),
-        None => ('+', inner.strip_prefix('+').unwrap_or(inner)),
-    };
-    let (hours, minutes) = digits.split_once(':').unwrap_or((digits, "0"));
-    let (hours, minutes): (u32, u32) = (hours.parse().ok()?, minutes.parse().ok()?);
-    (hours <= 15 && minutes < 60).then(|| format!("{sign}{hours:02}:{minutes:02}"))
-}
-
-fn canonical_date_style(text: &str) -> Option<String> {
-    let mut order = "MDY";
-    for word in text.split(',').map(|word| word.trim().to_ascii_lowercase()) {
-        match word.as_str() {
-            // Output is ISO whatever style is asked for; the order of fields is kept because clients read it back.
-            "iso" | "default" | "" => {}
-            "mdy" | "us" | "noneuropean" => order = "MDY",
-            "dmy" | "european" => order = "DMY",
-            "ymd" => order = "YMD",
-            _ => return None,
-        }
-    }
-    Some(format!("ISO, {order}"))
-}
-
 /// The names of a search path: quoted ones as they are, others in lower case.
 fn split_path(text: &str) -> Vec<String> {
     text.split(',')
@@ -536,8 +517,13 @@ mod tests {
         assert_eq!(settings.show("statement_timeout").unwrap(), "90s");
         settings.set("datestyle", Some("iso, dmy"), false).unwrap();
         assert_eq!(settings.show("DateStyle").unwrap(), "ISO, DMY");
+        for encoding in ["'utf-8'", "UTF_8", "unicode"] {
+            settings.set("client_encoding", Some(encoding), false).unwrap();
+            assert_eq!(settings.show("client_encoding").unwrap(), "UTF8");
+        }
         settings.set("timezone", Some("-5"), false).unwrap();
-        assert_eq!(settings.show("timezone").unwrap(), "-05:00");
+        assert_eq!(settings.show("timezone").unwrap(), "<-05>+05");
+        assert_eq!(settings.time_zone(), "-05:00");
     }
 
     #[test]

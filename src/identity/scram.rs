@@ -26,6 +26,9 @@ const KEY_BYTES: usize = 32;
 /// The longest message of a client that is read.
 const MESSAGE_BYTES_MAX: usize = 4_096;
 
+/// The only channel binding there is: the hash of the server's certificate (RFC 5929).
+const BOUND_FLAG: &str = "p=tls-server-end-point";
+
 type Key = [u8; KEY_BYTES];
 
 /// What a server stores of a password: it can check one and cannot tell it.
@@ -140,8 +143,18 @@ pub struct ScramServer {
     verifier: ScramVerifier,
     known: Choice,
     nonce: String,
-    offers_channel_binding: bool,
+    binding: Binding,
     step: Step,
+}
+
+/// What ties an exchange to the encrypted connection that it runs over.
+enum Binding {
+    /// The server cannot bind.
+    NotOffered,
+    /// The server offers SCRAM-SHA-256-PLUS, and the client has chosen the plain mechanism so far.
+    Offered(Vec<u8>),
+    /// The client has chosen SCRAM-SHA-256-PLUS: its last message must repeat these bytes.
+    Chosen(Vec<u8>),
 }
 
 enum Step {
@@ -167,7 +180,7 @@ impl ScramServer {
         // The mock is made for every login, so that making it takes no extra time for an unknown one.
         let mock = ScramVerifier::mock(mock_secret, user, ITERATIONS_DEFAULT);
         let known = Choice::from(u8::from(verifier.is_some()));
-        Self { verifier: verifier.unwrap_or(mock), known, nonce: nonce.to_owned(), offers_channel_binding: false, step: Step::First }
+        Self { verifier: verifier.unwrap_or(mock), known, nonce: nonce.to_owned(), binding: Binding::NotOffered, step: Step::First }
     }
 
     /// Rounds that an unknown login seems to have; those of the known ones, or it can be told apart.
@@ -179,11 +192,26 @@ impl ScramServer {
         self
     }
 
-    /// Says that the server also offered SCRAM-SHA-256-PLUS: a client that could use it and was kept from seeing it is refused.
+    /// Says that the server also offers SCRAM-SHA-256-PLUS, bound to the hash of its certificate: a client that could use it and was kept
+    /// from seeing it is refused.
     #[must_use]
-    pub fn offering_channel_binding(mut self) -> Self {
-        self.offers_channel_binding = true;
+    pub fn offering_channel_binding(mut self, certificate_hash: &[u8]) -> Self {
+        self.binding = Binding::Offered(certificate_hash.to_vec());
         self
+    }
+
+    /// The client has chosen SCRAM-SHA-256-PLUS.
+    ///
+    /// # Errors
+    /// If it was not offered.
+    pub fn choose_channel_binding(&mut self) -> Result<(), ScramError> {
+        match std::mem::replace(&mut self.binding, Binding::NotOffered) {
+            Binding::NotOffered => Err(ScramError::ChannelBinding),
+            Binding::Offered(hash) | Binding::Chosen(hash) => {
+                self.binding = Binding::Chosen(hash);
+                Ok(())
+            }
+        }
     }
 
     /// Takes the client's first message; gives the server's first.
@@ -221,7 +249,11 @@ impl ScramServer {
         let binding = binding.ok_or(ScramError::Malformed("The channel binding is missing."))?;
         let their_nonce = attributes.next().and_then(|part| part.strip_prefix("r="));
         let their_nonce = their_nonce.ok_or(ScramError::Malformed("The nonce is missing."))?;
-        if binding != BASE64.encode(gs2_header.as_bytes()) {
+        let expected = match &self.binding {
+            Binding::Chosen(hash) => BASE64.encode([gs2_header.as_bytes(), hash].concat()),
+            Binding::NotOffered | Binding::Offered(_) => BASE64.encode(gs2_header.as_bytes()),
+        };
+        if binding != expected {
             return Err(ScramError::ChannelBinding);
         }
         if !bool::from(their_nonce.as_bytes().ct_eq(nonce.as_bytes())) {
@@ -247,17 +279,20 @@ impl ScramServer {
         }
     }
 
-    /// `n,,` or `y,,`, and the rest. An identity to act as (`a=`) is refused: one is whom one logs in as.
+    /// `n,,`, `y,,` or `p=tls-server-end-point,,`, and the rest. An identity to act as (`a=`) is refused: one is whom one logs in as.
     fn split_header<'m>(&self, message: &'m str) -> Result<(&'m str, &'m str), ScramError> {
-        match message.as_bytes().first() {
-            Some(b'n') => {}
-            Some(b'y') if !self.offers_channel_binding => {}
-            Some(b'y' | b'p') => return Err(ScramError::ChannelBinding),
+        let flag = message.split(',').next().unwrap_or_default();
+        match (flag, &self.binding) {
+            ("n", Binding::NotOffered | Binding::Offered(_)) | ("y", Binding::NotOffered) => {}
+            (BOUND_FLAG, Binding::Chosen(_)) => {}
+            ("n" | "y", _) => return Err(ScramError::ChannelBinding),
+            (flag, _) if flag.starts_with("p=") => return Err(ScramError::ChannelBinding),
             _ => return Err(ScramError::Malformed("The channel binding flag is unknown.")),
         }
-        match (message.get(..3), message.get(3..)) {
+        let after = flag.len();
+        match (message.get(..after + 2), message.get(after + 2..)) {
             (Some(header), Some(bare)) if header.ends_with(",,") => Ok((header, bare)),
-            _ if message.get(1..4) == Some(",a=") => Err(ScramError::Malformed("An authorization identity is not supported.")),
+            _ if message.get(after..after + 3) == Some(",a=") => Err(ScramError::Malformed("An authorization identity is not supported.")),
             _ => Err(ScramError::Malformed("The header is malformed.")),
         }
     }
@@ -342,12 +377,22 @@ mod tests {
 
     /// A client's last message for a password.
     fn client_final(password: &str, client_first: &str, server_first: &[u8]) -> String {
+        let (header, bare) = client_first.split_at(3);
+        last_message(password, header, b"", bare, server_first)
+    }
+
+    /// The same with channel binding.
+    fn bound_final(password: &str, header: &str, hash: &[u8], server_first: &[u8]) -> String {
+        last_message(password, header, hash, "n=user,r=abc", server_first)
+    }
+
+    fn last_message(password: &str, header: &str, hash: &[u8], bare: &str, server_first: &[u8]) -> String {
         let server_first = std::str::from_utf8(server_first).unwrap();
         let part = |prefix: &str| server_first.split(',').find_map(|part| part.strip_prefix(prefix)).unwrap();
         let salted = salted_password(&normalized(password), &BASE64.decode(part("s=")).unwrap(), part("i=").parse().unwrap());
         let client_key = hmac(&salted, &[b"Client Key"]);
-        let without_proof = format!("c={},r={}", BASE64.encode(&client_first[..3]), part("r="));
-        let auth = format!("{},{server_first},{without_proof}", &client_first[3..]);
+        let without_proof = format!("c={},r={}", BASE64.encode([header.as_bytes(), hash].concat()), part("r="));
+        let auth = format!("{bare},{server_first},{without_proof}");
         let signature = hmac(&Sha256::digest(client_key), &[auth.as_bytes()]);
         let proof: Vec<u8> = client_key.iter().zip(signature).map(|(a, b)| a ^ b).collect();
         format!("{without_proof},p={}", BASE64.encode(proof))
@@ -449,9 +494,34 @@ mod tests {
     #[test]
     fn channel_binding_flags_are_checked() {
         assert!(server().first(b"y,,n=user,r=abc").is_ok());
-        assert_eq!(server().offering_channel_binding().first(b"y,,n=user,r=abc"), Err(ScramError::ChannelBinding));
-        assert!(server().offering_channel_binding().first(b"n,,n=user,r=abc").is_ok());
+        assert_eq!(server().offering_channel_binding(b"hash").first(b"y,,n=user,r=abc"), Err(ScramError::ChannelBinding));
+        assert!(server().offering_channel_binding(b"hash").first(b"n,,n=user,r=abc").is_ok());
         assert_eq!(server().first(b"p=tls-server-end-point,,n=user,r=abc"), Err(ScramError::ChannelBinding));
+    }
+
+    #[test]
+    fn a_bound_exchange_proves_the_certificate() {
+        let header = "p=tls-server-end-point,,";
+        let first = format!("{header}n=user,r=abc");
+        for (claimed, expected) in [(&b"hash"[..], true), (b"other", false), (b"", false)] {
+            let mut server = server().offering_channel_binding(b"hash");
+            server.choose_channel_binding().unwrap();
+            let reply = server.first(first.as_bytes()).unwrap();
+            let last = bound_final("pencil", header, claimed, &reply);
+            assert_eq!(server.last(last.as_bytes()).is_ok(), expected, "{claimed:?}");
+        }
+    }
+
+    #[test]
+    fn binding_is_as_the_mechanism_says() {
+        assert_eq!(server().choose_channel_binding(), Err(ScramError::ChannelBinding));
+        for first in ["n,,n=user,r=abc", "y,,n=user,r=abc", "p=tls-unique,,n=user,r=abc"] {
+            let mut server = server().offering_channel_binding(b"hash");
+            server.choose_channel_binding().unwrap();
+            assert_eq!(server.first(first.as_bytes()), Err(ScramError::ChannelBinding), "{first}");
+        }
+        let mut unbound = server().offering_channel_binding(b"hash");
+        assert_eq!(unbound.first(b"p=tls-server-end-point,,n=user,r=abc"), Err(ScramError::ChannelBinding));
     }
 
     #[test]

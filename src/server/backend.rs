@@ -218,8 +218,11 @@ impl wire::Session for GatewaySession {
 
     fn encode_settings(&self) -> EncodeSettings {
         self.session.with_settings(|settings| EncodeSettings {
-            time_zone: TimeZone::parse(settings.time_zone()).unwrap_or_default(),
+            time_zone: TimeZone::parse(&settings.time_zone()).unwrap_or_default(),
             extra_float_digits: settings.extra_float_digits(),
+            date_style: settings.date_style(),
+            interval_style: settings.interval_style(),
+            bytea_output: settings.bytea_output(),
         })
     }
 

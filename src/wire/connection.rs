@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -15,12 +17,16 @@ use super::WireOptions;
 use super::backend::{Backend, LoginRefused};
 use super::cancel::CancelRegistry;
 use super::conversation::Conversation;
+use super::failures::Failures;
 use super::frame::{FrameReader, FrameWriter};
 use super::respond;
 use super::startup::{self, Client, Ended, Packet, StartUp};
 
 /// How long a client may take to read the last words.
 const FAREWELL: Duration = Duration::from_secs(2);
+
+/// For how long a client's machine may acknowledge nothing.
+const SILENCE_MAX: Duration = Duration::from_secs(60);
 
 /// What all connections share.
 pub(super) struct Shared<B> {
@@ -32,12 +38,14 @@ pub(super) struct Shared<B> {
     pub(super) shutdown: CancellationToken,
     /// Running statements end too.
     pub(super) kill: CancellationToken,
+    /// Logins that failed of late.
+    pub(super) failures: Failures,
 }
 
 /// Serves one connection to its end.
 pub(super) async fn serve<B: Backend>(shared: &Shared<B>, stream: TcpStream, address: SocketAddr) {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "nodelay cannot be set");
+    if let Err(error) = stream.set_nodelay(true).and_then(|()| notice_absence(&stream)) {
+        tracing::debug!(%error, "the socket cannot be set up");
     }
     telemetry::step(Step::Accept, "");
     let timeout = shared.options.authentication_timeout;
@@ -48,18 +56,21 @@ pub(super) async fn serve<B: Backend>(shared: &Shared<B>, stream: TcpStream, add
         opened = tokio::time::timeout(timeout, startup::open(stream, shared.options.tls.as_ref())) => opened,
     };
     let Ok(Ok(opened)) = opened else { return };
+    let mut socket = opened.socket;
     let start = match opened.packet {
         Packet::Cancel { process_id, key } => {
             let found = shared.registry.cancel(process_id, &key);
             tracing::debug!(process_id, found, "cancel request");
+            // Over TLS a client takes an end without a word for an attack.
+            let _ = tokio::time::timeout(FAREWELL, socket.shutdown()).await;
             return;
         }
         Packet::StartUp(start) => start,
     };
-    let (read, write) = tokio::io::split(opened.socket);
+    let (read, write) = tokio::io::split(socket);
     let mut reader = FrameReader::new(read, startup::PACKET_BYTES_MAX);
     let mut writer = FrameWriter::new(write);
-    let client = Client { address, encrypted: opened.encrypted };
+    let client = Client { address, encrypted: opened.encrypted, certificate_hash: opened.certificate_hash };
     let login = async {
         let start = start?;
         let permit = admit(shared, &start, address)?;
@@ -81,6 +92,15 @@ pub(super) async fn serve<B: Backend>(shared: &Shared<B>, stream: TcpStream, add
         }
     };
     farewell(ended, &mut writer).await;
+}
+
+/// A client whose machine or network is gone says nothing: the kernel asks it, and gives up on what it does not acknowledge.
+fn notice_absence(stream: &TcpStream) -> std::io::Result<()> {
+    let socket = SockRef::from(stream);
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(SILENCE_MAX).with_interval(SILENCE_MAX / 6).with_retries(6))?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(SILENCE_MAX))?;
+    Ok(())
 }
 
 fn shutting_down() -> ClientMessage {

@@ -26,11 +26,13 @@ impl<S: Session> Conversation<'_, S> {
         let cell_format = if format == CopyFormat::Binary { Format::Binary } else { Format::Text };
         self.writer.put(&copy_out_response(&columns, cell_format)?);
         put_header(&format, &columns, &mut self.writer.buffer)?;
+        // Readers of the binary format expect the header in one message with what follows it.
+        let mut lead = if format == CopyFormat::Binary { BINARY_HEADER } else { &[] };
         let mut sent = 0u64;
         loop {
             let (guard, reader, writer, session, encoder) = self.guarded();
             let guard = guard.until(session.deadline());
-            let Some(batch) = guard.race(rows.next(), reader).await? else { break };
+            let Some(batch) = guard.race(rows.next_or_flush(writer), reader).await?? else { break };
             let batch = batch?;
             let mut pace = Pace::default();
             let mut start = 0;
@@ -38,7 +40,7 @@ impl<S: Session> Conversation<'_, S> {
                 let count = pace.rows().min(batch.num_rows() - start);
                 let before = writer.buffer.len();
                 encoder.fill(&batch.slice(start, count), &columns, &[cell_format], &settings)?;
-                put_rows(&format, encoder, count, &mut writer.buffer)?;
+                put_rows(&format, encoder, count, std::mem::take(&mut lead), &mut writer.buffer)?;
                 pace.learn(count, writer.buffer.len().saturating_sub(before));
                 start += count;
                 if writer.is_full() {
@@ -49,6 +51,7 @@ impl<S: Session> Conversation<'_, S> {
         }
         if format == CopyFormat::Binary {
             put_data(&mut self.writer.buffer, |out| {
+                out.put_slice(lead);
                 out.put_slice(BINARY_TRAILER);
                 Ok(())
             })?;
@@ -92,10 +95,6 @@ fn put_data(out: &mut BytesMut, write: impl FnOnce(&mut BytesMut) -> Result<(), 
 fn put_header(format: &CopyFormat, columns: &[Column], out: &mut BytesMut) -> Result<(), EncodeError> {
     let names = || columns.iter().map(|column| Some(column.name.as_bytes()));
     match format {
-        CopyFormat::Binary => put_data(out, |out| {
-            out.put_slice(BINARY_HEADER);
-            Ok(())
-        }),
         CopyFormat::Text { delimiter, header: true, .. } => put_data(out, |out| {
             text_line(names(), *delimiter, "", out);
             Ok(())
@@ -107,15 +106,18 @@ fn put_header(format: &CopyFormat, columns: &[Column], out: &mut BytesMut) -> Re
                 Ok(())
             })
         }
-        CopyFormat::Text { header: false, .. } | CopyFormat::Csv { header: false, .. } => Ok(()),
+        CopyFormat::Text { header: false, .. } | CopyFormat::Csv { header: false, .. } | CopyFormat::Binary => Ok(()),
     }
 }
 
-/// Appends the encoder's rows, each as a message.
-fn put_rows(format: &CopyFormat, encoder: &RowEncoder, count: usize, out: &mut BytesMut) -> Result<(), EncodeError> {
+/// Appends the encoder's rows, each as a message; `lead` stands before the first.
+fn put_rows(format: &CopyFormat, encoder: &RowEncoder, count: usize, lead: &[u8], out: &mut BytesMut) -> Result<(), EncodeError> {
     for row in 0..count {
         put_data(out, |out| match format {
-            CopyFormat::Binary => encoder.tuple(row, out),
+            CopyFormat::Binary => {
+                out.put_slice(if row == 0 { lead } else { &[] });
+                encoder.tuple(row, out)
+            }
             CopyFormat::Text { delimiter, null, .. } => {
                 text_line(encoder.row(row), *delimiter, null, out);
                 Ok(())

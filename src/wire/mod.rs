@@ -12,7 +12,9 @@ mod connection;
 mod conversation;
 mod copy;
 mod encode;
+mod endpoint;
 mod extended;
+mod failures;
 mod frame;
 mod frontend;
 mod respond;
@@ -36,10 +38,12 @@ use tracing::Instrument as _;
 
 pub use backend::{Backend, Interrupt, InterruptCause, Login, LoginRefused, Session, SessionRequest, StatementDescription};
 pub use encode::EncodeSettings;
-pub use tls::{TlsError, tls_config};
+pub use failures::FailedLogins;
+pub use tls::{Tls, TlsError, tls_config};
 
 use cancel::CancelRegistry;
 use connection::Shared;
+use failures::Failures;
 
 /// How long killed connections may take to close their records.
 const KILL_GRACE: Duration = Duration::from_secs(5);
@@ -48,7 +52,7 @@ const KILL_GRACE: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone)]
 pub struct WireOptions {
     /// The server's side of TLS, if it has one.
-    pub tls: Option<Arc<rustls::ServerConfig>>,
+    pub tls: Option<Tls>,
     /// Whether a client that does not encrypt is refused.
     pub tls_required: bool,
     /// Sessions at a time; one more is told 53300.
@@ -57,6 +61,8 @@ pub struct WireOptions {
     pub start_ups_max: usize,
     /// The longest message of a session, in bytes.
     pub frame_bytes_max: usize,
+    /// How logins that fail are slowed down.
+    pub failed_logins: FailedLogins,
     /// From accept to a proved identity.
     pub authentication_timeout: Duration,
     /// How long running statements may take to end at a shutdown.
@@ -71,6 +77,7 @@ impl Default for WireOptions {
             connections_max: 100,
             start_ups_max: 100,
             frame_bytes_max: 64 << 20,
+            failed_logins: FailedLogins::default(),
             authentication_timeout: Duration::from_secs(60),
             drain_grace: Duration::from_secs(30),
         }
@@ -100,6 +107,7 @@ pub async fn serve<B: Backend>(listener: TcpListener, backend: Arc<B>, options: 
         permits: Arc::new(Semaphore::new(options.connections_max.min(Semaphore::MAX_PERMITS))),
         shutdown: shutdown.clone(),
         kill: CancellationToken::new(),
+        failures: Failures::new(options.failed_logins),
         options,
     });
     loop {

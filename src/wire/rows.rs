@@ -1,7 +1,11 @@
 //! Sends rows with back-pressure.
 //!
-//! INVARIANT: the next batch is asked for only when the one before has left for the socket, so a client that does not read stops its query;
-//! beyond the batch in hand, no more than a chunk of written rows is held.
+//! INVARIANT: the next batch is asked for only when the one before is written, and waited for only when that has left for the socket: a
+//! client that does not read stops its query, and one that reads does not wait for a row that is there. Beyond the batch in hand, no more
+//! than a chunk of written rows is held.
+
+use std::pin::pin;
+use std::task::Poll;
 
 use arrow::record_batch::RecordBatch;
 
@@ -11,6 +15,7 @@ use crate::error::ClientMessage;
 use super::backend::Session;
 use super::conversation::{Conversation, Failure};
 use super::encode::Pace;
+use super::frame::FrameWriter;
 
 /// A running result and what is left of its last batch.
 #[derive(Debug)]
@@ -68,6 +73,18 @@ impl Rows {
     }
 }
 
+impl Rows {
+    /// The next batch; while it is not there yet, the client gets what is already written.
+    pub(super) async fn next_or_flush(&mut self, writer: &mut FrameWriter) -> Result<Option<Result<RecordBatch, ClientMessage>>, Failure> {
+        let mut next = pin!(self.next());
+        if let Poll::Ready(batch) = futures::poll!(next.as_mut()) {
+            return Ok(batch);
+        }
+        writer.flush().await.map_err(|_| Failure::Gone)?;
+        Ok(next.await)
+    }
+}
+
 impl<S: Session> Conversation<'_, S> {
     /// Sends rows up to a limit.
     pub(super) async fn send_rows(&mut self, rows: &mut Rows, formats: &[Format], limit: Option<u64>) -> Result<Sent, Failure> {
@@ -81,7 +98,7 @@ impl<S: Session> Conversation<'_, S> {
             }
             let (guard, reader, writer, session, encoder) = self.guarded();
             let guard = guard.until(session.deadline());
-            let Some(batch) = guard.race(rows.next(), reader).await? else {
+            let Some(batch) = guard.race(rows.next_or_flush(writer), reader).await?? else {
                 return Ok(Sent { rows: sent, complete: true });
             };
             let batch = batch?;

@@ -18,9 +18,11 @@ use crate::identity::{Principal, ScramError};
 use super::backend::{Backend, Login, LoginRefused, SessionRequest};
 use super::cancel::Registration;
 use super::connection::Shared;
+use super::failures::Failures;
 use super::frame::{FrameError, FrameReader, FrameWriter, Socket};
 use super::frontend::{Cursor, violation};
-use super::{respond, tls};
+use super::respond;
+use super::tls::{self, Tls};
 
 /// The longest packet of a client that has not proved itself.
 pub(super) const PACKET_BYTES_MAX: usize = 10_000;
@@ -29,7 +31,10 @@ const GSS_REQUEST: u32 = 80_877_104;
 const CANCEL_REQUEST: u32 = 80_877_102;
 const PROTOCOL_MAJOR: u32 = 3;
 const PROTOCOL_MINOR: u32 = 2;
+/// The first byte of a TLS connection.
+const TLS_HANDSHAKE: u8 = 0x16;
 const SCRAM: &str = "SCRAM-SHA-256";
+const SCRAM_BOUND: &str = "SCRAM-SHA-256-PLUS";
 
 /// Why a connection ends before it has a session.
 #[derive(Debug)]
@@ -65,7 +70,17 @@ impl From<ClientMessage> for Ended {
 pub(super) struct Opened {
     pub(super) socket: Box<dyn Socket>,
     pub(super) encrypted: bool,
+    /// What a login can be bound to.
+    pub(super) certificate_hash: Option<Arc<[u8]>>,
     pub(super) packet: Packet,
+}
+
+impl Opened {
+    async fn over_tls(mut socket: impl Socket + 'static, tls: &Tls) -> Result<Self, Ended> {
+        let (code, body) = read_packet(&mut socket).await?;
+        let certificate_hash = tls.certificate_hash();
+        Ok(Self { packet: packet(code, body), socket: Box::new(socket), encrypted: true, certificate_hash })
+    }
 }
 
 /// The first packet that matters.
@@ -85,38 +100,39 @@ pub(super) struct StartUp {
 }
 
 /// Settles encryption and reads the packet.
-pub(super) async fn open(stream: TcpStream, tls: Option<&Arc<rustls::ServerConfig>>) -> Result<Opened, Ended> {
+pub(super) async fn open(mut stream: TcpStream, tls: Option<&Tls>) -> Result<Opened, Ended> {
     let mut first = [0u8; 1];
     if stream.peek(&mut first).await? == 0 {
         return Err(Ended::Quietly);
     }
-    if first == [0x16] {
-        let config = tls.ok_or(Ended::Quietly)?;
-        let mut socket = tls::accept_direct(stream, config.clone()).await?;
-        let (code, body) = read_packet(&mut socket).await?;
-        return Ok(Opened { packet: packet(code, body), socket: Box::new(socket), encrypted: true });
+    if first == [TLS_HANDSHAKE] {
+        let tls = tls.ok_or(Ended::Quietly)?;
+        let socket = tls::accept_direct(stream, tls).await?;
+        return Opened::over_tls(socket, tls).await;
     }
-    let mut stream = stream;
-    let mut asked_for_gss = false;
+    // Each kind of encryption may be asked for once, in either order.
+    let (mut asked_for_tls, mut asked_for_gss) = (false, false);
     loop {
         let (code, body) = read_packet(&mut stream).await?;
-        match (code, tls) {
-            (SSL_REQUEST, Some(config)) => {
+        match code {
+            SSL_REQUEST if !asked_for_tls => {
+                asked_for_tls = true;
+                let Some(tls) = tls else {
+                    stream.write_all(&[response::SslResponse::BYTE_REFUSE]).await?;
+                    continue;
+                };
                 stream.write_all(&[response::SslResponse::BYTE_ACCEPT]).await?;
-                let mut socket = tls::accept(stream, config.clone()).await?;
-                let (code, body) = read_packet(&mut socket).await?;
-                return Ok(Opened { packet: packet(code, body), socket: Box::new(socket), encrypted: true });
+                let socket = tls::accept(stream, tls).await?;
+                return Opened::over_tls(socket, tls).await;
             }
-            (SSL_REQUEST, None) => {
-                stream.write_all(&[response::SslResponse::BYTE_REFUSE]).await?;
-                let (code, body) = read_packet(&mut stream).await?;
-                return Ok(Opened { packet: packet(code, body), socket: Box::new(stream), encrypted: false });
-            }
-            (GSS_REQUEST, _) if !asked_for_gss => {
+            GSS_REQUEST if !asked_for_gss => {
                 asked_for_gss = true;
                 stream.write_all(&[response::GssEncResponse::BYTE_REFUSE]).await?;
             }
-            _ => return Ok(Opened { packet: packet(code, body), socket: Box::new(stream), encrypted: false }),
+            _ => {
+                let packet = packet(code, body);
+                return Ok(Opened { packet, socket: Box::new(stream), encrypted: false, certificate_hash: None });
+            }
         }
     }
 }
@@ -219,6 +235,8 @@ pub(super) struct Ready<S> {
 pub(super) struct Client {
     pub(super) address: SocketAddr,
     pub(super) encrypted: bool,
+    /// What its login can be bound to.
+    pub(super) certificate_hash: Option<Arc<[u8]>>,
 }
 
 /// Proves the client's identity and opens its session.
@@ -243,7 +261,8 @@ pub(super) async fn log_in<B: Backend>(
         let refusal = ClientMessage::new(SqlState::INVALID_AUTHORIZATION_SPECIFICATION, message).with_hint("Connect with sslmode=require.");
         Err(Ended::Refused(refusal))
     } else {
-        prove(shared.backend.login(&user), &user, reader, writer).await
+        let mut exchange = Exchange { user: &user, client, failures: &shared.failures, reader, writer };
+        exchange.prove(shared.backend.login(&user)).await
     };
     if let Err(Ended::Refused(refusal)) = &principal {
         let sqlstate = refusal.sqlstate;
@@ -280,44 +299,72 @@ fn welcome(session: &mut impl super::backend::Session, registration: &Registrati
     }
 }
 
-/// The SCRAM exchange.
-async fn prove(login: Login, user: &str, reader: &mut FrameReader, writer: &mut FrameWriter) -> Result<Arc<Principal>, Ended> {
-    let Login { principal, mut exchange } = login;
-    send(writer, &Authentication::SASL(vec![SCRAM.to_owned()])).await?;
-    let mut initial = Cursor::new(password_message(reader).await?);
-    let mechanism = initial.text()?;
-    if mechanism != SCRAM {
-        return Err(violation("client selected an invalid SASL authentication mechanism").into());
+/// A login's SCRAM exchange.
+struct Exchange<'a> {
+    user: &'a str,
+    client: &'a Client,
+    failures: &'a Failures,
+    reader: &'a mut FrameReader,
+    writer: &'a mut FrameWriter,
+}
+
+impl Exchange<'_> {
+    async fn prove(&mut self, login: Login) -> Result<Arc<Principal>, Ended> {
+        let Login { principal, mut exchange } = login;
+        let mut mechanisms = Vec::new();
+        if let Some(hash) = &self.client.certificate_hash {
+            exchange = exchange.offering_channel_binding(hash);
+            mechanisms.push(SCRAM_BOUND.to_owned());
+        }
+        mechanisms.push(SCRAM.to_owned());
+        self.send(&Authentication::SASL(mechanisms)).await?;
+        let mut initial = Cursor::new(self.password_message().await?);
+        match initial.text()?.as_str() {
+            SCRAM => {}
+            SCRAM_BOUND => exchange.choose_channel_binding().map_err(|failure| self.refusal(failure))?,
+            _ => return Err(violation("client selected an invalid SASL authentication mechanism").into()),
+        }
+        let first = initial.value()?.ok_or_else(|| violation("malformed SCRAM message"))?;
+        initial.end()?;
+        let answer = exchange.first(&first).map_err(|failure| self.refusal(failure))?;
+        self.send(&Authentication::SASLContinue(answer.into())).await?;
+        let last = self.password_message().await?;
+        let turn = self.failures.turn(self.client.address.ip(), self.user).await;
+        match (exchange.last(&last), principal) {
+            (Ok(answer), Some(principal)) => {
+                turn.succeeded();
+                self.writer.put(&Authentication::SASLFinal(answer.into()));
+                Ok(principal)
+            }
+            (Ok(_), None) | (Err(ScramError::Failed), _) => {
+                turn.failed().await;
+                Err(self.refusal(ScramError::Failed).into())
+            }
+            (Err(failure), _) => Err(self.refusal(failure).into()),
+        }
     }
-    let first = initial.value()?.ok_or_else(|| violation("malformed SCRAM message"))?;
-    initial.end()?;
-    let answer = exchange.first(&first).map_err(|failure| refusal(failure, user))?;
-    send(writer, &Authentication::SASLContinue(answer.into())).await?;
-    let last = password_message(reader).await?;
-    let answer = exchange.last(&last).map_err(|failure| refusal(failure, user))?;
-    let principal = principal.ok_or_else(|| refusal(ScramError::Failed, user))?;
-    writer.put(&Authentication::SASLFinal(answer.into()));
-    Ok(principal)
-}
 
-async fn send(writer: &mut FrameWriter, message: &impl Message) -> std::io::Result<()> {
-    writer.put(message);
-    writer.flush().await
-}
-
-async fn password_message(reader: &mut FrameReader) -> Result<Bytes, Ended> {
-    let frame = reader.next().await?;
-    match frame.kind {
-        b'p' => Ok(frame.body),
-        b'X' => Err(Ended::Quietly),
-        other => Err(violation(format!("expected SASL response, got message type {other}")).into()),
+    async fn send(&mut self, message: &impl Message) -> std::io::Result<()> {
+        self.writer.put(message);
+        self.writer.flush().await
     }
-}
 
-fn refusal(failure: ScramError, user: &str) -> ClientMessage {
-    match failure {
-        ScramError::Malformed(_) | ScramError::ChannelBinding => ClientMessage::from(&failure),
-        ScramError::Failed => ClientMessage::new(SqlState::INVALID_PASSWORD, format!("password authentication failed for user \"{user}\"")),
+    async fn password_message(&mut self) -> Result<Bytes, Ended> {
+        let frame = self.reader.next().await?;
+        match frame.kind {
+            b'p' => Ok(frame.body),
+            b'X' => Err(Ended::Quietly),
+            other => Err(violation(format!("expected SASL response, got message type {other}")).into()),
+        }
+    }
+
+    fn refusal(&self, failure: ScramError) -> ClientMessage {
+        match failure {
+            ScramError::Malformed(_) | ScramError::ChannelBinding => ClientMessage::from(&failure),
+            ScramError::Failed => {
+                ClientMessage::new(SqlState::INVALID_PASSWORD, format!("password authentication failed for user \"{}\"", self.user))
+            }
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod extended;
 mod fake;
+mod faults;
 mod raw;
 mod simple;
 mod startup;

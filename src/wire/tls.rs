@@ -12,6 +12,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::endpoint;
+
 /// The protocol's name in ALPN.
 const ALPN: &[u8] = b"postgresql";
 
@@ -26,27 +28,43 @@ pub enum TlsError {
     Certificate(#[from] rustls::Error),
 }
 
+/// The server's side of TLS.
+#[derive(Debug, Clone)]
+pub struct Tls {
+    config: Arc<ServerConfig>,
+    /// The hash of the certificate, which logins can be bound to.
+    certificate_hash: Option<Arc<[u8]>>,
+}
+
+impl Tls {
+    /// What a login over such a connection can be bound to.
+    pub(super) fn certificate_hash(&self) -> Option<Arc<[u8]>> {
+        self.certificate_hash.clone()
+    }
+}
+
 /// Makes the server's side of TLS from a chain of certificates and a key, both in PEM.
-pub fn tls_config(chain: &[u8], key: &[u8]) -> Result<Arc<ServerConfig>, TlsError> {
+pub fn tls_config(chain: &[u8], key: &[u8]) -> Result<Tls, TlsError> {
     let chain = CertificateDer::pem_slice_iter(chain).collect::<Result<Vec<_>, _>>()?;
     let key = PrivateKeyDer::from_pem_slice(key)?;
+    let certificate_hash = chain.first().and_then(|certificate| endpoint::certificate_hash(certificate)).map(Arc::from);
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
         .with_single_cert(chain, key)?;
     config.alpn_protocols = vec![ALPN.to_vec()];
-    Ok(Arc::new(config))
+    Ok(Tls { config: Arc::new(config), certificate_hash })
 }
 
 /// The handshake after an SSLRequest was accepted.
-pub(super) async fn accept(stream: TcpStream, config: Arc<ServerConfig>) -> std::io::Result<TlsStream<TcpStream>> {
-    TlsAcceptor::from(config).accept(stream).await
+pub(super) async fn accept(stream: TcpStream, tls: &Tls) -> std::io::Result<TlsStream<TcpStream>> {
+    TlsAcceptor::from(Arc::clone(&tls.config)).accept(stream).await
 }
 
 /// The handshake of a client that starts with it. Such a client must name the protocol, lest another protocol be confused with it.
-pub(super) async fn accept_direct(stream: TcpStream, config: Arc<ServerConfig>) -> std::io::Result<TlsStream<TcpStream>> {
-    let stream = accept(stream, config).await?;
+pub(super) async fn accept_direct(stream: TcpStream, tls: &Tls) -> std::io::Result<TlsStream<TcpStream>> {
+    let stream = accept(stream, tls).await?;
     let (_, connection) = stream.get_ref();
     if connection.alpn_protocol() == Some(ALPN) {
         Ok(stream)

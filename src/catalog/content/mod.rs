@@ -4,10 +4,12 @@
 //! of that kind.
 
 pub(crate) mod comments;
+mod functions;
 mod information;
 pub(crate) mod keys;
 pub(crate) mod objects;
 mod server;
+mod time_zones;
 
 use arrow::record_batch::RecordBatch;
 use datafusion::error::DataFusionError;
@@ -23,6 +25,7 @@ type Row = Vec<(&'static str, Value)>;
 /// The rows of a system relation.
 pub(crate) fn rows(relation: &'static Relation, facts: &SessionFacts) -> Result<RecordBatch, DataFusionError> {
     if relation.schema == "pg_catalog"
+        && relation.kind != "f"
         && let Some(batch) = statics::rows(relation)?
     {
         return Ok(batch);
@@ -38,6 +41,12 @@ pub(crate) fn rows(relation: &'static Relation, facts: &SessionFacts) -> Result<
 pub(crate) fn always_empty(relation: &Relation) -> bool {
     if relation.schema != "pg_catalog" {
         return false;
+    }
+    if relation.kind == "f" {
+        return matches!(
+            relation.name,
+            "aclexplode" | "pg_get_publication_tables" | "pg_options_to_table" | "pg_partition_tree" | "pg_prepared_xact"
+        );
     }
     matches!(
         relation.name,
@@ -80,10 +89,12 @@ pub(crate) fn always_empty(relation: &Relation) -> bool {
 
 fn dynamic(relation: &Relation, facts: &SessionFacts) -> Option<Vec<Row>> {
     match relation.schema {
+        "pg_catalog" if relation.kind == "f" => functions::rows(relation.name, facts),
         "pg_catalog" => objects::rows(relation.name, facts)
             .or_else(|| keys::rows(relation.name, facts))
             .or_else(|| comments::rows(relation.name, facts))
-            .or_else(|| server::rows(relation.name, facts)),
+            .or_else(|| server::rows(relation.name, facts))
+            .or_else(|| time_zones::rows(relation.name, facts)),
         "information_schema" => information::rows(relation.name, facts),
         _ => None,
     }

@@ -16,7 +16,7 @@ pub(super) fn rows(relation: &str, facts: &SessionFacts) -> Option<Vec<Row>> {
     match relation {
         "pg_database" => Some(vec![database(facts)]),
         "pg_stat_database" => Some(vec![vec![("datid", facts.database_oid().into()), ("datname", (&facts.database).into())]]),
-        "pg_roles" | "pg_authid" => Some(facts.view().roles.iter().map(role).collect()),
+        "pg_roles" => Some(facts.view().roles.iter().map(role).collect()),
         "pg_user" => Some(facts.view().roles.iter().filter(|role| role.login).map(user).collect()),
         "pg_group" => Some(facts.view().roles.iter().filter(|role| !role.login).map(group).collect()),
         "pg_tablespace" => Some(vec![tablespace(DEFAULT_TABLESPACE, "pg_default"), tablespace(1664, "pg_global")]),

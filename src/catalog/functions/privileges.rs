@@ -8,6 +8,7 @@ use arrow::datatypes::DataType::Boolean;
 use datafusion::error::DataFusionError;
 
 use crate::catalog::facts::SessionFacts;
+use crate::catalog::relations;
 use crate::catalog::rows::Value;
 
 use super::Kind::Object;
@@ -67,7 +68,8 @@ fn on_relation(facts: &Arc<SessionFacts>, name: &'static str, shortest: usize) -
         if facts.relation_name(oid).is_none() {
             return Ok(Value::Null);
         }
-        Ok(asks_for(values, "SELECT").into())
+        let restricted = relations::all().any(|relation| relation.oid == oid && relation.is_restricted());
+        Ok((asks_for(values, "SELECT") && !restricted).into())
     };
     Function::new(name, &arguments, Boolean, evaluate).required(shortest)
 }

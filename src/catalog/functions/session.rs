@@ -84,7 +84,10 @@ fn server(facts: &Arc<SessionFacts>) -> Vec<Function> {
         functions.push(of_facts(facts, name, instant(), |facts| Value::Instant(facts.server_started_micros)));
     }
     functions.push(of_facts(facts, "inet_client_addr", Utf8, |facts| facts.client_address.map(|address| address.to_string()).into()));
-    for name in ["txid_current", "pg_current_xact_id", "txid_current_if_assigned", "pg_current_xact_id_if_assigned"] {
+    for name in ["txid_current_if_assigned", "pg_current_xact_id_if_assigned"] {
+        functions.push(of_facts(facts, name, Int64, |_| Value::Null));
+    }
+    for name in ["txid_current", "pg_current_xact_id"] {
         // No transaction writes, so a number that moves with time is all that a client can want of it.
         functions.push(of_facts(facts, name, Int64, |facts| facts.statement_started_micros.into()));
     }

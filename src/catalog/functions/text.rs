@@ -29,7 +29,35 @@ pub(super) fn all(_facts: &Arc<SessionFacts>) -> Vec<Function> {
         Some((Value::Text(pattern), arguments)) => format_text(pattern, arguments).map(Value::Text),
         _ => Ok(Value::Null),
     });
-    vec![ident, literal, nullable.reads_nulls(), parse.required(1), format.variadic().reads_nulls()]
+    let like = Function::new("meshgate_like_pattern", &[Text, Text], Utf8, |values| {
+        like_pattern(text_of(values, 0), text_of(values, 1)).map(Value::Text)
+    });
+    vec![ident, literal, nullable.reads_nulls(), parse.required(1), format.variadic().reads_nulls(), like]
+}
+
+/// A pattern of LIKE with its own escape character, as one whose escape character is the backslash.
+fn like_pattern(pattern: &str, escape: &str) -> Result<String, DataFusionError> {
+    let invalid = |message: &str| client(ClientMessage::new(SqlState::INVALID_ESCAPE_SEQUENCE, message));
+    let mut characters = escape.chars();
+    let (escape, None) = (characters.next(), characters.next()) else {
+        let message = ClientMessage::new(SqlState::INVALID_ESCAPE_SEQUENCE, "invalid escape string");
+        return Err(client(message.with_hint("Escape string must be empty or one character.")));
+    };
+    let mut written = String::with_capacity(pattern.len());
+    let mut letters = pattern.chars();
+    while let Some(letter) = letters.next() {
+        if Some(letter) == escape {
+            let escaped = letters.next().ok_or_else(|| invalid("LIKE pattern must not end with escape character"))?;
+            if matches!(escaped, '%' | '_' | '\\') {
+                written.push('\\');
+            }
+            written.push(escaped);
+        } else {
+            written.extend((letter == '\\').then_some('\\'));
+            written.push(letter);
+        }
+    }
+    Ok(written)
 }
 
 /// Words that PostgreSQL reserves, so that they need quotes as names.
@@ -245,7 +273,7 @@ fn quoted_part(text: &str) -> Option<(String, &str)> {
 fn shown(value: &Value) -> Option<String> {
     match value {
         Value::Text(text) => Some(text.clone()),
-        Value::Int(number) | Value::Instant(number) => Some(number.to_string()),
+        Value::Int(number) | Value::Instant(number) | Value::Seconds(number) => Some(number.to_string()),
         Value::Float(number) => Some(number.to_string()),
         Value::Bool(truth) => Some(if *truth { "t" } else { "f" }.to_owned()),
         Value::Texts(texts) => Some(format!("{{{}}}", texts.join(","))),
@@ -326,6 +354,23 @@ mod tests {
     fn names_are_quoted_only_where_they_must_be() {
         for (name, shown) in [("tier", "tier"), ("select", "\"select\""), ("a-b", "\"a-b\""), ("A", "\"A\""), ("a\"b", "\"a\"\"b\"")] {
             assert_eq!(quote_ident(name), shown);
+        }
+    }
+
+    #[test]
+    fn patterns_change_their_escape_character() {
+        for (pattern, escape, written) in [
+            ("pg/_%", "/", Some("pg\\_%")),
+            ("a/b", "/", Some("ab")),
+            ("a\\b%", "/", Some("a\\\\b%")),
+            ("a\\_b", "\\", Some("a\\_b")),
+            ("a\\_", "", Some("a\\\\_")),
+            ("a//", "/", Some("a/")),
+            ("a/", "/", None),
+            ("a\\", "\\", None),
+            ("a", "ab", None),
+        ] {
+            assert_eq!(like_pattern(pattern, escape).ok().as_deref(), written, "{pattern} {escape}");
         }
     }
 

@@ -4,7 +4,8 @@ use std::ops::ControlFlow;
 
 use arrow::datatypes::DataType as ArrowType;
 use datafusion::sql::sqlparser::ast::{
-    AccessExpr, Array, ArrayElemTypeDef, DataType, Expr, Ident, ObjectName, Query, SelectItem, SetExpr, Statement, VisitMut, VisitorMut,
+    AccessExpr, Array, ArrayElemTypeDef, BinaryOperator, DataType, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident,
+    ObjectName, Query, SelectItem, SetExpr, Statement, Subscript, VisitMut, VisitorMut,
 };
 
 use super::{call, last_part, literal, qualifier, string, type_planner};
@@ -74,6 +75,20 @@ fn rewritten(expr: &mut Expr) -> Option<Expr> {
             let pairs = std::mem::replace(expr, super::null());
             Some(call("unnest", vec![pairs]))
         }
+        Expr::Function(function) if last_part(&function.name).as_deref() == Some("coalesce") => {
+            let FunctionArguments::List(list) = &function.args else { return None };
+            let [FunctionArg::Unnamed(FunctionArgExpr::Expr(array)), FunctionArg::Unnamed(FunctionArgExpr::Expr(other))] =
+                list.args.as_slice()
+            else {
+                return None;
+            };
+            // An array, or the empty one; which type it has, the literal does not say.
+            (literal(other)? == "{}").then(|| call("meshgate_array", vec![array.clone()]))
+        }
+        Expr::Function(function) if last_part(&function.name).is_some_and(|name| makes_rows(&name)) => {
+            let array = std::mem::replace(expr, super::null());
+            Some(call("unnest", vec![array]))
+        }
         Expr::Function(function) if last_part(&function.name).as_deref() == Some("generate_subscripts") => {
             // An array is numbered from 1, so its subscripts are a series up to its bound.
             function.name = ObjectName::from(vec![Ident::new("array_upper")]);
@@ -82,12 +97,52 @@ fn rewritten(expr: &mut Expr) -> Option<Expr> {
             Some(call("unnest", vec![call("generate_series", vec![one, bound])]))
         }
         Expr::CompoundFieldAccess { root, access_chain } => {
+            if let Some((AccessExpr::Subscript(Subscript::Index { index }), fields)) = access_chain.split_last() {
+                return subscript(root, fields, index);
+            }
             let [AccessExpr::Dot(Expr::Identifier(field))] = access_chain.as_slice() else { return None };
             let field = string(&super::folded(field));
             Some(call("get_field", vec![std::mem::replace(root.as_mut(), super::null()), field]))
         }
         _ => None,
     }
+}
+
+/// `x[i]`, where a vector of the system counts from 0.
+fn subscript(root: &Expr, fields: &[AccessExpr], index: &Expr) -> Option<Expr> {
+    let field = |access: &AccessExpr| if let AccessExpr::Dot(Expr::Identifier(field)) = access { Some(field.clone()) } else { None };
+    let fields = fields.iter().map(field).collect::<Option<Vec<Ident>>>()?;
+    let (array, name) = match (root, fields.last()) {
+        (Expr::Identifier(name), None) => (root.clone(), Some(super::folded(name))),
+        (Expr::Identifier(table), Some(last)) => {
+            let name = super::folded(last);
+            (Expr::CompoundIdentifier(std::iter::once(table.clone()).chain(fields).collect()), Some(name))
+        }
+        (_, None) => (root.clone(), None),
+        _ => return None,
+    };
+    let vectors = ["indkey", "indclass", "indcollation", "indoption", "proargtypes", "stxkeys", "tgattr", "partattrs", "partclass"];
+    let number = |text: &str| Expr::Value(super::SqlValue::Number(text.to_owned(), false).with_empty_span());
+    let index = Expr::Nested(Box::new(index.clone()));
+    let from_one = match name {
+        Some(name) if vectors.contains(&name.as_str()) => {
+            Expr::BinaryOp { left: Box::new(index), op: BinaryOperator::Plus, right: Box::new(number("1")) }
+        }
+        _ => index,
+    };
+    let position = Expr::Cast {
+        kind: datafusion::sql::sqlparser::ast::CastKind::Cast,
+        expr: Box::new(from_one),
+        data_type: DataType::BigInt(None),
+        array: false,
+        format: None,
+    };
+    Some(call("array_element", vec![array, position]))
+}
+
+/// System functions that answer several rows; here they answer an array of them.
+fn makes_rows(name: &str) -> bool {
+    matches!(name, "pg_partition_ancestors")
 }
 
 /// `class`, `type`, `proc`, `namespace` or `role` for a reg* type.

@@ -79,8 +79,8 @@ impl Reads {
 
 /// Table functions that make rows from their arguments or from the session alone.
 fn known_function(name: &ObjectName) -> bool {
-    let known = ["generate_series", "unnest", "pg_get_keywords", "pg_show_all_settings", "generate_subscripts", "range"];
-    last_part(name).is_some_and(|last| known.contains(&last.as_str()))
+    let known = ["generate_series", "unnest", "generate_subscripts", "range"];
+    last_part(name).is_some_and(|last| known.contains(&last.as_str()) || rows_of(&last).is_some())
         && qualifier(name).is_none_or(|schema| relations::is_system_schema(&schema))
 }
 
@@ -117,6 +117,17 @@ impl VisitorMut for Normalize {
                     && let Some(plain) = plain_operator(parts)
                 {
                     *op = plain;
+                }
+            }
+            Expr::Like { pattern, escape_char, .. } | Expr::ILike { pattern, escape_char, .. } => {
+                let escape = match escape_char.take() {
+                    Some(escape) => Some(Expr::Value(escape)),
+                    // A pattern that ends within an escape is a fault, which the function tells.
+                    None => super::literal(pattern).is_some_and(|text| text.ends_with('\\')).then(|| super::string("\\")),
+                };
+                if let Some(escape) = escape {
+                    let written = std::mem::replace(pattern.as_mut(), super::null());
+                    **pattern = call("meshgate_like_pattern", vec![written, escape]);
                 }
             }
             Expr::Collate { expr: inner, collation } if bytewise(collation) => {
@@ -228,15 +239,24 @@ impl VisitorMut for Views {
             *factor = unnest;
         }
         let TableFactor::Table { name, args, alias, .. } = factor else { return ControlFlow::Continue(()) };
-        if args.is_some() && last_part(name).as_deref() == Some("pg_show_all_settings") {
+        if args.is_some()
+            && let Some(function) = last_part(name)
+            && let Some(rows) = rows_of(&function)
+        {
             *args = None;
-            *name = ObjectName::from(vec![Ident::new("pg_catalog"), Ident::new("pg_settings")]);
+            *name = ObjectName::from(vec![Ident::new("pg_catalog"), Ident::with_quote('"', rows)]);
             if alias.is_none() {
-                *alias = Some(TableAlias { explicit: true, name: Ident::new("pg_show_all_settings"), columns: Vec::new(), at: None });
+                *alias = Some(TableAlias { explicit: true, name: Ident::new(function), columns: Vec::new(), at: None });
             }
         }
         ControlFlow::Continue(())
     }
+}
+
+/// The relation that holds what a table function of the system answers.
+fn rows_of(function: &str) -> Option<String> {
+    let name = format!("{function}()");
+    relations::find("pg_catalog", &name).map(|_| name)
 }
 
 /// `pg_catalog.unnest(x)`, which only without its schema is read as UNNEST.

@@ -98,7 +98,7 @@ impl Session {
             return Err(ClientMessage::new(SqlState::CONFIGURATION_LIMIT_EXCEEDED, "too many portals")
                 .with_hint("Close portals that are no longer needed."));
         }
-        let time_zone = self.with_settings(|settings| TimeZone::parse(settings.time_zone())).unwrap_or_default();
+        let time_zone = self.with_settings(|settings| TimeZone::parse(&settings.time_zone())).unwrap_or_default();
         let values = parameters
             .iter()
             .zip(&prepared.parameters)
@@ -161,12 +161,14 @@ impl Session {
                 (parameters, Some(columns))
             }
             Kind::Copy { query, .. } | Kind::Declare { query, .. } => (self.describe_query(query, declared).await?.0, None),
-            Kind::Explain { query, .. } => {
+            Kind::Explain { query, options } => {
                 let (parameters, _) = self.describe_query(query, declared).await?;
-                (parameters, Some(answers::explain_columns()))
+                (parameters, Some(answers::explain_columns(options.format)))
             }
             Kind::Show(name) => (untyped(declared), Some(answers::show_columns(name.as_deref()))),
             Kind::Fetch { name, skip: false, .. } => (untyped(declared), Some(self.cursor(name)?.columns())),
+            // What its parameters would be is not known, so it is refused before any can be bound.
+            Kind::Refused(message) => return Err(message.clone()),
             Kind::Execute { name, .. } => (untyped(declared), self.prepared(name)?.columns.clone()),
             _ => (untyped(declared), None),
         };

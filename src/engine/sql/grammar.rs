@@ -1,6 +1,7 @@
 //! Classifies one statement by its first words and reads the small grammars of session statements.
 
 mod copy;
+mod explain;
 
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
@@ -86,41 +87,6 @@ impl Cursor<'_> {
         query::parse(self.piece, tokens, self.piece.text_from(from, end), self.limits)
     }
 
-    fn explain(&mut self) -> Result<Kind, ClientMessage> {
-        self.at = 1;
-        let mut analyze = false;
-        if self.take_symbol(&Token::LParen) {
-            loop {
-                let option = self.expect_word()?;
-                let value = self.option_value();
-                if option == "analyze" {
-                    analyze = value.as_deref().is_none_or(is_true);
-                }
-                if self.take_symbol(&Token::RParen) {
-                    break;
-                }
-                self.expect_symbol(&Token::Comma)?;
-            }
-        } else {
-            analyze = self.take_word("analyze") || self.take_word("analyse");
-            while self.take_word("verbose") || self.take_word("analyze") {}
-        }
-        if let Some(first) = self.word_at(self.at)
-            && !matches!(first.as_str(), "select" | "with" | "values" | "table")
-        {
-            let inner = Cursor { piece: self.piece, limits: self.limits, at: self.at };
-            return match inner.refused(&first) {
-                Ok(kind) => Ok(kind),
-                Err(_) if first == "execute" || first == "declare" => Ok(Kind::Refused(ClientMessage::new(
-                    SqlState::FEATURE_NOT_SUPPORTED,
-                    format!("EXPLAIN {} is not supported", first.to_uppercase()),
-                ))),
-                Err(_) => Err(self.syntax_error(self.at)),
-            };
-        }
-        Ok(self.query_from(self.at)?.map_or_else(Kind::Refused, |query| Kind::Explain { analyze, query }))
-    }
-
     fn set(&mut self) -> Result<Kind, ClientMessage> {
         self.at = 1;
         let local = self.take_word("local");
@@ -168,10 +134,15 @@ impl Cursor<'_> {
         let value = if self.take_word("local") || self.take_word("default") {
             None
         } else if self.take_word("interval") {
-            let value = self.option_value();
+            let distance = self.one_value()?;
             // A trailing field list (HOUR TO MINUTE) adds nothing to an offset.
             self.at = self.piece.tokens.len();
-            value
+            // An interval counts to the east, a zone in the form of POSIX to the west.
+            let west = match distance.strip_prefix('-') {
+                Some(rest) => format!("+{rest}"),
+                None => format!("-{}", distance.trim_start_matches('+')),
+            };
+            Some(format!("<{distance}>{west}"))
         } else {
             self.setting_value()?
         };

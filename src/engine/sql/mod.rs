@@ -66,8 +66,8 @@ pub enum Kind {
     Query(Query),
     /// EXPLAIN of a query.
     Explain {
-        /// Whether the query is run.
-        analyze: bool,
+        /// What is asked for.
+        options: ExplainOptions,
         /// The query.
         query: Query,
     },
@@ -179,6 +179,25 @@ impl Query {
         message.position = message.position.and_then(|position| Some(position + self.offset?));
         message
     }
+}
+
+/// The options of EXPLAIN that have an effect.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ExplainOptions {
+    /// Whether the query is run.
+    pub analyze: bool,
+    /// How the plan is written.
+    pub format: ExplainFormat,
+}
+
+/// How EXPLAIN writes a plan.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ExplainFormat {
+    /// Lines.
+    #[default]
+    Text,
+    /// One JSON document.
+    Json,
 }
 
 /// The options of COPY as written; the columns are known only after planning.

@@ -1,4 +1,4 @@
-//! Dates, times, timestamps and intervals, as `DateStyle` ISO and `IntervalStyle` postgres write them.
+//! Dates, times and timestamps, as `DateStyle` wants them, and what holds intervals.
 
 use std::io::Write as _;
 
@@ -11,32 +11,37 @@ use arrow::datatypes::{
 };
 use chrono::DateTime;
 
-use crate::engine::{PgType, TimeZone};
+use crate::engine::{DateFormat, DateOrder, DateStyle, IntervalStyle, PgType, TimeZone};
 
 use super::cells::Cells;
+use super::interval::Span;
 use super::number::each;
 use super::{EncodeError, EncodeSettings, Target};
 
-const SECOND: i64 = 1_000_000;
+pub(super) const SECOND: i64 = 1_000_000;
 const DAY: i64 = 86_400 * SECOND;
 /// Days from 1970 to 2000, where PostgreSQL's binary dates start.
 const EPOCH_DAYS: i64 = 10_957;
+/// The first day of 1970 was a Thursday.
+const FIRST_OF_1970: i64 = 4;
+const WEEKDAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
+const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 type Out<'a> = &'a mut Vec<u8>;
 
 pub(super) fn column(array: &dyn Array, target: Target, settings: &EncodeSettings, cells: &mut Cells) -> Result<(), EncodeError> {
     match array.data_type() {
         DataType::Date32 => {
-            let write = date(array, target)?;
+            let write = date(array, target, settings.date_style)?;
             each::<Date32Type>(array, cells, |days, out| write(i64::from(days), out))
         }
         DataType::Date64 => {
-            let write = date(array, target)?;
+            let write = date(array, target, settings.date_style)?;
             each::<Date64Type>(array, cells, |millis, out| write(millis.div_euclid(DAY / 1000), out))
         }
         DataType::Time32(unit) | DataType::Time64(unit) => times(array, *unit, target, cells),
         DataType::Timestamp(unit, _) => timestamps(array, *unit, target, settings, cells),
-        DataType::Interval(unit) => intervals(array, *unit, target, cells),
-        DataType::Duration(unit) => durations(array, *unit, target, cells),
+        DataType::Interval(unit) => intervals(array, *unit, target, settings.interval_style, cells),
+        DataType::Duration(unit) => durations(array, *unit, target, settings.interval_style, cells),
         _ => Err(EncodeError::Shape),
     }
 }
@@ -49,15 +54,20 @@ fn binary_as(array: &dyn Array, target: Target, own: &[PgType]) -> Result<bool, 
     if own.iter().any(|own| target.is(*own)) { Ok(true) } else { Err(target.unfit(array)) }
 }
 
-fn date(array: &dyn Array, target: Target) -> Result<impl Fn(i64, Out<'_>) -> Result<(), EncodeError> + use<>, EncodeError> {
+fn date(
+    array: &dyn Array,
+    target: Target,
+    style: DateStyle,
+) -> Result<impl Fn(i64, Out<'_>) -> Result<(), EncodeError> + use<>, EncodeError> {
     let binary = binary_as(array, target, &[PgType::DATE])?;
     Ok(move |days: i64, out: Out<'_>| {
         if binary {
             out.extend(i32::try_from(days - EPOCH_DAYS).map_err(|_| EncodeError::OutOfRange)?.to_be_bytes());
             return Ok(());
         }
-        let before_christ = put_date(days, out)?;
-        out.extend(if before_christ { &b" BC"[..] } else { b"" });
+        let day = Day::of(days);
+        day.put(style, out)?;
+        day.put_era(out);
         Ok(())
     })
 }
@@ -91,7 +101,7 @@ fn timestamps(array: &dyn Array, unit: TimeUnit, target: Target, settings: &Enco
             out.extend(since.to_be_bytes());
             return Ok(());
         }
-        put_timestamp(micros, zone, out)
+        put_timestamp(micros, zone, settings.date_style, out)
     };
     let scaled = |value: i64, factor: i64, out: Out<'_>| write(value.checked_mul(factor).ok_or(EncodeError::OutOfRange)?, out);
     match unit {
@@ -102,26 +112,26 @@ fn timestamps(array: &dyn Array, unit: TimeUnit, target: Target, settings: &Enco
     }
 }
 
-fn intervals(array: &dyn Array, unit: IntervalUnit, target: Target, cells: &mut Cells) -> Result<(), EncodeError> {
+fn intervals(array: &dyn Array, unit: IntervalUnit, target: Target, style: IntervalStyle, cells: &mut Cells) -> Result<(), EncodeError> {
     let binary = binary_as(array, target, &[PgType::INTERVAL])?;
     match unit {
         IntervalUnit::YearMonth => {
-            each::<IntervalYearMonthType>(array, cells, |months, out| Span { months, days: 0, micros: 0 }.put(binary, out))
+            each::<IntervalYearMonthType>(array, cells, |months, out| Span { months, days: 0, micros: 0 }.put(binary, style, out))
         }
         IntervalUnit::DayTime => each::<IntervalDayTimeType>(array, cells, |value, out| {
-            Span { months: 0, days: value.days, micros: i64::from(value.milliseconds) * 1000 }.put(binary, out)
+            Span { months: 0, days: value.days, micros: i64::from(value.milliseconds) * 1000 }.put(binary, style, out)
         }),
         IntervalUnit::MonthDayNano => each::<IntervalMonthDayNanoType>(array, cells, |value, out| {
-            Span { months: value.months, days: value.days, micros: value.nanoseconds / 1000 }.put(binary, out)
+            Span { months: value.months, days: value.days, micros: value.nanoseconds / 1000 }.put(binary, style, out)
         }),
     }
 }
 
-fn durations(array: &dyn Array, unit: TimeUnit, target: Target, cells: &mut Cells) -> Result<(), EncodeError> {
+fn durations(array: &dyn Array, unit: TimeUnit, target: Target, style: IntervalStyle, cells: &mut Cells) -> Result<(), EncodeError> {
     let binary = binary_as(array, target, &[PgType::INTERVAL])?;
     let write = |value: i64, factor: i64, out: Out<'_>| {
         let micros = value.checked_mul(factor).ok_or(EncodeError::OutOfRange)?;
-        Span { months: 0, days: 0, micros }.put(binary, out)
+        Span { months: 0, days: 0, micros }.put(binary, style, out)
     };
     match unit {
         TimeUnit::Second => each::<DurationSecondType>(array, cells, |value, out| write(value, SECOND, out)),
@@ -131,13 +141,53 @@ fn durations(array: &dyn Array, unit: TimeUnit, target: Target, cells: &mut Cell
     }
 }
 
-/// Writes a day, counted from 1970; true if it is before Christ, which is said at the very end.
-fn put_date(days: i64, out: Out<'_>) -> Result<bool, EncodeError> {
-    let (year, month, day) = civil(days);
-    let before_christ = year < 1;
-    let shown = if before_christ { 1 - year } else { year };
-    write!(out, "{shown:04}-{month:02}-{day:02}").map_err(|_| EncodeError::Shape)?;
-    Ok(before_christ)
+/// A day of the calendar.
+struct Day {
+    /// The year as it is written; before Christ counted backward from 1.
+    year: i64,
+    month: i64,
+    day: i64,
+    before_christ: bool,
+    /// From Sunday.
+    of_week: i64,
+}
+
+impl Day {
+    /// The day so many days after that of 1970.
+    fn of(days: i64) -> Self {
+        let (year, month, day) = civil(days);
+        let before_christ = year < 1;
+        let year = if before_christ { 1 - year } else { year };
+        Self { year, month, day, before_christ, of_week: (days + FIRST_OF_1970).rem_euclid(7) }
+    }
+
+    fn put(&self, style: DateStyle, out: Out<'_>) -> Result<(), EncodeError> {
+        let Self { year, month, day, .. } = self;
+        let (first, second) = if style.order == DateOrder::Dmy { (day, month) } else { (month, day) };
+        let written = match style.format {
+            DateFormat::Iso => write!(out, "{year:04}-{month:02}-{day:02}"),
+            DateFormat::Sql => write!(out, "{first:02}/{second:02}/{year:04}"),
+            DateFormat::Postgres => write!(out, "{first:02}-{second:02}-{year:04}"),
+            DateFormat::German => write!(out, "{day:02}.{month:02}.{year:04}"),
+        };
+        written.map_err(|_| EncodeError::Shape)
+    }
+
+    /// ` BC` stands at the very end, after time and zone.
+    fn put_era(&self, out: Out<'_>) {
+        out.extend(if self.before_christ { &b" BC"[..] } else { b"" });
+    }
+
+    /// `Thu Dec 31 ` or `Thu 31 Dec `: the beginning of a timestamp in the style of Postgres.
+    fn put_words(&self, order: DateOrder, out: Out<'_>) -> Result<(), EncodeError> {
+        let name = |names: &[&'static str], at: i64| usize::try_from(at).ok().and_then(|at| names.get(at).copied()).unwrap_or_default();
+        let (weekday, month, day) = (name(&WEEKDAYS, self.of_week), name(&MONTHS, self.month - 1), self.day);
+        let written = match order {
+            DateOrder::Dmy => write!(out, "{weekday} {day:02} {month} "),
+            DateOrder::Mdy | DateOrder::Ymd => write!(out, "{weekday} {month} {day:02} "),
+        };
+        written.map_err(|_| EncodeError::Shape)
+    }
 }
 
 /// Year, month and day of a day counted from 1970, in the proleptic Gregorian calendar (after Howard Hinnant's algorithm).
@@ -153,14 +203,14 @@ fn civil(days: i64) -> (i64, i64, i64) {
     (year_of_era + era * 400 + i64::from(month <= 2), month, day)
 }
 
-fn put_time(micros: i64, out: Out<'_>) -> Result<(), EncodeError> {
+pub(super) fn put_time(micros: i64, out: Out<'_>) -> Result<(), EncodeError> {
     let seconds = micros / SECOND;
     write!(out, "{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60).map_err(|_| EncodeError::Shape)?;
     put_fraction(micros % SECOND, out)
 }
 
 /// Writes millionths of a second without trailing zeros.
-fn put_fraction(micros: i64, out: Out<'_>) -> Result<(), EncodeError> {
+pub(super) fn put_fraction(micros: i64, out: Out<'_>) -> Result<(), EncodeError> {
     if micros != 0 {
         write!(out, ".{micros:06}").map_err(|_| EncodeError::Shape)?;
         while out.last() == Some(&b'0') {
@@ -170,22 +220,33 @@ fn put_fraction(micros: i64, out: Out<'_>) -> Result<(), EncodeError> {
     Ok(())
 }
 
-fn put_timestamp(micros: i64, zone: Option<TimeZone>, out: Out<'_>) -> Result<(), EncodeError> {
-    let offset = match zone {
-        Some(zone) => {
-            let utc = DateTime::from_timestamp_micros(micros).ok_or(EncodeError::OutOfRange)?;
-            zone.offset_at(&utc.naive_utc())
-        }
-        None => 0,
+fn put_timestamp(micros: i64, zone: Option<TimeZone>, style: DateStyle, out: Out<'_>) -> Result<(), EncodeError> {
+    let utc = match zone {
+        Some(_) => Some(DateTime::from_timestamp_micros(micros).ok_or(EncodeError::OutOfRange)?.naive_utc()),
+        None => None,
     };
+    let zone = zone.zip(utc);
+    let offset = zone.map_or(0, |(zone, utc)| zone.offset_at(&utc));
     let local = micros.checked_add(i64::from(offset) * SECOND).ok_or(EncodeError::OutOfRange)?;
-    let before_christ = put_date(local.div_euclid(DAY), out)?;
-    out.push(b' ');
-    put_time(local.rem_euclid(DAY), out)?;
-    if zone.is_some() {
-        put_offset(offset, out)?;
+    let (day, time) = (Day::of(local.div_euclid(DAY)), local.rem_euclid(DAY));
+    if style.format == DateFormat::Postgres {
+        day.put_words(style.order, out)?;
+        put_time(time, out)?;
+        write!(out, " {:04}", day.year).map_err(|_| EncodeError::Shape)?;
+    } else {
+        day.put(style, out)?;
+        out.push(b' ');
+        put_time(time, out)?;
     }
-    out.extend(if before_christ { &b" BC"[..] } else { b"" });
+    if let Some((zone, utc)) = zone {
+        match style.format {
+            DateFormat::Iso => put_offset(offset, out)?,
+            DateFormat::Sql | DateFormat::Postgres | DateFormat::German => {
+                write!(out, " {}", zone.abbreviation_at(&utc)).map_err(|_| EncodeError::Shape)?;
+            }
+        }
+    }
+    day.put_era(out);
     Ok(())
 }
 
@@ -200,46 +261,4 @@ fn put_offset(seconds: i32, out: Out<'_>) -> Result<(), EncodeError> {
         _ => write!(out, "{sign}{hours:02}:{minutes:02}:{rest:02}"),
     };
     written.map_err(|_| EncodeError::Shape)
-}
-
-/// An interval.
-struct Span {
-    months: i32,
-    days: i32,
-    micros: i64,
-}
-
-impl Span {
-    fn put(&self, binary: bool, out: Out<'_>) -> Result<(), EncodeError> {
-        if binary {
-            out.extend(self.micros.to_be_bytes());
-            out.extend(self.days.to_be_bytes());
-            out.extend(self.months.to_be_bytes());
-            return Ok(());
-        }
-        let mut first = true;
-        let mut after_negative = false;
-        for (value, unit) in [(self.months / 12, "year"), (self.months % 12, "mon"), (self.days, "day")] {
-            if value == 0 {
-                continue;
-            }
-            let space = if first { "" } else { " " };
-            let plus = if after_negative && value > 0 { "+" } else { "" };
-            let plural = if value == 1 { "" } else { "s" };
-            write!(out, "{space}{plus}{value} {unit}{plural}").map_err(|_| EncodeError::Shape)?;
-            (first, after_negative) = (false, value < 0);
-        }
-        if first || self.micros != 0 {
-            let space = if first { "" } else { " " };
-            let sign = match self.micros {
-                ..0 => "-",
-                _ if after_negative => "+",
-                _ => "",
-            };
-            let micros = i64::try_from(self.micros.unsigned_abs()).map_err(|_| EncodeError::OutOfRange)?;
-            write!(out, "{space}{sign}").map_err(|_| EncodeError::Shape)?;
-            put_time(micros, out)?;
-        }
-        Ok(())
-    }
 }

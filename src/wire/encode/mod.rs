@@ -8,6 +8,7 @@
 
 mod cells;
 mod datetime;
+mod interval;
 mod nested;
 mod number;
 mod text;
@@ -20,7 +21,7 @@ use arrow::datatypes::DataType;
 use arrow::record_batch::RecordBatch;
 use bytes::{BufMut, BytesMut};
 
-use crate::engine::{Column, Format, PgType, TimeZone};
+use crate::engine::{ByteaOutput, Column, DateStyle, Format, IntervalStyle, PgType, TimeZone};
 use crate::error::{ClientMessage, SqlState};
 
 use super::frontend::format_of;
@@ -34,11 +35,23 @@ pub struct EncodeSettings {
     pub time_zone: TimeZone,
     /// Above zero, floats are written in the shortest form that reads back the same; else with 15 (6) digits plus this.
     pub extra_float_digits: i32,
+    /// Of dates and timestamps as text.
+    pub date_style: DateStyle,
+    /// Of intervals as text.
+    pub interval_style: IntervalStyle,
+    /// Of `bytea` as text.
+    pub bytea_output: ByteaOutput,
 }
 
 impl Default for EncodeSettings {
     fn default() -> Self {
-        Self { time_zone: TimeZone::default(), extra_float_digits: 1 }
+        Self {
+            time_zone: TimeZone::default(),
+            extra_float_digits: 1,
+            date_style: DateStyle::default(),
+            interval_style: IntervalStyle::default(),
+            bytea_output: ByteaOutput::default(),
+        }
     }
 }
 
@@ -118,7 +131,7 @@ pub(super) fn column(array: &dyn Array, target: Target, settings: &EncodeSetting
         }
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => text::string(array, target, cells),
         DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => {
-            text::binary(array, target, cells)
+            text::binary(array, target, settings, cells)
         }
         DataType::Date32
         | DataType::Date64

@@ -70,8 +70,10 @@ fn list(
     let inner_list = matches!(field.data_type(), DataType::List(_) | DataType::LargeList(_) | DataType::FixedSizeList(..));
     let text = target.writes_text();
     let natural = PgType::of_arrow(field);
-    let element = if inner_list { target.pg_type } else { target.pg_type.element().unwrap_or(natural) };
-    if !text && (inner_list || target.pg_type.element().is_none()) {
+    let vector = vector_element(target);
+    let declared = vector.or_else(|| target.pg_type.element());
+    let element = if inner_list { target.pg_type } else { declared.unwrap_or(natural) };
+    if !text && (inner_list || declared.is_none()) {
         return Err(target.unfit(array));
     }
     // Only the children of this slice are written, not those of the whole batch.
@@ -88,14 +90,27 @@ fn list(
         }
         let (start, end) = range(row);
         let items = (start.saturating_sub(first)..end.saturating_sub(first)).map(|index| written.cell(index));
-        if text {
-            array_text(items, inner_list, cells.out());
-        } else {
-            array_binary(items, element, cells.out())?;
+        match (text, vector) {
+            (true, Some(_)) => vector_text(items, cells.out()),
+            (true, None) => array_text(items, inner_list, cells.out()),
+            (false, _) => array_binary(items, element, i32::from(vector.is_none()), cells.out())?,
         }
         cells.end();
     }
     Ok(())
+}
+
+/// The element of `int2vector` and `oidvector`, which the system relations have in the place of arrays.
+fn vector_element(target: Target) -> Option<PgType> {
+    if target.is(PgType::INT2VECTOR) { Some(PgType::INT2) } else { target.is(PgType::OIDVECTOR).then_some(PgType::OID) }
+}
+
+/// `1 2 3`
+fn vector_text<'a>(items: impl Iterator<Item = Option<&'a [u8]>>, out: &mut Vec<u8>) {
+    for (index, item) in items.flatten().enumerate() {
+        out.extend(if index > 0 { &b" "[..] } else { b"" });
+        out.extend(item);
+    }
 }
 
 /// `{a,"b c",NULL}`
@@ -127,8 +142,13 @@ fn needs_quotes(item: &[u8], special: &[u8]) -> bool {
     item.is_empty() || item.iter().any(|byte| special.contains(byte) || byte.is_ascii_whitespace() || *byte == 0x0b)
 }
 
-/// One dimension from 1, or none if it is empty.
-fn array_binary<'a>(items: impl Iterator<Item = Option<&'a [u8]>> + Clone, element: PgType, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+/// One dimension, or none if it is empty.
+fn array_binary<'a>(
+    items: impl Iterator<Item = Option<&'a [u8]>> + Clone,
+    element: PgType,
+    first: i32,
+    out: &mut Vec<u8>,
+) -> Result<(), EncodeError> {
     let count = i32::try_from(items.clone().count()).map_err(|_| EncodeError::TooLong)?;
     let has_null = items.clone().any(|item| item.is_none());
     out.extend(i32::from(count > 0).to_be_bytes());
@@ -136,7 +156,7 @@ fn array_binary<'a>(items: impl Iterator<Item = Option<&'a [u8]>> + Clone, eleme
     out.extend(element.oid.to_be_bytes());
     if count > 0 {
         out.extend(count.to_be_bytes());
-        out.extend(1i32.to_be_bytes());
+        out.extend(first.to_be_bytes());
     }
     items.into_iter().try_for_each(|item| put_value(item, out))
 }

@@ -53,6 +53,63 @@ fn floats_are_written_as_postgres_writes_them() {
     assert_eq!(cells, [Some(b"0.3".to_vec()), Some(b"100".to_vec())]);
 }
 
+/// What PostgreSQL 15 prints for the same values in Berlin.
+#[test]
+fn dates_follow_the_sessions_style() {
+    let moments = [1_798_686_245_250_000i64, -63_517_820_277_000_000];
+    let style = |text: &str| EncodeSettings {
+        date_style: DateStyle::parse(text, DateStyle::default()).unwrap(),
+        time_zone: TimeZone::parse("Europe/Berlin").unwrap(),
+        ..EncodeSettings::default()
+    };
+    let shown = |array: &dyn Array, pg_type, text: &str| -> Vec<String> {
+        let cells = written(array, pg_type, Format::Text, &style(text)).unwrap();
+        cells.into_iter().map(|cell| String::from_utf8(cell.unwrap()).unwrap()).collect()
+    };
+    let dates = Date32Array::from(vec![20_818, -735_160]);
+    let plain = TimestampMicrosecondArray::from(moments.to_vec());
+    let zoned = TimestampMicrosecondArray::from(moments[..1].to_vec()).with_timezone("UTC");
+    for (text, date, timestamp, instant) in [
+        ("ISO", ["2026-12-31", "0044-03-15 BC"], ["2026-12-31 03:04:05.25", "0044-03-15 01:02:03 BC"], "2026-12-31 04:04:05.25+01"),
+        ("SQL, MDY", ["12/31/2026", "03/15/0044 BC"], ["12/31/2026 03:04:05.25", "03/15/0044 01:02:03 BC"], "12/31/2026 04:04:05.25 CET"),
+        ("SQL, DMY", ["31/12/2026", "15/03/0044 BC"], ["31/12/2026 03:04:05.25", "15/03/0044 01:02:03 BC"], "31/12/2026 04:04:05.25 CET"),
+        (
+            "Postgres, MDY",
+            ["12-31-2026", "03-15-0044 BC"],
+            ["Thu Dec 31 03:04:05.25 2026", "Fri Mar 15 01:02:03 0044 BC"],
+            "Thu Dec 31 04:04:05.25 2026 CET",
+        ),
+        (
+            "Postgres, DMY",
+            ["31-12-2026", "15-03-0044 BC"],
+            ["Thu 31 Dec 03:04:05.25 2026", "Fri 15 Mar 01:02:03 0044 BC"],
+            "Thu 31 Dec 04:04:05.25 2026 CET",
+        ),
+        ("German", ["31.12.2026", "15.03.0044 BC"], ["31.12.2026 03:04:05.25", "15.03.0044 01:02:03 BC"], "31.12.2026 04:04:05.25 CET"),
+    ] {
+        assert_eq!(shown(&dates, PgType::DATE, text), date, "{text}");
+        assert_eq!(shown(&plain, PgType::TIMESTAMP, text), timestamp, "{text}");
+        assert_eq!(shown(&zoned, PgType::TIMESTAMPTZ, text), [instant], "{text}");
+    }
+}
+
+#[test]
+fn bytes_are_escaped_where_the_session_asks_for_it() {
+    let bytes = BinaryArray::from_vec(vec![b"a\\b\0\xff", b""]);
+    let settings = EncodeSettings { bytea_output: ByteaOutput::Escape, ..EncodeSettings::default() };
+    let cells = written(&bytes, PgType::BYTEA, Format::Text, &settings).unwrap();
+    assert_eq!(cells, [Some(b"a\\\\b\\000\\377".to_vec()), Some(Vec::new())]);
+    assert_eq!(text_of(&bytes, PgType::BYTEA), ["\\x615c6200ff", "\\x"]);
+}
+
+#[test]
+fn vectors_are_written_without_braces_and_count_from_zero() {
+    let vectors = ListArray::from_iter_primitive::<Int16Type, _, _>([Some(vec![Some(1), Some(3)]), Some(vec![])]);
+    assert_eq!(text_of(&vectors, PgType::INT2VECTOR), ["1 3", ""]);
+    let binary = binary_of(&vectors, PgType::INT2VECTOR);
+    assert_eq!(binary[0].as_deref(), Some(&b"\0\0\0\x01\0\0\0\0\0\0\0\x15\0\0\0\x02\0\0\0\0\0\0\0\x02\0\x01\0\0\0\x02\0\x03"[..]));
+}
+
 #[test]
 fn decimals_keep_their_scale() {
     let decimals = Decimal128Array::from(vec![0, 5, -5, 1_234_500, 100_000_000]).with_precision_and_scale(38, 4).unwrap();

@@ -9,10 +9,10 @@ use arrow::array::{
 use arrow::datatypes::DataType;
 use uuid::Uuid;
 
-use crate::engine::{Format, PgType};
+use crate::engine::{ByteaOutput, Format, PgType};
 
 use super::cells::Cells;
-use super::{EncodeError, Target, downcast};
+use super::{EncodeError, EncodeSettings, Target, downcast};
 
 /// The version that stands before binary `jsonb`.
 const JSONB_VERSION: u8 = 1;
@@ -73,17 +73,23 @@ fn strings<'a, A: ArrayAccessor<Item = &'a str>>(array: A, target: Target, cells
     Ok(())
 }
 
-pub(super) fn binary(array: &dyn Array, target: Target, cells: &mut Cells) -> Result<(), EncodeError> {
+pub(super) fn binary(array: &dyn Array, target: Target, settings: &EncodeSettings, cells: &mut Cells) -> Result<(), EncodeError> {
+    let output = settings.bytea_output;
     match array.data_type() {
-        DataType::Binary => bytes(downcast::<BinaryArray>(array)?, target, cells),
-        DataType::LargeBinary => bytes(downcast::<LargeBinaryArray>(array)?, target, cells),
-        DataType::BinaryView => bytes(downcast::<BinaryViewArray>(array)?, target, cells),
-        DataType::FixedSizeBinary(_) => bytes(downcast::<FixedSizeBinaryArray>(array)?, target, cells),
+        DataType::Binary => bytes(downcast::<BinaryArray>(array)?, target, output, cells),
+        DataType::LargeBinary => bytes(downcast::<LargeBinaryArray>(array)?, target, output, cells),
+        DataType::BinaryView => bytes(downcast::<BinaryViewArray>(array)?, target, output, cells),
+        DataType::FixedSizeBinary(_) => bytes(downcast::<FixedSizeBinaryArray>(array)?, target, output, cells),
         _ => Err(EncodeError::Shape),
     }
 }
 
-fn bytes<'a, A: ArrayAccessor<Item = &'a [u8]>>(array: A, target: Target, cells: &mut Cells) -> Result<(), EncodeError> {
+fn bytes<'a, A: ArrayAccessor<Item = &'a [u8]>>(
+    array: A,
+    target: Target,
+    output: ByteaOutput,
+    cells: &mut Cells,
+) -> Result<(), EncodeError> {
     let uuid = target.is(PgType::UUID);
     let raw = target.format == Format::Binary;
     if raw && !uuid && !target.is(PgType::BYTEA) {
@@ -106,11 +112,25 @@ fn bytes<'a, A: ArrayAccessor<Item = &'a [u8]>>(array: A, target: Target, cells:
         } else if raw {
             cells.put(value);
         } else {
-            hex(value, cells.out());
+            match output {
+                ByteaOutput::Hex => hex(value, cells.out()),
+                ByteaOutput::Escape => escape(value, cells.out()),
+            }
             cells.end();
         }
     }
     Ok(())
+}
+
+/// Printable bytes as they are, others in octal.
+fn escape(value: &[u8], out: &mut Vec<u8>) {
+    for byte in value {
+        match byte {
+            b'\\' => out.extend(b"\\\\"),
+            0x20..=0x7e => out.push(*byte),
+            byte => out.extend([b'\\', b'0' + (byte >> 6), b'0' + (byte >> 3 & 7), b'0' + (byte & 7)]),
+        }
+    }
 }
 
 /// `\x` and two digits a byte.

@@ -141,6 +141,17 @@ impl FakeSession {
         RowStream::for_tests(columns(), "SELECT", batches)
     }
 
+    /// `first`: one row, and never another.
+    fn first(&self) -> RowStream {
+        self.running.fetch_add(1, Ordering::SeqCst);
+        let running = Running(self.running.clone(), self.interrupt.clone(), self.causes.clone());
+        let rest = stream::once(async move {
+            let _running = running;
+            std::future::pending::<Result<RecordBatch, ClientMessage>>().await
+        });
+        RowStream::for_tests(columns(), "SELECT", stream::iter([Ok(batch(0, 1))]).chain(rest))
+    }
+
     fn failing(&self) -> RowStream {
         let error = ClientMessage::new(SqlState::DIVISION_BY_ZERO, "division by zero");
         RowStream::for_tests(columns(), "SELECT", stream::iter([Ok(batch(0, 3)), Err(error)]).boxed())
@@ -160,6 +171,7 @@ impl FakeSession {
             },
             ["rows", count] => Ok(Reply::Rows(self.rows(count.parse().unwrap(), "SELECT"))),
             ["slow"] => Ok(Reply::Rows(self.slow())),
+            ["first"] => Ok(Reply::Rows(self.first())),
             ["stuck"] => {
                 tokio::time::sleep(Duration::from_secs(3600)).await;
                 Ok(Reply::Empty)
@@ -197,7 +209,7 @@ impl FakeSession {
     }
 
     fn columns_of(text: &str) -> Option<Arc<[Column]>> {
-        ["rows", "slow", "fail"].iter().any(|word| text.starts_with(word)).then(columns)
+        ["rows", "slow", "first", "fail"].iter().any(|word| text.starts_with(word)).then(columns)
     }
 
     fn text(&self, name: &str) -> Result<String, ClientMessage> {

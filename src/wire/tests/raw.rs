@@ -76,6 +76,12 @@ impl Raw {
         (kind, body)
     }
 
+    /// Reads to the end of the connection.
+    pub(super) async fn drain(&mut self) {
+        let _ = self.socket.shutdown().await;
+        let _ = tokio::io::copy(&mut self.socket, &mut tokio::io::sink()).await;
+    }
+
     /// Reads up to a message of that kind.
     pub(super) async fn skip_to(&mut self, wanted: u8) -> Vec<u8> {
         loop {
@@ -114,13 +120,20 @@ impl Raw {
     /// The client's side of SCRAM.
     pub(super) async fn authenticate(&mut self) {
         let offered = self.skip_to(b'R').await;
-        assert_eq!(&offered[..], b"\0\0\0\x0aSCRAM-SHA-256\0\0");
+        assert!(offered.ends_with(b"SCRAM-SHA-256\0\0"));
+        assert!(self.exchange("SCRAM-SHA-256", "n,,", b"").await);
+        assert_eq!(self.skip_to(b'R').await, [0, 0, 0, 0]);
+    }
+
+    /// Both messages of an exchange, bound to those bytes; false if it is refused.
+    pub(super) async fn exchange(&mut self, mechanism: &str, header: &str, binding: &[u8]) -> bool {
         let first = "n=,r=client";
-        let mut body = b"SCRAM-SHA-256\0".to_vec();
-        body.extend(u32::try_from(first.len() + 3).unwrap().to_be_bytes());
-        body.extend(format!("n,,{first}").into_bytes());
+        let mut body = format!("{mechanism}\0").into_bytes();
+        body.extend(u32::try_from(first.len() + header.len()).unwrap().to_be_bytes());
+        body.extend(format!("{header}{first}").into_bytes());
         self.send(&message(b'p', &body)).await;
-        let answer = String::from_utf8(self.skip_to(b'R').await[4..].to_vec()).unwrap();
+        let (b'R', answer) = self.message().await else { return false };
+        let answer = String::from_utf8(answer[4..].to_vec()).unwrap();
         let mut block = hmac(b"secret", b"salt\0\0\0\x01");
         let mut salted = block.clone();
         for _ in 1..16 {
@@ -128,13 +141,12 @@ impl Raw {
             salted.iter_mut().zip(&block).for_each(|(all, one)| *all ^= one);
         }
         let nonce = answer.split(',').next().unwrap();
-        let last = format!("c=biws,{nonce}");
+        let last = format!("c={},{nonce}", BASE64_STANDARD.encode([header.as_bytes(), binding].concat()));
         let client_key = hmac(&salted, b"Client Key");
         let signature = hmac(&Sha256::digest(&client_key), format!("{first},{answer},{last}").as_bytes());
         let proof: Vec<u8> = client_key.iter().zip(&signature).map(|(key, mask)| key ^ mask).collect();
         self.send(&message(b'p', format!("{last},p={}", BASE64_STANDARD.encode(proof)).as_bytes())).await;
-        self.skip_to(b'R').await;
-        assert_eq!(self.skip_to(b'R').await, [0, 0, 0, 0]);
+        self.message().await.0 == b'R'
     }
 }
 

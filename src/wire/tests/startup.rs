@@ -1,5 +1,6 @@
 //! Start-up: identity, encryption, versions, limits.
 
+use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_postgres::NoTls;
@@ -7,7 +8,7 @@ use tokio_postgres::NoTls;
 use super::raw::{Raw, message};
 use super::*;
 use crate::error::SqlState;
-use crate::wire::tls_config;
+use crate::wire::{FailedLogins, tls_config};
 
 fn code(error: &tokio_postgres::Error) -> &str {
     error.code().map_or("none", |code| code.code())
@@ -166,6 +167,69 @@ async fn a_session_runs_over_requested_and_over_direct_tls() {
         raw.skip_to(b'Z').await;
     }
     assert!(server.backend.requests.lock().unwrap().iter().all(|request| request.encrypted));
+}
+
+#[tokio::test]
+async fn a_login_is_bound_to_the_certificate_or_refused() {
+    let (options, certificate) = tls_options(true);
+    let hash = Sha256::digest(&certificate).to_vec();
+    let server = start(options).await;
+    for (header, binding, accepted) in [
+        ("p=tls-server-end-point,,", hash.as_slice(), true),
+        ("p=tls-server-end-point,,", &[0; 32], false),
+        ("p=tls-unique,,", hash.as_slice(), false),
+        ("n,,", &[], false),
+    ] {
+        let stream = TcpStream::connect(server.address).await.unwrap();
+        let stream = connector(certificate.clone(), true).connect("localhost".try_into().unwrap(), stream).await.unwrap();
+        let mut raw = Raw::over(Box::new(stream));
+        raw.start_up(0x0003_0000, &[("user", "alice"), ("database", "mesh")]).await;
+        assert_eq!(&raw.skip_to(b'R').await[4..], b"SCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0");
+        assert_eq!(raw.exchange("SCRAM-SHA-256-PLUS", header, binding).await, accepted, "{header}");
+        if accepted {
+            raw.skip_to(b'Z').await;
+        }
+    }
+    assert_eq!(server.backend.requests.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn encryption_is_asked_for_once_of_each_kind_in_any_order() {
+    let server = start(WireOptions::default()).await;
+    let (tls, gss) = ([0, 0, 0, 8, 4, 210, 22, 47], [0, 0, 0, 8, 4, 210, 22, 48]);
+    for (first, second) in [(tls, gss), (gss, tls)] {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        for request in [first, second] {
+            stream.write_all(&request).await.unwrap();
+            assert_eq!(stream.read_u8().await.unwrap(), b'N');
+        }
+        let mut raw = Raw::over(Box::new(stream));
+        raw.start_up(0x0003_0000, &[("user", "alice"), ("database", "mesh")]).await;
+        raw.authenticate().await;
+        raw.skip_to(b'Z').await;
+    }
+    for request in [tls, gss] {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        stream.write_all(&request).await.unwrap();
+        assert_eq!(stream.read_u8().await.unwrap(), b'N');
+        stream.write_all(&request).await.unwrap();
+        Raw::over(Box::new(stream)).ends_with("0A000").await;
+    }
+}
+
+#[tokio::test]
+async fn whoever_keeps_guessing_is_slowed_down_and_others_are_not() {
+    let failed_logins = FailedLogins { free: 3, wait: Duration::from_millis(100), forgotten_after: Duration::from_secs(60) };
+    let server = start(WireOptions { failed_logins, ..WireOptions::default() }).await;
+    for _ in 0..3 {
+        assert_eq!(code(&server.config("wrong").connect(NoTls).await.err().unwrap()), "28P01");
+    }
+    let started = std::time::Instant::now();
+    let guess = || async { code(&server.config("wrong").connect(NoTls).await.err().unwrap()).to_owned() };
+    let answers = futures::future::join_all([guess(), guess(), guess()]).await;
+    assert_eq!(answers, ["28P01"; 3]);
+    assert!(started.elapsed() >= Duration::from_millis(300));
+    server.client().await;
 }
 
 #[tokio::test]

@@ -1,0 +1,77 @@
+//! EXPLAIN and its options.
+
+use datafusion::sql::sqlparser::tokenizer::Token;
+
+use crate::engine::sql::{ExplainFormat, ExplainOptions, Kind};
+use crate::error::{ClientMessage, SqlState};
+
+use super::{Cursor, is_true};
+
+/// Options that ask for what is not told here, or is told anyway.
+const WITHOUT_EFFECT: [&str; 10] =
+    ["verbose", "costs", "settings", "generic_plan", "buffers", "serialize", "wal", "timing", "summary", "memory"];
+
+impl Cursor<'_> {
+    pub(super) fn explain(&mut self) -> Result<Kind, ClientMessage> {
+        self.at = 1;
+        let options = self.explain_options()?;
+        if let Some(first) = self.word_at(self.at)
+            && !matches!(first.as_str(), "select" | "with" | "values" | "table")
+        {
+            let inner = Cursor { piece: self.piece, limits: self.limits, at: self.at };
+            return match inner.refused(&first) {
+                Ok(kind) => Ok(kind),
+                Err(_) if first == "execute" || first == "declare" => Ok(Kind::Refused(ClientMessage::new(
+                    SqlState::FEATURE_NOT_SUPPORTED,
+                    format!("EXPLAIN {} is not supported", first.to_uppercase()),
+                ))),
+                Err(_) => Err(self.syntax_error(self.at)),
+            };
+        }
+        Ok(self.query_from(self.at)?.map_or_else(Kind::Refused, |query| Kind::Explain { options, query }))
+    }
+
+    fn explain_options(&mut self) -> Result<ExplainOptions, ClientMessage> {
+        let mut options = ExplainOptions::default();
+        // A parenthesis may also begin the query itself.
+        let begins_query = matches!(self.word_at(self.at + 1).as_deref(), Some("select" | "with" | "values" | "table") | None);
+        if begins_query || !self.take_symbol(&Token::LParen) {
+            loop {
+                match self.word_at(self.at).as_deref() {
+                    Some("analyze" | "analyse") => options.analyze = true,
+                    Some("verbose") => {}
+                    _ => return Ok(options),
+                }
+                self.at += 1;
+            }
+        }
+        loop {
+            let at = self.at;
+            let option = self.expect_word()?;
+            let value = self.option_value().map(|value| value.to_ascii_lowercase());
+            match (option.as_str(), value.as_deref()) {
+                ("analyze" | "analyse", value) => options.analyze = value.is_none_or(is_true),
+                ("format", Some("text")) => options.format = ExplainFormat::Text,
+                ("format", Some("json")) => options.format = ExplainFormat::Json,
+                ("format", Some(other @ ("xml" | "yaml"))) => {
+                    let message = format!("EXPLAIN format {} is not supported", other.to_ascii_uppercase());
+                    let message = ClientMessage::new(SqlState::FEATURE_NOT_SUPPORTED, message).with_hint("Use TEXT or JSON.");
+                    return Err(self.positioned(message, at));
+                }
+                ("format", value) => {
+                    let message = format!("unrecognized value for EXPLAIN option \"format\": \"{}\"", value.unwrap_or_default());
+                    return Err(self.positioned(ClientMessage::new(SqlState::INVALID_PARAMETER_VALUE, message), at));
+                }
+                (other, _) if WITHOUT_EFFECT.contains(&other) => {}
+                (other, _) => {
+                    let message = format!("unrecognized EXPLAIN option \"{other}\"");
+                    return Err(self.positioned(ClientMessage::new(SqlState::SYNTAX_ERROR, message), at));
+                }
+            }
+            if self.take_symbol(&Token::RParen) {
+                return Ok(options);
+            }
+            self.expect_symbol(&Token::Comma)?;
+        }
+    }
+}
