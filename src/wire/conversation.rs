@@ -147,6 +147,8 @@ impl<'a, S: Session> Conversation<'a, S> {
                     self.ready().await?;
                 } else {
                     self.skipping = true;
+                    // A client that has asked for a flush, not for a sync, waits for this.
+                    self.flush().await?;
                 }
                 Ok(Next::Continue)
             }
