@@ -199,20 +199,20 @@ fn sql(expression: &Expr) -> Option<String> {
 }
 
 impl ShownPlan {
-    /// The lines of the text format.
-    pub fn to_lines(&self) -> Vec<String> {
+    /// The lines of the text format. What is given as costs stands behind each operator's name.
+    pub fn to_lines(&self, costs: &str) -> Vec<String> {
         let mut lines = Vec::new();
-        self.push_lines(0, &mut lines);
+        self.push_lines(0, costs, &mut lines);
         lines
     }
 
-    fn push_lines(&self, depth: usize, lines: &mut Vec<String>) {
+    fn push_lines(&self, depth: usize, costs: &str, lines: &mut Vec<String>) {
         let (arrow, inner) = match depth {
             0 => (String::new(), "  ".to_owned()),
             depth => (format!("{}->  ", " ".repeat(6 * depth - 4)), " ".repeat(6 * depth + 2)),
         };
         let object = self.object.as_ref().map(|object| format!(" on {object}")).unwrap_or_default();
-        lines.push(format!("{arrow}{}{object}", self.name));
+        lines.push(format!("{arrow}{}{object}{costs}", self.name));
         for (property, value) in &self.properties {
             let value = match value {
                 Shown::Text(text) => text.clone(),
@@ -220,6 +220,6 @@ impl ShownPlan {
             };
             lines.push(format!("{inner}{property}: {value}"));
         }
-        self.below.iter().for_each(|plan| plan.push_lines(depth.saturating_add(1), lines));
+        self.below.iter().for_each(|plan| plan.push_lines(depth.saturating_add(1), costs, lines));
     }
 }

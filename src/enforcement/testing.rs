@@ -217,7 +217,7 @@ impl World {
     /// What EXPLAIN shows.
     pub(super) async fn explained(&self, sql: &str, obligations: &Obligations) -> Result<Vec<String>, String> {
         let governed = self.governed(sql, &Outcome::Allow(obligations.clone())).await;
-        governed.map(|(plan, _)| explain_above_barrier(&plan).to_lines()).map_err(|error| error.to_string())
+        governed.map(|(plan, _)| explain_above_barrier(&plan).to_lines("")).map_err(|error| error.to_string())
     }
 
     /// The answer with the policy as a filter in the plan: what the barrier is there to replace.

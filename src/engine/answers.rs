@@ -14,10 +14,14 @@ use super::column::{Column, PgType};
 use super::fault;
 use super::reply::RowStream;
 use super::settings::Settings;
-use super::sql::ExplainFormat;
+use super::sql::{ExplainFormat, ExplainOptions};
 use super::stream;
 
 const EXPLAIN_LABEL: &str = "QUERY PLAN";
+/// Costs and counts are the same for every operator: real ones would tell of rows that a policy hides. Clients that read plans, such as
+/// `postgres_fdw`, want some.
+const COSTS: &str = "  (cost=0.00..0.00 rows=1000 width=0)";
+const ROWS: u64 = 1_000;
 const SHOW_ALL_LABELS: [&str; 3] = ["name", "setting", "description"];
 
 /// The column of EXPLAIN.
@@ -29,16 +33,17 @@ pub(super) fn explain_columns(format: ExplainFormat) -> Arc<[Column]> {
 }
 
 /// A plan, and the time that its query took.
-pub(super) fn explain(plan: &ShownPlan, spent: Option<Duration>, format: ExplainFormat) -> Result<RowStream, ClientMessage> {
+pub(super) fn explain(plan: &ShownPlan, spent: Option<Duration>, options: ExplainOptions) -> Result<RowStream, ClientMessage> {
+    let format = options.format;
     let millis = spent.map(|spent| format!("{:.3}", spent.as_secs_f64() * 1000.0));
     let lines = match format {
         ExplainFormat::Text => {
-            let mut lines = plan.to_lines();
+            let mut lines = plan.to_lines(if options.costless { "" } else { COSTS });
             lines.extend(millis.map(|millis| format!("Execution Time: {millis} ms")));
             lines
         }
         ExplainFormat::Json => {
-            let mut document = serde_json::Map::from_iter([("Plan".to_owned(), json(plan))]);
+            let mut document = serde_json::Map::from_iter([("Plan".to_owned(), json(plan, !options.costless))]);
             let millis = millis.and_then(|millis| millis.parse::<f64>().ok());
             document.extend(millis.map(|millis| ("Execution Time".to_owned(), millis.into())));
             vec![format!("{:#}", serde_json::Value::Array(vec![document.into()]))]
@@ -49,8 +54,12 @@ pub(super) fn explain(plan: &ShownPlan, spent: Option<Duration>, format: Explain
 }
 
 /// A plan in the keys of PostgreSQL's documents.
-fn json(plan: &ShownPlan) -> serde_json::Value {
+fn json(plan: &ShownPlan, costs: bool) -> serde_json::Value {
     let mut node = serde_json::Map::from_iter([("Node Type".to_owned(), plan.name.clone().into())]);
+    if costs {
+        let known = [("Startup Cost", 0.into()), ("Total Cost", 0.into()), ("Plan Rows", ROWS.into()), ("Plan Width", 0.into())];
+        node.extend(known.map(|(name, value): (&str, serde_json::Value)| (name.to_owned(), value)));
+    }
     if let Some(object) = &plan.object {
         let (schema, name) = object.split_once('.').unwrap_or(("", object));
         node.insert("Relation Name".to_owned(), name.into());
@@ -66,7 +75,7 @@ fn json(plan: &ShownPlan) -> serde_json::Value {
         node.insert((*property).to_owned(), value);
     }
     if !plan.below.is_empty() {
-        node.insert("Plans".to_owned(), plan.below.iter().map(json).collect::<Vec<_>>().into());
+        node.insert("Plans".to_owned(), plan.below.iter().map(|below| json(below, costs)).collect::<Vec<_>>().into());
     }
     node.into()
 }

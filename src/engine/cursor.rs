@@ -35,6 +35,8 @@ struct State {
     started: bool,
     /// Why it cannot be read on. Without it, a later FETCH would look like the end of the rows.
     fallen: Option<ClientMessage>,
+    /// Rows that have been taken.
+    position: u64,
 }
 
 impl Cursor {
@@ -102,6 +104,11 @@ impl Cursor {
         Err(message)
     }
 
+    /// Goes back to before the first row; answers how many rows that was. The query runs anew at the next fetch.
+    pub(super) async fn rewind(&self) -> u64 {
+        std::mem::take(&mut *self.state.lock().await).position
+    }
+
     /// The next rows: at most `rows_max`, or all that are left.
     pub(super) fn fetch(self, rows_max: Option<u64>, verb: &'static str, deadline: Option<Instant>) -> RowStream {
         let columns = self.columns();
@@ -129,6 +136,13 @@ impl Cursor {
 impl State {
     /// The next batch, cut to `left` rows; what is cut off stays for the next FETCH.
     async fn next(&mut self, left: Option<u64>) -> Result<Option<RecordBatch>, ClientMessage> {
+        let batch = self.take(left).await?;
+        let taken = batch.as_ref().map_or(0, RecordBatch::num_rows);
+        self.position = self.position.saturating_add(u64::try_from(taken).unwrap_or(u64::MAX));
+        Ok(batch)
+    }
+
+    async fn take(&mut self, left: Option<u64>) -> Result<Option<RecordBatch>, ClientMessage> {
         let batch = match self.rest.take() {
             Some(batch) => batch,
             None => {

@@ -24,9 +24,35 @@ const UNIFYING: [&str; 4] = ["coalesce", "nullif", "greatest", "least"];
 pub(super) fn parameter_types(plan: &LogicalPlan, declared: &[Option<PgType>]) -> Result<Vec<PgType>, ClientMessage> {
     let found = found(plan)?;
     let count = highest(&found)?.max(declared.len());
-    let inferred = |at: usize| found.get(&format!("${}", at + 1)).cloned().flatten();
-    let of = |at: usize| declared.get(at).copied().flatten().or_else(|| inferred(at).map(|data_type| columns::of_type(&data_type)));
+    let cast = casts(plan)?;
+    let of = |at: usize| {
+        let name = format!("${}", at + 1);
+        let inferred = || found.get(&name).cloned().flatten().map(|data_type| columns::of_type(&data_type));
+        declared.get(at).copied().flatten().or_else(|| cast.get(&name).copied()).or_else(inferred)
+    };
     Ok((0..count).map(|at| of(at).unwrap_or(PgType::TEXT)).collect())
+}
+
+/// The parameters that are cast, with the type of their first cast: `$1::date` is a date and no text that becomes one.
+fn casts(plan: &LogicalPlan) -> Result<HashMap<String, PgType>, ClientMessage> {
+    let mut found = HashMap::new();
+    let walked = plan.apply_with_subqueries(|node| {
+        node.apply_expressions(|expr| {
+            expr.apply(|part| {
+                let (inner, field) = match part {
+                    Expr::Cast(cast) => (cast.expr.as_ref(), &cast.field),
+                    Expr::TryCast(cast) => (cast.expr.as_ref(), &cast.field),
+                    _ => return Ok(TreeNodeRecursion::Continue),
+                };
+                if let Expr::Placeholder(parameter) = inner {
+                    found.entry(parameter.id.clone()).or_insert_with(|| PgType::of_arrow(field).with_typmod(-1));
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    });
+    walked.map_err(|error| fault::client_message(&error, ""))?;
+    Ok(found)
 }
 
 /// Refuses a plan with more parameters than there are values.
@@ -132,6 +158,8 @@ mod tests {
         assert_eq!(types(&format!("SELECT n {from} WHERE n = ANY ($1)")).await, [PgType::INT4_ARRAY]);
         assert_eq!(types(&format!("SELECT coalesce(d, $1) {from} WHERE n > $2")).await, [PgType::DATE, PgType::INT4]);
         assert_eq!(types("SELECT $2").await, [PgType::TEXT, PgType::TEXT]);
+        assert_eq!(types("SELECT $1::int, abs(CAST($2 AS numeric(10, 2)))").await, [PgType::INT4, PgType::NUMERIC]);
+        assert_eq!(types(&format!("SELECT n {from} WHERE d > ANY (SELECT $1::date)")).await, [PgType::DATE]);
     }
 
     #[tokio::test]

@@ -373,7 +373,7 @@ impl Session {
     ) -> Result<Reply, ClientMessage> {
         let plan = self.pipeline(attempt).explain(query, values).await?;
         let spent = if options.analyze { Some(self.time_of(query, values).await?) } else { None };
-        Ok(Reply::Rows(answers::explain(&plan, spent, options.format)?))
+        Ok(Reply::Rows(answers::explain(&plan, spent, options)?))
     }
 
     /// Runs the query and drops its rows: only what any caller could measure is told, the time it took.

@@ -107,6 +107,9 @@ fn constants() -> Vec<Function> {
         fixed("inet_server_port", Int32, Value::Null),
         fixed("inet_client_port", Int32, Value::Null),
         fixed("pg_jit_available", Boolean, false.into()),
+        // There are no locks to give up, and no transaction sees another state than any other statement does.
+        fixed("pg_advisory_unlock_all", Utf8, "".into()),
+        fixed("pg_export_snapshot", Utf8, "00000001-00000001-1".into()),
     ];
     functions.push(Function::new("pg_is_other_temp_schema", &[Object], Boolean, |_| Ok(false.into())));
     functions.push(Function::new("pg_blocking_pids", &[Int], list_of(Int32), |_| Ok(Value::Ints(Vec::new()))));

@@ -10,6 +10,8 @@ use datafusion::sql::sqlparser::ast::{
     OrderByKind, Query, Select, SelectItem, SetExpr, Statement, Value as SqlValue, Visit, VisitMut, Visitor, VisitorMut,
 };
 
+use crate::catalog::relations::Relation;
+
 use super::scope::Scope;
 use super::{call, empty, last_part, null};
 
@@ -63,9 +65,12 @@ impl VisitorMut for Subqueries {
                     *expr = call("meshgate_array", vec![guarded(guard, subquery)]);
                 }
             }
-            Expr::CompoundIdentifier(parts) if self.catalogs && parts.last().is_some_and(|part| part.value == "tableoid") => {
-                self.table_oid(expr)
-            }
+            Expr::CompoundIdentifier(parts) if self.catalogs => match parts.last().map(super::folded).as_deref() {
+                Some("tableoid") => self.system_column(expr, |relation| relation.oid),
+                // Nothing here is written by a transaction; the first that PostgreSQL itself has is 1.
+                Some("xmin") => self.system_column(expr, |_| 1),
+                _ => {}
+            },
             _ => {}
         }
         ControlFlow::Continue(())
@@ -73,12 +78,12 @@ impl VisitorMut for Subqueries {
 }
 
 impl Subqueries {
-    /// `x.tableoid` is the OID of the catalog behind `x`.
-    fn table_oid(&self, expr: &mut Expr) {
+    /// A column that every relation has, as `x.tableoid`, the OID of the catalog behind `x`.
+    fn system_column(&self, expr: &mut Expr, value: impl Fn(&Relation) -> u32) {
         let Expr::CompoundIdentifier(parts) = &*expr else { return };
         let Some(alias) = parts.first().map(super::folded) else { return };
         if let Some(relation) = self.scopes.iter().rev().find_map(|scope| scope.relation(&alias)) {
-            *expr = Expr::Value(SqlValue::Number(relation.oid.to_string(), false).with_empty_span());
+            *expr = Expr::Value(SqlValue::Number(value(relation).to_string(), false).with_empty_span());
         }
     }
 }

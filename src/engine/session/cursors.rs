@@ -1,7 +1,7 @@
 //! DECLARE, FETCH and MOVE.
 //!
 //! The query of a cursor is decided and recorded at its first FETCH, and as a statement of its own: its rows are counted there, over all
-//! fetches.
+//! fetches. A cursor that goes back to its start runs its query anew, decided anew.
 
 use datafusion::common::ScalarValue;
 
@@ -49,6 +49,14 @@ impl Session {
         let rows_max = match direction {
             sql::Direction::Forward(rows) => Some(rows),
             sql::Direction::All => None,
+            sql::Direction::Start => {
+                let moved = cursor.rewind().await;
+                return Ok(if skip {
+                    Reply::Done(format!("MOVE {moved}"))
+                } else {
+                    Reply::Rows(cursor.fetch(Some(0), "FETCH", self.deadline))
+                });
+            }
             sql::Direction::Backward => {
                 return Err(ClientMessage::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, "cursor can only scan forward")
                     .with_hint("Declare it again to start from the first row."));

@@ -100,7 +100,10 @@ impl Cursor<'_> {
         }
         if self.take_word("transaction") {
             if self.take_word("snapshot") {
-                return Ok(Kind::Refused(ClientMessage::new(SqlState::FEATURE_NOT_SUPPORTED, "SET TRANSACTION SNAPSHOT is not supported")));
+                // Like an isolation level: accepted, though each statement sees its sources as they are.
+                self.one_value()?;
+                self.expect_end()?;
+                return Ok(Kind::SetTransaction(TransactionModes::default()));
             }
             return Ok(Kind::SetTransaction(self.transaction_modes()?));
         }
@@ -378,14 +381,14 @@ impl Cursor<'_> {
 
     fn fetch(&mut self, verb: &str) -> Result<Kind, ClientMessage> {
         self.at = 1;
-        let direction = self.direction()?;
+        let direction = self.direction(verb == "move")?;
         let _ = self.take_word("from") || self.take_word("in");
         let name = self.expect_identifier()?;
         self.expect_end()?;
         Ok(Kind::Fetch { name, direction, skip: verb == "move" })
     }
 
-    fn direction(&mut self) -> Result<Direction, ClientMessage> {
+    fn direction(&mut self, moves: bool) -> Result<Direction, ClientMessage> {
         if self.take_word("next") {
             return Ok(Direction::Forward(1));
         }
@@ -395,13 +398,20 @@ impl Cursor<'_> {
         if self.take_word("prior") || self.take_word("first") || self.take_word("last") {
             return Ok(Direction::Backward);
         }
-        if self.take_word("absolute") || self.take_word("relative") {
+        if self.take_word("absolute") {
+            return Ok(if self.count() == Some(0) { Direction::Start } else { Direction::Backward });
+        }
+        if self.take_word("relative") {
             self.count();
             return Ok(Direction::Backward);
         }
         if self.take_word("backward") {
-            let _ = self.take_word("all") || self.count().is_some();
-            return Ok(Direction::Backward);
+            let all = self.take_word("all");
+            if !all {
+                self.count();
+            }
+            // To fetch backward is to see the rows again, last first; to move there is to begin again.
+            return Ok(if all && moves { Direction::Start } else { Direction::Backward });
         }
         if self.take_word("forward") {
             if self.take_word("all") {

@@ -186,6 +186,8 @@ impl Query {
 pub struct ExplainOptions {
     /// Whether the query is run.
     pub analyze: bool,
+    /// Whether costs are left out.
+    pub costless: bool,
     /// How the plan is written.
     pub format: ExplainFormat,
 }
@@ -228,6 +230,8 @@ pub enum Direction {
     Forward(u64),
     /// To the end.
     All,
+    /// To before the first row.
+    Start,
     /// Backward, absolute, …: not supported by forward cursors.
     Backward,
 }

@@ -8,8 +8,7 @@ use crate::error::{ClientMessage, SqlState};
 use super::{Cursor, is_true};
 
 /// Options that ask for what is not told here, or is told anyway.
-const WITHOUT_EFFECT: [&str; 10] =
-    ["verbose", "costs", "settings", "generic_plan", "buffers", "serialize", "wal", "timing", "summary", "memory"];
+const WITHOUT_EFFECT: [&str; 9] = ["verbose", "settings", "generic_plan", "buffers", "serialize", "wal", "timing", "summary", "memory"];
 
 impl Cursor<'_> {
     pub(super) fn explain(&mut self) -> Result<Kind, ClientMessage> {
@@ -51,6 +50,7 @@ impl Cursor<'_> {
             let value = self.option_value().map(|value| value.to_ascii_lowercase());
             match (option.as_str(), value.as_deref()) {
                 ("analyze" | "analyse", value) => options.analyze = value.is_none_or(is_true),
+                ("costs", value) => options.costless = !value.is_none_or(is_true),
                 ("format", Some("text")) => options.format = ExplainFormat::Text,
                 ("format", Some("json")) => options.format = ExplainFormat::Json,
                 ("format", Some(other @ ("xml" | "yaml"))) => {
