@@ -207,12 +207,10 @@ impl Drop for AuditLog {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicBool, Ordering};
-    use std::{fs, io};
+    use std::fs;
 
     use super::*;
     use crate::audit::event::LoginFailed;
-    use crate::audit::storage::Segment;
     use crate::audit::verify::{verify, verify_segments};
     use crate::error::{ClientError, SqlState};
     use uuid::Uuid;
@@ -333,10 +331,9 @@ mod tests {
 
     #[tokio::test]
     async fn notes_beyond_the_queue_are_counted() {
-        let (memory, go) = (MemoryLog::default(), Arc::new(AtomicBool::new(true)));
-        let disk = SlowDisk { memory: memory.clone(), go: Arc::clone(&go) };
+        let memory = MemoryLog::default();
         let options = AuditOptions { queue_max: 2, linger: Duration::from_secs(60), ..AuditOptions::new("") };
-        let log = AuditLog::with_storage(Box::new(disk), options).unwrap();
+        let log = AuditLog::with_storage(Box::new(memory.clone()), options).unwrap();
         for _ in 0..5 {
             log.note(now(), Event::LoginFailed(LoginFailed::default()));
         }
@@ -419,58 +416,15 @@ mod tests {
         assert!(matches!(open(&log, 1).await, Err(Error::Closed)));
     }
 
-    /// A disk whose syncs wait for permission.
-    struct SlowDisk {
-        memory: MemoryLog,
-        go: Arc<AtomicBool>,
-    }
-
-    struct SlowSegment {
-        inner: Box<dyn Segment>,
-        go: Arc<AtomicBool>,
-    }
-
-    impl Storage for SlowDisk {
-        fn segments(&mut self) -> io::Result<Vec<String>> {
-            Storage::segments(&mut self.memory)
-        }
-        fn read(&mut self, name: &str) -> io::Result<Vec<u8>> {
-            self.memory.read(name)
-        }
-        fn cut(&mut self, name: &str, length: u64) -> io::Result<()> {
-            self.memory.cut(name, length)
-        }
-        fn create(&mut self, name: &str) -> io::Result<Box<dyn Segment>> {
-            Ok(Box::new(SlowSegment { inner: self.memory.create(name)?, go: Arc::clone(&self.go) }))
-        }
-    }
-
-    impl Segment for SlowSegment {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-            self.inner.write(bytes)
-        }
-        fn sync(&mut self) -> io::Result<()> {
-            while !self.go.load(Ordering::SeqCst) {
-                std::thread::yield_now();
-            }
-            self.inner.sync()
-        }
-        fn abandon_beyond(&mut self, length: u64) {
-            self.inner.abandon_beyond(length);
-        }
-    }
-
     #[tokio::test]
     async fn an_opening_whose_waiter_went_away_is_closed_as_aborted() {
-        let (memory, go) = (MemoryLog::default(), Arc::new(AtomicBool::new(true)));
-        let disk = SlowDisk { memory: memory.clone(), go: Arc::clone(&go) };
-        let log = AuditLog::with_storage(Box::new(disk), AuditOptions::new("")).unwrap();
-        go.store(false, Ordering::SeqCst);
+        let (log, memory) = AuditLog::in_memory().unwrap();
+        memory.hold_syncs(true);
         let mut waiting = Box::pin(open(&log, 1));
         assert!(futures::poll!(&mut waiting).is_pending());
         assert_eq!(memory.records_of("statement_opened").len(), 0);
         drop(waiting);
-        go.store(true, Ordering::SeqCst);
+        memory.hold_syncs(false);
         log.close().await.unwrap();
         assert_eq!(memory.records_of("statement_opened").len(), 1);
         assert_eq!(memory.records_of("statement_closed")[0]["outcome"], "aborted");

@@ -11,7 +11,7 @@ use crate::policy::{Mask, MaskKeys, Obligations};
 use crate::product::DataType;
 use crate::product::mask::{Constant, Decimal, ExpressionColumn};
 
-use super::testing::{PLACES, Person, World, field_name};
+use super::testing::{Person, World, field_name, places};
 
 const PEOPLE: i64 = 400;
 const DAY_MICROS: i64 = 86_400_000_000;
@@ -174,11 +174,11 @@ fn obligations(column: &str, mask: &Mask) -> Obligations {
 #[tokio::test]
 async fn a_statement_sees_masked_values_and_no_others() {
     let open = Obligations::default();
-    for place in PLACES {
-        let raw = World::new(place, &people(), 1);
+    for place in places() {
+        let raw = World::new(place, &people(), 1).await;
         for Case { name, column, mask, by_hand } in cases() {
             let masked: Vec<Person> = people().into_iter().map(by_hand).collect();
-            let masked = World::new(place, &masked, 1);
+            let masked = World::new(place, &masked, 1).await;
             let policy = obligations(column, &mask);
             for sql in SIDEWAYS {
                 let expected = masked.answer(sql, &open).await;
@@ -190,7 +190,7 @@ async fn a_statement_sees_masked_values_and_no_others() {
 
 #[tokio::test]
 async fn without_the_mask_the_values_are_seen() {
-    let raw = World::new(PLACES[0], &people(), 1);
+    let raw = World::new(places()[0], &people(), 1).await;
     for Case { name, column, mask, .. } in cases() {
         let sql = format!("SELECT {column} FROM people ORDER BY id");
         let seen = raw.answer(&sql, &Obligations::default()).await.unwrap();
@@ -204,8 +204,8 @@ async fn a_constant_answers_alike_whatever_it_stands_for() {
         .into_iter()
         .map(|person| Person { full_name: format!("{}", person.id), salary: 107 - person.salary, created_us: -person.created_us, ..person })
         .collect();
-    for place in PLACES {
-        let (world, other) = (World::new(place, &people(), 2), World::new(place, &others, 2));
+    for place in places() {
+        let (world, other) = (World::new(place, &people(), 2).await, World::new(place, &others, 2).await);
         for mask in [Mask::Null, Mask::Redact, Mask::Fixed(None)] {
             let masks = ["full_name", "salary", "created"].map(|column| (field_name(column), mask.clone()));
             let policy = Obligations { masks: masks.into(), ..Obligations::default() };
@@ -227,8 +227,8 @@ async fn constants_leave_the_rows_to_the_filters() {
         masks: masks.into(),
         ..Obligations::default()
     };
-    for place in PLACES {
-        let world = World::new(place, &people(), 2);
+    for place in places() {
+        let world = World::new(place, &people(), 2).await;
         for (sql, expected) in [
             ("SELECT count(*) FROM (SELECT full_name, salary FROM people) x WHERE full_name = '***' AND salary = 0", "79"),
             ("SELECT count(*) FROM people", "79"),

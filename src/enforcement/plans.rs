@@ -23,8 +23,8 @@ fn people() -> Vec<Person> {
     (0..5_000).map(person).collect()
 }
 
-fn world() -> World {
-    World::new(Place::Memory, &people(), 2)
+async fn world() -> World {
+    World::new(Place::Memory, &people(), 2).await
 }
 
 fn allow() -> Outcome {
@@ -39,7 +39,7 @@ async fn decided(world: &World, sql: &str, outcome: Outcome) -> (LogicalPlan, Ve
 
 #[tokio::test]
 async fn a_table_without_a_decision_is_not_scanned() {
-    let world = world();
+    let world = world().await;
     let state = world.state();
     let plan = world.analyzed("SELECT id FROM people").await.unwrap();
     let optimized = state.optimizer().optimize(plan, &state, |_, _| {}).unwrap();
@@ -49,7 +49,7 @@ async fn a_table_without_a_decision_is_not_scanned() {
 
 #[tokio::test]
 async fn a_deny_is_told_with_its_reasons() {
-    let world = world();
+    let world = world().await;
     let reason = DenyReason { rule: "pii.read".to_owned(), fields: vec![field_name("full_name")], message: "Needs a role.".to_owned() };
     let (plan, decisions) = decided(&world, "SELECT full_name FROM people", Outcome::Deny(vec![reason])).await;
     let error = govern(plan, &decisions).unwrap_err();
@@ -61,7 +61,7 @@ async fn a_deny_is_told_with_its_reasons() {
 
 #[tokio::test]
 async fn every_table_of_a_plan_needs_a_decision() {
-    let world = world();
+    let world = world().await;
     for sql in [
         "SELECT p.id FROM people p JOIN colleagues c ON p.id = c.id",
         "SELECT (SELECT max(id) FROM colleagues) FROM people",
@@ -76,7 +76,7 @@ async fn every_table_of_a_plan_needs_a_decision() {
 
 #[tokio::test]
 async fn a_field_outside_the_decision_is_refused() {
-    let world = world();
+    let world = world().await;
     let (_, decisions) = decided(&world, "SELECT id FROM people", allow()).await;
     let wider = world.analyzed("SELECT id FROM people WHERE salary > 1").await.unwrap();
     assert!(matches!(govern(wider, &decisions), Err(Error::UncoveredField { field, .. }) if field == "salary"));
@@ -84,7 +84,7 @@ async fn a_field_outside_the_decision_is_refused() {
 
 #[tokio::test]
 async fn a_scan_refuses_a_column_outside_the_decision() {
-    let world = world();
+    let world = world().await;
     let state = world.state();
     let (plan, decisions) = decided(&world, "SELECT id FROM people", allow()).await;
     // Not optimized: the scan is asked for every column.
@@ -95,7 +95,7 @@ async fn a_scan_refuses_a_column_outside_the_decision() {
 
 #[tokio::test]
 async fn two_decisions_about_one_port_are_a_fault() {
-    let world = world();
+    let world = world().await;
     let (plan, mut decisions) = decided(&world, "SELECT id FROM people", allow()).await;
     decisions.extend(decisions.clone());
     assert!(matches!(govern(plan, &decisions), Err(Error::Internal { .. })));
@@ -103,7 +103,7 @@ async fn two_decisions_about_one_port_are_a_fault() {
 
 #[tokio::test]
 async fn what_cannot_be_enforced_denies() {
-    let world = world();
+    let world = world().await;
     let in_text = Predicate::Compare {
         column: field_name("dept"),
         op: crate::policy::CompareOp::Ge,
@@ -125,7 +125,7 @@ async fn what_cannot_be_enforced_denies() {
 
 #[tokio::test]
 async fn verify_refuses_a_scan_that_no_barrier_covers() {
-    let world = World::new(Place::Parquet { pushdown: false }, &people(), 1);
+    let world = World::new(Place::Parquet { pushdown: false }, &people(), 1).await;
     let physical = world.physical("SELECT (SELECT max(id) FROM people)", &allow()).await.unwrap();
     assert!(matches!(verify(&physical, &[]), Err(Error::Undecided { .. })), "a barrier of another statement");
     // The first leaf's own barrier is left out.
@@ -147,7 +147,7 @@ async fn verify_refuses_a_scan_that_no_barrier_covers() {
 /// The optimizer must not read a field that was not observed: the scan would refuse it.
 #[tokio::test]
 async fn what_is_observed_is_enough_to_run() {
-    let world = world();
+    let world = world().await;
     for sql in [
         "SELECT count(*) FROM people p WHERE EXISTS (SELECT * FROM colleagues) OR p.id = 1",
         "SELECT count(*) FROM people p WHERE EXISTS (SELECT 1 FROM colleagues WHERE id < 0) OR p.id = 1",
@@ -187,7 +187,7 @@ async fn what_is_observed_is_enough_to_run() {
 
 #[tokio::test]
 async fn system_leaves_pass() {
-    let world = world();
+    let world = world().await;
     for sql in ["SELECT 1", "VALUES (1), (2)", "SELECT * FROM generate_series(1, 3)", "SELECT 1 WHERE false"] {
         let physical = world.physical(sql, &allow()).await.unwrap();
         verify(&physical, &[]).unwrap();
@@ -197,7 +197,7 @@ async fn system_leaves_pass() {
 #[tokio::test]
 async fn a_scan_of_one_file_is_read_in_parallel() {
     for place in [Place::Csv, Place::Parquet { pushdown: false }, Place::Memory] {
-        let world = World::new(place, &people(), 2);
+        let world = World::new(place, &people(), 2).await;
         let physical = world.physical("SELECT id FROM people WHERE bucket < 5", &allow()).await.unwrap();
         let text = displayable(physical.as_ref()).indent(false).to_string();
         let mut node = &physical;
@@ -210,7 +210,7 @@ async fn a_scan_of_one_file_is_read_in_parallel() {
 
 #[tokio::test]
 async fn policy_and_leakproof_filters_reach_the_reader() {
-    let world = World::new(Place::Parquet { pushdown: true }, &people(), 1);
+    let world = World::new(Place::Parquet { pushdown: true }, &people(), 1).await;
     let filter = Predicate::Compare { column: field_name("bucket"), op: crate::policy::CompareOp::Lt, value: Literal::Int(5) };
     let outcome = Outcome::Allow(Obligations { row_filter: filter, ..Obligations::default() });
     let sql = "SELECT count(*) FROM people WHERE id = 77 AND CAST(full_name AS text) <> '' AND 1 / salary > 0";
@@ -224,7 +224,7 @@ async fn policy_and_leakproof_filters_reach_the_reader() {
 
 #[tokio::test]
 async fn dynamic_filters_pass_on_bare_unmasked_columns_only() {
-    let world = World::new(Place::Parquet { pushdown: true }, &people(), 1);
+    let world = World::new(Place::Parquet { pushdown: true }, &people(), 1).await;
     let scan_line = async |sql: &str, outcome: &Outcome| {
         let physical = world.physical(sql, outcome).await.unwrap();
         let text = displayable(physical.as_ref()).indent(false).to_string();
@@ -240,7 +240,7 @@ async fn dynamic_filters_pass_on_bare_unmasked_columns_only() {
 
 #[tokio::test]
 async fn a_limit_stays_above_what_hides_rows() {
-    let world = world();
+    let world = world().await;
     let filter = Predicate::Compare { column: field_name("id"), op: crate::policy::CompareOp::Ge, value: Literal::Int(4_990) };
     let answer =
         world.answer("SELECT id FROM people LIMIT 3", &Obligations { row_filter: filter, ..Obligations::default() }).await.unwrap();
@@ -249,7 +249,7 @@ async fn a_limit_stays_above_what_hides_rows() {
 
 #[tokio::test]
 async fn explain_stops_at_the_barrier_and_tells_kinds_only() {
-    let world = World::new(Place::Parquet { pushdown: true }, &people(), 2);
+    let world = World::new(Place::Parquet { pushdown: true }, &people(), 2).await;
     let obligations = Obligations {
         row_filter: Predicate::Like { column: field_name("dept"), pattern: "policy-literal%".to_owned() },
         exclusion: Some(Exclusion { column: field_name("id"), subjects: Arc::new(SubjectSet::new(["4711".to_owned()])) }),
@@ -322,7 +322,7 @@ fn a_denial_survives_the_way_through_the_engine() {
 
 #[tokio::test]
 async fn the_number_of_rows_is_told_where_none_is_hidden_and_only_there() {
-    let world = world();
+    let world = world().await;
     let nobody = Exclusion { column: field_name("id"), subjects: Arc::new(SubjectSet::default()) };
     let all = Predicate::Compare { column: field_name("id"), op: crate::policy::CompareOp::Ge, value: Literal::Int(0) };
     let masked = [(field_name("full_name"), Mask::Null)].into();

@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use datafusion::arrow::array::{Int64Array, RecordBatch, StringViewArray, TimestampMicrosecondArray};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
@@ -25,7 +26,9 @@ use datafusion::prelude::{SessionConfig, SessionContext, col, lit};
 use futures::TryStreamExt;
 
 use crate::policy::{Decision, DecisionId, Obligations, Outcome, Question};
+use crate::ports::tests::Database;
 use crate::product::{DomainName, FieldName, Governance, PortName, Product, ProductName, ProductRef, Status, Version};
+use crate::{ports, product};
 
 use super::{Error, GovernedTable, ProductUse, explain_above_barrier, govern, observe, row_filter, verify};
 
@@ -75,10 +78,24 @@ pub(super) fn decision(usage: &ProductUse, outcome: Outcome) -> Arc<Decision> {
 pub(super) enum Place {
     Memory,
     Csv,
-    Parquet { pushdown: bool },
+    Parquet {
+        pushdown: bool,
+    },
+    /// A table of the server that `MESHGATE_TEST_POSTGRES` names.
+    Postgres,
 }
 
-pub(super) const PLACES: [Place; 4] = [Place::Memory, Place::Csv, Place::Parquet { pushdown: false }, Place::Parquet { pushdown: true }];
+/// All places that can be had here.
+pub(super) fn places() -> Vec<Place> {
+    let mut places = vec![Place::Memory, Place::Csv, Place::Parquet { pushdown: false }, Place::Parquet { pushdown: true }];
+    places.extend(postgres());
+    places
+}
+
+/// The server of the tests, if the environment names one.
+pub(super) fn postgres() -> Option<Place> {
+    std::env::var_os("MESHGATE_TEST_POSTGRES").map(|_| Place::Postgres)
+}
 
 /// A row of the product `people`.
 #[derive(Debug, Clone)]
@@ -137,6 +154,32 @@ fn write_parquet(people: &[Person], path: &Path) {
     writer.close().unwrap();
 }
 
+/// A table of these rows at the server, through the port that reads it.
+async fn postgres_table(people: &[Person], folder: &Path) -> Arc<dyn TableProvider> {
+    static TABLES: AtomicU32 = AtomicU32::new(0);
+    let name = format!("people_{}", TABLES.fetch_add(1, Ordering::Relaxed));
+    let database = Database::from_environment().await.unwrap();
+    let row = |person: &Person| {
+        let created = chrono::DateTime::from_timestamp_micros(person.created_us).unwrap().format("%Y-%m-%d %H:%M:%S%.6f").to_string();
+        let Person { id, full_name, salary, bucket, dept, .. } = person.clone();
+        [id.to_string(), full_name, salary.to_string(), bucket.to_string(), dept, created].map(Some).to_vec()
+    };
+    let rows: Vec<_> = people.iter().map(row).collect();
+    database.create(&name, "id int8, full_name text, salary int8, bucket int8, dept text, created timestamp", &rows).await;
+    std::fs::write(folder.join("login"), database.login()).unwrap();
+    let fields = [
+        ("id", product::DataType::Int64),
+        ("full_name", product::DataType::String),
+        ("salary", product::DataType::Int64),
+        ("bucket", product::DataType::Int64),
+        ("dept", product::DataType::String),
+        ("created", product::DataType::Timestamp),
+    ];
+    let contract = fields.map(|(name, data_type)| ports::tests::field(name, data_type)).to_vec();
+    let product = ports::tests::product(product::PortFormat::Postgres, &database.location(&name), Some(contract));
+    ports::tests::open(&ports::tests::ports(folder, false), &product).await.unwrap()
+}
+
 /// A session over one world.
 pub(super) struct World {
     context: SessionContext,
@@ -145,7 +188,7 @@ pub(super) struct World {
 
 impl World {
     /// The tables `people` and `colleagues` (two products over the same rows).
-    pub(super) fn new(place: Place, people: &[Person], partitions: usize) -> Self {
+    pub(super) async fn new(place: Place, people: &[Person], partitions: usize) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let source: Arc<dyn TableProvider> = match place {
             Place::Memory => Arc::new(MemTable::try_new(people_schema(), vec![batches(people)]).unwrap()),
@@ -159,6 +202,7 @@ impl World {
                 write_parquet(people, &path);
                 listing(&path, ListingOptions::new(Arc::new(ParquetFormat::default())))
             }
+            Place::Postgres => postgres_table(people, folder.path()).await,
         };
         let mut config = SessionConfig::new().with_target_partitions(partitions);
         config.options_mut().optimizer.repartition_file_min_size = 0;
@@ -229,7 +273,7 @@ impl World {
                     let Some(table) = GovernedTable::of_scan(&scan) else {
                         return Ok(Transformed::no(LogicalPlan::TableScan(scan)));
                     };
-                    let filter = row_filter::compile(&obligations.row_filter, &people_schema()).unwrap();
+                    let filter = row_filter::compile(&obligations.row_filter, &table.source().schema()).unwrap();
                     let source = provider_as_source(Arc::clone(table.source()));
                     let mut plan = LogicalPlanBuilder::scan(scan.table_name.clone(), source, None)?.filter(filter)?;
                     if let Some(exclusion) = &obligations.exclusion {

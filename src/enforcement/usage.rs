@@ -382,7 +382,7 @@ mod tests {
 
     /// `product: field(uses) …` for each product.
     async fn observed(sql: &str) -> String {
-        let world = World::new(Place::Memory, &[], 1);
+        let world = World::new(Place::Memory, &[], 1).await;
         let uses = observe(&world.analyzed(sql).await.unwrap()).unwrap();
         let field = |field: &RequestedField| {
             let uses: Vec<&str> = field.uses.iter().map(|field_use| field_use.as_str()).collect();

@@ -89,11 +89,22 @@ async fn every_statement_opens_and_closes_once_whatever_becomes_of_it() {
 }
 
 #[tokio::test]
-async fn a_statement_that_is_dropped_while_it_is_planned_is_recorded() {
+async fn a_statement_that_is_dropped_at_its_first_wait_is_recorded() {
+    dropped_midway_is_recorded(|_| true).await;
+}
+
+#[tokio::test]
+async fn a_statement_that_is_dropped_while_its_record_becomes_durable_is_recorded() {
+    dropped_midway_is_recorded(TestWorld::writes_an_opening).await;
+}
+
+async fn dropped_midway_is_recorded(is_far_enough: fn(&TestWorld) -> bool) {
     let world = TestWorld::new();
     let mut reader = world.session("reader", &["pii_authorized"]);
-    reader.drop_midway(NAMES).await;
+    world.hold_records(true);
+    reader.drop_midway(NAMES, || is_far_enough(&world)).await;
     drop(reader);
+    world.hold_records(false);
     let records = world.records().await;
     assert_eq!(records.records_of("statement_opened").len(), 1);
     assert_eq!(records.records_of("statement_closed")[0]["outcome"], "aborted");

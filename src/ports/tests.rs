@@ -14,6 +14,7 @@ use datafusion::physical_plan::filter::FilterExec;
 use datafusion::prelude::SessionContext;
 use futures::TryStreamExt;
 
+pub(crate) use super::postgres::fixture::Database;
 use super::{Error, Place, PortOptions, Ports};
 use crate::error::{ClientError, ClientMessage};
 use crate::product::{
@@ -22,14 +23,14 @@ use crate::product::{
 };
 
 /// A port to complain about.
-pub(super) fn place() -> Place {
+pub(crate) fn place() -> Place {
     let version = Version { major: 1, minor: 0, patch: 0 };
     let product = ProductRef { domain: DomainName::parse("shop").unwrap(), name: ProductName::parse("orders").unwrap(), version };
     Place::new(product, PortName::parse("main").unwrap())
 }
 
 /// A column of a contract.
-pub(super) fn field(name: &str, data_type: DataType) -> Field {
+pub(crate) fn field(name: &str, data_type: DataType) -> Field {
     Field {
         name: FieldName::parse(name).unwrap(),
         physical_name: None,
@@ -42,7 +43,7 @@ pub(super) fn field(name: &str, data_type: DataType) -> Field {
 }
 
 /// A product with one port.
-pub(super) fn product(format: PortFormat, location: &str, schema: Option<Vec<Field>>) -> Product {
+pub(crate) fn product(format: PortFormat, location: &str, schema: Option<Vec<Field>>) -> Product {
     let place = place();
     let port = OutputPort {
         name: place.port().clone(),
@@ -73,13 +74,13 @@ pub(super) fn product(format: PortFormat, location: &str, schema: Option<Vec<Fie
 }
 
 /// Ports over one folder, for data and credentials alike.
-pub(super) fn ports(folder: &std::path::Path, parquet_pushdown: bool) -> Ports {
+pub(crate) fn ports(folder: &std::path::Path, parquet_pushdown: bool) -> Ports {
     let root = folder.to_owned();
     Ports::new(PortOptions { data_root: root.clone(), credentials_root: Some(root), parquet_pushdown, ..PortOptions::default() })
 }
 
 /// Opens the product's one port.
-pub(super) async fn open(ports: &Ports, product: &Product) -> Result<Arc<dyn TableProvider>, Error> {
+pub(crate) async fn open(ports: &Ports, product: &Product) -> Result<Arc<dyn TableProvider>, Error> {
     ports.open(product, &product.output_ports[0]).await
 }
 

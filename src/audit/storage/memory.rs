@@ -1,9 +1,9 @@
-//! Segments in memory, for tests: what was written, what was synced, and a disk that fails on command.
+//! Segments in memory, for tests: what was written, what was synced, and a disk that fails or waits on command.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::{Segment, Storage, sort_segments};
 
@@ -18,6 +18,8 @@ struct Disk {
     files: Mutex<BTreeMap<String, MemoryFile>>,
     refuse_writes: AtomicBool,
     refuse_syncs: AtomicBool,
+    syncs_held: Mutex<bool>,
+    syncs_released: Condvar,
 }
 
 #[derive(Debug, Default, Clone)]
@@ -35,6 +37,12 @@ impl MemoryLog {
     /// From now on syncs fail, or succeed again: a broken disk.
     pub fn refuse_syncs(&self, refuse: bool) {
         self.disk.refuse_syncs.store(refuse, Ordering::SeqCst);
+    }
+
+    /// From now on syncs wait, or go on again: a slow disk.
+    pub fn hold_syncs(&self, hold: bool) {
+        *self.disk.syncs_held.lock().unwrap_or_else(PoisonError::into_inner) = hold;
+        self.disk.syncs_released.notify_all();
     }
 
     /// Every record that was synced, in order.
@@ -116,6 +124,8 @@ impl Segment for MemorySegment {
     }
 
     fn sync(&mut self) -> io::Result<()> {
+        let held = self.log.disk.syncs_held.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(self.log.disk.syncs_released.wait_while(held, |held| *held).unwrap_or_else(PoisonError::into_inner));
         if self.log.disk.refuse_syncs.load(Ordering::SeqCst) {
             return Err(io::Error::other("the disk is gone"));
         }

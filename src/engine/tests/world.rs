@@ -119,6 +119,16 @@ impl TestWorld {
         std::fs::remove_file(self.folder.path().join("people.csv")).unwrap();
     }
 
+    /// From now on no record becomes durable, or all go on again.
+    pub(super) fn hold_records(&self, hold: bool) {
+        self.records.hold_syncs(hold);
+    }
+
+    /// Whether the opening of a statement is written, durable or not.
+    pub(super) fn writes_an_opening(&self) -> bool {
+        self.records.segments().iter().any(|(_, bytes)| String::from_utf8_lossy(bytes).contains("statement_opened"))
+    }
+
     /// All records; nothing can be recorded afterwards.
     pub(super) async fn records(&self) -> MemoryLog {
         self.audit.close().await.unwrap();
@@ -198,13 +208,18 @@ impl TestSession {
         Ok(rows)
     }
 
-    /// Begins a statement and drops it at its first await that is not ready; if none had to wait, its rows are dropped unread.
-    pub(super) async fn drop_midway(&mut self, text: &str) {
+    /// Begins a statement and drops it once `is_far_enough`; until then it must wait for something.
+    pub(super) async fn drop_midway(&mut self, text: &str, is_far_enough: impl Fn() -> bool) {
         let statements = self.session.parse(text).await.unwrap();
         let mut running = Box::pin(self.session.run(&statements[0]));
-        let polled = futures::poll!(&mut running);
+        loop {
+            assert!(futures::poll!(&mut running).is_pending(), "the statement does not wait");
+            if is_far_enough() {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
         drop(running);
-        drop(polled);
         self.session.sync();
     }
 

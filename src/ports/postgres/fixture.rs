@@ -3,14 +3,14 @@
 use tokio_postgres::{Client, NoTls};
 
 /// The database that `MESHGATE_TEST_POSTGRES` names.
-pub(in crate::ports) struct Database {
+pub(crate) struct Database {
     config: tokio_postgres::Config,
     client: Client,
 }
 
 impl Database {
     /// `None` if the environment names none.
-    pub(in crate::ports) async fn from_environment() -> Option<Self> {
+    pub(crate) async fn from_environment() -> Option<Self> {
         let config: tokio_postgres::Config = std::env::var("MESHGATE_TEST_POSTGRES").ok()?.parse().unwrap();
         let (client, connection) = config.connect(NoTls).await.unwrap();
         tokio::spawn(connection);
@@ -18,13 +18,13 @@ impl Database {
     }
 
     /// Credentials as a contract refers to them.
-    pub(in crate::ports) fn login(&self) -> String {
+    pub(crate) fn login(&self) -> String {
         let password = String::from_utf8_lossy(self.config.get_password().unwrap_or_default()).into_owned();
         format!("{}:{password}", self.config.get_user().unwrap())
     }
 
     /// The location of a table of this process.
-    pub(in crate::ports) fn location(&self, table: &str) -> String {
+    pub(crate) fn location(&self, table: &str) -> String {
         let host = match &self.config.get_hosts()[0] {
             tokio_postgres::config::Host::Tcp(host) => host.clone(),
             other => panic!("a test server needs TCP, not {other:?}"),
@@ -40,12 +40,12 @@ impl Database {
     }
 
     /// Runs statements.
-    pub(in crate::ports) async fn run(&self, sql: &str) {
+    pub(crate) async fn run(&self, sql: &str) {
         self.client.batch_execute(sql).await.unwrap();
     }
 
     /// A table of these rows, given as texts.
-    pub(in crate::ports) async fn create(&self, table: &str, columns: &str, rows: &[Vec<Option<String>>]) {
+    pub(crate) async fn create(&self, table: &str, columns: &str, rows: &[Vec<Option<String>>]) {
         let schema = Self::schema();
         let literal = |value: &Option<String>| value.as_ref().map_or("NULL".to_owned(), |text| format!("'{}'", text.replace('\'', "''")));
         let mut sql = format!(
@@ -59,7 +59,7 @@ impl Database {
     }
 
     /// A table's name for SQL.
-    pub(in crate::ports) fn table(&self, table: &str) -> String {
+    pub(crate) fn table(&self, table: &str) -> String {
         format!("{}.{table}", Self::schema())
     }
 }
