@@ -1,12 +1,13 @@
 //! [`GovernedExec`]: the security barrier between a port's scan and everything of the user.
 //!
-//! INVARIANT: in one operator, in this order: row filter, exclusion, masks. There is nothing in between for an optimizer rule to
-//! move, and the operator answers every rule that would move something past it, in either direction, with no. The one exception:
+//! INVARIANT: in one operator, in this order: row filter, exclusion, leakproof predicates of the user, masks. There is nothing in between
+//! for an optimizer rule to move, and the operator answers every rule that would move something past it, in either direction, with no. The one exception:
 //! a dynamic filter (of a join or a TopK) over bare unmasked columns is handed to the source, which may skip rows by it.
 //!
 //! It has no statistics but one: where it hides nothing, about how many rows there are, which anyone who may read it could count.
-//! It has no orderings, and a text without literals, ids, paths or counts. Rows are collected to batches of full
-//! size before they leave, so that the size of a batch does not tell how many rows were hidden in it.
+//! It has no orderings, and a text without literals, ids, paths or counts. Rows are collected to batches of full size before they leave,
+//! and the user's leakproof predicates are tested before that. So what leaves is the same, batch for batch, whatever rows were hidden
+//! and whatever the source has skipped by its statistics, which count hidden rows too.
 
 use std::fmt;
 use std::sync::Arc;
@@ -27,7 +28,7 @@ use datafusion::physical_plan::filter_pushdown::{
 };
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::sort_pushdown::SortOrderPushdownResult;
-use datafusion::physical_plan::statistics::{ChildStats, StatisticsArgs};
+use datafusion::physical_plan::statistics::{ChildStats, StatisticsArgs, StatisticsContext};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PhysicalExpr, PlanProperties};
 use futures::StreamExt;
@@ -39,6 +40,9 @@ use super::Error;
 use super::error::PortCause;
 use super::exclusion::SubjectProbe;
 use super::mask::ColumnMask;
+
+/// What is left of the rows by the user's predicates, for all that is known: as much as the engine takes it to be above the barrier.
+const ROWS_LEFT_BY_PREDICATES: f64 = 0.2;
 
 /// What is shown of a column. Positions are those of the input's columns.
 #[derive(Debug, Clone)]
@@ -67,7 +71,9 @@ pub(super) struct Terms {
     pub(super) kept: usize,
     /// One for each column that leaves.
     pub(super) shown: Vec<Shown>,
-    /// Leakproof predicates of the user; the source may skip rows by them, and they are evaluated again above.
+    /// Leakproof predicates of the user: rows for which one is not true are left out.
+    pub(super) predicates: Vec<Arc<dyn PhysicalExpr>>,
+    /// Those among them that the source may skip rows by.
     pub(super) hints: Vec<Arc<dyn PhysicalExpr>>,
     /// No partition needs to deliver more visible rows than this.
     pub(super) row_limit: Option<usize>,
@@ -116,6 +122,17 @@ impl GovernedExec {
     /// The product whose rows are read.
     pub fn product(&self) -> &ProductRef {
         &self.terms.product
+    }
+
+    /// Whether rows may be hidden.
+    pub(super) fn hides_rows(&self) -> bool {
+        self.terms.hide_rows()
+    }
+
+    /// About how many rows the source has, hidden ones included; `None` if nobody knows.
+    pub(super) fn rows_read(&self) -> Option<usize> {
+        let statistics = StatisticsContext::new().compute(self.input.as_ref(), &StatisticsArgs::new()).ok()?;
+        statistics.num_rows.get_value().copied()
     }
 
     /// The dynamic filter over the input's columns, if it is one over bare unmasked columns.
@@ -194,7 +211,9 @@ impl ExecutionPlan for GovernedExec {
         let mut statistics = Statistics::new_unknown(&self.schema());
         // INVARIANT: inexact, so that no answer is made of it; and nothing if a row may be hidden.
         if let (false, [input]) = (self.terms.hide_rows(), inputs) {
-            statistics.num_rows = input.num_rows.to_inexact();
+            let rows = input.num_rows.to_inexact();
+            let tested = !self.terms.predicates.is_empty();
+            statistics.num_rows = if tested { rows.with_estimated_selectivity(ROWS_LEFT_BY_PREDICATES) } else { rows };
         }
         Ok(Arc::new(statistics))
     }
@@ -364,24 +383,23 @@ impl Governor {
         }
     }
 
-    /// Which rows may be seen; `None`: all. Never NULL.
+    /// Which rows may be seen and are asked for; `None`: all. Never NULL.
     fn visible(&self, batch: &RecordBatch) -> Result<Option<BooleanArray>> {
-        let filtered = match &self.terms.row_filter {
-            None => None,
-            Some(filter) => {
-                let truth = filter.evaluate(batch)?.into_array(batch.num_rows())?;
-                let truth = truth.as_any().downcast_ref::<BooleanArray>();
-                let truth = truth.ok_or(Error::Internal { invariant: "a row filter is a condition" })?;
-                Some(if truth.null_count() > 0 { prep_null_mask_filter(truth) } else { truth.clone() })
+        let mut remaining = None;
+        if let Some(filter) = &self.terms.row_filter {
+            remaining = Some(truth(filter, batch)?);
+        }
+        if let Some((position, probe)) = &self.terms.exclusion {
+            let subjects = batch.columns().get(*position).ok_or(Error::Internal { invariant: "the subject column is read" })?;
+            remaining = Some(both(remaining, probe.visible(subjects)?)?);
+        }
+        for predicate in &self.terms.predicates {
+            if remaining.as_ref().is_some_and(|remaining| remaining.true_count() == 0) {
+                break;
             }
-        };
-        let Some((position, probe)) = &self.terms.exclusion else { return Ok(filtered) };
-        let subjects = batch.columns().get(*position).ok_or(Error::Internal { invariant: "the subject column is read" })?;
-        let remaining = probe.visible(subjects)?;
-        Ok(Some(match filtered {
-            Some(filtered) => and(&filtered, &remaining)?,
-            None => remaining,
-        }))
+            remaining = Some(both(remaining, truth(predicate, batch)?)?);
+        }
+        Ok(remaining)
     }
 
     fn kept(&self, batch: &RecordBatch) -> Result<RecordBatch> {
@@ -409,4 +427,19 @@ impl Governor {
         let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
         Ok(RecordBatch::try_new_with_options(Arc::clone(&self.schema), shown.collect::<Result<_>>()?, &options)?)
     }
+}
+
+/// The rows for which a condition is true.
+fn truth(condition: &Arc<dyn PhysicalExpr>, batch: &RecordBatch) -> Result<BooleanArray> {
+    let truth = condition.evaluate(batch)?.into_array(batch.num_rows())?;
+    let truth = truth.as_any().downcast_ref::<BooleanArray>();
+    let truth = truth.ok_or(Error::Internal { invariant: "a filter of the barrier is a condition" })?;
+    Ok(if truth.null_count() > 0 { prep_null_mask_filter(truth) } else { truth.clone() })
+}
+
+fn both(before: Option<BooleanArray>, now: BooleanArray) -> Result<BooleanArray> {
+    Ok(match before {
+        Some(before) => and(&before, &now)?,
+        None => now,
+    })
 }

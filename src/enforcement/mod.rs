@@ -23,6 +23,7 @@ mod member;
 #[cfg(test)]
 mod plans;
 mod row_filter;
+mod size;
 mod table;
 #[cfg(test)]
 mod testing;
@@ -33,6 +34,7 @@ pub use barrier::GovernedExec;
 pub use error::{Error, Obligation, PortCause};
 pub use explain::{Shown, ShownPlan, explain_above_barrier};
 pub use govern::govern;
+pub use size::reads_much;
 pub use table::GovernedTable;
 pub use usage::{ProductUse, observe};
 pub use verify::verify;

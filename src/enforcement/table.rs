@@ -26,6 +26,9 @@ use super::error::PortCause;
 use super::leakproof::is_leakproof;
 use super::mask::ColumnMask;
 
+/// Predicates of one statement that the source is offered; the barrier tests all of them.
+const PREDICATES_PUSHED_MAX: usize = 32;
+
 /// One output port of a data product, closed until a decision opens it.
 pub struct GovernedTable {
     product: Arc<Product>,
@@ -103,8 +106,8 @@ impl GovernedTable {
     }
 
     /// The columns to read: first those that are shown or that a mask is computed from, and how many these are; then those that only
-    /// the policy needs. What is shown as a constant is not read.
-    fn columns(&self, decision: &CompiledDecision, shown: &[usize]) -> (Vec<usize>, usize) {
+    /// the policy or a leakproof predicate needs. What is shown as a constant is not read.
+    fn columns(&self, decision: &CompiledDecision, shown: &[usize], leakproof: &[Expr]) -> (Vec<usize>, usize) {
         let mut columns: Vec<usize> = Vec::with_capacity(shown.len());
         for index in shown.iter().flat_map(|index| decision.mask(*index).map_or(std::slice::from_ref(index), ColumnMask::reads)) {
             if !columns.contains(index) {
@@ -112,12 +115,12 @@ impl GovernedTable {
             }
         }
         let kept = columns.len();
-        let filtered = decision.row_filter().into_iter().flat_map(Expr::column_refs);
-        let of_policy =
+        let filtered = decision.row_filter().into_iter().chain(leakproof).flat_map(Expr::column_refs);
+        let tested =
             filtered.filter_map(|column| self.schema.index_of(&column.name).ok()).chain(decision.exclusion().map(|(index, _)| *index));
-        let mut of_policy: Vec<usize> = of_policy.collect();
-        of_policy.sort_unstable();
-        for index in of_policy {
+        let mut tested: Vec<usize> = tested.collect();
+        tested.sort_unstable();
+        for index in tested {
             if !columns.contains(&index) {
                 columns.push(index);
             }
@@ -139,6 +142,7 @@ impl GovernedTable {
         shown.collect::<Option<Vec<Shown>>>().ok_or(broken)
     }
 
+    /// INVARIANT: `supports_filters_pushdown` promises that these, and no others, are tested by the barrier.
     fn leakproof(&self, decision: &CompiledDecision, filter: &Expr) -> bool {
         is_leakproof(filter, &|name| decision.unmasked_type(name, &self.schema))
     }
@@ -176,15 +180,15 @@ impl GovernedTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let (columns, kept) = self.columns(decision, shown);
         // A filter that is not leakproof stays above; it was never promised to be evaluated here.
         let leakproof: Vec<Expr> = filters.iter().filter(|filter| self.leakproof(decision, filter)).cloned().collect();
         for column in leakproof.iter().flat_map(Expr::column_refs) {
             decision.require_covered(self.schema.index_of(&column.name)?, &self.schema)?;
         }
+        let (columns, kept) = self.columns(decision, shown, &leakproof);
         let policy_filters = decision.row_filter().map(split_conjunction).unwrap_or_default();
         let policy_pushed = policy_filters.into_iter().filter(|filter| is_leakproof(filter, &|name| self.raw_type(name))).cloned();
-        let pushed: Vec<Expr> = policy_pushed.chain(leakproof.iter().cloned()).collect();
+        let pushed: Vec<Expr> = policy_pushed.chain(affordable(&leakproof).iter().cloned()).collect();
         // INVARIANT: a limit reaches the source only if each of its rows is shown.
         let source_limit = if decision.hides_rows() || !filters.is_empty() { None } else { limit };
         let input = self.scan_source(state, &columns, &pushed, source_limit).await.map_err(|source| self.port_error(source))?;
@@ -193,9 +197,7 @@ impl GovernedTable {
         let read_schema = DFSchema::try_from(input.schema())?;
         let physical = |expr: &Expr| state.create_physical_expr(unqualified(expr)?, &read_schema);
         let row_filter = decision.row_filter().map(physical).transpose()?;
-        let readable =
-            |filter: &&Expr| filter.column_refs().iter().all(|column| read_schema.has_column_with_unqualified_name(&column.name));
-        let hints = leakproof.iter().filter(readable).map(physical).collect::<Result<Vec<Arc<dyn PhysicalExpr>>>>()?;
+        let predicates = leakproof.iter().map(physical).collect::<Result<Vec<Arc<dyn PhysicalExpr>>>>()?;
         let exclusion = match decision.exclusion() {
             None => None,
             Some((index, probe)) => {
@@ -210,9 +212,10 @@ impl GovernedTable {
             exclusion,
             kept,
             shown: self.shown(decision, shown, &columns)?,
-            hints,
+            hints: affordable(&predicates).to_vec(),
             // Filters above the barrier still take rows away: then a limit is none of ours.
-            row_limit: if filters.is_empty() { limit } else { None },
+            row_limit: if leakproof.len() == filters.len() { limit } else { None },
+            predicates,
         };
         Ok(Arc::new(GovernedExec::new(input, Arc::new(self.schema.project(shown)?), terms)))
     }
@@ -231,6 +234,11 @@ impl GovernedTable {
     fn port_error(&self, source: datafusion::error::DataFusionError) -> datafusion::error::DataFusionError {
         Error::Port { product: self.product.reference.clone(), cause: PortCause::new(source) }.into()
     }
+}
+
+/// As many predicates as are worth the source's time: a reader works out for each what it means for the statistics of its files.
+fn affordable<T>(predicates: &[T]) -> &[T] {
+    predicates.get(..PREDICATES_PUSHED_MAX).unwrap_or(predicates)
 }
 
 fn split_conjunction(expr: &Expr) -> Vec<&Expr> {
@@ -274,10 +282,10 @@ impl TableProvider for GovernedTable {
         None
     }
 
-    /// Leakproof predicates go down, and are evaluated again above the barrier; all others stay above.
+    /// Leakproof predicates are tested within the barrier, behind the row filter; all others stay above.
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
         let support = |filter: &&Expr| match &self.decision {
-            Some(decision) if self.leakproof(decision, filter) => TableProviderFilterPushDown::Inexact,
+            Some(decision) if self.leakproof(decision, filter) => TableProviderFilterPushDown::Exact,
             _ => TableProviderFilterPushDown::Unsupported,
         };
         Ok(filters.iter().map(support).collect())
