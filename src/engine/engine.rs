@@ -19,8 +19,8 @@ use crate::lineage::Emitter;
 use crate::ports::Ports;
 
 use super::bounded::bound_functions;
-use super::cooperation::YieldingJoins;
 use super::executor::Executor;
+use super::serial::SerialPlans;
 use super::session::Session;
 use super::session_request::SessionRequest;
 use super::sql::PgOperators;
@@ -150,7 +150,7 @@ fn template(options: &EngineOptions) -> datafusion::error::Result<SessionState> 
         .with_expr_planners(vec![Arc::new(PgOperators)])
         .with_default_features()
         .with_type_planner(Arc::new(PgTypePlanner))
-        .with_physical_optimizer_rule(Arc::new(YieldingJoins))
+        .with_physical_optimizer_rules(vec![Arc::new(SerialPlans::new())])
         .build();
     bound_functions(&mut state)?;
     state.register_udaf(Arc::new(semantics::single()))?;
