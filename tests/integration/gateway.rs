@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use meshgate::server::quickstart;
+use chrono::{DateTime, Utc};
+use meshgate::server::{StartOptions, clock_standing_at, quickstart};
 use tokio::task::JoinHandle;
 use tokio_postgres::config::SslMode;
 use tokio_postgres::{Client, Config, NoTls};
@@ -104,7 +105,13 @@ impl World {
 
     /// Starts a gateway over it.
     pub(crate) async fn serve(&self) -> Gateway {
-        Gateway { running: start(&self.configure()).await.unwrap() }
+        Gateway { running: start(&self.configure(), StartOptions::default()).await.unwrap() }
+    }
+
+    /// Starts a gateway over it whose clock stands still.
+    pub(crate) async fn serve_at(&self, moment: DateTime<Utc>) -> Gateway {
+        let options = StartOptions { clock: Some(clock_standing_at(moment)), ..StartOptions::default() };
+        Gateway { running: start(&self.configure(), options).await.unwrap() }
     }
 
     /// Starts a gateway over it that has its policies and erasures from elsewhere.
@@ -114,15 +121,16 @@ impl World {
 
     /// The same, or why it did not start.
     pub(crate) async fn try_serve_from(&self, policies: &str, erasures: &str) -> Result<Gateway, String> {
-        start(&self.configure_from(policies, erasures)).await.map(|running| Gateway { running }).map_err(|error| format!("{error:#}"))
+        let started = start(&self.configure_from(policies, erasures), StartOptions::default()).await;
+        started.map(|running| Gateway { running }).map_err(|error| format!("{error:#}"))
     }
 }
 
-async fn start(configuration: &Path) -> anyhow::Result<meshgate::server::Running> {
+async fn start(configuration: &Path, options: StartOptions) -> anyhow::Result<meshgate::server::Running> {
     let config = meshgate::config::load(configuration).unwrap_or_else(|faults| {
         panic!("{}", faults.iter().map(|fault| fault.to_string()).collect::<Vec<_>>().join("\n"));
     });
-    meshgate::server::start(config, meshgate::server::StartOptions::default()).await
+    meshgate::server::start(config, options).await
 }
 
 /// A running gateway.

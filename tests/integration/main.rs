@@ -30,6 +30,8 @@ mod process;
 #[cfg(test)]
 mod proxy;
 #[cfg(test)]
+mod raw;
+#[cfg(test)]
 mod records;
 #[cfg(test)]
 mod reload;
@@ -43,6 +45,8 @@ mod sources;
 mod streams;
 #[cfg(test)]
 mod tpch;
+#[cfg(test)]
+mod twins;
 #[cfg(test)]
 mod under_load;
 #[cfg(test)]
