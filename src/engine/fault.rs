@@ -176,7 +176,7 @@ fn execution(text: &str) -> ClientMessage {
         ClientMessage::new(SqlState::DIVISION_BY_ZERO, "division by zero")
     } else if has("more than one row") {
         ClientMessage::new(SqlState::CARDINALITY_VIOLATION, "more than one row returned by a subquery used as an expression")
-    } else if has("negative substring length") {
+    } else if has("negative substring length") || has("negative count not allowed") {
         ClientMessage::new(SqlState::SUBSTRING_ERROR, "negative substring length not allowed")
     } else if has("square root of a negative") {
         ClientMessage::new(SqlState::INVALID_ARGUMENT_FOR_POWER_FUNCTION, "cannot take square root of a negative number")

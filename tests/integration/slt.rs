@@ -99,5 +99,6 @@ async fn the_quickstart_answers_as_its_files_say() {
     let world = World::quickstart();
     let gateway = world.serve().await;
     play("quickstart", gateway.address()).await;
+    play("clients", gateway.address()).await;
     gateway.stop().await;
 }

@@ -43,7 +43,7 @@ impl VisitorMut for Fold {
 
 fn folded(expr: &Expr) -> Option<Expr> {
     match expr {
-        Expr::Subquery(query) if query_rowless(query) => Some(null()),
+        Expr::Subquery(query) if query_rowless(query) || aggregates_nothing(query) => Some(null()),
         Expr::Exists { subquery, negated } if query_rowless(subquery) => Some(boolean(*negated)),
         Expr::Function(function) if last_part(&function.name).as_deref() == Some("array") => match &function.args {
             FunctionArguments::Subquery(query) if query_rowless(query) => Some(call("meshgate_no_texts", Vec::new())),
@@ -55,6 +55,23 @@ fn folded(expr: &Expr) -> Option<Expr> {
 
 fn query_rowless(query: &Query) -> bool {
     matches!(query.body.as_ref(), SetExpr::Select(select) if rowless(select)) && query.with.is_none() && !holds_parameter(query)
+}
+
+/// Whether a query is one aggregate over no row, and so NULL; a count of nothing is 0 and is left to the planner.
+fn aggregates_nothing(query: &Query) -> bool {
+    let SetExpr::Select(select) = query.body.as_ref() else { return false };
+    let ungrouped = matches!(&select.group_by, GroupByExpr::Expressions(keys, _) if keys.is_empty()) && select.having.is_none();
+    let [SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }] = select.projection.as_slice() else { return false };
+    ungrouped && query.with.is_none() && select.from.iter().any(empty_from) && is_null_of_nothing(expr) && !holds_parameter(query)
+}
+
+/// An aggregate that is NULL over no row, perhaps within a cast.
+fn is_null_of_nothing(expr: &Expr) -> bool {
+    match expr {
+        Expr::Cast { expr, .. } | Expr::Nested(expr) => is_null_of_nothing(expr),
+        Expr::Function(function) => last_part(&function.name).is_some_and(|name| is_aggregate(&name) && name != "count"),
+        _ => false,
+    }
 }
 
 /// Whether a SELECT can have no row.
