@@ -226,7 +226,7 @@ fn compare_number(column: &Column, op: CompareOp, constant: &Value) -> Result<Co
         Some(if rises { reached } else { reached.reverse() })
     };
     let failed = || format!("the arithmetic on column \"{}\" fails for some of its values", column.name);
-    let guess = guess(column, constant).map_or_else(|| domain.near(float_guess(column, constant)), |guess| guess);
+    let guess = guess(column, constant).unwrap_or_else(|| domain.near(float_guess(column, constant)));
     let equal = first(domain, guess, |at| order(at).map(Ordering::is_ge)).ok_or_else(failed)?;
     let above = first(domain, equal, |at| order(at).map(Ordering::is_gt)).ok_or_else(failed)?;
     for cut in [equal, above] {

@@ -139,7 +139,7 @@ impl Maker {
                 self.number(),
                 self.pick(&[">", "==", "!="])
             ),
-            30 => format!("every x in [1, 2, 3] {{ input.resource.record.n != x }}"),
+            30 => "every x in [1, 2, 3] { input.resource.record.n != x }".to_owned(),
             31 => format!("some x in [0, 1, 2]; x {} input.resource.record.n", self.order()),
             32 => format!("price_of[\"{}\"] {} {}", self.pick(&["a", "b", "c"]), self.order(), self.number()),
             _ => format!("flags {} {}", self.pick(&["==", "!="]), self.pick(&["set()", "{\"always\"}", "{\"always\", \"few\"}"])),
