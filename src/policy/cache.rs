@@ -173,7 +173,18 @@ impl Kept {
             Outcome::Allow(obligations) => Outcome::Allow(self.at(obligations, request.context.now)?),
         };
         let input = self.decision.input.in_context(input::context(request, now_ns));
-        Some(Decision { id: DecisionId(Uuid::now_v7()), outcome, input, ..self.decision.clone() })
+        let Decision { product, port, fields, bundle_revision, rules, result, .. } = &self.decision;
+        Some(Decision {
+            id: DecisionId(Uuid::now_v7()),
+            product: product.clone(),
+            port: port.clone(),
+            fields: Arc::clone(fields),
+            outcome,
+            bundle_revision: Arc::clone(bundle_revision),
+            rules: Arc::clone(rules),
+            input,
+            result: Arc::clone(result),
+        })
     }
 
     /// The same obligations at another moment: the cutoff of the retention moves with the clock.

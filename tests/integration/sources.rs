@@ -152,6 +152,35 @@ async fn policies_from_an_address_are_asked_for_by_their_tag_and_outlive_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn policies_and_erasures_come_from_a_store_by_signed_requests() {
+    let world = World::quickstart();
+    let list = std::fs::read_to_string(world.path(LIST)).unwrap();
+    let (bundles, lists) = (Web::serve(bundle(&world, "r1", "")), Web::serve(list.clone().into_bytes()));
+    world.write("key", "KEYID:s3cret\n");
+    let origin = |web: &Web, key: &str| {
+        let endpoint = web.endpoint();
+        format!("{{location: \"s3://mesh/{key}\", endpoint: \"{endpoint}\", region: eu-west-1, credentials: \"file:key\", poll_ms: 100}}")
+    };
+    let gateway = serve(&world, &origin(&bundles, "policies.tar.gz"), &origin(&lists, "erased people.csv")).await;
+    let analyst = gateway.login("analyst").await;
+    assert_eq!(ask(&analyst, COUNT).await.unwrap(), "2720");
+    bundles.show(bundle(&world, "r2", GOLD));
+    answers(&analyst, COUNT, "440").await;
+    bundles.show(bundle(&world, "r3", ""));
+    lists.show(format!("{list}1001\n").into_bytes());
+    answers(&analyst, COUNT, "2719").await;
+    gateway.stop().await;
+    assert!(lists.heads()[0].starts_with("get /mesh/erased%20people.csv http/1.1\r\n"), "{}", lists.heads()[0]);
+    for head in bundles.heads().iter().chain(&lists.heads()) {
+        assert!(
+            head.contains("authorization: aws4-hmac-sha256 credential=keyid/") && head.contains("/eu-west-1/s3/aws4_request"),
+            "{head}"
+        );
+        assert!(!head.contains("s3cret"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_a_first_bundle_nothing_is_served() {
     let world = World::quickstart();
     let web = Web::serve(bundle(&world, "r1", ""));

@@ -17,6 +17,8 @@ struct Shown {
 pub(crate) struct Web {
     address: SocketAddr,
     shown: Arc<Mutex<Shown>>,
+    /// What was asked, in lower case.
+    heads: Arc<Mutex<Vec<String>>>,
     /// Answers by status.
     answers: Arc<Mutex<Vec<u16>>>,
 }
@@ -28,7 +30,8 @@ impl Web {
         let address = listener.local_addr().unwrap();
         let shown = Arc::new(Mutex::new(Shown { document, ..Shown::default() }));
         let answers: Arc<Mutex<Vec<u16>>> = Arc::default();
-        let (state, statuses) = (Arc::clone(&shown), Arc::clone(&answers));
+        let heads: Arc<Mutex<Vec<String>>> = Arc::default();
+        let (state, statuses, asked) = (Arc::clone(&shown), Arc::clone(&answers), Arc::clone(&heads));
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 let mut stream = stream.unwrap();
@@ -36,18 +39,30 @@ impl Web {
                 let mut reader = BufReader::new(stream.try_clone().unwrap());
                 while !head.ends_with("\r\n\r\n") && reader.read_line(&mut head).is_ok_and(|read| read > 0) {}
                 let shown = state.lock().unwrap().clone();
-                let (status, answer) = answer(&shown, &head.to_lowercase());
+                let head = head.to_lowercase();
+                let (status, answer) = answer(&shown, &head);
+                asked.lock().unwrap().push(head);
                 statuses.lock().unwrap().push(status);
                 // A client may be gone.
                 let _ = stream.write_all(&answer);
             }
         });
-        Self { address, shown, answers }
+        Self { address, shown, heads, answers }
     }
 
     /// Where the document is.
     pub(crate) fn url(&self) -> String {
         format!("http://{}/document", self.address)
+    }
+
+    /// Where it listens.
+    pub(crate) fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The first lines and headers of what was asked, in lower case.
+    pub(crate) fn heads(&self) -> Vec<String> {
+        self.heads.lock().unwrap().clone()
     }
 
     /// Another document from now on.
