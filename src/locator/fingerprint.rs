@@ -5,6 +5,7 @@
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 /// Levels of folders that are looked at.
 const DEPTH_MAX: usize = 8;
@@ -29,6 +30,8 @@ struct Entry {
 struct State {
     device: u64,
     inode: u64,
+    /// A file in the place of another can have its inode; it was not born with it. `None` where the file system does not tell.
+    born: Option<SystemTime>,
     bytes: u64,
     modified: (i64, i64),
     changed: (i64, i64),
@@ -39,6 +42,7 @@ impl State {
         Self {
             device: metadata.dev(),
             inode: metadata.ino(),
+            born: metadata.created().ok(),
             // A folder's own size and times change with files that do not matter to anyone; its entries tell.
             bytes: if metadata.is_dir() { 0 } else { metadata.len() },
             modified: if metadata.is_dir() { (0, 0) } else { (metadata.mtime(), metadata.mtime_nsec()) },
@@ -52,7 +56,7 @@ impl Fingerprint {
     pub fn replaces(&self, earlier: &Self) -> bool {
         let same_file = |(now, then): (&Entry, &Entry)| {
             let replaced = match (now.state, then.state) {
-                (Some(now), Some(then)) => now == then || (now.device, now.inode) != (then.device, then.inode),
+                (Some(now), Some(then)) => now == then || (now.device, now.inode, now.born) != (then.device, then.inode, then.born),
                 (None, None) => true,
                 _ => false,
             };

@@ -27,10 +27,9 @@ pub(super) struct FileWatch {
 /// Changes that have not come to rest.
 #[derive(Debug)]
 struct Motion {
+    /// Since when no file was seen to be written in its place.
     since: Instant,
     latest: Instant,
-    /// No file was seen to be written in its place.
-    replaced_only: bool,
 }
 
 impl FileWatch {
@@ -44,14 +43,16 @@ impl FileWatch {
     pub(super) fn look(&mut self, now: Instant) -> bool {
         let print = locator::fingerprint(&self.paths);
         if print != self.last {
-            let motion = self.motion.get_or_insert(Motion { since: now, latest: now, replaced_only: true });
+            let motion = self.motion.get_or_insert(Motion { since: now, latest: now });
             motion.latest = now;
-            motion.replaced_only &= print.replaces(&self.last);
+            if !print.replaces(&self.last) {
+                motion.since = now;
+            }
             self.last = print;
         }
         let Some(motion) = &self.motion else { return false };
         let rested = now.duration_since(motion.latest) >= REST;
-        let restless = motion.replaced_only && now.duration_since(motion.since) >= RESTLESS;
+        let restless = now.duration_since(motion.since) >= RESTLESS;
         if rested {
             self.motion = None;
         }
@@ -135,6 +136,15 @@ mod tests {
         let path = folder.path().join("policy.rego");
         std::fs::write(&path, "0").unwrap();
         let mut looks = Looks::at(&path);
+        let mut taken = 0;
+        for version in 0..40 {
+            replace(&path, &format!("version {version}"));
+            taken += usize::from(looks.any(1));
+        }
+        assert!(taken >= 30, "{taken}");
+        // One that was written in its place in between does not keep the later ones out.
+        std::fs::write(&path, "written").unwrap();
+        assert!(!looks.any(1));
         let mut taken = 0;
         for version in 0..40 {
             replace(&path, &format!("version {version}"));
