@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     ArrayElemTypeDef, BinaryOperator, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Select, SelectItem,
-    SelectItemQualifiedWildcardKind, Statement, VisitMut, VisitorMut,
+    SelectItemQualifiedWildcardKind, Statement, TrimWhereField, VisitMut, VisitorMut,
 };
 
 use super::scope::Scope;
@@ -134,7 +134,11 @@ fn named(expr: &Expr) -> Option<Name> {
         Expr::Position { .. } => strong("position"),
         Expr::Substring { shorthand, .. } => strong(if *shorthand { "substr" } else { "substring" }),
         Expr::BinaryOp { op: BinaryOperator::Overlaps, .. } => strong("overlaps"),
-        Expr::Trim { .. } => strong("btrim"),
+        Expr::Trim { trim_where, .. } => strong(match trim_where {
+            Some(TrimWhereField::Leading) => "ltrim",
+            Some(TrimWhereField::Trailing) => "rtrim",
+            Some(TrimWhereField::Both) | None => "btrim",
+        }),
         Expr::Overlay { .. } => strong("overlay"),
         Expr::Array(_) => strong("array"),
         Expr::Tuple(_) => strong("row"),

@@ -79,6 +79,12 @@ fn from_text(value: Expr, to: DataType, facts: Facts) -> Expr {
     if let Some(function) = parse::read(&to, facts) {
         return function.call(vec![value]);
     }
+    if text_literal(&value)
+        && !matches!(to, DataType::Decimal128(..))
+        && let Some(function) = parse::strict(&to, facts)
+    {
+        return function.call(vec![value]);
+    }
     if parse::plain(&to).is_some() && !text_literal(&value) {
         return cast(datafusion::functions::string::expr_fn::btrim(vec![value]), to);
     }

@@ -11,7 +11,7 @@ use crate::error::SqlState;
 
 use super::fields::Field;
 use super::function::Result;
-use super::{Facts, arithmetic, casts, fields, function, literals, numeric, regexes, spans, temporal, text, truncation};
+use super::{Facts, arithmetic, casts, fields, function, literals, numeric, regexes, spans, temporal, text, truncation, typed};
 
 pub(super) fn rewritten(expr: Expr, schema: &DFSchema, facts: Facts) -> Result<Expr> {
     expr.transform_up(|expr| one(expr, schema, facts).map(Transformed::yes)).map(|done| done.data)
@@ -191,7 +191,11 @@ fn operator(binary: BinaryExpr, schema: &DFSchema, facts: Facts) -> Expr {
 
 /// An expression that is compared with another one.
 fn beside(expr: Expr, other: &Expr, schema: &DFSchema, facts: Facts) -> Expr {
-    let (Ok(own), Ok(other)) = (expr.get_type(schema), other.get_type(schema)) else { return expr };
+    let (Ok(own), Ok((_, field))) = (expr.get_type(schema), other.to_field(schema)) else { return expr };
+    if typed::named(&field) == Some("uuid") && casts::text_of(&expr).is_some() {
+        return typed::uuid_constant(expr);
+    }
+    let other = field.data_type().clone();
     let expr = if other == DataType::Date32 { midnight(expr, schema) } else { expr };
     casts::comparable(expr, &own, &other, facts)
 }

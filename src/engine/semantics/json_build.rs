@@ -24,7 +24,7 @@ pub(super) fn all(facts: Facts) -> Vec<Arc<ScalarUDF>> {
         functions.push(to_json(name("to_json", "to_jsonb"), binary, facts));
         functions.push(object(name("json_build_object", "jsonb_build_object"), binary, facts));
         functions.push(array(name("json_build_array", "jsonb_build_array"), binary, facts));
-        functions.push(list(name("meshgate_json_agg", "meshgate_jsonb_agg"), binary, facts));
+        functions.push(list(name("meshgate_json_agg", "meshgate_jsonb_agg"), binary));
         functions.push(pairs(name("meshgate_json_object_agg", "meshgate_jsonb_object_agg"), binary, facts));
     }
     functions.into_iter().map(Function::udf).collect()
@@ -170,38 +170,46 @@ fn array(name: &'static str, binary: bool, facts: Facts) -> Function {
     Function::with_fields(name, any, |_| Some(DataType::Utf8), computes).of_statement(facts).answers(typed(binary))
 }
 
-/// The elements of the list of each row, with their field.
-fn elements(args: &[ArrayRef], at: usize, row: usize, facts: Facts) -> Result<Option<Vec<String>>> {
+/// The elements of the list of a row.
+fn elements(args: &[ArrayRef], at: usize, row: usize) -> Result<Option<(ArrayRef, FieldRef)>> {
     let list = args.get(at).ok_or_else(no_type)?;
     let DataType::List(inner) = list.data_type() else { return Err(no_type()) };
-    if list.is_null(row) {
-        return Ok(None);
-    }
-    values(&list.as_list::<i32>().value(row), Some(inner), facts).map(Some)
+    Ok(list.is_valid(row).then(|| (list.as_list::<i32>().value(row), Arc::clone(inner))))
 }
 
-/// `json_agg(x)` of the list that array_agg() has made.
-fn list(name: &'static str, binary: bool, facts: Facts) -> Function {
-    let computes = move |args: &[ArrayRef], _fields: &[FieldRef], rows: usize| {
-        let one = |row: usize| Ok(elements(args, 0, row, facts)?.map(|elements| done(format!("[{}]", elements.join(", ")), binary)));
+/// Elements that are JSON already.
+fn joined(elements: &ArrayRef) -> Result<Vec<&str>> {
+    let texts = elements.as_string_opt::<i32>().ok_or_else(no_type)?;
+    Ok(texts.iter().map(|text| text.unwrap_or("null")).collect())
+}
+
+/// `json_agg(x)` of the list that array_agg() has made of JSON values.
+fn list(name: &'static str, binary: bool) -> Function {
+    let computes = move |args: &[ArrayRef], rows: usize| {
+        let one = |row: usize| match elements(args, 0, row)? {
+            Some((elements, _)) => Ok(Some(done(format!("[{}]", joined(&elements)?.join(", ")), binary))),
+            None => Ok(None),
+        };
         Ok(Arc::new((0..rows).map(one).collect::<Result<StringArray>>()?) as ArrayRef)
     };
     let takes = |types: &[DataType]| if types.len() == 1 { any(types) } else { None };
-    Function::with_fields(name, takes, |_| Some(DataType::Utf8), computes).of_statement(facts).answers(typed(binary))
+    Function::new(name, takes, |_| Some(DataType::Utf8), computes).answers(typed(binary))
 }
 
-/// `json_object_agg(key, value)` of two such lists.
+/// `json_object_agg(key, value)` of a list of keys and a list of JSON values.
 fn pairs(name: &'static str, binary: bool, facts: Facts) -> Function {
-    let computes = move |args: &[ArrayRef], _fields: &[FieldRef], rows: usize| {
+    let computes = move |args: &[ArrayRef], rows: usize| {
         let one = |row: usize| {
-            let (Some(keys), Some(values)) = (elements(args, 0, row, facts)?, elements(args, 1, row, facts)?) else { return Ok(None) };
-            let members = keys.iter().zip(&values).map(|(name, value)| Ok(format!("{} : {value}", key(name)?)));
+            let (Some((keys, inner)), Some((members, _))) = (elements(args, 0, row)?, elements(args, 1, row)?) else { return Ok(None) };
+            let keys = values(&keys, Some(&inner), facts)?;
+            let members = joined(&members)?;
+            let members = keys.iter().zip(members).map(|(name, value)| Ok(format!("{} : {value}", key(name)?)));
             Ok(Some(done(format!("{{ {} }}", members.collect::<Result<Vec<_>>>()?.join(", ")), binary)))
         };
         Ok(Arc::new((0..rows).map(one).collect::<Result<StringArray>>()?) as ArrayRef)
     };
     let takes = |types: &[DataType]| if types.len() == 2 { any(types) } else { None };
-    Function::with_fields(name, takes, |_| Some(DataType::Utf8), computes).of_statement(facts).answers(typed(binary))
+    Function::new(name, takes, |_| Some(DataType::Utf8), computes).of_statement(facts).answers(typed(binary))
 }
 
 /// The text of a jsonb: keys once each, the shorter first, one blank behind colons and commas.

@@ -55,7 +55,16 @@ fn row_of(plan: &Arc<LogicalPlan>) -> Option<Vec<Expr>> {
         LogicalPlan::Projection(Projection { expr, input, .. }) => {
             let one_row = matches!(input.as_ref(), LogicalPlan::EmptyRelation(EmptyRelation { produce_one_row: true, .. }));
             let plain = expr.iter().all(|expr| !expr.exists(|part| Ok(subquery(part))).unwrap_or(true));
-            (one_row && plain).then(|| expr.clone())
+            if one_row {
+                return plain.then(|| expr.clone());
+            }
+            // Columns that only get other names.
+            let inner = row_of(input)?;
+            let place = |expr: &Expr| match expr.clone().unalias() {
+                Expr::Column(column) => input.schema().index_of_column(&column).ok().and_then(|at| inner.get(at).cloned()),
+                _ => None,
+            };
+            expr.iter().map(place).collect()
         }
         _ => None,
     }

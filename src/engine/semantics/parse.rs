@@ -100,6 +100,23 @@ pub(super) fn value(text: &str, data_type: &DataType, facts: Facts) -> Option<Sc
     decoded(text, pg_type, facts).ok()?.cast_to(&gives).ok()
 }
 
+/// A function from a constant text to a plain type, whose fault says what is wrong with it.
+pub(super) fn strict(data_type: &DataType, facts: Facts) -> Option<Function> {
+    let pg_type = plain(data_type)?;
+    let (returned, gives) = (data_type.clone(), data_type.clone());
+    let computes = move |args: &[ArrayRef], _rows: usize| {
+        let values = arg::<StringArray>(args, 0)?.iter().map(|text| match text {
+            None => Ok(ScalarValue::try_from(&returned)?),
+            Some(text) => decoded(text, pg_type, facts).map_err(|message| client(quiet(&message, pg_type)))?.cast_to(&returned),
+        });
+        Ok(ScalarValue::iter_to_array(values.collect::<Result<Vec<_>>>()?)?)
+    };
+    Some(
+        Function::new("read_constant", |_| Some(vec![DataType::Utf8]), move |_| Some(gives.clone()), computes)
+            .variant(u64::from(pg_type.oid)),
+    )
+}
+
 /// A numeric with the digits that its text has.
 pub(super) fn numeric(text: &str, facts: Facts) -> Option<ScalarValue> {
     decoded(text, PgType::NUMERIC, facts).ok()
@@ -124,6 +141,8 @@ fn quiet(message: &ClientMessage, pg_type: PgType) -> ClientMessage {
     let name = pg_type.format().unwrap_or_default();
     let text = if message.sqlstate == SqlState::DATETIME_FIELD_OVERFLOW {
         "date/time field value out of range".to_owned()
+    } else if message.sqlstate == SqlState::NUMERIC_VALUE_OUT_OF_RANGE {
+        format!("value is out of range for type {name}")
     } else if message.sqlstate == SqlState::FEATURE_NOT_SUPPORTED {
         format!("values of type {name} must be finite")
     } else {

@@ -10,10 +10,10 @@ use datafusion::datasource::{provider_as_source, source_as_provider};
 use datafusion::logical_expr::expr_rewriter::{NamePreserver, coerce_plan_expr_for_schema};
 use datafusion::logical_expr::logical_plan::Subquery;
 use datafusion::logical_expr::utils::merge_schema;
-use datafusion::logical_expr::{Expr, GroupingSet, LogicalPlan, LogicalPlanBuilder, RecursiveQuery, TableScan, Union};
+use datafusion::logical_expr::{Expr, ExprSchemable, GroupingSet, LogicalPlan, LogicalPlanBuilder, RecursiveQuery, TableScan, Union};
 
 use super::function::Result;
-use super::{Facts, expression, lateral};
+use super::{Facts, expression, lateral, typed};
 
 /// Rewrites the plan of a query that the planner has just made, before its types are coerced.
 pub(in crate::engine) fn apply(plan: LogicalPlan, facts: Facts) -> Result<LogicalPlan> {
@@ -30,7 +30,8 @@ fn rewritten(plan: LogicalPlan, facts: Facts) -> Result<LogicalPlan> {
             let row = |row: Vec<Expr>| {
                 row.into_iter().map(|value| expression::rewritten(untyped(value), &schema, facts)).collect::<Result<Vec<_>>>()
             };
-            LogicalPlanBuilder::values(values.values.into_iter().map(row).collect::<Result<Vec<_>>>()?)?.build()
+            let rows = values.values.into_iter().map(row).collect::<Result<Vec<_>>>()?;
+            LogicalPlanBuilder::values(of_one_kind(rows, &schema))?.build()
         }
         LogicalPlan::RecursiveQuery(query) => recursive(query),
         // The branches may have other types by now; what they have in common is found when types are coerced.
@@ -60,6 +61,18 @@ fn grouped(sets: GroupingSet, named: &impl Fn(Expr) -> Result<Expr>) -> Result<G
         GroupingSet::Cube(keys) => GroupingSet::Cube(all(keys)?),
         GroupingSet::GroupingSets(sets) => GroupingSet::GroupingSets(sets.into_iter().map(all).collect::<Result<_>>()?),
     })
+}
+
+/// Columns of VALUES whose types are named in every row or in none.
+fn of_one_kind(rows: Vec<Vec<Expr>>, schema: &DFSchema) -> Vec<Vec<Expr>> {
+    let named = |expr: &Expr| expr.to_field(schema).ok().and_then(|(_, field)| typed::named(&field).map(str::to_owned));
+    let first: Vec<Option<String>> = rows.first().map(|row| row.iter().map(named).collect()).unwrap_or_default();
+    let same = |row: &Vec<Expr>| row.iter().map(named).eq(first.iter().cloned());
+    if rows.iter().all(same) {
+        return rows;
+    }
+    let plain = |expr: Expr| if named(&expr).is_some() { typed::plain(expr) } else { expr };
+    rows.into_iter().map(|row| row.into_iter().map(plain).collect()).collect()
 }
 
 /// A NULL among VALUES has got the type of the literals beside it, which may become another.

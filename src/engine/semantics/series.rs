@@ -13,9 +13,9 @@ use crate::error::SqlState;
 
 use super::function::{Function, Result, arg, fault};
 
-/// The function.
+/// The function, and the one that numbers rows, which are bigints.
 pub(super) fn all() -> Vec<Arc<ScalarUDF>> {
-    vec![series().udf()]
+    vec![series("generate_series", false).udf(), series("meshgate_series", true).udf()]
 }
 
 /// Elements of all series of one batch.
@@ -28,12 +28,13 @@ fn element(types: &[DataType]) -> DataType {
 }
 
 /// The numbers from a start to an end, as a list.
-fn series() -> Function {
-    let takes = |types: &[DataType]| {
+fn series(name: &'static str, wide: bool) -> Function {
+    let element = move |types: &[DataType]| if wide { DataType::Int64 } else { element(types) };
+    let takes = move |types: &[DataType]| {
         let fits = matches!(types.len(), 2 | 3) && types.iter().all(|found| found.is_integer() || found.is_null());
         fits.then(|| vec![element(types); types.len()])
     };
-    let gives = |types: &[DataType]| Some(DataType::List(Arc::new(Field::new_list_field(element(types), true))));
+    let gives = move |types: &[DataType]| Some(DataType::List(Arc::new(Field::new_list_field(element(types), true))));
     let computes = |args: &[ArrayRef], rows: usize| {
         let narrow = args.first().is_some_and(|values| *values.data_type() == DataType::Int32);
         let args = &args.iter().map(|values| Ok(cast(values, &DataType::Int64)?)).collect::<Result<Vec<_>>>()?;
@@ -63,7 +64,7 @@ fn series() -> Function {
         let integers = DataType::List(Arc::new(Field::new_list_field(DataType::Int32, true)));
         Ok(if narrow { cast(&lists, &integers)? } else { lists })
     };
-    Function::new("generate_series", takes, gives, computes).aliases(&["meshgate_series"])
+    Function::new(name, takes, gives, computes)
 }
 
 /// What is left of a budget.

@@ -23,7 +23,8 @@ pub(super) fn all(facts: Facts) -> Vec<Arc<ScalarUDF>> {
     vec![
         justified("justify_days", days).udf(),
         justified("justify_hours", hours).udf(),
-        justified("justify_interval", |value| days(hours(value)?)).udf(),
+        justified("justify_interval", whole).udf(),
+        make_date().udf(),
         make_interval().udf(),
         make_timestamp(None).udf(),
         make_timestamp(Some(facts)).udf(),
@@ -74,6 +75,22 @@ fn hours(span: IntervalMonthDayNano) -> Option<IntervalMonthDayNano> {
     let days = i64::from(span.days).checked_add(span.nanoseconds / NANOS_OF_DAY)?;
     let (days, nanos) = one_sign(days, span.nanoseconds % NANOS_OF_DAY, NANOS_OF_DAY);
     Some(IntervalMonthDayNano::new(span.months, i32::try_from(days).ok()?, nanos))
+}
+
+/// Both, and all three parts get one sign.
+fn whole(span: IntervalMonthDayNano) -> Option<IntervalMonthDayNano> {
+    let all_days = i64::from(span.days).checked_add(span.nanoseconds / NANOS_OF_DAY)?;
+    let mut nanos = span.nanoseconds % NANOS_OF_DAY;
+    let mut months = i64::from(span.months) + all_days / 30;
+    let mut days = all_days % 30;
+    let rest = if days == 0 { nanos } else { days };
+    if months > 0 && rest < 0 {
+        (months, days) = (months - 1, days + 30);
+    } else if months < 0 && rest > 0 {
+        (months, days) = (months + 1, days - 30);
+    }
+    (days, nanos) = one_sign(days, nanos, NANOS_OF_DAY);
+    Some(IntervalMonthDayNano::new(i32::try_from(months).ok()?, i32::try_from(days).ok()?, nanos))
 }
 
 fn one_sign(large: i64, small: i64, unit: i64) -> (i64, i64) {
@@ -182,6 +199,23 @@ fn clock_micros(hours: i64, minutes: i64, seconds: f64) -> Option<i64> {
     (total <= DAY).then_some(total)
 }
 
+fn make_date() -> Function {
+    let takes = |types: &[DataType]| (types.len() == 3).then(|| vec![DataType::Int64; 3]);
+    let computes = |args: &[ArrayRef], rows: usize| {
+        let parts = (0..3).map(|at| arg::<Int64Array>(args, at)).collect::<Result<Vec<_>>>()?;
+        let one = |row: usize| {
+            if args.iter().any(|values| values.is_null(row)) {
+                return Ok(None);
+            }
+            let part = |at: usize| parts.get(at).map_or(0, |values| values.value(row));
+            let midnight = local_moment(part, 0.0).ok_or_else(field_out_of_range)?;
+            i32::try_from(midnight.div_euclid(DAY)).map(Some).map_err(|_| field_out_of_range())
+        };
+        Ok(Arc::new((0..rows).map(one).collect::<Result<Date32Array>>()?) as ArrayRef)
+    };
+    Function::new("make_date", takes, |_| Some(DataType::Date32), computes)
+}
+
 fn make_time() -> Function {
     let takes = |types: &[DataType]| (types.len() == 3).then(|| vec![DataType::Int64, DataType::Int64, DataType::Float64]);
     let computes = |args: &[ArrayRef], rows: usize| {
@@ -241,6 +275,8 @@ mod tests {
         assert_eq!(days(span(1, -5, 0)), Some(span(0, 25, 0)));
         assert_eq!(hours(span(0, 0, 27)), Some(span(0, 1, 3)));
         assert_eq!(hours(span(0, -1, 2)), Some(span(0, 0, -22)));
+        assert_eq!(whole(span(1, 0, -1)), Some(span(0, 29, 23)));
+        assert_eq!(whole(span(0, 64, 25)), Some(span(2, 5, 1)));
     }
 
     #[test]

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, StringArray};
 use arrow::datatypes::{DataType, Field};
+use datafusion::common::ScalarValue;
 use datafusion::logical_expr::Expr;
 
 use crate::catalog::TYPE_KEY;
 use crate::error::SqlState;
 
 use super::function::{Function, Result, fault, first};
-use super::json_build;
+use super::{casts, json_build};
 
 /// The PostgreSQL type that a field names.
 pub(super) fn named(field: &Field) -> Option<&str> {
@@ -37,7 +38,16 @@ pub(super) fn read(value: Expr, name: &str, from: Option<&str>) -> Option<Expr> 
 
 /// A value whose type is a name as a plain text.
 pub(super) fn plain(value: Expr) -> Expr {
-    renamed("text").call(vec![value])
+    let computes = |args: &[ArrayRef], _rows: usize| first(args).cloned();
+    Function::new("text", one_text, |_| Some(DataType::Utf8), computes).call(vec![value])
+}
+
+/// A text constant beside a uuid, in the one form that uuids have.
+pub(super) fn uuid_constant(value: Expr) -> Expr {
+    match casts::text_of(&value).map(|text| uuid::Uuid::try_parse(text.trim())) {
+        Some(Ok(uuid)) => Expr::Literal(ScalarValue::Utf8(Some(uuid.hyphenated().to_string())), None),
+        _ => uuid().call(vec![value]),
+    }
 }
 
 fn one_text(types: &[DataType]) -> Option<Vec<DataType>> {

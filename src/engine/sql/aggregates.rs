@@ -1,11 +1,14 @@
 //! Aggregates that the engine does not have, as functions of the list that `array_agg` makes.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
+
 use datafusion::sql::sqlparser::ast::{
-    DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments, Ident, ObjectName,
-    OrderByExpr, OrderByOptions,
+    BinaryOperator, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments, Ident,
+    ObjectName, Select, VisitMut, VisitorMut,
 };
 
-use super::spelling::{call, last};
+use super::spelling::{call, last, string};
 
 /// What stands for an aggregate; `None` if it is one of the engine's, or no aggregate.
 pub(super) fn rewritten(function: &mut Function) -> Option<Expr> {
@@ -16,10 +19,9 @@ pub(super) fn rewritten(function: &mut Function) -> Option<Expr> {
         "jsonb_agg" => listed(function, "meshgate_jsonb_agg"),
         "json_object_agg" => paired(function, "meshgate_json_object_agg"),
         "jsonb_object_agg" => paired(function, "meshgate_jsonb_object_agg"),
-        "array_agg" | "string_agg" => {
-            sort_distinct(function);
-            None
-        }
+        "array_agg" => distinct(function).map(|(list, _)| list),
+        // NULLs are no part of the text, and nothing but NULLs is NULL.
+        "string_agg" => distinct(function).and_then(|(list, delimiter)| Some(call("array_to_string", vec![list, delimiter?]))),
         _ => None,
     }
 }
@@ -53,35 +55,115 @@ fn within_group(function: &Function, name: &str) -> Option<Expr> {
 
 /// `json_agg(x …)` of the list of x.
 fn listed(function: &Function, name: &str) -> Option<Expr> {
-    matches!(&function.args, FunctionArguments::List(list) if list.args.len() == 1)
-        .then(|| call(name, vec![Expr::Function(renamed(function, "array_agg"))]))
+    let FunctionArguments::List(list) = &function.args else { return None };
+    let [value] = list.args.as_slice() else { return None };
+    Some(call(name, vec![list_of(function, as_json(value, name))]))
+}
+
+/// `array_agg` of this, with the clauses of another aggregate.
+fn list_of(function: &Function, value: FunctionArg) -> Expr {
+    let mut list = renamed(function, "array_agg");
+    if let FunctionArguments::List(arguments) = &mut list.args {
+        arguments.args = vec![value];
+    }
+    Expr::Function(list)
+}
+
+/// A value as JSON while its type is still known.
+fn as_json(value: &FunctionArg, name: &str) -> FunctionArg {
+    let convert = if name.starts_with("meshgate_jsonb") { "to_jsonb" } else { "to_json" };
+    match value {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(value)) => {
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(call(convert, vec![value.clone()])))
+        }
+        other => other.clone(),
+    }
 }
 
 /// `json_object_agg(k, v …)` of the lists of k and v.
 fn paired(function: &Function, name: &str) -> Option<Expr> {
     let FunctionArguments::List(list) = &function.args else { return None };
     let [key, value] = list.args.as_slice() else { return None };
-    let of = |arg: &FunctionArg| {
-        let mut list = renamed(function, "array_agg");
-        if let FunctionArguments::List(arguments) = &mut list.args {
-            arguments.args = vec![arg.clone()];
-        }
-        Expr::Function(list)
-    };
-    Some(call(name, vec![of(key), of(value)]))
+    Some(call(name, vec![list_of(function, key.clone()), list_of(function, as_json(value, name))]))
 }
 
-/// PostgreSQL finds distinct values by sorting them.
-fn sort_distinct(function: &mut Function) {
-    let FunctionArguments::List(list) = &mut function.args else { return };
-    let ordered = list.clauses.iter().any(|clause| matches!(clause, FunctionArgumentClause::OrderBy(_)));
-    let value = match list.args.first() {
-        Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(value))) => value.clone(),
-        _ => return,
+/// Distinct values as a sorted list, as PostgreSQL finds them, and the second argument. The engine forgets their order beside that of others.
+fn distinct(function: &Function) -> Option<(Expr, Option<Expr>)> {
+    let FunctionArguments::List(list) = &function.args else { return None };
+    if list.duplicate_treatment != Some(DuplicateTreatment::Distinct) || function.over.is_some() {
+        return None;
+    }
+    let values = list.args.iter().map(|arg| match arg {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(value)) => Some(value),
+        _ => None,
+    });
+    let values = values.collect::<Option<Vec<_>>>()?;
+    let (value, delimiter) = (*values.first()?, values.get(1).map(|delimiter| (*delimiter).clone()));
+    let (descending, nulls_first) = match list.clauses.as_slice() {
+        [] => (false, false),
+        [FunctionArgumentClause::OrderBy(keys)] => match keys.as_slice() {
+            [key] if key.expr == *value => {
+                let descending = key.options.asc == Some(false);
+                (descending, key.options.nulls_first.unwrap_or(descending))
+            }
+            _ => return None,
+        },
+        _ => return None,
     };
-    if list.duplicate_treatment == Some(DuplicateTreatment::Distinct) && !ordered {
-        let key = OrderByExpr { expr: value, options: OrderByOptions { asc: None, nulls_first: None }, with_fill: None };
-        list.clauses.push(FunctionArgumentClause::OrderBy(vec![key]));
+    let mut plain = renamed(function, "array_agg");
+    if let FunctionArguments::List(arguments) = &mut plain.args {
+        arguments.args.truncate(1);
+        arguments.clauses = Vec::new();
+    }
+    if delimiter.is_some() {
+        let known = Expr::IsNotNull(Box::new(value.clone()));
+        plain.filter = Some(Box::new(match plain.filter.take() {
+            Some(filter) => Expr::BinaryOp { left: Box::new(Expr::Nested(filter)), op: BinaryOperator::And, right: Box::new(known) },
+            None => known,
+        }));
+    }
+    let direction = string(if descending { "DESC" } else { "ASC" });
+    let nulls = string(if nulls_first { "NULLS FIRST" } else { "NULLS LAST" });
+    Some((call("array_sort", vec![Expr::Function(plain), direction, nulls]), delimiter))
+}
+
+/// Aggregates of one column cast to several types have one name to the engine, which refuses the second; each gets its own.
+pub(super) fn tell_apart(select: &mut Select) {
+    let mut calls = Calls { seen: BTreeMap::new(), rename: false };
+    let _ = select.projection.visit(&mut calls);
+    if calls.seen.values().any(|spellings| spellings.len() > 1) {
+        calls.rename = true;
+        let _ = select.projection.visit(&mut calls);
+    }
+}
+
+/// The calls of a SELECT's own list: by what the engine names them, how they are spelled.
+struct Calls {
+    seen: BTreeMap<String, BTreeSet<String>>,
+    rename: bool,
+}
+
+impl VisitorMut for Calls {
+    type Break = ();
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        let Expr::Function(function) = expr else { return ControlFlow::Continue(()) };
+        let FunctionArguments::List(list) = &function.args else { return ControlFlow::Continue(()) };
+        let [FunctionArg::Unnamed(FunctionArgExpr::Expr(value))] = list.args.as_slice() else { return ControlFlow::Continue(()) };
+        let mut bare = value;
+        while let Expr::Cast { expr, .. } | Expr::Nested(expr) = bare {
+            bare = expr;
+        }
+        let key = format!("{}({bare})", last(&function.name));
+        if !self.rename {
+            self.seen.entry(key).or_default().insert(value.to_string());
+        } else if !std::ptr::eq(bare, value) && self.seen.get(&key).is_some_and(|spellings| spellings.len() > 1) {
+            let named = call("coalesce", vec![value.clone()]);
+            if let FunctionArguments::List(list) = &mut function.args {
+                list.args = vec![FunctionArg::Unnamed(FunctionArgExpr::Expr(named))];
+            }
+        }
+        ControlFlow::Continue(())
     }
 }
 
@@ -98,14 +180,30 @@ mod tests {
     }
 
     #[test]
+    fn casts_of_one_column_are_told_apart() {
+        let mut query =
+            Parser::new(&PostgreSqlDialect {}).try_with_sql("SELECT sum(x), sum(x::int8), avg(x::int8)").unwrap().parse_query().unwrap();
+        let datafusion::sql::sqlparser::ast::SetExpr::Select(select) = query.body.as_mut() else { panic!("no select") };
+        tell_apart(select);
+        assert_eq!(select.to_string(), "SELECT sum(x), sum(coalesce(x::INT8)), avg(x::INT8)");
+    }
+
+    #[test]
     fn aggregates_become_functions_of_a_list() {
         assert_eq!(
             spelled("percentile_disc(0.5) WITHIN GROUP (ORDER BY x DESC)"),
             "meshgate_percentile_disc(array_agg(x ORDER BY x DESC NULLS LAST), 0.5)"
         );
-        assert_eq!(spelled("json_agg(x ORDER BY y) FILTER (WHERE z)"), "meshgate_json_agg(array_agg(x ORDER BY y) FILTER (WHERE z))");
-        assert_eq!(spelled("json_object_agg(k, v)"), "meshgate_json_object_agg(array_agg(k), array_agg(v))");
-        assert_eq!(spelled("string_agg(DISTINCT x, ',')"), "string_agg(DISTINCT x, ',' ORDER BY x)");
+        assert_eq!(
+            spelled("json_agg(x ORDER BY y) FILTER (WHERE z)"),
+            "meshgate_json_agg(array_agg(to_json(x) ORDER BY y) FILTER (WHERE z))"
+        );
+        assert_eq!(spelled("json_object_agg(k, v)"), "meshgate_json_object_agg(array_agg(k), array_agg(to_json(v)))");
+        assert_eq!(
+            spelled("string_agg(DISTINCT x, ',')"),
+            "array_to_string(array_sort(array_agg(DISTINCT x) FILTER (WHERE x IS NOT NULL), 'ASC', 'NULLS LAST'), ',')"
+        );
+        assert_eq!(spelled("array_agg(DISTINCT x ORDER BY x DESC)"), "array_sort(array_agg(DISTINCT x), 'DESC', 'NULLS FIRST')");
         assert_eq!(spelled("array_agg(x)"), "array_agg(x)");
     }
 }

@@ -3,7 +3,7 @@
 //! A text constant beside another type is of that type; an operator that is a function in the engine becomes its call.
 
 use arrow::datatypes::DataType;
-use datafusion::common::DFSchema;
+use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::Result;
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator, cast};
@@ -34,7 +34,8 @@ impl ExprPlanner for PgOperators {
             return Ok(PlannerResult::Planned(planned));
         }
         let RawBinaryExpr { op: spelled, left: one, right: other } = raw;
-        let (one_typed, other_typed) = (typed(one.clone(), op, &right, true), typed(other.clone(), op, &left, false));
+        let (one_typed, other_typed) =
+            (typed(one.clone(), op, &literal(&other, right), true), typed(other.clone(), op, &literal(&one, left), false));
         if one_typed == one && other_typed == other {
             return Ok(PlannerResult::Original(RawBinaryExpr { op: spelled, left: one, right: other }));
         }
@@ -80,6 +81,14 @@ fn arithmetic(op: &BinaryOperator) -> Option<Operator> {
         BinaryOperator::Modulo => Operator::Modulo,
         _ => return None,
     })
+}
+
+/// The type of a side; a whole number that fits is an integer.
+fn literal(side: &Expr, of: DataType) -> DataType {
+    match side {
+        Expr::Literal(ScalarValue::Int64(Some(number)), _) if i32::try_from(*number).is_ok() => DataType::Int32,
+        _ => of,
+    }
 }
 
 /// A text constant as the type that the operator wants beside a value of this type.

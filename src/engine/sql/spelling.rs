@@ -69,6 +69,7 @@ impl VisitorMut for Spelling {
 
     fn post_visit_select(&mut self, select: &mut ast::Select) -> Flow {
         super::using::resolve(select)?;
+        super::aggregates::tell_apart(select);
         if let GroupByExpr::Expressions(keys, _) = &mut select.group_by {
             for key in keys {
                 if let Expr::Rollup(sets) | Expr::Cube(sets) | Expr::GroupingSets(sets) = key {
@@ -176,7 +177,7 @@ fn unary(op: UnaryOperator, value: &Expr) -> Option<Expr> {
 
 /// The engine escapes with the backslash alone.
 fn escaped(pattern: &mut Expr, escape: &mut Option<ast::ValueWithSpan>) -> Flow {
-    let Some(given) = escape.as_ref() else { return ControlFlow::Continue(()) };
+    let Some(given) = escape.as_ref() else { return ended(pattern) };
     let Value::SingleQuotedString(given) = &given.value else { return refuse("this ESCAPE is not supported") };
     let mut letters = given.chars();
     let letter = letters.next();
@@ -189,7 +190,17 @@ fn escaped(pattern: &mut Expr, escape: &mut Option<ast::ValueWithSpan>) -> Flow 
         *pattern = string(&with_backslashes(text, letter));
     }
     *escape = None;
-    ControlFlow::Continue(())
+    ended(pattern)
+}
+
+/// Refuses a pattern whose last letter escapes nothing.
+fn ended(pattern: &Expr) -> Flow {
+    let trailing = literal(pattern).map_or(0, |text| text.len() - text.trim_end_matches('\\').len());
+    if trailing.is_multiple_of(2) {
+        return ControlFlow::Continue(());
+    }
+    let message = ClientMessage::new(SqlState::INVALID_ESCAPE_SEQUENCE, "LIKE pattern must not end with escape character");
+    ControlFlow::Break(Box::new(message))
 }
 
 fn with_backslashes(pattern: &str, escape: Option<char>) -> String {
@@ -328,7 +339,7 @@ fn number(digits: &str) -> Expr {
     Expr::Value(Value::Number(digits.to_owned(), false).with_empty_span())
 }
 
-fn string(text: &str) -> Expr {
+pub(super) fn string(text: &str) -> Expr {
     Expr::Value(Value::SingleQuotedString(text.to_owned()).with_empty_span())
 }
 
