@@ -7,7 +7,9 @@ use arrow::compute::kernels::numeric::{add, div, mul, neg, sub};
 use arrow::datatypes::{DataType, Float32Type, Float64Type};
 use arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
-use datafusion::logical_expr::{ColumnarValue, Expr, Operator, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
+use datafusion::logical_expr::{
+    BinaryExpr, ColumnarValue, Expr, Operator, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+};
 use datafusion::physical_expr_common::datum::apply;
 
 use crate::error::SqlState;
@@ -31,16 +33,16 @@ struct Checked {
     signature: Signature,
 }
 
-/// `left op right` over numbers; `None` for operators that the engine computes as PostgreSQL does.
-pub(super) fn checked(op: Operator, left: Expr, right: Expr) -> std::result::Result<Expr, (Expr, Expr)> {
+/// `left op right` over numbers; an operator that the engine computes as PostgreSQL does stays as it is.
+pub(super) fn checked(op: Operator, left: Expr, right: Expr) -> Expr {
     let kind = match op {
         Operator::Plus => Kind::Add,
         Operator::Minus => Kind::Subtract,
         Operator::Multiply => Kind::Multiply,
         Operator::Divide => Kind::Divide,
-        _ => return Err((left, right)),
+        _ => return Expr::BinaryExpr(BinaryExpr { left: Box::new(left), op, right: Box::new(right) }),
     };
-    Ok(call(kind, vec![left, right]))
+    call(kind, vec![left, right])
 }
 
 /// `- x`.

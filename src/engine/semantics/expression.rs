@@ -223,13 +223,13 @@ fn computed(left: (Expr, DataType), op: Operator, right: (Expr, DataType), facts
         if op == Operator::Divide {
             return plain(left, op, right);
         }
-        return arithmetic::checked(op, left, right).unwrap_or_else(|(left, right)| plain(left, op, right));
+        return arithmetic::checked(op, left, right);
     }
     if left_type.is_temporal() || right_type.is_temporal() || interval(&left_type) || interval(&right_type) {
         return calendar((left, left_type), op, (right, right_type), facts);
     }
     if (left_type.is_floating() || right_type.is_floating()) && left_type.is_numeric() && right_type.is_numeric() {
-        return arithmetic::checked(op, left, right).unwrap_or_else(|(left, right)| plain(left, op, right));
+        return arithmetic::checked(op, left, right);
     }
     let (Some(left_digits), Some(right_digits)) = (numeric::of(&left_type), numeric::of(&right_type)) else {
         return plain(left, op, right);

@@ -108,11 +108,7 @@ fn width_bucket() -> Function {
     Function::new("width_bucket", takes, |_| Some(DataType::Int32), computes)
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_precision_loss,
-    reason = "the bucket lies between 0 and the count, which is an integer"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "the bucket lies between 0 and the count, which is an integer")]
 fn bucket(value: f64, low: f64, high: f64, count: i64) -> Result<i32> {
     let refused = |text: &str| Err(fault(SqlState::INVALID_ARGUMENT_FOR_WIDTH_BUCKET, text));
     let Some(count) = i32::try_from(count).ok().filter(|count| *count > 0) else {

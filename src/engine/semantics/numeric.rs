@@ -155,7 +155,7 @@ pub(super) fn unconstrained() -> Function {
     };
     let takes = move |types: &[DataType]| if types.len() == 1 { target(types).map(|found| vec![found]) } else { None };
     Function::new("meshgate_numeric", takes, target, |args, rows| {
-        args.first().cloned().map_or_else(|| Ok(ScalarValue::Null.to_array_of_size(rows)?), Ok)
+        args.first().cloned().map_or_else(|| ScalarValue::Null.to_array_of_size(rows), Ok)
     })
 }
 

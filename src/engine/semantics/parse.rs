@@ -109,7 +109,7 @@ pub(super) fn strict(data_type: &DataType, facts: Facts) -> Option<Function> {
             None => Ok(ScalarValue::try_from(&returned)?),
             Some(text) => decoded(text, pg_type, facts).map_err(|message| client(quiet(&message, pg_type)))?.cast_to(&returned),
         });
-        Ok(ScalarValue::iter_to_array(values.collect::<Result<Vec<_>>>()?)?)
+        ScalarValue::iter_to_array(values.collect::<Result<Vec<_>>>()?)
     };
     Some(
         Function::new("read_constant", |_| Some(vec![DataType::Utf8]), move |_| Some(gives.clone()), computes)

@@ -111,7 +111,7 @@ struct Compiled {
 
 impl Compiled {
     fn of(&mut self, pattern: &str) -> Result<&Regex> {
-        if !self.last.as_ref().is_some_and(|(known, _)| known == pattern) {
+        if self.last.as_ref().is_none_or(|(known, _)| known != pattern) {
             let regex = RegexBuilder::new(&translated(pattern)?).size_limit(COMPILED_MAX).build();
             let regex = regex.map_err(|_| fault(SqlState::INVALID_REGULAR_EXPRESSION, "invalid regular expression"))?;
             self.last = Some((pattern.to_owned(), regex));

@@ -171,10 +171,7 @@ pub(super) fn scaled() -> Function {
 /// `interval / divisor`.
 pub(super) fn divided(value: Expr, divisor: Expr) -> Expr {
     let one = Expr::Literal(ScalarValue::Float64(Some(1.0)), None);
-    let factor = match super::arithmetic::checked(Operator::Divide, one, divisor) {
-        Ok(factor) => factor,
-        Err((one, divisor)) => one / divisor,
-    };
+    let factor = super::arithmetic::checked(Operator::Divide, one, divisor);
     scaled().call(vec![value, factor])
 }
 
