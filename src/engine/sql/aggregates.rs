@@ -155,10 +155,13 @@ impl VisitorMut for Calls {
             bare = expr;
         }
         let key = format!("{}({bare})", last(&function.name));
+        let (spelled, plain) = (value.to_string(), bare.to_string());
         if !self.rename {
-            self.seen.entry(key).or_default().insert(value.to_string());
-        } else if !std::ptr::eq(bare, value) && self.seen.get(&key).is_some_and(|spellings| spellings.len() > 1) {
-            let named = call("coalesce", vec![value.clone()]);
+            self.seen.entry(key).or_default().insert(spelled);
+        } else if let Some(spellings) = self.seen.get(&key).filter(|spellings| spellings.len() > 1)
+            && let Some(place) = spellings.iter().filter(|known| **known != plain).position(|known| *known == spelled)
+        {
+            let named = (0..=place).fold(value.clone(), |named, _| call("coalesce", vec![named]));
             if let FunctionArguments::List(list) = &mut function.args {
                 list.args = vec![FunctionArg::Unnamed(FunctionArgExpr::Expr(named))];
             }
@@ -181,11 +184,14 @@ mod tests {
 
     #[test]
     fn casts_of_one_column_are_told_apart() {
-        let mut query =
-            Parser::new(&PostgreSqlDialect {}).try_with_sql("SELECT sum(x), sum(x::int8), avg(x::int8)").unwrap().parse_query().unwrap();
+        let mut query = Parser::new(&PostgreSqlDialect {})
+            .try_with_sql("SELECT sum(x), sum(x::int8), sum(x::int2), avg(x::int8)")
+            .unwrap()
+            .parse_query()
+            .unwrap();
         let datafusion::sql::sqlparser::ast::SetExpr::Select(select) = query.body.as_mut() else { panic!("no select") };
         tell_apart(select);
-        assert_eq!(select.to_string(), "SELECT sum(x), sum(coalesce(x::INT8)), avg(x::INT8)");
+        assert_eq!(select.to_string(), "SELECT sum(x), sum(coalesce(coalesce(x::INT8))), sum(coalesce(x::INT2)), avg(x::INT8)");
     }
 
     #[test]
