@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::{IsTerminal as _, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use clap::{Parser, Subcommand};
 use meshgate::config::{self, Config};
+use meshgate::server::commands::{EvalOptions, ExplainOptions, ReplayOptions, TestRun};
 use meshgate::server::{self, StartOptions, commands};
 use meshgate::telemetry;
 
@@ -50,6 +51,22 @@ enum Command {
         #[arg(long, default_value_t = 4096)]
         iterations: u32,
     },
+    /// Explain what the policies make of a query: which columns and rows, by which rule, and where it runs. Nothing is read.
+    Explain {
+        /// The configuration (YAML).
+        config: PathBuf,
+        /// For this login; without it, for a login without roles.
+        #[arg(long = "as", value_name = "USER")]
+        user: Option<String>,
+        /// What the login says the data is for.
+        #[arg(long)]
+        purpose: Option<String>,
+        /// How to write the explanation.
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+        /// The query.
+        sql: String,
+    },
     /// Work with policies.
     #[command(subcommand)]
     Policy(PolicyCommand),
@@ -65,11 +82,80 @@ enum Command {
 
 #[derive(Subcommand)]
 enum PolicyCommand {
-    /// Run the `test_` rules of a bundle.
+    /// Run the `test_` rules of a bundle, as `opa test` does. Exit codes: 0, all passed; 2, not all, or too few lines covered; 1, nothing
+    /// could be tested.
     Test {
-        /// The bundle's folder.
-        folder: PathBuf,
+        /// Folders, archives and files of the bundle.
+        #[arg(default_value = "policies")]
+        paths: Vec<PathBuf>,
+        /// Run only tests whose full name (data.package.rule) this regular expression matches.
+        #[arg(long, value_name = "REGEX")]
+        run: Option<String>,
+        /// Report which lines the tests evaluate.
+        #[arg(long)]
+        coverage: bool,
+        /// Fail if fewer lines than this are covered, in percent.
+        #[arg(long, value_name = "PERCENT")]
+        threshold: Option<f64>,
+        /// Do not fail because tests were skipped.
+        #[arg(short = 'z', long)]
+        exit_zero_on_skipped: bool,
+        /// How to write the report.
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
     },
+    /// Ask a bundle a query, as `opa eval` does. Exit codes: 0, answered or undefined; 1, undefined with --fail; 2, it failed.
+    Eval {
+        /// A configuration (YAML), whose catalog is then in `data`; or the folder, the archive or a file of a bundle.
+        of: PathBuf,
+        /// A JSON file with the input; `-` is standard input.
+        #[arg(long, value_name = "FILE")]
+        input: Option<PathBuf>,
+        /// The query; without one, the mesh-wide package.
+        query: Option<String>,
+        /// Fail if the answer is undefined.
+        #[arg(long)]
+        fail: bool,
+        /// `text` prints the value, `json` what `opa eval` prints.
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+    },
+    /// Judge the audited questions of the past by a candidate bundle: who gains or loses what. Exit codes: 0, nobody gains; 1, somebody may;
+    /// 2, it failed.
+    Replay {
+        /// The configuration (YAML).
+        config: PathBuf,
+        /// The candidate: a folder or an archive.
+        #[arg(long, value_name = "BUNDLE")]
+        bundle: PathBuf,
+        /// Only decisions from then on (RFC 3339).
+        #[arg(long, value_name = "TIME")]
+        since: Option<DateTime<Utc>>,
+        /// Only decisions before then (RFC 3339).
+        #[arg(long, value_name = "TIME")]
+        until: Option<DateTime<Utc>>,
+        /// How to write the report.
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+    },
+}
+
+/// How a tool writes what it found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+impl From<Format> for commands::Format {
+    fn from(format: Format) -> Self {
+        match format {
+            Format::Text => Self::Text,
+            Format::Json => Self::Json,
+        }
+    }
 }
 
 #[derive(Subcommand)]
@@ -86,21 +172,29 @@ const STACK_BYTES: usize = 256 << 20;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    let fault_code = fault_code(&arguments.command);
     match run(arguments.command) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
+        Ok(code) => ExitCode::from(code),
         // Who reads through a pipe and has seen enough needs no message.
         Err(error) if error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe) => {
-            ExitCode::FAILURE
+            ExitCode::from(fault_code)
         }
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "meshgate: {error:#}");
-            ExitCode::FAILURE
+            ExitCode::from(fault_code)
         }
     }
 }
 
-fn run(command: Command) -> anyhow::Result<bool> {
+/// The exit code of a command that could not do its work.
+fn fault_code(command: &Command) -> u8 {
+    match command {
+        Command::Policy(PolicyCommand::Eval { .. } | PolicyCommand::Replay { .. }) => 2,
+        _ => 1,
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<u8> {
     let out = &mut std::io::stdout().lock();
     match command {
         Command::Serve { config, listen, log_json, now, allow_lowered_protection } => {
@@ -110,9 +204,9 @@ fn run(command: Command) -> anyhow::Result<bool> {
             let config = load(&config)?;
             let listen = (!listen.is_empty()).then_some(listen);
             let clock = now.map(server::clock_standing_at);
-            runtime()?.block_on(serve(config, StartOptions { listen, clock, allow_lowered_protection }))
+            runtime()?.block_on(serve(config, StartOptions { listen, clock, allow_lowered_protection })).map(code)
         }
-        Command::Check { config } => commands::check(&load(&config)?, out),
+        Command::Check { config } => commands::check(&load(&config)?, out).map(code),
         Command::Passwd { iterations } => {
             if std::io::stdin().is_terminal() {
                 write!(std::io::stderr(), "Password (it will show): ")?;
@@ -121,12 +215,36 @@ fn run(command: Command) -> anyhow::Result<bool> {
             std::io::stdin().read_line(&mut password).context("no password on standard input")?;
             let password = password.trim_end_matches(['\r', '\n']);
             anyhow::ensure!(!password.is_empty(), "the password is empty");
-            commands::passwd(password, iterations, out)
+            commands::passwd(password, iterations, out).map(code)
         }
-        Command::Policy(PolicyCommand::Test { folder }) => commands::policy_test(&folder, out),
-        Command::Audit(AuditCommand::Verify { folder }) => commands::audit_verify(&folder, out),
-        Command::Schema { of } => commands::schema(&of, out),
+        Command::Explain { config, user, purpose, format, sql } => {
+            let asked = ExplainOptions { user, purpose, sql, format: format.into() };
+            runtime()?.block_on(commands::explain(&load(&config)?, &asked, out)).map(code)
+        }
+        Command::Policy(command) => policy(command, out),
+        Command::Audit(AuditCommand::Verify { folder }) => commands::audit_verify(&folder, out).map(code),
+        Command::Schema { of } => commands::schema(&of, out).map(code),
     }
+}
+
+fn policy(command: PolicyCommand, out: &mut dyn Write) -> anyhow::Result<u8> {
+    match command {
+        PolicyCommand::Test { paths, run, coverage, threshold, exit_zero_on_skipped, format } => {
+            let format = format.into();
+            commands::policy_test(&TestRun { paths, run, coverage, threshold, exit_zero_on_skipped, format }, out)
+        }
+        PolicyCommand::Eval { of, input, query, fail, format } => {
+            commands::policy_eval(&EvalOptions { of, input, query, fail, format: format.into() }, out)
+        }
+        PolicyCommand::Replay { config, bundle, since, until, format } => {
+            commands::policy_replay(&load(&config)?, &ReplayOptions { bundle, since, until, format: format.into() }, out)
+        }
+    }
+}
+
+/// The exit code of a tool that says only whether all is well.
+fn code(well: bool) -> u8 {
+    u8::from(!well)
 }
 
 /// Queries compute on the same threads that serve sockets. With more threads than cores the system gives every connection its turn,

@@ -9,6 +9,7 @@
 mod error;
 mod event;
 mod fingerprint;
+mod history;
 mod log;
 mod queue;
 mod record;
@@ -23,6 +24,7 @@ pub use event::{
     ProductAccess, Reload, StatementOpened, StatementOutcome,
 };
 pub use fingerprint::fingerprint;
+pub use history::{PastDecision, history};
 pub use log::{AuditLog, AuditOptions, Clock, Reserved, SqlText, StatementNote};
 pub use record::SCHEMA_VERSION;
 pub use statement::{Dropped, OpenStatement};

@@ -82,14 +82,30 @@ impl Verification {
 
 /// Checks the log in a folder, also while it is being written.
 pub fn verify(folder: &Path) -> Result<Verification, Error> {
-    let reader = FolderReader(folder);
-    let names = reader.segments().map_err(Error::Read)?;
-    verify_segments(&names, |name| reader.read(name)).map_err(Error::Read)
+    walk(folder, |_| {})
 }
 
-/// Checks segments in the order of their names; holds at most two at once.
-pub(super) fn verify_segments(names: &[String], mut read: impl FnMut(&str) -> io::Result<Vec<u8>>) -> io::Result<Verification> {
-    let mut check = Check { outcome: Verification { segments: names.len(), ..Verification::default() }, chain: Chain::default() };
+/// The same, and hands over each record that holds, in order.
+pub(super) fn walk(folder: &Path, record: impl FnMut(&[u8])) -> Result<Verification, Error> {
+    let reader = FolderReader(folder);
+    let names = reader.segments().map_err(Error::Read)?;
+    walk_segments(&names, |name| reader.read(name), record).map_err(Error::Read)
+}
+
+/// Checks segments in the order of their names.
+#[cfg(test)]
+pub(super) fn verify_segments(names: &[String], read: impl FnMut(&str) -> io::Result<Vec<u8>>) -> io::Result<Verification> {
+    walk_segments(names, read, |_| {})
+}
+
+/// Goes through segments in the order of their names; holds at most two at once.
+fn walk_segments(
+    names: &[String],
+    mut read: impl FnMut(&str) -> io::Result<Vec<u8>>,
+    record: impl FnMut(&[u8]),
+) -> io::Result<Verification> {
+    let outcome = Verification { segments: names.len(), ..Verification::default() };
+    let mut check = Check { outcome, chain: Chain::default(), record };
     let mut names = names.iter();
     let mut current = names.next().map(|name| read(name).map(|bytes| (name, bytes))).transpose()?;
     while let Some((name, bytes)) = current.take() {
@@ -101,12 +117,13 @@ pub(super) fn verify_segments(names: &[String], mut read: impl FnMut(&str) -> io
     Ok(check.outcome)
 }
 
-struct Check {
+struct Check<R> {
     outcome: Verification,
     chain: Chain,
+    record: R,
 }
 
-impl Check {
+impl<R: FnMut(&[u8])> Check<R> {
     fn segment(&mut self, name: &str, bytes: &[u8], next: Option<&[u8]>) {
         let void_from = next.and_then(void_from);
         let mut lines = bytes.split(|byte| *byte == b'\n');
@@ -141,6 +158,7 @@ impl Check {
             self.fault(name, line, FaultKind::Headless);
         } else {
             self.outcome.records += 1;
+            (self.record)(bytes);
         }
         self.chain = Chain { seq: record.seq, hash: record.hash };
     }

@@ -17,6 +17,7 @@ mod leakproof;
 #[cfg(test)]
 mod leaks;
 mod mask;
+mod placement;
 #[cfg(test)]
 mod masking;
 mod member;
@@ -34,6 +35,7 @@ pub use barrier::GovernedExec;
 pub use error::{Error, Obligation, PortCause};
 pub use explain::{Shown, ShownPlan, explain_above_barrier};
 pub use govern::govern;
+pub use placement::reaches_port;
 pub use size::reads_much;
 pub use table::GovernedTable;
 pub use usage::{ProductUse, observe};

@@ -25,6 +25,7 @@ use super::compiled::CompiledDecision;
 use super::error::PortCause;
 use super::leakproof::is_leakproof;
 use super::mask::ColumnMask;
+use super::placement::offered;
 
 /// Predicates of one statement that the source is offered; the barrier tests all of them.
 const PREDICATES_PUSHED_MAX: usize = 32;
@@ -186,9 +187,8 @@ impl GovernedTable {
             decision.require_covered(self.schema.index_of(&column.name)?, &self.schema)?;
         }
         let (columns, kept) = self.columns(decision, shown, &leakproof);
-        let policy_filters = decision.row_filter().map(split_conjunction).unwrap_or_default();
-        let policy_pushed = policy_filters.into_iter().filter(|filter| is_leakproof(filter, &|name| self.raw_type(name))).cloned();
-        let pushed: Vec<Expr> = policy_pushed.chain(affordable(&leakproof).iter().cloned()).collect();
+        let policy_pushed = decision.row_filter().map(|filter| offered(filter, &self.schema)).unwrap_or_default();
+        let pushed: Vec<Expr> = policy_pushed.into_iter().chain(affordable(&leakproof)).cloned().collect();
         // INVARIANT: a limit reaches the source only if each of its rows is shown.
         let source_limit = if decision.hides_rows() || !filters.is_empty() { None } else { limit };
         let input = self.scan_source(state, &columns, &pushed, source_limit).await.map_err(|source| self.port_error(source))?;
@@ -220,10 +220,6 @@ impl GovernedTable {
         Ok(Arc::new(GovernedExec::new(input, Arc::new(self.schema.project(shown)?), terms)))
     }
 
-    fn raw_type(&self, name: &str) -> Option<datafusion::arrow::datatypes::DataType> {
-        self.schema.field_with_name(name).ok().map(|field| field.data_type().clone())
-    }
-
     fn require_delivered(&self, columns: &[usize], delivered: &Schema) -> Result<(), Error> {
         let expected = self.schema.project(columns).map_err(|source| Error::Plan(source.into()))?;
         let same = expected.fields().len() == delivered.fields().len()
@@ -239,10 +235,6 @@ impl GovernedTable {
 /// As many predicates as are worth the source's time: a reader works out for each what it means for the statistics of its files.
 fn affordable<T>(predicates: &[T]) -> &[T] {
     predicates.get(..PREDICATES_PUSHED_MAX).unwrap_or(predicates)
-}
-
-fn split_conjunction(expr: &Expr) -> Vec<&Expr> {
-    datafusion::logical_expr::utils::split_conjunction(expr)
 }
 
 fn unqualified(expr: &Expr) -> Result<Expr> {

@@ -1,9 +1,9 @@
-//! The rows of statements that the session answers by itself: SHOW and EXPLAIN.
+//! The rows of statements that the session answers by itself: SHOW, EXPLAIN and EXPLAIN POLICY.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::{ArrayRef, StringArray};
+use arrow::array::{ArrayRef, Int32Array, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::record_batch::RecordBatch;
 
@@ -11,6 +11,7 @@ use crate::enforcement::{Shown, ShownPlan};
 use crate::error::ClientMessage;
 
 use super::column::{Column, PgType};
+use super::explanation::PolicyLine;
 use super::fault;
 use super::reply::RowStream;
 use super::settings::Settings;
@@ -22,6 +23,7 @@ const EXPLAIN_LABEL: &str = "QUERY PLAN";
 /// `postgres_fdw`, want some.
 const COSTS: &str = "  (cost=0.00..0.00 rows=1000 width=0)";
 const ROWS: u64 = 1_000;
+const POLICY_LABELS: [&str; 9] = ["product", "port", "column", "effect", "what", "rule", "file", "line", "runs_in"];
 const SHOW_ALL_LABELS: [&str; 3] = ["name", "setting", "description"];
 
 /// The column of EXPLAIN.
@@ -78,6 +80,34 @@ fn json(plan: &ShownPlan, costs: bool) -> serde_json::Value {
         node.insert("Plans".to_owned(), plan.below.iter().map(|below| json(below, costs)).collect::<Vec<_>>().into());
     }
     node.into()
+}
+
+/// The columns of EXPLAIN POLICY.
+pub(super) fn policy_columns() -> Arc<[Column]> {
+    let pg_type = |label: &str| if label == "line" { PgType::INT4 } else { PgType::TEXT };
+    POLICY_LABELS.iter().map(|label| Column { name: (*label).to_owned(), pg_type: pg_type(label), table_oid: 0, number: 0 }).collect()
+}
+
+/// What the policies make of a query.
+pub(super) fn policy(lines: &[PolicyLine]) -> Result<RowStream, ClientMessage> {
+    fn texts<'a>(lines: &'a [PolicyLine], of: impl Fn(&'a PolicyLine) -> Option<&'a str>) -> ArrayRef {
+        Arc::new(lines.iter().map(of).collect::<StringArray>())
+    }
+    let arrays = vec![
+        texts(lines, |line| Some(&line.product)),
+        texts(lines, |line| Some(&line.port)),
+        texts(lines, |line| line.column.as_deref()),
+        texts(lines, |line| Some(line.effect)),
+        texts(lines, |line| Some(&line.what)),
+        texts(lines, |line| Some(&line.rule)),
+        texts(lines, |line| line.file.as_deref()),
+        Arc::new(lines.iter().map(|line| line.line).collect::<Int32Array>()),
+        texts(lines, |line| line.runs_in.as_deref()),
+    ];
+    let fields: Vec<Field> =
+        POLICY_LABELS.iter().zip(&arrays).map(|(label, array)| Field::new(*label, array.data_type().clone(), true)).collect();
+    let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).map_err(|error| fault::client_message(&error.into(), ""))?;
+    Ok(RowStream::new(policy_columns(), "EXPLAIN", stream::ready(vec![batch])))
 }
 
 /// The columns of SHOW.

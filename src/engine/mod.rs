@@ -13,6 +13,7 @@ mod cursor;
 #[expect(clippy::module_inception, reason = "the engine itself, beside what it is made of")]
 mod engine;
 mod executor;
+mod explanation;
 pub(crate) mod fault;
 mod hints;
 mod in_order;
@@ -46,7 +47,7 @@ pub use engine::{Clock, Engine, EngineOptions};
 pub use parameter::{Format, Parameter, decode as decode_parameter};
 pub use reply::{CopyFormat, CopyOut, Notice, Reply, RowStream, TransactionStatus};
 pub use session::{Description, Session};
-pub use session_request::{SessionRequest, Whoever};
+pub use session_request::{Everyone, SessionRequest, Whoever};
 pub use settings::{SERVER_VERSION, Settings};
 pub use sql::{Statement, TextLimits};
 pub use stream::{Stop, StopCause};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::enforcement::ProductUse;
 use crate::error::{ClientMessage, SqlState};
 use crate::policy::{Decision, Outcome};
-use crate::product::ProductRef;
+use crate::product::{FieldName, ProductRef};
 
 use super::hints;
 use super::reply::Notice;
@@ -16,7 +16,9 @@ pub(super) fn notices(uses: &[ProductUse], decisions: &[Arc<Decision>]) -> Vec<N
     for (used, decision) in uses.iter().zip(decisions) {
         if let Outcome::Allow(obligations) = &decision.outcome {
             let deprecated = hints::deprecation(&used.product).into_iter().map(own);
-            let rules = obligations.notices.iter().map(|code| notice(&used.product.reference, code));
+            let masked: Vec<&FieldName> =
+                used.fields.iter().map(|field| &field.name).filter(|name| obligations.masks.contains_key(*name)).collect();
+            let rules = obligations.notices.iter().map(|code| notice(&used.product.reference, code, &masked));
             for notice in deprecated.chain(rules) {
                 if !notices.contains(&notice) {
                     notices.push(notice);
@@ -31,13 +33,18 @@ fn own(text: String) -> Notice {
     Notice { severity: "NOTICE", message: ClientMessage::new(SqlState::SUCCESSFUL_COMPLETION, text) }
 }
 
-fn notice(product: &ProductRef, code: &str) -> Notice {
+fn notice(product: &ProductRef, code: &str, masked: &[&FieldName]) -> Notice {
     let message = match code {
         "columns_masked" => format!("columns of data product \"{product}\" are masked by policy"),
         "rows_limited" => format!("rows of data product \"{product}\" are limited by policy"),
         _ => format!("a policy applies to data product \"{product}\""),
     };
-    let mut message = ClientMessage::new(SqlState::SUCCESSFUL_COMPLETION, message).with_detail(format!("Policy code: {code}."));
+    let mut detail = format!("Policy code: {code}.");
+    if code == "columns_masked" {
+        let columns: Vec<String> = masked.iter().map(|name| format!("\"{name}\"")).collect();
+        detail.push_str(&format!(" Columns: {}.", columns.join(", ")));
+    }
+    let mut message = ClientMessage::new(SqlState::SUCCESSFUL_COMPLETION, message).with_detail(detail);
     message.names.schema = Some(product.domain.to_sql());
     message.names.table = Some(product.name.to_sql());
     Notice { severity: "NOTICE", message }
@@ -55,9 +62,12 @@ mod tests {
             name: ProductName::parse("customer-360").unwrap(),
             version: Version { major: 2, minor: 1, patch: 0 },
         };
-        let limited = notice(&product, "rows_limited").message;
+        let masked = FieldName::parse("email").unwrap();
+        let limited = notice(&product, "rows_limited", &[&masked]).message;
         assert_eq!(limited.message, "rows of data product \"customer/customer-360\" are limited by policy");
         assert_eq!(limited.detail.as_deref(), Some("Policy code: rows_limited."));
-        assert_eq!(notice(&product, "own_code").message.message, "a policy applies to data product \"customer/customer-360\"");
+        let columns = notice(&product, "columns_masked", &[&masked]).message;
+        assert_eq!(columns.detail.as_deref(), Some("Policy code: columns_masked. Columns: \"email\"."));
+        assert_eq!(notice(&product, "own_code", &[]).message.message, "a policy applies to data product \"customer/customer-360\"");
     }
 }

@@ -21,6 +21,7 @@ use crate::audit::{self, Closing, OpenStatement};
 use crate::catalog::SessionFacts;
 use crate::enforcement::{self, GovernedTable, ProductUse, ShownPlan};
 use crate::error::{ClientMessage, SqlState};
+use crate::identity::Principal;
 use crate::lineage::{self, Lineage};
 use crate::policy::{AccessRequest, Decision, DenyReason, Outcome, RequestContext};
 use crate::product::{PortName, ProductRef};
@@ -186,12 +187,12 @@ impl Pipeline {
     }
 
     /// What the client is told of a plan that enforcement refuses.
-    fn refused(&self, error: &enforcement::Error) -> ClientMessage {
+    pub(super) fn refused(&self, error: &enforcement::Error) -> ClientMessage {
         fault::told(ClientMessage::from(error), self.attempt.query_id(), error)
     }
 
     /// The last look at a message: with a hint, without a word about a fault of ours.
-    fn told(&self, message: ClientMessage) -> ClientMessage {
+    pub(super) fn told(&self, message: ClientMessage) -> ClientMessage {
         fault::numbered(hints::with_hint(message, &self.facts), self.attempt.query_id())
     }
 
@@ -215,7 +216,7 @@ impl Pipeline {
     async fn prepare(&mut self, planner: &Planner, query: &Query, values: &[ScalarValue]) -> Result<Prepared, ClientMessage> {
         let deadline = self.deadline;
         let decided = guarded(self.plan_and_decide(planner, query, values), deadline).await?;
-        if let Some(denial) = denial(&decided) {
+        if let Some(denial) = self.denial(&decided) {
             self.attempt.end(Closing::denied()).await;
             return Err(denial);
         }
@@ -231,6 +232,19 @@ impl Pipeline {
 
     /// Steps plan to decide.
     async fn plan_and_decide(&mut self, planner: &Planner, query: &Query, values: &[ScalarValue]) -> Result<Decided, ClientMessage> {
+        let (plan, uses) = self.plan_and_observe(planner, query, values).await?;
+        let principal = Arc::clone(&self.facts.principal);
+        let (requests, decisions) = self.decide(&uses, &principal);
+        Ok(Decided { plan, uses, requests, decisions })
+    }
+
+    /// Steps plan to observe.
+    pub(super) async fn plan_and_observe(
+        &mut self,
+        planner: &Planner,
+        query: &Query,
+        values: &[ScalarValue],
+    ) -> Result<(LogicalPlan, Vec<ProductUse>), ClientMessage> {
         let plan = planner.plan(query).await.map_err(|fault| self.shown(query, &fault))?;
         inference::check_bound(&plan, values.len())?;
         self.attempt.trace().done(Step::Plan, "");
@@ -239,12 +253,17 @@ impl Pipeline {
         let uses = enforcement::observe(&plan).map_err(|error| self.refused(&error))?;
         let fields: usize = uses.iter().map(|used| used.fields.len()).sum();
         self.attempt.trace().done(Step::Observe, &format!("{fields} fields of {} products", uses.len()));
-        let requests: Vec<AccessRequest> = uses.iter().map(|product| self.request(product)).collect();
+        Ok((plan, uses))
+    }
+
+    /// Step decide: for the caller, or for whom a query is explained. The questions, and the decisions on them.
+    pub(super) fn decide(&mut self, uses: &[ProductUse], principal: &Arc<Principal>) -> (Vec<AccessRequest>, Vec<Arc<Decision>>) {
+        let requests: Vec<AccessRequest> = uses.iter().map(|product| self.request(product, principal)).collect();
         let decisions = requests.iter().map(|request| Arc::new(self.world.policy.decide(request))).collect::<Vec<_>>();
         let denied = decisions.iter().filter(|decision| matches!(decision.outcome, Outcome::Deny(_))).count();
         let spent = self.attempt.trace().done(Step::Decide, &format!("{} decisions, {denied} denied", decisions.len()));
-        self.attempt.decided(&uses, &decisions, spent);
-        Ok(Decided { plan, uses, requests, decisions })
+        self.attempt.decided(uses, &decisions, spent);
+        (requests, decisions)
     }
 
     fn bind_and_analyze(
@@ -270,9 +289,9 @@ impl Pipeline {
         semantics::Facts { now: self.transaction_started, time_zone: TimeZone::parse(&self.time_zone).unwrap_or_default() }
     }
 
-    fn request(&self, product: &ProductUse) -> AccessRequest {
+    fn request(&self, product: &ProductUse, principal: &Arc<Principal>) -> AccessRequest {
         AccessRequest {
-            principal: Arc::clone(&self.facts.principal),
+            principal: Arc::clone(principal),
             purpose: self.purpose.clone(),
             product: Arc::clone(&product.product),
             port: product.port.clone(),
@@ -284,6 +303,27 @@ impl Pipeline {
                 client_address: self.client_address,
             },
         }
+    }
+
+    /// The refusal of a statement of which any product is denied.
+    fn denial(&self, decided: &Decided) -> Option<ClientMessage> {
+        let (product, reasons) = decided.uses.iter().zip(&decided.decisions).find_map(|(product, decision)| match &decision.outcome {
+            Outcome::Deny(reasons) => Some((product, reasons)),
+            Outcome::Allow(_) => None,
+        })?;
+        let reference = &product.product.reference;
+        let detail: Vec<String> = reasons.iter().map(reason_text).collect();
+        let oncall = self.world.snapshot.domain_of(reference).and_then(|domain| domain.oncall.as_deref());
+        let oncall = oncall.map(|oncall| format!(" (on call: {oncall})")).unwrap_or_default();
+        let mut message =
+            ClientMessage::new(SqlState::INSUFFICIENT_PRIVILEGE, format!("permission denied for data product \"{reference}\""))
+                .with_detail(detail.join("\n"))
+                // The text is the same each time; the log finds the decision by the principal and the moment.
+                .with_hint(format!("Ask the product's owner, {}{oncall}.", product.product.owner));
+        message.names.schema = Some(reference.domain.to_sql());
+        message.names.table = Some(reference.name.to_sql());
+        message.names.column = reasons.iter().flat_map(|reason| &reason.fields).next().map(ToString::to_string);
+        Some(message)
     }
 
     /// Steps govern to verify.
@@ -304,7 +344,10 @@ impl Pipeline {
 }
 
 /// Bounds a step: by the deadline, and so that a panic of the planner ends its own statement only.
-async fn guarded<T>(step: impl Future<Output = Result<T, ClientMessage>>, deadline: Option<Instant>) -> Result<T, ClientMessage> {
+pub(super) async fn guarded<T>(
+    step: impl Future<Output = Result<T, ClientMessage>>,
+    deadline: Option<Instant>,
+) -> Result<T, ClientMessage> {
     let step = AssertUnwindSafe(step).catch_unwind();
     let done = match deadline {
         Some(deadline) => tokio::time::timeout_at(deadline, step).await.map_err(|_| stream::timed_out())?,
@@ -330,24 +373,6 @@ fn trace(decided: &Decided) -> Lineage {
 fn locate(scan: &TableScan) -> Option<(ProductRef, PortName)> {
     let table = GovernedTable::of_scan(scan)?;
     Some((table.product().reference.clone(), table.port().clone()))
-}
-
-/// The refusal of a statement of which any product is denied.
-fn denial(decided: &Decided) -> Option<ClientMessage> {
-    let (product, reasons) = decided.uses.iter().zip(&decided.decisions).find_map(|(product, decision)| match &decision.outcome {
-        Outcome::Deny(reasons) => Some((product, reasons)),
-        Outcome::Allow(_) => None,
-    })?;
-    let reference = &product.product.reference;
-    let detail: Vec<String> = reasons.iter().map(reason_text).collect();
-    let mut message = ClientMessage::new(SqlState::INSUFFICIENT_PRIVILEGE, format!("permission denied for data product \"{reference}\""))
-        .with_detail(detail.join("\n"))
-        // The text is the same each time; the log finds the decision by the principal and the moment.
-        .with_hint(format!("Ask the product's owner, {}.", product.product.owner));
-    message.names.schema = Some(reference.domain.to_sql());
-    message.names.table = Some(reference.name.to_sql());
-    message.names.column = reasons.iter().flat_map(|reason| &reason.fields).next().map(ToString::to_string);
-    Some(message)
 }
 
 fn reason_text(reason: &DenyReason) -> String {

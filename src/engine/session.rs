@@ -5,6 +5,7 @@
 //! it, is an `Attempt` and leaves its records.
 
 mod cursors;
+mod explaining;
 mod prepared;
 
 pub use prepared::Description;
@@ -31,7 +32,7 @@ use super::cursor::Cursor;
 use super::engine::Shared;
 use super::pipeline::Pipeline;
 use super::reply::{CopyFormat, CopyOut, Notice, Reply, TransactionStatus};
-use super::session_request::{SessionRequest, Whoever};
+use super::session_request::{Everyone, SessionRequest, Whoever};
 use super::settings::{SERVER_VERSION, Settings};
 use super::shared_settings::SharedSettings;
 use super::sql::{self, CopyOptions, ExplainOptions, ForceQuote, Kind, Query, Statement, TransactionModes};
@@ -62,6 +63,7 @@ pub struct Session {
     id: Uuid,
     principal: Arc<Principal>,
     whoever: Whoever,
+    everyone: Everyone,
     client_address: Option<SocketAddr>,
     process_id: i32,
     started: DateTime<Utc>,
@@ -96,6 +98,7 @@ impl Session {
             id: Uuid::now_v7(),
             principal,
             whoever: request.whoever,
+            everyone: request.everyone,
             client_address: request.client_address,
             process_id: request.process_id,
             started,
@@ -330,6 +333,7 @@ impl Session {
         match &statement.kind {
             Kind::Query(query) => self.query(query, values, attempt).await,
             Kind::Explain { options, query } => self.explain(*options, query, values, attempt).await,
+            Kind::ExplainPolicy { user, query } => self.explain_policy(user.as_deref(), query, values, attempt).await,
             Kind::Copy { query, options } => self.copy(query, options, values, attempt).await,
             _ => {
                 let outcome = self.perform(statement, values).await;

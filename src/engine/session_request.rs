@@ -21,8 +21,13 @@ pub struct SessionRequest {
     pub stop_cause: StopCause,
     /// Who the login is by now.
     pub whoever: Whoever,
+    /// Who the other logins are.
+    pub everyone: Everyone,
 }
 
 /// The principal of a session's login, asked at every statement, so that a role that was taken away is gone at once. `None`: the login
 /// itself is gone.
 pub type Whoever = Arc<dyn Fn() -> Option<Arc<Principal>> + Send + Sync>;
+
+/// The principal of any login by its name, for explanations of what it may see. `None`: there is no such login.
+pub type Everyone = Arc<dyn Fn(&str) -> Option<Arc<Principal>> + Send + Sync>;

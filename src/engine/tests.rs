@@ -43,6 +43,48 @@ async fn a_denial_covers_every_way_to_run_a_query() {
 }
 
 #[tokio::test]
+async fn a_policy_is_explained_to_who_may_read_and_to_who_may_not() {
+    let world = TestWorld::new();
+    let explain = format!("EXPLAIN POLICY {}", NAMES.replace("full_name", "full_name, id"));
+    let denied = world.session("guest", &[]).lines(&explain).await.unwrap();
+    assert_eq!(denied.len(), 2, "{denied:?}");
+    assert!(
+        denied[0].starts_with("crm/people|people_files|id|allow|read as it is|data_mesh.governance.allow|governance.rego|"),
+        "{denied:?}"
+    );
+    let reason = "full_name|deny|column \"full_name\" of data product \"crm/people\" is personal data|data_mesh.governance.pii_access|governance.rego|";
+    assert!(denied[1].contains(reason), "{denied:?}");
+    let granted = world.session("reader", &["pii_authorized"]).lines(&explain).await.unwrap();
+    assert!(
+        granted[1].contains("full_name|allow|read as it is, by a grant|data_mesh.governance.fieldGrants|governance.rego|"),
+        "{granted:?}"
+    );
+    let records = world.records().await;
+    let classes: Vec<_> = records.records_of("statement_opened").iter().map(|record| record["statement_class"].clone()).collect();
+    assert_eq!(classes, ["explain_policy", "explain_policy"]);
+    assert!(records.records_of("statement_closed").iter().all(|record| record["outcome"] == "completed" && record["rows"] == 0));
+}
+
+#[tokio::test]
+async fn only_auditors_have_a_policy_explained_for_others() {
+    let world = TestWorld::new();
+    let explain = |user: &str| format!("EXPLAIN POLICY AS {user} {NAMES}");
+    let mut reader = world.session("reader", &["pii_authorized"]);
+    assert!(reader.lines(&explain("reader")).await.unwrap()[0].contains("|allow|"));
+    // The same words whether there is such a login or not.
+    let refusals = [reader.lines(&explain("guest")).await.unwrap_err(), reader.lines(&explain("no_one")).await.unwrap_err()];
+    let [known, unknown] = refusals.map(|refusal| {
+        assert_eq!(refusal.sqlstate, SqlState::INSUFFICIENT_PRIVILEGE);
+        (refusal.message.replace("guest", "no_one"), refusal.detail, refusal.hint)
+    });
+    assert_eq!(known, unknown);
+    let mut auditor = world.session("auditor", &["policy_auditor", "pii_authorized"]);
+    assert!(auditor.lines(&explain("guest")).await.unwrap()[0].contains("full_name|deny|"));
+    assert!(auditor.lines(&explain("auditor")).await.unwrap()[0].contains("full_name|allow|"));
+    assert_eq!(auditor.lines(&explain("no_one")).await.unwrap_err().sqlstate, SqlState::UNDEFINED_OBJECT);
+}
+
+#[tokio::test]
 async fn a_denial_comes_before_the_port_is_opened() {
     let world = TestWorld::new();
     world.remove_data();

@@ -32,6 +32,11 @@ impl Principal {
         self.roles.contains(role)
     }
 
+    /// Whether the principal may have a query explained as it would be for somebody else.
+    pub fn explains_for_others(&self) -> bool {
+        self.is_data_steward || self.has_role("policy_auditor")
+    }
+
     /// A catalogue's harvester: discovers every product and reads no row.
     pub fn reads_metadata_only(&self) -> bool {
         self.has_role("metadata")

@@ -24,7 +24,7 @@ pub(super) struct ContractFile {
     /// As faults name it.
     pub(super) name: String,
     /// `<folder>/<file>`, with `/` on every system.
-    relative: String,
+    pub(super) relative: String,
     /// The domain's folder.
     pub(super) folder: String,
     /// The content.

@@ -9,6 +9,7 @@ mod files;
 mod fingerprint;
 mod lowered;
 mod names;
+mod origin;
 mod snapshot;
 
 #[cfg(test)]
@@ -23,12 +24,15 @@ use crate::product::{Product, spec::ContractSpec, validate};
 pub use domains::{DefaultsSpec, DomainSpec, DomainsSpec, schema};
 pub use fingerprint::{Fingerprint, fingerprint};
 pub use lowered::lowered;
+pub use origin::Origin;
 pub use snapshot::{Domain, Gap, Located, Snapshot, TableEntry};
 
 /// A valid contract and where it was read.
 struct Contract {
     /// The file, as faults name it.
     file: String,
+    /// The same, relative to the catalog.
+    relative: String,
     map: SourceMap,
     product: Arc<Product>,
 }
@@ -56,7 +60,11 @@ pub fn load(folder: &Path) -> Result<Snapshot, Vec<Fault>> {
         return Err(sorted(faults));
     }
     let domains = map.domains.into_values().map(|entry| entry.domain);
-    Ok(Snapshot::new(files.revision(), domains, tables).with_gaps(gaps))
+    let origins = contracts.iter().map(|contract| {
+        let origin = Origin::new(&contract.relative, &contract.product, &contract.map);
+        (contract.product.reference.clone(), origin)
+    });
+    Ok(Snapshot::new(files.revision(), domains, tables).with_gaps(gaps).with_origins(origins))
 }
 
 fn read_contracts(files: &files::Files, map: Option<&domains::DomainMap>, faults: &mut Vec<Fault>) -> Vec<Contract> {
@@ -78,7 +86,9 @@ fn read_contracts(files: &files::Files, map: Option<&domains::DomainMap>, faults
             }
         });
         match valid {
-            Ok((product, map)) => contracts.push(Contract { file: file.name.clone(), map, product: Arc::new(product) }),
+            Ok((product, map)) => {
+                contracts.push(Contract { file: file.name.clone(), relative: file.relative.clone(), map, product: Arc::new(product) })
+            }
             Err(of_file) => faults.extend(of_file),
         }
     }

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use crate::product::{DomainName, PortName, Product, ProductRef};
 
+use super::Origin;
+
 /// A domain of the map.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Domain {
@@ -62,6 +64,7 @@ pub struct Snapshot {
     domains: BTreeMap<String, Domain>,
     tables: BTreeMap<(String, String), TableEntry>,
     gaps: Vec<Gap>,
+    origins: BTreeMap<ProductRef, Origin>,
 }
 
 impl Snapshot {
@@ -72,6 +75,7 @@ impl Snapshot {
             domains: domains.into_iter().map(|domain| (domain.schema.clone(), domain)).collect(),
             tables: tables.into_iter().map(|entry| ((entry.schema.clone(), entry.table.clone()), entry)).collect(),
             gaps: Vec::new(),
+            origins: BTreeMap::new(),
         }
     }
 
@@ -80,6 +84,23 @@ impl Snapshot {
     pub fn with_gaps(mut self, gaps: Vec<Gap>) -> Self {
         self.gaps = gaps;
         self
+    }
+
+    /// The same view, which knows where the governance of these contracts stands.
+    #[must_use]
+    pub fn with_origins(mut self, origins: impl IntoIterator<Item = (ProductRef, Origin)>) -> Self {
+        self.origins = origins.into_iter().collect();
+        self
+    }
+
+    /// Where the governance of a product's contract stands.
+    pub fn origin(&self, product: &ProductRef) -> Option<&Origin> {
+        self.origins.get(product)
+    }
+
+    /// The domain that owns a product.
+    pub fn domain_of(&self, product: &ProductRef) -> Option<&Domain> {
+        self.domains.get(&product.domain.to_sql())
     }
 
     /// Promises that inputs do not support.

@@ -35,9 +35,9 @@ const SECOND: [&str; 5] = ["allow", "deny", "exemptions", "notices", "rowFilters
 #[derive(Debug)]
 pub struct DecisionPoint {
     bundle: Arc<Bundle>,
-    rego: Rego,
+    pub(super) rego: Rego,
     data: RegoValue,
-    contracts: HashMap<ProductRef, Contract>,
+    pub(super) contracts: HashMap<ProductRef, Contract>,
     mask_keys: MaskKeys,
     erased: Arc<SubjectSet>,
     cache: Cache,
@@ -185,7 +185,7 @@ impl DecisionPoint {
     }
 
     /// The mesh-wide package, and the product's own if the contract names one that the bundle has.
-    fn packages(&self, contract: &Contract) -> Result<Vec<&Package>, Refusal> {
+    pub(super) fn packages(&self, contract: &Contract) -> Result<Vec<&Package>, Refusal> {
         let mesh = self.bundle.mesh().ok_or(Refusal::Contract)?;
         let own = match &contract.package {
             ProductPackage::None => None,

@@ -3,10 +3,16 @@
 //! INVARIANT: interpreted, never run as bytecode: the bytecode machine was seen to answer `true` after a type error.
 //! INVARIANT: an evaluation that fails, panics or overruns its time is an [`EvaluationError`], never a value.
 
+mod bodies;
+mod coverage;
+mod query;
 mod reads;
 mod references;
 mod translate;
 mod value;
+
+pub(super) use bodies::Body;
+pub(super) use coverage::Lines;
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -181,12 +187,17 @@ impl Session {
     /// The value of a rule (`package.rule`); `None` if it is undefined.
     pub(super) fn ask(&mut self, rule: &str) -> Result<Option<Value>, EvaluationError> {
         let path = format!("data.{rule}");
+        let value = self.evaluate(|engine| engine.eval_rule(path))?;
+        Ok((value != Value::Undefined).then_some(value))
+    }
+
+    /// Evaluates by the session's clock; a panic is a failure.
+    fn evaluate<T>(&mut self, evaluate: impl FnOnce(&mut Engine) -> anyhow::Result<T>) -> Result<T, EvaluationError> {
         let before = CLOCK.replace(self.now_ns);
-        let answer = catch_unwind(AssertUnwindSafe(|| self.engine.eval_rule(path)));
+        let answer = catch_unwind(AssertUnwindSafe(|| evaluate(&mut self.engine)));
         CLOCK.set(before);
         match answer {
-            Ok(Ok(Value::Undefined)) => Ok(None),
-            Ok(Ok(value)) => Ok(Some(value)),
+            Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => Err(evaluation_error(&error)),
             Err(_panic) => Err(EvaluationError::Failed { site: None, text: "the interpreter panicked".to_owned() }),
         }
@@ -244,17 +255,21 @@ fn rule_sites(engine: &mut Engine, packages: &BTreeMap<&str, String>) -> Vec<Rul
         let file = module.package.span.source.get_path().clone();
         let package = packages.get(file.as_str()).map(|package| package.trim_start_matches("data.").to_owned()).unwrap_or_default();
         for rule in &module.policy {
-            let head = match rule.as_ref() {
-                Rule::Spec { head: RuleHead::Compr { refr, .. } | RuleHead::Set { refr, .. } | RuleHead::Func { refr, .. }, .. }
-                | Rule::Default { refr, .. } => refr,
-            };
-            let span = head.span();
-            let name: String = span.text().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
-            let line = usize::try_from(span.line).unwrap_or_default();
-            sites.push(RuleSite { package: package.clone(), name, file: file.clone(), line });
+            sites.push(rule_site(rule, &package, &file));
         }
     }
     sites
+}
+
+fn rule_site(rule: &Rule, package: &str, file: &str) -> RuleSite {
+    let head = match rule {
+        Rule::Spec { head: RuleHead::Compr { refr, .. } | RuleHead::Set { refr, .. } | RuleHead::Func { refr, .. }, .. }
+        | Rule::Default { refr, .. } => refr,
+    };
+    let span = head.span();
+    let name: String = span.text().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+    let line = usize::try_from(span.line).unwrap_or_default();
+    RuleSite { package: package.to_owned(), name, file: file.to_owned(), line }
 }
 
 fn evaluation_error(error: &anyhow::Error) -> EvaluationError {

@@ -7,7 +7,9 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 
 use crate::audit::{AuditLog, ConnectionClosed, ConnectionOpened, Event, LoginFailed};
-use crate::engine::{self, Clock, Column, Engine, Format, Notice, Parameter, Reply, Statement, Stop, TimeZone, TransactionStatus, Whoever};
+use crate::engine::{
+    self, Clock, Column, Engine, Everyone, Format, Notice, Parameter, Reply, Statement, Stop, TimeZone, TransactionStatus, Whoever,
+};
 use crate::error::ClientMessage;
 use crate::identity::{Directory, Principal, ScramServer};
 use crate::telemetry::{Step, stage};
@@ -48,6 +50,12 @@ impl Gateway {
     fn whoever(&self, name: &str) -> Whoever {
         let (directories, name) = (Arc::clone(&self.directories), name.to_owned());
         Arc::new(move || directories.current().find(&name).map(|login| Arc::clone(&login.principal)))
+    }
+
+    /// Asks the current directory who any login is.
+    fn everyone(&self) -> Everyone {
+        let directories = Arc::clone(&self.directories);
+        Arc::new(move |name| directories.current().find(name).map(|login| Arc::clone(&login.principal)))
     }
 }
 
@@ -96,6 +104,7 @@ impl wire::Backend for Gateway {
             process_id: request.process_id,
             stop_cause,
             whoever: self.whoever(&principal.name),
+            everyone: self.everyone(),
         };
         let opening = std::time::Instant::now();
         let session = self.engine.open_session(Arc::clone(&principal), opened)?;

@@ -7,13 +7,24 @@ use crate::audit;
 use crate::config::{self, Config, Origin};
 use crate::identity::scram::{ITERATIONS_DEFAULT, ITERATIONS_MAX};
 use crate::identity::{self, ScramVerifier};
-use crate::{locator, policy, product};
+use crate::{locator, product};
 
 use super::load::{self, LoadFaults};
 use super::sources::Source;
 
-/// What a tool found.
+pub use explain::{ExplainOptions, explain};
+pub use policy::{EvalOptions, Format, TestRun, policy_eval, policy_test};
+pub use replay::{ReplayOptions, policy_replay};
+
+mod explain;
+mod policy;
+mod replay;
+
+/// What a tool found: whether all is well.
 pub type Outcome = anyhow::Result<bool>;
+
+/// What a tool found, as its exit code.
+pub type Code = anyhow::Result<u8>;
 
 /// `meshgate check`: everything that the configuration names, all faults at once.
 pub fn check(config: &Config, out: &mut dyn Write) -> Outcome {
@@ -57,13 +68,6 @@ pub fn passwd(password: &str, iterations: u32, out: &mut dyn Write) -> Outcome {
     let verifier = ScramVerifier::derive(password, &rand::random::<[u8; 16]>(), iterations);
     writeln!(out, "{}", verifier.to_text())?;
     Ok(true)
-}
-
-/// `meshgate policy test`: the bundle's own tests.
-pub fn policy_test(folder: &Path, out: &mut dyn Write) -> Outcome {
-    let report = policy::test(load::bundle_files(folder)?);
-    write!(out, "{report}")?;
-    Ok(report.passed())
 }
 
 /// `meshgate audit verify`: whether the log is whole.

@@ -12,6 +12,8 @@ mod checking;
 #[cfg(test)]
 mod eventually;
 #[cfg(test)]
+mod explaining;
+#[cfg(test)]
 mod gateway;
 #[cfg(test)]
 mod hard_statements;
@@ -22,7 +24,11 @@ mod leaks;
 #[cfg(test)]
 mod log;
 #[cfg(test)]
+mod notices;
+#[cfg(test)]
 mod outage;
+#[cfg(test)]
+mod policy_tools;
 #[cfg(test)]
 mod postgres;
 #[cfg(test)]

@@ -165,6 +165,10 @@ impl Session {
                 let (parameters, _) = self.describe_query(query, declared).await?;
                 (parameters, Some(answers::explain_columns(options.format)))
             }
+            Kind::ExplainPolicy { query, .. } => {
+                let (parameters, _) = self.describe_query(query, declared).await?;
+                (parameters, Some(answers::policy_columns()))
+            }
             Kind::Show(name) => (untyped(declared), Some(answers::show_columns(name.as_deref()))),
             Kind::Fetch { name, skip: false, .. } => (untyped(declared), Some(self.cursor(name)?.columns())),
             // What its parameters would be is not known, so it is refused before any can be bound.

@@ -71,6 +71,13 @@ pub enum Kind {
         /// The query.
         query: Query,
     },
+    /// EXPLAIN POLICY [AS user] query.
+    ExplainPolicy {
+        /// For whom; `None` is the caller.
+        user: Option<String>,
+        /// The query.
+        query: Query,
+    },
     /// COPY … TO STDOUT.
     Copy {
         /// The query.
@@ -257,6 +264,7 @@ impl Statement {
         match &self.kind {
             Kind::Query(_) => "query",
             Kind::Explain { .. } => "explain",
+            Kind::ExplainPolicy { .. } => "explain_policy",
             Kind::Copy { .. } => "copy_out",
             Kind::Set { .. } | Kind::SetTransaction(_) | Kind::Reset(_) | Kind::Show(_) | Kind::Discard(_) => "setting",
             Kind::Begin(_) | Kind::Commit { .. } | Kind::Rollback { .. } | Kind::Savepoint(_) | Kind::Release(_) | Kind::RollbackTo(_) => {

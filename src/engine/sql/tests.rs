@@ -61,6 +61,24 @@ fn a_syntax_error_has_the_position_in_the_whole_text() {
 }
 
 #[test]
+fn a_policy_is_explained_for_the_caller_or_for_a_named_login() {
+    assert!(matches!(one("explain policy select 1").kind, Kind::ExplainPolicy { user: None, query } if query.text == "select 1"));
+    for text in [
+        "EXPLAIN POLICY AS ann SELECT 1",
+        "EXPLAIN POLICY AS Ann WITH x AS (SELECT 1) SELECT * FROM x",
+        "EXPLAIN POLICY AS 'ann' (SELECT 1)",
+    ] {
+        assert!(matches!(one(text).kind, Kind::ExplainPolicy { user: Some(user), .. } if user == "ann"), "{text}");
+    }
+    assert!(matches!(one("EXPLAIN POLICY AS \"Ann B\" TABLE t").kind, Kind::ExplainPolicy { user: Some(user), .. } if user == "Ann B"));
+    assert_eq!(refusal("EXPLAIN POLICY DELETE FROM t"), SqlState::READ_ONLY_SQL_TRANSACTION);
+    assert_eq!(refusal("EXPLAIN POLICY EXECUTE p"), SqlState::FEATURE_NOT_SUPPORTED);
+    for text in ["EXPLAIN POLICY", "EXPLAIN POLICY AS SELECT 1", "EXPLAIN POLICY AS ann", "EXPLAIN POLICY ann SELECT 1"] {
+        assert_eq!(fault(text).sqlstate, SqlState::SYNTAX_ERROR, "{text}");
+    }
+}
+
+#[test]
 fn session_statements_are_read() {
     assert!(
         matches!(one("set search_path to a, \"B\"").kind, Kind::Set { name, value: Some(value), local: false } if name == "search_path" && value == "a, B")

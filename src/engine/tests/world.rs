@@ -110,6 +110,7 @@ impl TestWorld {
             process_id: 1,
             stop_cause: Arc::new(|| None),
             whoever: Arc::new(move || Some(Arc::clone(&now))),
+            everyone: Arc::new(|name| (name == "guest").then(|| Arc::new(guest()))),
         };
         TestSession { session: self.engine.open_session(principal, request).unwrap() }
     }
@@ -140,6 +141,12 @@ impl TestWorld {
         self.emitter.close().await;
         self.events.0.lock().unwrap().iter().map(|event| serde_json::from_str(event).unwrap()).collect()
     }
+}
+
+/// The only login that others can ask about.
+fn guest() -> Principal {
+    let (roles, groups) = Default::default();
+    Principal { name: "guest".to_owned(), roles, groups, is_data_steward: false, attributes: BTreeMap::new() }
 }
 
 fn options() -> EngineOptions {
@@ -206,6 +213,24 @@ impl TestSession {
             }
         }
         Ok(rows)
+    }
+
+    /// Runs one statement; each row as its columns with `|` between them.
+    pub(super) async fn lines(&mut self, text: &str) -> Result<Vec<String>, ClientMessage> {
+        let statements = self.session.parse(text).await?;
+        let Reply::Rows(mut rows) = self.session.run(&statements[0]).await? else { return Ok(Vec::new()) };
+        let mut lines = Vec::new();
+        while let Some(batch) = rows.next().await {
+            let batch = batch?;
+            let columns: Vec<_> =
+                batch.columns().iter().map(|column| arrow::compute::cast(column, &arrow::datatypes::DataType::Utf8).unwrap()).collect();
+            lines.extend((0..batch.num_rows()).map(|row| {
+                let cell = |column: &arrow::array::ArrayRef| column.as_string::<i32>().iter().nth(row).flatten().unwrap_or("").to_owned();
+                columns.iter().map(cell).collect::<Vec<_>>().join("|")
+            }));
+        }
+        self.session.sync();
+        Ok(lines)
     }
 
     /// Begins a statement and drops it once `is_far_enough`; until then it must wait for something.

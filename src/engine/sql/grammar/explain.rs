@@ -2,7 +2,7 @@
 
 use datafusion::sql::sqlparser::tokenizer::Token;
 
-use crate::engine::sql::{ExplainFormat, ExplainOptions, Kind};
+use crate::engine::sql::{ExplainFormat, ExplainOptions, Kind, Query};
 use crate::error::{ClientMessage, SqlState};
 
 use super::{Cursor, is_true};
@@ -13,21 +13,45 @@ const WITHOUT_EFFECT: [&str; 9] = ["verbose", "settings", "generic_plan", "buffe
 impl Cursor<'_> {
     pub(super) fn explain(&mut self) -> Result<Kind, ClientMessage> {
         self.at = 1;
+        if self.take_word("policy") {
+            return self.explain_policy();
+        }
         let options = self.explain_options()?;
+        Ok(self.explained()?.map_or_else(Kind::Refused, |query| Kind::Explain { options, query }))
+    }
+
+    /// The rest of EXPLAIN POLICY [AS login] query.
+    fn explain_policy(&mut self) -> Result<Kind, ClientMessage> {
+        let user = if self.take_word("as") { Some(self.expect_login()?) } else { None };
+        Ok(self.explained()?.map_or_else(Kind::Refused, |query| Kind::ExplainPolicy { user, query }))
+    }
+
+    /// The query that is to be explained; the inner error is a refusal by class.
+    fn explained(&self) -> Result<Result<Query, ClientMessage>, ClientMessage> {
         if let Some(first) = self.word_at(self.at)
             && !matches!(first.as_str(), "select" | "with" | "values" | "table")
         {
             let inner = Cursor { piece: self.piece, limits: self.limits, at: self.at };
             return match inner.refused(&first) {
-                Ok(kind) => Ok(kind),
-                Err(_) if first == "execute" || first == "declare" => Ok(Kind::Refused(ClientMessage::new(
+                Ok(Kind::Refused(refusal)) => Ok(Err(refusal)),
+                Err(_) if first == "execute" || first == "declare" => Ok(Err(ClientMessage::new(
                     SqlState::FEATURE_NOT_SUPPORTED,
                     format!("EXPLAIN {} is not supported", first.to_uppercase()),
                 ))),
-                Err(_) => Err(self.syntax_error(self.at)),
+                Ok(_) | Err(_) => Err(self.syntax_error(self.at)),
             };
         }
-        Ok(self.query_from(self.at)?.map_or_else(Kind::Refused, |query| Kind::Explain { options, query }))
+        self.query_from(self.at)
+    }
+
+    /// The name of a login: an identifier or a text.
+    fn expect_login(&mut self) -> Result<String, ClientMessage> {
+        if let Some(Token::SingleQuotedString(name)) = self.token_at(self.at) {
+            let name = name.clone();
+            self.at += 1;
+            return Ok(name);
+        }
+        self.expect_identifier()
     }
 
     fn explain_options(&mut self) -> Result<ExplainOptions, ClientMessage> {

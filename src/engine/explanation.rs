@@ -1,0 +1,156 @@
+//! What the policies make of a query, line by line, without a row of it.
+//!
+//! INVARIANT: nothing is read. A line holds names, kinds, rule ids and places; no literal, id, count or role. It hangs on contracts,
+//! policies and who is asked about, never on data. The ports are asked only what they would take over, and only for products that may be read.
+
+use std::sync::Arc;
+
+use datafusion::catalog::TableProvider;
+use datafusion::common::ScalarValue;
+
+use crate::audit::Closing;
+use crate::enforcement::{self, ProductUse};
+use crate::error::ClientMessage;
+use crate::identity::Principal;
+use crate::policy::{Clause, Decision, Effect, Outcome};
+use crate::product::{OutputPort, PortFormat};
+use crate::telemetry::Step;
+
+use super::pipeline::{Pipeline, guarded};
+use super::planner::Planner;
+use super::sql::Query;
+
+/// One line of EXPLAIN POLICY.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct PolicyLine {
+    /// `domain/product`.
+    pub(super) product: String,
+    /// The output port.
+    pub(super) port: String,
+    /// The columns; `None`: the product as a whole.
+    pub(super) column: Option<String>,
+    /// allow, mask, filter or deny.
+    pub(super) effect: &'static str,
+    /// What is done.
+    pub(super) what: String,
+    /// The rule.
+    pub(super) rule: String,
+    /// The file in which it stands: of the bundle, or of the catalog for a rule of a contract.
+    pub(super) file: Option<String>,
+    /// The line, from 1.
+    pub(super) line: Option<i32>,
+    /// Where it runs, if it runs.
+    pub(super) runs_in: Option<String>,
+}
+
+/// Where a rule runs that no port can take over.
+const ENGINE: &str = "engine";
+
+impl Pipeline {
+    /// Explains a query as it would be decided for `judged`. The names in it are the caller's.
+    pub(super) async fn explain_policy(
+        mut self,
+        query: &Query,
+        values: &[ScalarValue],
+        judged: &Arc<Principal>,
+    ) -> Result<Vec<PolicyLine>, ClientMessage> {
+        let deadline = self.deadline;
+        let explained = guarded(self.policy_lines(query, values, judged), deadline).await;
+        let recorded = match explained {
+            Ok(lines) => guarded(self.attempt.open(), deadline).await.map(|record| (record, lines)),
+            Err(message) => Err(message),
+        };
+        let lines = match recorded {
+            Ok((record, lines)) => {
+                record.close(self.shared.now(), Closing::completed());
+                self.attempt.trace().done(Step::Close, "explained");
+                Ok(lines)
+            }
+            Err(message) => Err(self.told(message)),
+        };
+        self.attempt.end_with(lines).await
+    }
+
+    async fn policy_lines(
+        &mut self,
+        query: &Query,
+        values: &[ScalarValue],
+        judged: &Arc<Principal>,
+    ) -> Result<Vec<PolicyLine>, ClientMessage> {
+        let planner = Planner::new(self)?;
+        let (plan, uses) = self.plan_and_observe(&planner, query, values).await?;
+        let (_, decisions) = self.decide(&uses, judged);
+        if decisions.iter().all(|decision| matches!(decision.outcome, Outcome::Allow(_))) {
+            // What is allowed and cannot be enforced is refused, as the query itself would be.
+            enforcement::govern(plan, &decisions).map_err(|error| self.refused(&error))?;
+        }
+        let mut lines = Vec::new();
+        for (used, decision) in uses.iter().zip(&decisions) {
+            lines.extend(self.product_lines(used, decision, judged).await);
+        }
+        Ok(lines)
+    }
+
+    async fn product_lines(&self, used: &ProductUse, decision: &Decision, judged: &Principal) -> Vec<PolicyLine> {
+        let policy = &self.world.policy;
+        let clauses =
+            if policy.may_discover(judged, &used.product) { policy.explain(decision) } else { vec![policy.explain_undiscoverable()] };
+        let port = used.product.output_port(&used.port);
+        let conditions = clauses.iter().any(|clause| clause.condition.is_some());
+        let source = match port {
+            // Without it, it is left open where the conditions run; the cause is in the server's log.
+            Some(port) if conditions => self.shared.ports.open(&used.product, port).await.ok(),
+            _ => None,
+        };
+        clauses.into_iter().map(|clause| self.line(used, port, source.as_deref(), clause)).collect()
+    }
+
+    fn line(&self, used: &ProductUse, port: Option<&OutputPort>, source: Option<&dyn TableProvider>, clause: Clause) -> PolicyLine {
+        let runs_in = match (clause.effect, &clause.condition) {
+            (Effect::Allow | Effect::Deny, _) => None,
+            (Effect::Mask | Effect::Filter, None) => Some(ENGINE.to_owned()),
+            (Effect::Mask | Effect::Filter, Some(condition)) => source.zip(port).and_then(|(source, port)| {
+                let reaches = enforcement::reaches_port(condition, source).ok()?;
+                Some(if reaches { format!("{}, {ENGINE}", place_name(&port.format)) } else { ENGINE.to_owned() })
+            }),
+        };
+        let (file, line) = match &clause.place {
+            Some(place) => (Some(place.file.clone()), Some(place.line)),
+            None => self.contract_place(used, &clause).unzip(),
+        };
+        let columns: Vec<&str> = clause.columns.iter().map(|column| column.as_str()).collect();
+        PolicyLine {
+            product: used.product.reference.to_string(),
+            port: used.port.to_string(),
+            column: (!columns.is_empty()).then(|| columns.join(", ")),
+            effect: clause.effect.as_str(),
+            what: clause.what,
+            rule: clause.rule,
+            file,
+            line: line.and_then(|line| i32::try_from(line).ok()),
+            runs_in,
+        }
+    }
+
+    /// Where the contract says what a rule of the contract does.
+    fn contract_place(&self, used: &ProductUse, clause: &Clause) -> Option<(String, usize)> {
+        let origin = self.world.snapshot.origin(&used.product.reference)?;
+        let line = match clause.rule.as_str() {
+            "contract.retention" => origin.retention,
+            "contract.erasure" => origin.erasure,
+            "contract.masks" => *origin.masks.get(clause.columns.first()?)?,
+            _ => return None,
+        };
+        Some((origin.file.clone(), line))
+    }
+}
+
+/// What a port's place is called.
+fn place_name(format: &PortFormat) -> &'static str {
+    match format {
+        PortFormat::Csv(_) => "csv",
+        PortFormat::Parquet => "parquet",
+        PortFormat::Postgres => "postgres",
+        PortFormat::Stream(_) => "stream",
+    }
+}
