@@ -17,10 +17,10 @@ mod leakproof;
 #[cfg(test)]
 mod leaks;
 mod mask;
-mod placement;
 #[cfg(test)]
 mod masking;
 mod member;
+mod placement;
 #[cfg(test)]
 mod plans;
 mod row_filter;

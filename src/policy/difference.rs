@@ -15,13 +15,22 @@ pub enum Sight {
     None,
     /// These columns and rows.
     Some {
-        /// The masks of the columns that were asked for, by their names.
-        masks: BTreeMap<String, String>,
+        /// The masks of the columns that were asked for.
+        masks: BTreeMap<String, Masking>,
         /// What rows must meet, all of it.
         conditions: Vec<Condition>,
         /// The column by which erased people's rows are hidden.
         exclusion: Option<String>,
     },
+}
+
+/// A mask.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Masking {
+    /// As it is enforced.
+    Known(Mask),
+    /// As it was recorded: without its parameters.
+    Named(String),
 }
 
 /// A condition on rows.
@@ -82,7 +91,7 @@ impl Sight {
         let asked = obligations.masks.iter().filter(|(column, _)| decision.fields.contains(column));
         let conditions = obligations.row_conditions();
         Self::Some {
-            masks: asked.map(|(column, mask)| (column.to_string(), mask.to_string())).collect(),
+            masks: asked.map(|(column, mask)| (column.to_string(), Masking::Known(mask.clone()))).collect(),
             conditions: conditions.into_iter().map(|(_, condition)| Condition::Known(condition.clone())).collect(),
             exclusion: obligations.exclusion.as_ref().map(|exclusion| exclusion.column.to_string()),
         }
@@ -110,15 +119,40 @@ impl Sight {
     }
 }
 
-fn mask_changes(old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) -> Vec<Change> {
+fn mask_changes(old: &BTreeMap<String, Masking>, new: &BTreeMap<String, Masking>) -> Vec<Change> {
     let removed = old.iter().filter_map(|(column, mask)| match new.get(column) {
-        None => Some(Change::MaskRemoved { column: column.clone(), mask: mask.clone() }),
-        Some(other) if other != mask => Some(Change::MaskChanged { column: column.clone(), from: mask.clone(), to: other.clone() }),
-        Some(_) => None,
+        None => Some(Change::MaskRemoved { column: column.clone(), mask: mask.name().to_owned() }),
+        Some(other) if mask.is_known_to_be(other) => None,
+        Some(other) => {
+            let (from, to) = (mask.name().to_owned(), other.name().to_owned());
+            Some(Change::MaskChanged { column: column.clone(), from, to })
+        }
     });
     let added = new.iter().filter(|(column, _)| !old.contains_key(*column));
-    let added = added.map(|(column, mask)| Change::MaskAdded { column: column.clone(), mask: mask.clone() });
+    let added = added.map(|(column, mask)| Change::MaskAdded { column: column.clone(), mask: mask.name().to_owned() });
     removed.chain(added).collect()
+}
+
+impl Masking {
+    /// The mask's name.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Known(mask) => mask.as_str(),
+            Self::Named(name) => name,
+        }
+    }
+
+    /// Whether both are the same mask, and not only masks of one name.
+    fn is_known_to_be(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Known(one), Self::Known(two)) => one == two,
+            (Self::Known(known), Self::Named(name)) | (Self::Named(name), Self::Known(known)) => {
+                let parametrized = matches!(known, Mask::Fixed(_) | Mask::Bucket(_) | Mask::HmacSha256(_) | Mask::Expression(_));
+                !parametrized && known.as_str() == name
+            }
+            (Self::Named(_), Self::Named(_)) => false,
+        }
+    }
 }
 
 fn condition_changes(old: &[Condition], new: &[Condition]) -> Vec<Change> {
@@ -267,6 +301,7 @@ impl fmt::Display for Change {
             Self::Denied => f.write_str("allowed before, now denied"),
             Self::MaskRemoved { column, mask } => write!(f, "column {column}: no longer masked (was {mask})"),
             Self::MaskAdded { column, mask } => write!(f, "column {column}: masked by {mask}"),
+            Self::MaskChanged { column, from, to } if from == to => write!(f, "column {column}: masked by {to}, perhaps otherwise"),
             Self::MaskChanged { column, from, to } => write!(f, "column {column}: masked by {to} (was {from})"),
             Self::FilterRemoved(shape) => write!(f, "rows: no longer limited to {shape}"),
             Self::FilterUnknown(shape) => write!(f, "rows: limited to {shape} as before, but perhaps by other values"),
@@ -297,7 +332,7 @@ mod tests {
 
     fn sight(masks: &[(&str, &str)], conditions: &[Predicate], exclusion: Option<&str>) -> Sight {
         Sight::Some {
-            masks: masks.iter().map(|(column, mask)| ((*column).to_owned(), (*mask).to_owned())).collect(),
+            masks: masks.iter().map(|(column, mask)| ((*column).to_owned(), Masking::Known(Mask::parse(mask).unwrap()))).collect(),
             conditions: conditions.iter().cloned().map(Condition::Known).collect(),
             exclusion: exclusion.map(str::to_owned),
         }
@@ -371,5 +406,18 @@ mod tests {
             assert_eq!(changes.len(), 1);
             assert_eq!(changes[0].widens(), widens, "{from} {to}");
         }
+    }
+
+    #[test]
+    fn a_mask_without_its_parameters_proves_nothing() {
+        let sight = |mask: Masking| Sight::Some { masks: [("a".to_owned(), mask)].into(), conditions: Vec::new(), exclusion: None };
+        let keyed = |key: &str| sight(Masking::Known(Mask::HmacSha256(key.to_owned())));
+        let named = |name: &str| sight(Masking::Named(name.to_owned()));
+        let known = |mask: Mask| sight(Masking::Known(mask));
+        assert!(keyed("a").changes(&keyed("a")).is_empty());
+        for (old, new) in [(keyed("a"), keyed("b")), (named("hmac-sha-256"), keyed("a")), (named("redact"), known(Mask::ShowLast4))] {
+            assert!(old.changes(&new).iter().any(Change::widens), "{old:?} {new:?}");
+        }
+        assert!(named("show-last-4").changes(&known(Mask::ShowLast4)).is_empty());
     }
 }

@@ -38,7 +38,7 @@ pub use coverage::Coverage;
 pub use decision::{
     Decision, DecisionId, DenyReason, Exclusion, IntegerHasher, IntegerSubjects, Obligations, Outcome, RowRule, RulePlace, SubjectSet,
 };
-pub use difference::{Change, Condition, Sight};
+pub use difference::{Change, Condition, Masking, Sight};
 pub use evaluate::{CatalogFacts, EvaluationFault, evaluate};
 pub use explain::{Clause, Effect};
 pub use file::{BundleFault, BundleFile};

@@ -91,7 +91,7 @@ fn engine(config: &Config) -> anyhow::Result<Engine> {
         Some(path) if config.example.is_some() && !path.exists() => load::erasures(None)?,
         _ => Source::of_erasures(config)?.erasures()?,
     };
-    let world = load::world(load::catalog(config)?.into(), Source::of_policies(config)?.bundle()?.into(), erased.into())?;
+    let world = load::world(config, load::catalog(config)?.into(), Source::of_policies(config)?.bundle()?.into(), erased.into())?;
     let audit = AuditLog::with_storage(Box::new(MemoryLog::default()), AuditOptions::new(""))?;
     let ports = Arc::new(Ports::new(options::ports(config)));
     Engine::new(options::engine(config, &clock), Arc::new(Worlds::new(world)), ports, audit, None).map_err(said)

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::audit::{self, PastDecision};
 use crate::config::Config;
 use crate::locator::Snapshot;
-use crate::policy::{AccessRequest, Change, Condition, Decision, DecisionPoint, Outcome, Sight};
+use crate::policy::{AccessRequest, Change, Condition, Decision, DecisionPoint, Masking, Outcome, Sight};
 use crate::product::{PortName, Product};
 use crate::server::load;
 use crate::server::sources::Source;
@@ -36,8 +36,8 @@ pub fn policy_replay(config: &Config, options: &ReplayOptions, out: &mut dyn Wri
     let snapshot = Arc::new(load::catalog(config)?);
     let erased = Arc::new(Source::of_erasures(config)?.erasures()?);
     let present = Source::of_policies(config)?.bundle()?;
-    let present = load::world(Arc::clone(&snapshot), Arc::new(present), Arc::clone(&erased))?;
-    let candidate = load::world(Arc::clone(&snapshot), Arc::new(load::bundle(&options.bundle)?), erased)?;
+    let present = load::world(config, Arc::clone(&snapshot), Arc::new(present), Arc::clone(&erased))?;
+    let candidate = load::world(config, Arc::clone(&snapshot), Arc::new(load::bundle(&options.bundle)?), erased)?;
     let (decisions, unreadable, verification) = audit::history(&config.audit.folder)?;
     if let Some(fault) = verification.faults.first() {
         anyhow::bail!("the audit log does not hold, see `meshgate audit verify`: {fault}");
@@ -118,10 +118,12 @@ impl Judges {
         }
         let recorded = recorded(past, request);
         let again = self.present.decide(request);
-        let sight = Sight::of(&again);
         let alike = |key: &str| again.result["enforced"][key] == past.result["enforced"][key];
-        if !alike("row_filter") || !alike("exclusion") || masks(&sight) != masks(&recorded) {
+        if !["row_filter", "exclusion", "masks"].into_iter().all(alike) {
             return recorded;
+        }
+        if past.bundle_revision() == self.present.bundle_revision() {
+            return Sight::of(&again);
         }
         let of_contract = match &again.outcome {
             Outcome::Allow(obligations) => {
@@ -129,7 +131,12 @@ impl Judges {
             }
             Outcome::Deny(_) => false,
         };
-        if of_contract || past.bundle_revision() == self.present.bundle_revision() { sight } else { recorded }
+        match (recorded, Sight::of(&again)) {
+            (Sight::Some { masks, exclusion, .. }, Sight::Some { conditions, .. }) if of_contract => {
+                Sight::Some { masks, conditions, exclusion }
+            }
+            (recorded, _) => recorded,
+        }
     }
 }
 
@@ -140,16 +147,9 @@ fn recorded(past: &PastDecision, request: &AccessRequest) -> Sight {
     let masks = enforced["masks"].as_object().into_iter().flatten().filter(|(column, _)| asked(column));
     let shape = enforced["row_filter"].as_str().filter(|shape| *shape != "true");
     Sight::Some {
-        masks: masks.map(|(column, mask)| (column.clone(), mask.as_str().unwrap_or_default().to_owned())).collect(),
+        masks: masks.map(|(column, mask)| (column.clone(), Masking::Named(mask.as_str().unwrap_or_default().to_owned()))).collect(),
         conditions: shape.map(|shape| Condition::Shape(shape.to_owned())).into_iter().collect(),
         exclusion: enforced["exclusion"].as_str().map(str::to_owned),
-    }
-}
-
-fn masks(sight: &Sight) -> Option<&BTreeMap<String, String>> {
-    match sight {
-        Sight::None => None,
-        Sight::Some { masks, .. } => Some(masks),
     }
 }
 
