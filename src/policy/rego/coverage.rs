@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use regorus::{Engine, Value};
 use regorus::unstable::{Query, Rule, RuleHead};
+use regorus::{Engine, Value};
 
 use super::{EvaluationError, Rego, evaluation_error, to_json};
 
