@@ -98,6 +98,8 @@ struct Explainer<'a> {
     /// The rules with each body alone; `None` if they cannot be taken apart.
     rego: Option<Rego>,
     bodies: Vec<Body>,
+    /// What the rules were asked.
+    input: Value,
     /// What `columnMasks` and `fieldGrants` were asked.
     first_input: Value,
 }
@@ -108,7 +110,8 @@ impl<'a> Explainer<'a> {
             Ok((rego, bodies)) => (Some(rego), bodies),
             Err(_) => (None, Vec::new()),
         };
-        Self { decision, contract, packages, rego, bodies, first_input: unmasked(&decision.input) }
+        let input = decision.input.to_value();
+        Self { decision, contract, packages, rego, bodies, first_input: unmasked(&input), input }
     }
 
     fn denied(&self, reasons: &[DenyReason]) -> Vec<Clause> {
@@ -156,15 +159,15 @@ impl<'a> Explainer<'a> {
     }
 
     /// What is asked for, masked or not, in the order of the columns.
-    fn asked(&self) -> Vec<&'a str> {
-        let mut names: Vec<&str> = texts(&self.decision.input["resource"]["requested_fields"]);
-        names.extend(texts(&self.decision.input["resource"]["masked_fields"]));
+    fn asked(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = texts(&self.input["resource"]["requested_fields"]);
+        names.extend(texts(&self.input["resource"]["masked_fields"]));
         names.sort_by_key(|name| self.position(name));
         names
     }
 
     fn position(&self, name: &str) -> usize {
-        let columns = self.decision.input["resource"]["columns"].as_array();
+        let columns = self.input["resource"]["columns"].as_array();
         columns.and_then(|columns| columns.iter().position(|column| column["name"] == name)).unwrap_or(usize::MAX)
     }
 
@@ -175,10 +178,10 @@ impl<'a> Explainer<'a> {
 
     /// A column that is no reason to refuse.
     fn read(&self, name: &str, obligations: Option<&Obligations>) -> Clause {
-        if texts(&self.decision.input["resource"]["masked_fields"]).contains(&name) {
+        if texts(&self.input["resource"]["masked_fields"]).contains(&name) {
             return self.masked(name, obligations).on(name);
         }
-        let column = self.decision.input["resource"]["columns"].as_array().into_iter().flatten().find(|column| column["name"] == name);
+        let column = self.input["resource"]["columns"].as_array().into_iter().flatten().find(|column| column["name"] == name);
         let protected = column.is_some_and(|column| column["pii"] == true || !column["mask"].is_null());
         if protected { self.granted(name).on(name) } else { self.plainly_read().on(name) }
     }
@@ -287,7 +290,7 @@ impl<'a> Explainer<'a> {
         let rego = self.rego.as_ref()?;
         let found = self.bodies.iter().filter(|body| path(body) == rule).find(|body| {
             let first = matches!(body.site.name.as_str(), "columnMasks" | "fieldGrants");
-            let input = if first { &self.first_input } else { &self.decision.input };
+            let input = if first { &self.first_input } else { &self.input };
             let value = body.alone.as_ref().and_then(|alone| rego.ask(alone, Some(input)).ok().flatten());
             value.is_some_and(|value| holds(&value))
         });
