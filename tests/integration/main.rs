@@ -26,6 +26,8 @@ mod log;
 #[cfg(test)]
 mod notices;
 #[cfg(test)]
+mod masks;
+#[cfg(test)]
 mod outage;
 #[cfg(test)]
 mod policy_tools;
