@@ -58,30 +58,46 @@ const SCHEMA: &str = "[{name: id, type: int64}, {name: subject_id, type: int64},
     {name: full_name, type: string}, {name: email, type: string}, {name: card, type: string}, {name: city, type: string}, \
     {name: quantity, type: int32}, {name: amount, type: float64}]";
 
+const LINEITEM: &str = "[{name: l_orderkey, type: int64}, {name: l_partkey, type: int64}, {name: l_suppkey, type: int64}, \
+    {name: l_linenumber, type: int32}, {name: l_quantity, type: 'decimal(15,2)'}, {name: l_extendedprice, type: 'decimal(15,2)'}, \
+    {name: l_discount, type: 'decimal(15,2)'}, {name: l_tax, type: 'decimal(15,2)'}, {name: l_returnflag, type: varchar(1)}, \
+    {name: l_linestatus, type: varchar(1)}, {name: l_shipdate, type: date}, {name: l_comment, type: varchar(44)}]";
+
+/// Lines of orders: half of them are older than the period, and suppliers take the place of people.
+const LINEITEM_EVERYTHING: &str = "{data_classification: internal, retention_days: 11306, retention_column: l_shipdate, \
+    gdpr_subject_to_erasure: true, subject_column: l_suppkey, masks: {l_comment: redact}}";
+
 /// The moment at which everything runs.
 pub(crate) fn now() -> DateTime<Utc> {
     DateTime::from_timestamp(1_780_272_000, 0).unwrap_or_default()
 }
 
 /// Writes the contracts of all products.
-pub(crate) fn write_catalog(folder: &Path) -> anyhow::Result<PathBuf> {
+pub(crate) fn write_catalog(folder: &Path, tpch: Option<&Path>) -> anyhow::Result<PathBuf> {
     let catalog = folder.join("catalogs");
     let domain = catalog.join("bench");
     std::fs::create_dir_all(&domain)?;
-    let mut products: Vec<(String, &str, String)> = Vec::new();
+    let mut products: Vec<(String, String, &str, String)> = Vec::new();
     for order in ["sorted", "shuffled"] {
         for (name, governance) in GOVERNANCE {
-            products.push((format!("{name}-{order}"), order, governance.replace("MASKS", MASKS)));
+            products.push((format!("{name}-{order}"), format!("{order}.parquet"), SCHEMA, governance.replace("MASKS", MASKS)));
         }
     }
     for (name, column, mask) in SINGLE {
-        products.push((name.to_owned(), "sorted", format!("{{data_classification: internal, masks: {{{column}: {mask}}}}}")));
+        let governance = format!("{{data_classification: internal, masks: {{{column}: {mask}}}}}");
+        products.push((name.to_owned(), "sorted.parquet".to_owned(), SCHEMA, governance));
+    }
+    if let Some(tpch) = tpch {
+        let location = format!("file://{}", tpch.join("lineitem.parquet").display());
+        let plain = "{data_classification: internal}".to_owned();
+        products.push(("lineitem-plain".to_owned(), location.clone(), LINEITEM, plain));
+        products.push(("lineitem-everything".to_owned(), location, LINEITEM, LINEITEM_EVERYTHING.to_owned()));
     }
     let mut domains = String::from("domains:\n  bench:\n    owner_team: bench\n    source_products: [");
-    for (name, order, governance) in &products {
+    for (name, location, schema, governance) in &products {
         let contract = format!(
             "apiVersion: data-mesh/v1\nkind: DataProduct\nmetadata: {{name: {name}, version: \"1.0.0\", owner: bench, domain: bench}}\n\
-             spec:\n  outputPorts: [{{name: files, type: batch, format: parquet, location: \"{order}.parquet\"}}]\n  schema: {SCHEMA}\n  \
+             spec:\n  outputPorts: [{{name: files, type: batch, format: parquet, location: \"{location}\"}}]\n  schema: {schema}\n  \
              governance: {governance}\n"
         );
         std::fs::write(domain.join(format!("{name}.yaml")), contract)?;
@@ -227,7 +243,10 @@ pub(crate) struct Bare {
 impl Bare {
     pub(crate) async fn new(folder: &Path, catalog: &Path, erased: i64) -> anyhow::Result<Self> {
         let mut settings = SessionConfig::new().with_target_partitions(partitions());
-        settings.options_mut().sql_parser.dialect = Dialect::PostgreSQL;
+        // As the gateway reads SQL: decimals stay decimals.
+        let parser = &mut settings.options_mut().sql_parser;
+        parser.dialect = Dialect::PostgreSQL;
+        parser.parse_float_as_decimal = true;
         let context = SessionContext::new_with_config(settings);
         let ports = ports(folder);
         for entry in snapshot(catalog)?.tables().filter(|entry| entry.listed) {

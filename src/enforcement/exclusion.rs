@@ -6,7 +6,8 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
+use datafusion::arrow::buffer::BooleanBuffer;
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Decimal128Type, Field, Int64Type, UInt64Type};
 use datafusion::error::{DataFusionError, Result};
@@ -81,26 +82,20 @@ impl SubjectProbe {
                 let ids = cast(subjects, &DataType::Int64)?;
                 let ids = ids.as_primitive_opt::<Int64Type>().ok_or_else(wrong_type)?;
                 let erased = self.subjects.integers();
-                Ok(if erased.is_empty() { known(ids) } else { keep(ids, |row| !erased.contains(&ids.value(row))) })
+                Ok(if erased.is_empty() { known(ids) } else { keep_by(ids, ids.values(), |id| !erased.contains(*id)) })
             }
             SubjectKind::Unsigned => {
                 let ids = subjects.as_primitive_opt::<UInt64Type>().ok_or_else(wrong_type)?;
-                Ok(keep(ids, |row| {
-                    let id = ids.value(row);
-                    match i64::try_from(id) {
-                        Ok(id) => !self.subjects.integers().contains(&id),
-                        Err(_) => !self.subjects.contains(&id.to_string()),
-                    }
+                Ok(keep_by(ids, ids.values(), |id| match i64::try_from(*id) {
+                    Ok(id) => !self.subjects.integers().contains(id),
+                    Err(_) => !self.subjects.contains(&id.to_string()),
                 }))
             }
             SubjectKind::Decimal => {
                 let ids = subjects.as_primitive_opt::<Decimal128Type>().ok_or_else(wrong_type)?;
-                Ok(keep(ids, |row| {
-                    let id = ids.value(row);
-                    match i64::try_from(id) {
-                        Ok(id) => !self.subjects.integers().contains(&id),
-                        Err(_) => !self.subjects.contains(&id.to_string()),
-                    }
+                Ok(keep_by(ids, ids.values(), |id| match i64::try_from(*id) {
+                    Ok(id) => !self.subjects.integers().contains(id),
+                    Err(_) => !self.subjects.contains(&id.to_string()),
                 }))
             }
             SubjectKind::Text => visible_texts(subjects, |text| self.subjects.contains(text.trim())),
@@ -111,11 +106,11 @@ impl SubjectProbe {
 
 fn visible_texts(subjects: &ArrayRef, erased: impl Fn(&str) -> bool) -> Result<BooleanArray> {
     if let Some(texts) = subjects.as_string_view_opt() {
-        Ok(keep(texts, |row| !erased(texts.value(row))))
+        Ok(keep(texts, |row| texts.is_valid(row) && !erased(texts.value(row))))
     } else if let Some(texts) = subjects.as_string_opt::<i32>() {
-        Ok(keep(texts, |row| !erased(texts.value(row))))
+        Ok(keep(texts, |row| texts.is_valid(row) && !erased(texts.value(row))))
     } else if let Some(texts) = subjects.as_string_opt::<i64>() {
-        Ok(keep(texts, |row| !erased(texts.value(row))))
+        Ok(keep(texts, |row| texts.is_valid(row) && !erased(texts.value(row))))
     } else {
         Err(wrong_type())
     }
@@ -129,12 +124,18 @@ fn known(subjects: &dyn Array) -> BooleanArray {
     keep(subjects, |_| true)
 }
 
-fn keep(subjects: &dyn Array, test: impl Fn(usize) -> bool) -> BooleanArray {
-    let mut kept = BooleanBufferBuilder::new(subjects.len());
-    for row in 0..subjects.len() {
-        kept.append(subjects.is_valid(row) && test(row));
-    }
-    BooleanArray::new(kept.finish(), None)
+fn keep_by<T>(subjects: &dyn Array, ids: &[T], test: impl Fn(&T) -> bool) -> BooleanArray {
+    keep(subjects, |row| ids.get(row).is_some_and(&test))
+}
+
+/// The rows that have a subject which passes. What stands in a row without one is tested for nothing.
+fn keep(subjects: &dyn Array, test: impl FnMut(usize) -> bool) -> BooleanArray {
+    let passed = BooleanBuffer::collect_bool(subjects.len(), test);
+    let kept = match subjects.nulls() {
+        None => passed,
+        Some(known) => &passed & known.inner(),
+    };
+    BooleanArray::new(kept, None)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use crate::product::FieldName;
 use crate::product::mask::{self, ExpressionColumn};
 
-use super::bundle::Package;
+use super::bundle::{ENTRY_PACKAGE, Package};
 use super::contract::Column;
 use super::expression;
 use super::rego::{EvaluationError, RegoValue, Session, to_json};
@@ -198,6 +198,11 @@ pub(super) fn read_masks(package: &Package, answer: &Map<String, Value>, columns
         let rule = format!("{}.columnMasks", package.name);
         for element in elements(&rule, value)? {
             let (column, mask) = read_mask(&rule, element, columns)?;
+            // A product's own rules come from those who own the data; what is shown of it in place of a value is not for them to compute.
+            let of_contract = column.mask.as_ref() == Some(&mask);
+            if package.name != ENTRY_PACKAGE && matches!(mask, Mask::Expression(_)) && !of_contract {
+                return Err(AnswerFault::malformed(&rule, "an expression is for the mesh-wide package and the contract"));
+            }
             let stricter = match masks.columns.get(&column.name) {
                 Some(other) if *other != mask => Mask::Null,
                 _ => mask,
@@ -287,6 +292,9 @@ fn read_mask<'a>(rule: &str, element: &Value, columns: &'a [Column]) -> Result<(
     let typed: Vec<ExpressionColumn<'_>> =
         columns.iter().filter_map(|column| Some(ExpressionColumn { name: &column.name, data_type: column.data_type.as_ref()? })).collect();
     let mask = Mask::read(object, column.data_type.as_ref(), &typed).map_err(|fault| malformed(&fault.to_string()))?;
+    if mask.shows(&column.name) {
+        return Err(malformed("an expression that is the column itself masks nothing"));
+    }
     Ok((column, mask))
 }
 

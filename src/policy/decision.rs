@@ -1,14 +1,15 @@
 //! What a policy answers: allow with obligations, or deny with public reasons.
 
 use std::collections::{BTreeMap, HashSet};
-use std::hash::{BuildHasherDefault, Hasher};
+use std::hash::Hasher;
 use std::sync::{Arc, OnceLock};
 
 use uuid::Uuid;
 
 use crate::product::{FieldName, PortName, ProductRef};
 
-use super::{Mask, MaskKeys, Predicate, Question};
+use super::sieve::{Sieve, hash_of_text};
+use super::{IntegerSubjects, Mask, MaskKeys, Predicate, Question};
 
 /// Identifies a decision in errors, plans, and the audit log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -102,7 +103,7 @@ impl Obligations {
             (Some(own), Some(others)) => own.column == others.column && own.subjects.has_same_subjects(&others.subjects),
             _ => false,
         };
-        let masks = self.masks == other.masks && self.mask_keys == other.mask_keys;
+        let masks = self.masks == other.masks && self.mask_keys == other.mask_keys && self.mask_keys == other.mask_keys;
         exclusion && masks && self.row_filter == other.row_filter
     }
 
@@ -129,12 +130,10 @@ pub struct Exclusion {
 #[derive(Default)]
 pub struct SubjectSet {
     subjects: HashSet<String>,
+    sieve: OnceLock<Sieve>,
     integers: OnceLock<IntegerSubjects>,
-    uuids: OnceLock<HashSet<String>>,
+    uuids: OnceLock<(Sieve, HashSet<String>)>,
 }
-
-/// The subjects whose ids are integers of 64 bits.
-pub type IntegerSubjects = HashSet<i64, BuildHasherDefault<IntegerHasher>>;
 
 /// Spreads integers well and cheaply; the ids are the operator's, not an attacker's.
 #[derive(Debug, Default, Clone, Copy)]
@@ -188,7 +187,8 @@ impl SubjectSet {
 
     /// Whether the person has been erased.
     pub fn contains(&self, subject: &str) -> bool {
-        self.subjects.contains(subject)
+        let sieve = self.sieve.get_or_init(|| sieve_of(&self.subjects));
+        sieve.stops(hash_of_text(subject)) && self.subjects.contains(subject)
     }
 
     /// Whether the same people are in both.
@@ -213,14 +213,22 @@ impl SubjectSet {
 
     /// Whether the person has been erased, by a UUID in any case.
     pub fn contains_uuid(&self, subject: &str) -> bool {
-        let uuids = self.uuids.get_or_init(|| self.iter().map(str::to_ascii_lowercase).collect());
-        uuids.contains(subject) || (subject.bytes().any(|byte| byte.is_ascii_uppercase()) && uuids.contains(&subject.to_ascii_lowercase()))
+        let (sieve, uuids) = self.uuids.get_or_init(|| {
+            let uuids: HashSet<String> = self.iter().map(str::to_ascii_lowercase).collect();
+            (sieve_of(&uuids), uuids)
+        });
+        let found = |uuid: &str| sieve.stops(hash_of_text(uuid)) && uuids.contains(uuid);
+        if subject.bytes().any(|byte| byte.is_ascii_uppercase()) { found(&subject.to_ascii_lowercase()) } else { found(subject) }
     }
 
     /// The ids, in no order.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         self.subjects.iter().map(String::as_str)
     }
+}
+
+fn sieve_of(texts: &HashSet<String>) -> Sieve {
+    Sieve::new(texts.iter().map(|text| hash_of_text(text)))
 }
 
 /// Why a request was denied, in words that anyone may read.

@@ -18,6 +18,8 @@ use crate::product::{
 use super::super::{AccessRequest, BundleFile, FieldUse, RequestContext, RequestedField};
 use super::*;
 
+mod masks;
+
 fn name(text: &str) -> FieldName {
     FieldName::parse(text).unwrap()
 }

@@ -232,6 +232,11 @@ impl Mask {
         }
     }
 
+    /// Whether it is the column itself, and so none.
+    pub fn shows(&self, column: &FieldName) -> bool {
+        matches!(self, Self::Expression(expression) if expression.is_bare(column))
+    }
+
     /// The columns that its value is computed from beside the masked one.
     pub fn reads(&self) -> &[FieldName] {
         match self {

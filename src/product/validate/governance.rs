@@ -122,6 +122,7 @@ fn masks(spec: &GovernanceSpec, schema: Option<&Schema>, faults: &mut Faults<'_>
             None => Ok(mask),
         });
         match checked {
+            Ok(mask) if mask.shows(&name) => faults.add(&at, format!("the mask of the field \"{field}\" is the field itself")),
             Ok(mask) => masks.push((name, mask)),
             Err(fault) => add_mask_fault(field, &at, &fault, faults),
         }

@@ -279,6 +279,7 @@ fn a_mask_has_parameters_or_is_an_expression() {
     assert!(faults(&governed(&["masks: {id: {mask: bucket, widht: 5}}"]))[1].contains("unknown key \"widht\""));
     let typed = fault("who: {expression: \"id + 1\"}");
     assert!(typed.starts_with("c.yaml:13:") && typed.contains("its value is whole number"), "{typed}");
+    assert!(fault("who: {expression: \" (who) \"}").contains("is the field itself"));
     let unknown = fault("who: {expression: \"lower(whom)\"}");
     assert!(unknown.contains("there is no column \"whom\"") && unknown.contains("character 7"), "{unknown}");
 }

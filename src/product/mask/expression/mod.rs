@@ -267,6 +267,11 @@ impl Expression {
         &self.columns
     }
 
+    /// Whether it is nothing but that column.
+    pub fn is_bare(&self, column: &FieldName) -> bool {
+        matches!(self.root, Node::Column(_)) && self.columns.iter().all(|read| read == column)
+    }
+
     /// Whether its value can stand in a column of that type.
     pub fn serves(&self, data_type: &DataType) -> bool {
         match data_type {
