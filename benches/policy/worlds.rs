@@ -135,7 +135,7 @@ fn bundle() -> anyhow::Result<Arc<Bundle>> {
     Bundle::parse(files).map(Arc::new).map_err(|faults| anyhow::anyhow!("{faults:?}"))
 }
 
-fn analyst() -> Arc<Principal> {
+pub(crate) fn analyst() -> Arc<Principal> {
     Arc::new(Principal {
         name: "analyst".to_owned(),
         roles: ["analyst".to_owned()].into(),

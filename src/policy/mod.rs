@@ -35,17 +35,11 @@ mod test_report;
 
 pub use crate::product::Mask;
 pub use bundle::{Bundle, ENTRY_PACKAGE};
-<<<<<<< HEAD
 pub use coverage::Coverage;
-pub use decision::{
-    Decision, DecisionId, DenyReason, Exclusion, IntegerHasher, IntegerSubjects, Obligations, Outcome, RowRule, RulePlace, SubjectSet,
-};
+pub use decision::{Decision, DecisionId, DenyReason, Exclusion, IntegerHasher, Obligations, Outcome, RowRule, RulePlace, SubjectSet};
 pub use difference::{Change, Condition, Masking, Sight};
 pub use evaluate::{CatalogFacts, EvaluationFault, evaluate};
 pub use explain::{Clause, Effect};
-=======
-pub use decision::{Decision, DecisionId, DenyReason, Exclusion, IntegerHasher, Obligations, Outcome, RowRule, RulePlace, SubjectSet};
->>>>>>> f0d92dd (policy: tell who is not erased without a look into the set; bench lines of orders)
 pub use file::{BundleFault, BundleFile};
 pub use manifest::MANIFEST_PATH;
 pub use mask::MaskKeys;
@@ -53,10 +47,6 @@ pub use point::DecisionPoint;
 pub use predicate::{CompareOp, LetterCase, Literal, Predicate, TextTest};
 pub use question::Question;
 pub use request::{AccessRequest, FieldUse, RequestContext, RequestedField};
-<<<<<<< HEAD
+pub use sieve::IntegerSubjects;
 pub use test::{TestOptions, test};
 pub use test_report::{TestOutcome, TestReport, TestResult};
-=======
-pub use sieve::IntegerSubjects;
-pub use test::{TestOutcome, TestReport, TestResult, test};
->>>>>>> f0d92dd (policy: tell who is not erased without a look into the set; bench lines of orders)

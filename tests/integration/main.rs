@@ -24,9 +24,9 @@ mod leaks;
 #[cfg(test)]
 mod log;
 #[cfg(test)]
-mod notices;
-#[cfg(test)]
 mod masks;
+#[cfg(test)]
+mod notices;
 #[cfg(test)]
 mod outage;
 #[cfg(test)]

@@ -62,8 +62,8 @@ fn what_an_expression_reads_is_read_as_it_is() {
         masked_by(&format!("{}\n{rule}", answer(&format!("{{\"column\": \"visits\", \"expression\": \"{expression}\"}}"))), &["visits"])
     };
     let decision = with("length(tier)", "");
-    assert_eq!(decision.input["resource"]["requested_fields"], json!(["tier"]));
-    assert_eq!(decision.input["resource"]["masked_fields"], json!(["visits"]));
+    assert_eq!(decision.input.to_value()["resource"]["requested_fields"], json!(["tier"]));
+    assert_eq!(decision.input.to_value()["resource"]["masked_fields"], json!(["visits"]));
     let refusing = "deny contains {\"rule\": \"no_tier\", \"fields\": [\"tier\"]} if \"tier\" in input.resource.requested_fields";
     assert_eq!(denied(&with("length(tier)", refusing)), ["data_mesh.governance.no_tier"]);
     // A masked column, and a personal one that would be masked, are not read to make another mask of.
