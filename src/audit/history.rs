@@ -43,7 +43,7 @@ pub struct PastDecision {
 impl PastDecision {
     /// The revision of the bundle that decided.
     pub fn bundle_revision(&self) -> &str {
-        self.bundles["meshgate"]["revision"].as_str().unwrap_or_default()
+        self.bundles.pointer("/meshgate/revision").and_then(Value::as_str).unwrap_or_default()
     }
 }
 

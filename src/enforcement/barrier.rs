@@ -54,7 +54,7 @@ pub(super) enum Shown {
         /// In the order of the mask.
         inputs: Vec<usize>,
         /// The mask.
-        mask: ColumnMask,
+        mask: Arc<ColumnMask>,
     },
 }
 

@@ -137,7 +137,7 @@ impl GovernedTable {
             None => place(index).map(Shown::AsItIs),
             Some(mask) => {
                 let inputs = mask.reads().iter().map(place).collect::<Option<Vec<usize>>>()?;
-                Some(Shown::Masked { inputs, mask: mask.clone() })
+                Some(Shown::Masked { inputs, mask: Arc::new(mask.clone()) })
             }
         });
         shown.collect::<Option<Vec<Shown>>>().ok_or(broken)

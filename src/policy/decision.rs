@@ -103,7 +103,7 @@ impl Obligations {
             (Some(own), Some(others)) => own.column == others.column && own.subjects.has_same_subjects(&others.subjects),
             _ => false,
         };
-        let masks = self.masks == other.masks && self.mask_keys == other.mask_keys && self.mask_keys == other.mask_keys;
+        let masks = self.masks == other.masks && self.mask_keys == other.mask_keys;
         exclusion && masks && self.row_filter == other.row_filter
     }
 

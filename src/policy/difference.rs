@@ -369,10 +369,10 @@ mod tests {
             (at_least("age", 18), Predicate::False),
         ];
         for (old, new) in tighter {
-            let changes = sight(&[], &[old.clone()], None).changes(&sight(&[], &[new.clone()], None));
+            let changes = sight(&[], std::slice::from_ref(&old), None).changes(&sight(&[], std::slice::from_ref(&new), None));
             assert!(changes.iter().all(|change| !change.widens()), "{old} {new}: {changes:?}");
             assert!(!changes.is_empty(), "{old} {new}");
-            let back = sight(&[], &[new.clone()], None).changes(&sight(&[], &[old.clone()], None));
+            let back = sight(&[], std::slice::from_ref(&new), None).changes(&sight(&[], std::slice::from_ref(&old), None));
             assert!(back.iter().any(Change::widens), "{new} {old}: {back:?}");
         }
         let other = sight(&[], &[at_least("size", 18)], None);

@@ -158,17 +158,24 @@ impl<'a> Explainer<'a> {
         clauses
     }
 
+    /// What the rules were told of the resource.
+    fn resource(&self, key: &str) -> &Value {
+        self.input.get("resource").and_then(|resource| resource.get(key)).unwrap_or(&Value::Null)
+    }
+
     /// What is asked for, masked or not, in the order of the columns.
     fn asked(&self) -> Vec<&str> {
-        let mut names: Vec<&str> = texts(&self.input["resource"]["requested_fields"]);
-        names.extend(texts(&self.input["resource"]["masked_fields"]));
+        let mut names: Vec<&str> = texts(self.resource("requested_fields"));
+        names.extend(texts(self.resource("masked_fields")));
         names.sort_by_key(|name| self.position(name));
         names
     }
 
     fn position(&self, name: &str) -> usize {
-        let columns = self.input["resource"]["columns"].as_array();
-        columns.and_then(|columns| columns.iter().position(|column| column["name"] == name)).unwrap_or(usize::MAX)
+        let columns = self.resource("columns").as_array();
+        columns
+            .and_then(|columns| columns.iter().position(|column| column.get("name").is_some_and(|own| own == name)))
+            .unwrap_or(usize::MAX)
     }
 
     fn in_order(&self, mut clauses: Vec<Clause>) -> Vec<Clause> {
@@ -178,11 +185,13 @@ impl<'a> Explainer<'a> {
 
     /// A column that is no reason to refuse.
     fn read(&self, name: &str, obligations: Option<&Obligations>) -> Clause {
-        if texts(&self.input["resource"]["masked_fields"]).contains(&name) {
+        if texts(self.resource("masked_fields")).contains(&name) {
             return self.masked(name, obligations).on(name);
         }
-        let column = self.input["resource"]["columns"].as_array().into_iter().flatten().find(|column| column["name"] == name);
-        let protected = column.is_some_and(|column| column["pii"] == true || !column["mask"].is_null());
+        let column =
+            self.resource("columns").as_array().into_iter().flatten().find(|column| column.get("name").is_some_and(|own| own == name));
+        let protected = column
+            .is_some_and(|column| column.get("pii") == Some(&Value::Bool(true)) || column.get("mask").is_some_and(|mask| !mask.is_null()));
         if protected { self.granted(name).on(name) } else { self.plainly_read().on(name) }
     }
 
@@ -278,7 +287,7 @@ impl<'a> Explainer<'a> {
     fn answered(&self, package: &str, rule: &str) -> &'a [Value] {
         let own = format!("{package}.{rule}");
         let key = if package == ENTRY_PACKAGE { rule } else { own.as_str() };
-        self.decision.result[key].as_array().map(Vec::as_slice).unwrap_or_default()
+        self.decision.result.get(key).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
     }
 
     fn element_place(&self, rule: &str, says: impl Fn(&Value) -> bool) -> Option<RulePlace> {

@@ -95,7 +95,7 @@ pub fn policy_eval(options: &EvalOptions, out: &mut dyn Write) -> Code {
     let whole = format!("data.{ENTRY_PACKAGE}");
     let query = options.query.as_deref().unwrap_or(&whole);
     let answer = policy::evaluate(files, catalog.as_ref(), query, input.as_ref())?;
-    let rows = answer["result"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let rows = answer.get("result").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     match (options.format, rows) {
         (Format::Json, _) => writeln!(out, "{answer:#}")?,
         (Format::Text, []) => writeln!(out, "undefined")?,

@@ -118,7 +118,7 @@ impl Judges {
         }
         let recorded = recorded(past, request);
         let again = self.present.decide(request);
-        let alike = |key: &str| again.result["enforced"][key] == past.result["enforced"][key];
+        let alike = |key: &str| enforced(&again.result, key) == enforced(&past.result, key);
         if !["row_filter", "exclusion", "masks"].into_iter().all(alike) {
             return recorded;
         }
@@ -140,16 +140,21 @@ impl Judges {
     }
 }
 
+/// A part of what was enforced, `null` if it is not known.
+fn enforced<'a>(result: &'a Value, key: &str) -> &'a Value {
+    result.get("enforced").and_then(|enforced| enforced.get(key)).unwrap_or(&Value::Null)
+}
+
 /// What the record alone says.
 fn recorded(past: &PastDecision, request: &AccessRequest) -> Sight {
-    let enforced = &past.result["enforced"];
+    let enforced = |key| enforced(&past.result, key);
     let asked = |column: &str| request.fields.iter().any(|field| field.name.as_str() == column);
-    let masks = enforced["masks"].as_object().into_iter().flatten().filter(|(column, _)| asked(column));
-    let shape = enforced["row_filter"].as_str().filter(|shape| *shape != "true");
+    let masks = enforced("masks").as_object().into_iter().flatten().filter(|(column, _)| asked(column));
+    let shape = enforced("row_filter").as_str().filter(|shape| *shape != "true");
     Sight::Some {
         masks: masks.map(|(column, mask)| (column.clone(), Masking::Named(mask.as_str().unwrap_or_default().to_owned()))).collect(),
         conditions: shape.map(|shape| Condition::Shape(shape.to_owned())).into_iter().collect(),
-        exclusion: enforced["exclusion"].as_str().map(str::to_owned),
+        exclusion: enforced("exclusion").as_str().map(str::to_owned),
     }
 }
 
@@ -161,7 +166,7 @@ impl Replay {
         };
         self.judged += 1;
         let asker = Asker {
-            principal: past.input["subject"]["user"].as_str().unwrap_or_default().to_owned(),
+            principal: past.input.pointer("/subject/user").and_then(Value::as_str).unwrap_or_default().to_owned(),
             product: format!("{}/{} {}", past.domain, past.product, past.version),
             port: past.port.clone(),
         };

@@ -265,8 +265,8 @@ impl Parser<'_> {
 
     /// The operands as values of one kind. A literal text is taken as what the others are.
     pub(super) fn alike(&self, operands: Vec<Typed>) -> Result<Vec<Typed>, ExpressionFault> {
-        let typed = operands.iter().filter(|operand| operand.literal_text().is_none()).map(|operand| operand.kind);
-        let typed = typed.fold(Some(Kind::Null), |all, kind| all?.with(kind));
+        let mut typed = operands.iter().filter(|operand| operand.literal_text().is_none()).map(|operand| operand.kind);
+        let typed = typed.try_fold(Kind::Null, Kind::with);
         let kind = match typed {
             Some(Kind::Null) if operands.iter().any(|operand| operand.kind == Kind::Text) => Some(Kind::Text),
             other => other,
