@@ -188,6 +188,7 @@ impl Gateway {
             process_id: 1,
             stop_cause: Arc::new(|| None),
             whoever: Arc::new(|| Some(analyst())),
+            everyone: Arc::new(|_| None),
         };
         let session = engine.open_session(principal, request).map_err(|error| anyhow::anyhow!("{error:?}"))?;
         Ok(Self { point, session })
