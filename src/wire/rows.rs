@@ -14,7 +14,7 @@ use crate::error::ClientMessage;
 
 use super::backend::Session;
 use super::conversation::{Conversation, Failure};
-use super::encode::Pace;
+use super::encode::{Layout, Pace};
 use super::frame::FrameWriter;
 
 /// A running result and what is left of its last batch.
@@ -111,7 +111,7 @@ impl<S: Session> Conversation<'_, S> {
             while start < taken {
                 let count = pace.rows().min(taken - start);
                 let before = writer.buffer.len();
-                encoder.rows(&batch.slice(start, count), &columns, formats, &settings, &mut writer.buffer)?;
+                encoder.rows(&batch.slice(start, count), &columns, formats, &settings, Layout::DataRow, &mut writer.buffer)?;
                 pace.learn(count, writer.buffer.len().saturating_sub(before));
                 start += count;
                 if writer.is_full() {

@@ -16,12 +16,16 @@ use crate::engine::{DateFormat, DateOrder, DateStyle, IntervalStyle, PgType, Tim
 use super::cells::Cells;
 use super::interval::Span;
 use super::number::each;
-use super::{EncodeError, EncodeSettings, Target};
+use super::{EncodeError, EncodeSettings, Target, digits};
 
 pub(super) const SECOND: i64 = 1_000_000;
-const DAY: i64 = 86_400 * SECOND;
+pub(super) const DAY: i64 = 86_400 * SECOND;
 /// Days from 1970 to 2000, where PostgreSQL's binary dates start.
-const EPOCH_DAYS: i64 = 10_957;
+pub(super) const EPOCH_DAYS: i64 = 10_957;
+/// The days of the years 1 to 9999.
+pub(super) const FOUR_DIGIT_YEARS: std::ops::RangeInclusive<i64> = -719_162..=2_932_896;
+/// How long `2026-12-31` is.
+pub(super) const ISO_DATE_BYTES: usize = 10;
 /// The first day of 1970 was a Thursday.
 const FIRST_OF_1970: i64 = 4;
 const WEEKDAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
@@ -165,7 +169,14 @@ impl Day {
         let Self { year, month, day, .. } = self;
         let (first, second) = if style.order == DateOrder::Dmy { (day, month) } else { (month, day) };
         let written = match style.format {
-            DateFormat::Iso => write!(out, "{year:04}-{month:02}-{day:02}"),
+            DateFormat::Iso => {
+                digits::put_padded(year.unsigned_abs(), 4, out);
+                out.push(b'-');
+                out.extend(digits::pair(month.unsigned_abs()));
+                out.push(b'-');
+                out.extend(digits::pair(day.unsigned_abs()));
+                Ok(())
+            }
             DateFormat::Sql => write!(out, "{first:02}/{second:02}/{year:04}"),
             DateFormat::Postgres => write!(out, "{first:02}-{second:02}-{year:04}"),
             DateFormat::German => write!(out, "{day:02}.{month:02}.{year:04}"),
@@ -203,16 +214,31 @@ fn civil(days: i64) -> (i64, i64, i64) {
     (year_of_era + era * 400 + i64::from(month <= 2), month, day)
 }
 
+/// Writes a day of [`FOUR_DIGIT_YEARS`] to a place of [`ISO_DATE_BYTES`].
+pub(super) fn put_iso_date(days: i64, place: &mut [u8]) {
+    let (year, month, day) = civil(days);
+    let pair = |number: i64| digits::pair(number.unsigned_abs());
+    let ([a, b], [c, d], [e, f], [g, h]) = (pair(year / 100), pair(year), pair(month), pair(day));
+    if let Some(place) = place.first_chunk_mut() {
+        *place = [a, b, c, d, b'-', e, f, b'-', g, h];
+    }
+}
+
 pub(super) fn put_time(micros: i64, out: Out<'_>) -> Result<(), EncodeError> {
     let seconds = micros / SECOND;
-    write!(out, "{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60).map_err(|_| EncodeError::Shape)?;
+    digits::put_padded((seconds / 3600).unsigned_abs(), 2, out);
+    out.push(b':');
+    out.extend(digits::pair((seconds / 60 % 60).unsigned_abs()));
+    out.push(b':');
+    out.extend(digits::pair((seconds % 60).unsigned_abs()));
     put_fraction(micros % SECOND, out)
 }
 
 /// Writes millionths of a second without trailing zeros.
 pub(super) fn put_fraction(micros: i64, out: Out<'_>) -> Result<(), EncodeError> {
     if micros != 0 {
-        write!(out, ".{micros:06}").map_err(|_| EncodeError::Shape)?;
+        out.push(b'.');
+        digits::put_padded(micros.unsigned_abs(), 6, out);
         while out.last() == Some(&b'0') {
             out.pop();
         }

@@ -1,16 +1,21 @@
 //! Writes Arrow columns as PostgreSQL values, text or binary, a column at a time.
 //!
-//! Each column of a slice is written into its own [`Cells`] with one dispatch on its type; rows are then put together from the cells.
-//! Lists, structs and dictionaries write their children the same way.
+//! Each column of a slice is measured with one dispatch on its type, and then written to its place in every row of the socket's buffer
+//! (`rows`, `lane`). What has no quick way goes through [`Cells`]: values one after another, which also says what a value looks like. Lists,
+//! structs and dictionaries write their children there.
 //!
 //! INVARIANT: a type that cannot be written as its column promises is an error, never a panic and never other bytes than promised; no
 //! error names a value.
 
 mod cells;
 mod datetime;
+mod digits;
 mod interval;
+mod lane;
+mod lines;
 mod nested;
 mod number;
+mod rows;
 mod text;
 
 #[cfg(test)]
@@ -18,15 +23,16 @@ mod tests;
 
 use arrow::array::{Array, BooleanArray};
 use arrow::datatypes::DataType;
-use arrow::record_batch::RecordBatch;
-use bytes::{BufMut, BytesMut};
 
-use crate::engine::{ByteaOutput, Column, DateStyle, Format, IntervalStyle, PgType, TimeZone};
+use crate::engine::{ByteaOutput, DateStyle, Format, IntervalStyle, PgType, TimeZone};
 use crate::error::{ClientMessage, SqlState};
 
 use super::frontend::format_of;
 
-pub(super) use cells::Cells;
+pub(super) use lines::Lines;
+pub(super) use rows::{Layout, RowEncoder};
+
+use cells::Cells;
 
 /// How a session writes values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -164,86 +170,6 @@ fn boolean(array: &dyn Array, target: Target, cells: &mut Cells) -> Result<(), E
 /// The array's own type. A mismatch is our fault, not the data's.
 fn downcast<T: Array + 'static>(array: &dyn Array) -> Result<&T, EncodeError> {
     array.as_any().downcast_ref::<T>().ok_or(EncodeError::Shape)
-}
-
-/// Writes rows, keeping its buffers between slices.
-#[derive(Debug, Default)]
-pub(super) struct RowEncoder {
-    columns: Vec<Cells>,
-}
-
-impl RowEncoder {
-    /// Appends a batch as DataRow messages. On an error nothing is appended.
-    pub(super) fn rows(
-        &mut self,
-        batch: &RecordBatch,
-        columns: &[Column],
-        formats: &[Format],
-        settings: &EncodeSettings,
-        out: &mut BytesMut,
-    ) -> Result<(), EncodeError> {
-        self.fill(batch, columns, formats, settings)?;
-        let before = out.len();
-        for row in 0..batch.num_rows() {
-            if let Err(error) = self.data_row(row, out) {
-                out.truncate(before);
-                return Err(error);
-            }
-        }
-        Ok(())
-    }
-
-    /// Writes every column of a batch into its cells.
-    pub(super) fn fill(
-        &mut self,
-        batch: &RecordBatch,
-        columns: &[Column],
-        formats: &[Format],
-        settings: &EncodeSettings,
-    ) -> Result<(), EncodeError> {
-        if batch.num_columns() != columns.len() {
-            return Err(EncodeError::Shape);
-        }
-        self.columns.resize_with(columns.len(), Cells::default);
-        for (index, ((array, described), cells)) in batch.columns().iter().zip(columns).zip(&mut self.columns).enumerate() {
-            cells.clear();
-            let target = Target { pg_type: described.pg_type, format: format_of(formats, index) };
-            column(array.as_ref(), target, settings, cells)?;
-            if cells.len() != batch.num_rows() {
-                return Err(EncodeError::Shape);
-            }
-        }
-        Ok(())
-    }
-
-    /// The cells of a row.
-    pub(super) fn row(&self, row: usize) -> impl Iterator<Item = Option<&[u8]>> {
-        self.columns.iter().map(move |cells| cells.cell(row))
-    }
-
-    fn data_row(&self, row: usize, out: &mut BytesMut) -> Result<(), EncodeError> {
-        let body: usize = self.row(row).map(|cell| 4 + cell.map_or(0, <[u8]>::len)).sum();
-        let length = i32::try_from(body + 6).map_err(|_| EncodeError::TooLong)?;
-        out.reserve(body + 7);
-        out.put_u8(b'D');
-        out.put_i32(length);
-        self.tuple(row, out)
-    }
-
-    /// The count of fields and each field with its length: the body of a DataRow and of a row of a binary COPY.
-    pub(super) fn tuple(&self, row: usize, out: &mut BytesMut) -> Result<(), EncodeError> {
-        out.put_i16(i16::try_from(self.columns.len()).map_err(|_| EncodeError::TooLong)?);
-        for cell in self.row(row) {
-            match cell {
-                None => out.put_i32(-1),
-                Some(cell) => {
-                    out.put_i32(i32::try_from(cell.len()).map_err(|_| EncodeError::TooLong)?);
-                    out.put_slice(cell);
-                }
-            }
-        }
-        Ok(())
-    }
 }
 
 /// How many rows are written between two looks at the buffer: few of long rows, many of short ones.

@@ -200,6 +200,7 @@ pub(super) fn decimal(array: &dyn Array, target: Target, cells: &mut Cells) -> R
         return Err(target.unfit(array));
     }
     match array.data_type() {
+        DataType::Decimal128(_, scale @ 0..=SMALL_SCALE_MAX) if !text => small_decimals(array, scale.unsigned_abs(), cells),
         DataType::Decimal32(_, scale) => decimals::<Decimal32Type>(array, *scale, text, cells),
         DataType::Decimal64(_, scale) => decimals::<Decimal64Type>(array, *scale, text, cells),
         DataType::Decimal128(_, scale) => decimals::<Decimal128Type>(array, *scale, text, cells),
@@ -224,6 +225,45 @@ where
         let scale = usize::try_from(scale).unwrap_or(0);
         if text { decimal_text(&unscaled, scale, out) } else { numeric_binary(&unscaled, scale, out) }
     })
+}
+
+/// The largest scale whose fraction fits 64 bits in whole groups of four digits.
+const SMALL_SCALE_MAX: i8 = 16;
+const GROUP: u64 = 10_000;
+/// Groups of the largest whole number of 64 bits.
+const WHOLE_GROUPS: usize = 5;
+
+/// Decimals in binary, of which most fit 64 bits.
+fn small_decimals(array: &dyn Array, scale: u8, cells: &mut Cells) -> Result<(), EncodeError> {
+    let unit = 10u64.pow(u32::from(scale));
+    let pad = 10u64.pow(u32::from((4 - scale % 4) % 4));
+    each::<Decimal128Type>(array, cells, |value, out| {
+        let Ok(size) = u64::try_from(value.unsigned_abs()) else {
+            return numeric_binary(&value.to_string(), usize::from(scale), out);
+        };
+        let mut groups = [0u64; WHOLE_GROUPS + 4];
+        let (whole, fraction) = groups.split_at_mut(WHOLE_GROUPS);
+        let fraction_groups = usize::from(scale.div_ceil(4));
+        fill_groups(size / unit, whole);
+        fill_groups(size % unit * pad, fraction.get_mut(..fraction_groups).unwrap_or_default());
+        let first = groups.iter().position(|group| *group != 0).unwrap_or(0);
+        let end = groups.iter().rposition(|group| *group != 0).map_or(first, |last| last + 1);
+        let kept = groups.get(first..end).unwrap_or_default();
+        let short = |number: usize| u16::try_from(number).map_err(|_| EncodeError::OutOfRange);
+        let (count, weight) = (short(kept.len())?, if kept.is_empty() { 0 } else { short(WHOLE_GROUPS - 1)?.wrapping_sub(short(first)?) });
+        let sign = if value < 0 { 0x4000u16 } else { 0 };
+        out.extend([count, weight, sign, u16::from(scale)].into_iter().flat_map(u16::to_be_bytes));
+        out.extend(kept.iter().flat_map(|group| u16::try_from(*group).unwrap_or_default().to_be_bytes()));
+        Ok(())
+    })
+}
+
+/// Fills a place with the last groups of four digits of a number.
+fn fill_groups(mut number: u64, place: &mut [u64]) {
+    for group in place.iter_mut().rev() {
+        *group = number % GROUP;
+        number /= GROUP;
+    }
 }
 
 /// Puts the point into an unscaled number.

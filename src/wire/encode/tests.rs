@@ -5,10 +5,12 @@ use std::sync::Arc;
 use arrow::array::*;
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::*;
+use arrow::record_batch::RecordBatch;
+use bytes::BytesMut;
 use proptest::prelude::*;
 
 use super::*;
-use crate::engine::{Parameter, decode_parameter};
+use crate::engine::{Column, CopyFormat, Parameter, decode_parameter};
 
 fn written(array: &dyn Array, pg_type: PgType, format: Format, settings: &EncodeSettings) -> Result<Vec<Option<Vec<u8>>>, EncodeError> {
     let mut cells = Cells::default();
@@ -277,4 +279,144 @@ proptest! {
             prop_assert_eq!((read, read_scale), (Some(number), scale));
         }
     }
+}
+
+/// What the messages of a slice are, put together value by value.
+fn reference(batch: &RecordBatch, columns: &[Column], format: Format, lines: Option<&CopyFormat>) -> Vec<u8> {
+    let settings = EncodeSettings::default();
+    let cells: Vec<Vec<Option<Vec<u8>>>> =
+        batch.columns().iter().zip(columns).map(|(array, column)| written(array, column.pg_type, format, &settings).unwrap()).collect();
+    let mut out = Vec::new();
+    for row in 0..batch.num_rows() {
+        let mut body = Vec::new();
+        if lines.is_none() {
+            body.extend(u16::try_from(columns.len()).unwrap().to_be_bytes());
+        }
+        for (index, column) in cells.iter().enumerate() {
+            let value = column[row].as_deref();
+            match lines {
+                None => {
+                    body.extend(value.map_or(-1, |value| i32::try_from(value.len()).unwrap()).to_be_bytes());
+                    body.extend(value.unwrap_or_default());
+                }
+                Some(lines) => {
+                    body.extend(if index > 0 { &b"|"[..] } else { b"" });
+                    body.extend(marked(value, index, columns.len(), lines));
+                }
+            }
+        }
+        body.extend(if lines.is_some() { &b"\n"[..] } else { b"" });
+        out.push(if lines.is_some() { b'd' } else { b'D' });
+        out.extend(u32::try_from(body.len() + 4).unwrap().to_be_bytes());
+        out.extend(body);
+    }
+    out
+}
+
+fn marked(value: Option<&[u8]>, index: usize, columns: usize, lines: &CopyFormat) -> Vec<u8> {
+    match (lines, value) {
+        (CopyFormat::Text { null, .. } | CopyFormat::Csv { null, .. }, None) => null.clone().into_bytes(),
+        (CopyFormat::Csv { null, force_quote, .. }, Some(value)) => {
+            let text = String::from_utf8(value.to_vec()).unwrap();
+            let quoted =
+                force_quote.contains(&index) || text == *null || columns == 1 && text == "\\." || text.contains(['|', '\'', '\n', '\r']);
+            if quoted { format!("'{}'", text.replace('\'', "''")).into_bytes() } else { text.into_bytes() }
+        }
+        (_, Some(value)) => {
+            let letters = [(8u8, 'b'), (12, 'f'), (10, 'n'), (13, 'r'), (9, 't'), (11, 'v'), (b'\\', '\\'), (b'|', '|')];
+            let escaped = |byte: &u8| match letters.iter().find(|(special, _)| special == byte) {
+                Some((_, letter)) => vec![b'\\', u8::try_from(*letter).unwrap()],
+                None => vec![*byte],
+            };
+            value.iter().flat_map(escaped).collect()
+        }
+        (CopyFormat::Binary, None) => unreachable!(),
+    }
+}
+
+/// A column of each type that has a quick way, and of some that have none.
+fn any_batch() -> impl Strategy<Value = (RecordBatch, Vec<Column>)> {
+    let row = (
+        proptest::option::weighted(0.8, any::<i64>()),
+        proptest::option::weighted(0.8, any::<i128>().prop_map(|number| number >> (number.unsigned_abs() % 120))),
+        proptest::option::weighted(0.8, "[a-z|'\\\\\n\t.\u{e9}]{0,9}"),
+        0u32..64,
+    );
+    (proptest::collection::vec(row, 0..20), 0i8..20).prop_map(|(rows, scale)| {
+        let ints: Vec<Option<i64>> = rows.iter().map(|(int, _, _, shift)| int.map(|int| int >> shift)).collect();
+        let wide: Vec<Option<i128>> = rows.iter().map(|(_, wide, _, _)| wide.map(|wide| wide / 10)).collect();
+        let texts: Vec<Option<&str>> = rows.iter().map(|(_, _, text, _)| text.as_deref()).collect();
+        let narrow = |int: &Option<i64>| int.and_then(|int| i32::try_from(int % (1 << 31)).ok());
+        let days = |int: &Option<i64>| int.and_then(|int| i32::try_from(int % 4_000_000).ok());
+        let micros: Vec<Option<i64>> = ints.iter().map(|int| int.map(|int| int % 200_000_000_000_000_000)).collect();
+        let decimals = Decimal128Array::from(wide.clone()).with_precision_and_scale(38, scale).unwrap();
+        let arrays: Vec<(ArrayRef, PgType)> = vec![
+            (Arc::new(Int64Array::from(ints.clone())), PgType::INT8),
+            (Arc::new(ints.iter().map(narrow).collect::<Int32Array>()), PgType::INT4),
+            (
+                Arc::new(ints.iter().map(|int| int.and_then(|int| i16::try_from(int % (1 << 15)).ok())).collect::<Int16Array>()),
+                PgType::INT2,
+            ),
+            (Arc::new(ints.iter().map(|int| int.map(i64::cast_unsigned)).collect::<UInt64Array>()), PgType::NUMERIC),
+            (Arc::new(decimals), PgType::NUMERIC),
+            (Arc::new(ints.iter().map(days).collect::<Date32Array>()), PgType::DATE),
+            (Arc::new(TimestampMicrosecondArray::from(micros.clone())), PgType::TIMESTAMP),
+            (Arc::new(TimestampMicrosecondArray::from(micros).with_timezone("UTC")), PgType::TIMESTAMPTZ),
+            (Arc::new(ints.iter().map(|int| int.map(|int| int as f64 / 7.0)).collect::<Float64Array>()), PgType::FLOAT8),
+            (Arc::new(ints.iter().map(|int| int.map(|int| int as f32)).collect::<Float32Array>()), PgType::FLOAT4),
+            (Arc::new(ints.iter().map(|int| int.map(|int| int % 2 == 0)).collect::<BooleanArray>()), PgType::BOOL),
+            (Arc::new(texts.iter().copied().collect::<StringArray>()), PgType::TEXT),
+            (Arc::new(texts.iter().copied().collect::<StringViewArray>()), PgType::VARCHAR),
+            (Arc::new(texts.iter().copied().collect::<LargeStringArray>()), PgType::BPCHAR),
+        ];
+        let columns =
+            arrays.iter().map(|(_, pg_type)| Column { name: "c".to_owned(), pg_type: *pg_type, table_oid: 0, number: 0 }).collect();
+        let batch =
+            RecordBatch::try_from_iter(arrays.into_iter().enumerate().map(|(index, (array, _))| (index.to_string(), array))).unwrap();
+        (batch, columns)
+    })
+}
+
+proptest! {
+    #[test]
+    fn rows_are_the_values_of_their_columns((batch, columns) in any_batch(), first in 0usize..5, null in "[0-9]{0,1}", force in 0usize..14) {
+        let batch = batch.slice(first.min(batch.num_rows()), batch.num_rows().saturating_sub(first));
+        let text = CopyFormat::Text { delimiter: b'|', null: null.clone(), header: false };
+        let csv = CopyFormat::Csv { delimiter: b'|', null, header: false, quote: b'\'', escape: b'\'', force_quote: vec![force] };
+        let [text_lines, csv_lines] = [&text, &csv].map(|format| Lines::of(format).unwrap());
+        let mut encoder = RowEncoder::default();
+        let mut check = |layout, format, lines: Option<&CopyFormat>| {
+            let mut out = BytesMut::from(&b"before"[..]);
+            encoder.rows(&batch, &columns, &[format], &EncodeSettings::default(), layout, &mut out).unwrap();
+            prop_assert_eq!(&out[..6], b"before");
+            prop_assert_eq!(&out[6..], &reference(&batch, &columns, format, lines)[..]);
+            Ok(())
+        };
+        check(Layout::DataRow, Format::Text, None)?;
+        check(Layout::DataRow, Format::Binary, None)?;
+        check(Layout::CopyLine(&text_lines), Format::Text, Some(&text))?;
+        check(Layout::CopyLine(&csv_lines), Format::Text, Some(&csv))?;
+    }
+}
+
+#[test]
+fn the_lead_of_a_binary_copy_is_in_the_first_message() {
+    let batch = RecordBatch::try_from_iter([("a", Arc::new(Int16Array::from(vec![Some(7), None])) as ArrayRef)]).unwrap();
+    let columns = [Column { name: "a".to_owned(), pg_type: PgType::INT2, table_oid: 0, number: 0 }];
+    let mut out = BytesMut::new();
+    let layout = Layout::CopyRow { lead: b"LEAD" };
+    RowEncoder::default().rows(&batch, &columns, &[Format::Binary], &EncodeSettings::default(), layout, &mut out).unwrap();
+    assert_eq!(&out[..], &b"d\0\0\0\x10LEAD\0\x01\0\0\0\x02\0\x07d\0\0\0\x0a\0\x01\xff\xff\xff\xff"[..]);
+}
+
+#[test]
+fn a_column_that_fails_leaves_no_row() {
+    let arrays =
+        [("a", Arc::new(Int64Array::from(vec![1, 2])) as ArrayRef), ("b", Arc::new(Int64Array::from(vec![1, 40_000])) as ArrayRef)];
+    let batch = RecordBatch::try_from_iter(arrays).unwrap();
+    let column = |pg_type| Column { name: "a".to_owned(), pg_type, table_oid: 0, number: 0 };
+    let mut out = BytesMut::from(&b"before"[..]);
+    let columns = [column(PgType::INT8), column(PgType::INT2)];
+    let failed = RowEncoder::default().rows(&batch, &columns, &[Format::Binary], &EncodeSettings::default(), Layout::DataRow, &mut out);
+    assert_eq!((failed, &out[..]), (Err(EncodeError::OutOfRange), &b"before"[..]));
 }
