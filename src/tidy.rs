@@ -55,7 +55,7 @@ const FENCES: &[(&str, &[&str])] = &[
     ("pgwire", &["wire/"]),
     ("regorus", &["policy/rego"]),
     ("tokio_postgres", &["ports/postgres"]),
-    ("deadpool_postgres", &["ports/postgres"]),
+    ("webpki_roots", &["ports/postgres"]),
     ("sqlparser", &["engine/sql", "catalog/system"]),
     ("object_store", &["ports/", "locator/"]),
     ("datafusion_pg_catalog", &["catalog/"]),

@@ -19,7 +19,7 @@ use crate::document::{self, Fault, Faults, SourceMap, TEXT_BYTES_MAX};
 
 pub use origin::{Origin, OriginKeys, OriginSpec, Reference, Remote, RemoteKind};
 use origin::{OriginOf, origin, reference};
-pub use spec::{AuditSpec, ConfigSpec, Example, LimitsSpec, LineageSpec, Listen, SqlText, TlsSpec};
+pub use spec::{AuditSpec, ConfigSpec, Example, LimitsSpec, LineageSpec, Listen, PostgresSpec, SqlText, TlsMode, TlsSpec};
 
 /// What a gateway runs with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +50,8 @@ pub struct Config {
     pub lineage: Lineage,
     /// Certificate and key; `None`: no TLS.
     pub tls: Option<Tls>,
+    /// How the servers of postgres ports are spoken to.
+    pub postgres: Postgres,
     /// Limits.
     pub limits: Limits,
     /// Whether clients get notices of what applied (deprecation, masks, limits).
@@ -85,6 +87,23 @@ pub struct Tls {
     pub key: PathBuf,
     /// Whether a client without TLS is refused.
     pub required: bool,
+}
+
+/// `postgres`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Postgres {
+    /// The least that connections must be protected by, whatever a contract says.
+    pub tls: TlsMode,
+    /// PEM file of the authorities whose certificates are believed; without it the public ones.
+    pub authorities: Option<PathBuf>,
+    /// Connections to one server, database and login.
+    pub connections: usize,
+    /// The longest that a scan waits for a free connection.
+    pub wait_timeout_ms: u64,
+    /// The longest that connecting may take.
+    pub connect_timeout_ms: u64,
+    /// The longest that a connection may be idle.
+    pub idle_timeout_ms: u64,
 }
 
 /// `limits`. Every one has a value that suits production; each can be changed.
@@ -155,6 +174,14 @@ fn config(path: &Path, file: &str, spec: ConfigSpec, map: &SourceMap) -> Result<
         key: resolve("/tls/key", &tls.key),
         required: tls.required,
     });
+    let postgres = Postgres {
+        tls: spec.postgres.tls,
+        authorities: spec.postgres.authorities.as_deref().map(|text| resolve("/postgres/authorities", text)),
+        connections: usize::try_from(spec.postgres.connections).unwrap_or(usize::MAX),
+        wait_timeout_ms: spec.postgres.wait_timeout_ms,
+        connect_timeout_ms: spec.postgres.connect_timeout_ms,
+        idle_timeout_ms: spec.postgres.idle_timeout_ms,
+    };
     let policies = origin(OriginOf::Policies, &spec.policies, &folder, &mut faults);
     let erasures = spec.erasures.as_ref().map(|spec| origin(OriginOf::Erasures, spec, &folder, &mut faults));
     let config = Config {
@@ -170,6 +197,7 @@ fn config(path: &Path, file: &str, spec: ConfigSpec, map: &SourceMap) -> Result<
         audit,
         lineage: Lineage { file: lineage_file, namespace: spec.lineage.namespace },
         tls,
+        postgres,
         limits: limits(&spec.limits, &mut faults),
         notices: spec.notices,
         example: spec.example,

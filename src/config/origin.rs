@@ -11,6 +11,8 @@ use serde::de::{MapAccess, Visitor};
 
 use crate::document::Faults;
 
+use super::spec::TlsMode;
+
 /// The longest pause between two looks: a day.
 const POLL_MS_MAX: u64 = 86_400_000;
 
@@ -48,6 +50,8 @@ pub struct OriginKeys {
     pub endpoint: Option<String>,
     /// The column of a table that holds the ids.
     pub column: Option<String>,
+    /// How the connection to a table's server is protected.
+    pub tls: Option<TlsMode>,
 }
 
 impl JsonSchema for OriginSpec {
@@ -153,6 +157,10 @@ pub enum RemoteKind {
         column: String,
         /// The login.
         credentials: Reference,
+        /// What the connection must be protected by.
+        tls: TlsMode,
+        /// PEM file of the authorities.
+        authorities: Option<PathBuf>,
     },
 }
 
@@ -260,6 +268,7 @@ impl Keys<'_, '_, '_> {
                 ("region", keys.region.is_some()),
                 ("endpoint", keys.endpoint.is_some()),
                 ("column", keys.column.is_some()),
+                ("tls", keys.tls.is_some()),
             ],
             "a path",
         );
@@ -277,6 +286,7 @@ impl Keys<'_, '_, '_> {
                 ("region", keys.region.is_some()),
                 ("endpoint", keys.endpoint.is_some()),
                 ("column", keys.column.is_some()),
+                ("tls", keys.tls.is_some()),
             ],
             "an address",
         );
@@ -290,7 +300,12 @@ impl Keys<'_, '_, '_> {
     fn s3(&mut self) -> RemoteKind {
         let keys = self.keys;
         self.unused(
-            &[("redirects_max", keys.redirects_max.is_some()), ("token", keys.token.is_some()), ("column", keys.column.is_some())],
+            &[
+                ("redirects_max", keys.redirects_max.is_some()),
+                ("token", keys.token.is_some()),
+                ("column", keys.column.is_some()),
+                ("tls", keys.tls.is_some()),
+            ],
             "an object of a store",
         );
         let region = keys.region.clone().unwrap_or_else(|| "us-east-1".to_owned());
@@ -306,17 +321,20 @@ impl Keys<'_, '_, '_> {
             &[
                 ("redirects_max", keys.redirects_max.is_some()),
                 ("token", keys.token.is_some()),
-                ("authorities", keys.authorities.is_some()),
                 ("region", keys.region.is_some()),
                 ("endpoint", keys.endpoint.is_some()),
             ],
             "a table",
         );
+        let tls = keys.tls.unwrap_or(if keys.authorities.is_some() { TlsMode::VerifyFull } else { TlsMode::Prefer });
+        if keys.authorities.is_some() && tls < TlsMode::VerifyCa {
+            self.fault("authorities", "\"authorities\" means nothing where no certificate is verified");
+        }
         let column = keys.column.clone().unwrap_or_else(|| "subject_id".to_owned());
         if column.trim().is_empty() {
             self.fault("column", "\"column\" names no column");
         }
-        RemoteKind::Postgres { column, credentials: self.credentials() }
+        RemoteKind::Postgres { column, credentials: self.credentials(), tls, authorities: self.authorities() }
     }
 
     fn authorities(&self) -> Option<PathBuf> {

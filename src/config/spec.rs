@@ -45,6 +45,9 @@ pub struct ConfigSpec {
     pub lineage: LineageSpec,
     /// Certificate and key; without it there is no TLS.
     pub tls: Option<TlsSpec>,
+    /// How the servers of postgres ports are spoken to.
+    #[serde(default)]
+    pub postgres: PostgresSpec,
     /// Limits.
     #[serde(default)]
     pub limits: LimitsSpec,
@@ -178,6 +181,57 @@ pub struct TlsSpec {
     /// Whether a client without TLS is refused.
     #[serde(default = "yes")]
     pub required: bool,
+}
+
+/// `postgres`.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct PostgresSpec {
+    /// The least that connections must be protected by, whatever a contract says.
+    pub tls: TlsMode,
+    /// PEM file of the authorities whose certificates are believed, in place of the public ones.
+    pub authorities: Option<String>,
+    /// Connections to one server, database and login.
+    #[schemars(range(min = 1, max = 1_000))]
+    pub connections: u64,
+    /// The longest that a scan waits for a free connection.
+    #[schemars(range(min = 1, max = MS_MAX))]
+    pub wait_timeout_ms: u64,
+    /// The longest that connecting may take.
+    #[schemars(range(min = 1, max = 600_000))]
+    pub connect_timeout_ms: u64,
+    /// The longest that a connection may be idle.
+    #[schemars(range(min = 1, max = MS_MAX))]
+    pub idle_timeout_ms: u64,
+}
+
+impl Default for PostgresSpec {
+    fn default() -> Self {
+        Self {
+            tls: TlsMode::Disable,
+            authorities: None,
+            connections: 8,
+            wait_timeout_ms: 30_000,
+            connect_timeout_ms: 5_000,
+            idle_timeout_ms: 300_000,
+        }
+    }
+}
+
+/// What is asked of a connection to a server, each with the meaning that it has for libpq. A later one asks for more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum TlsMode {
+    /// No TLS.
+    Disable,
+    /// TLS if the server has it.
+    Prefer,
+    /// TLS with any certificate.
+    Require,
+    /// TLS with a certificate of a known authority.
+    VerifyCa,
+    /// TLS with a certificate of a known authority for the server's own name.
+    VerifyFull,
 }
 
 /// `limits`.

@@ -140,7 +140,8 @@ fn objects_and_tables_need_credentials() {
     let table = "{location: \"postgres://h:5432/d/s/t\", credentials: \"file:login\", column: person}";
     let Origin::Remote(remote) = erasures_of(table).unwrap() else { panic!("no table") };
     let credentials = Reference::File("/srv/mesh/login".into());
-    assert_eq!(remote.kind, RemoteKind::Postgres { column: "person".to_owned(), credentials });
+    let kind = RemoteKind::Postgres { column: "person".to_owned(), credentials, tls: TlsMode::Prefer, authorities: None };
+    assert_eq!(remote.kind, kind);
     for location in ["s3://mesh/erased.csv", "postgres://h/d/s/t"] {
         assert!(erasures_of(location).unwrap_err()[0].message.contains("credentials"), "{location}");
     }
@@ -166,4 +167,34 @@ fn a_location_that_cannot_be_meant_is_a_fault_on_its_line() {
         assert_eq!(origin_of(policies).unwrap_err()[0].line, 2, "{policies}");
     }
     assert!(origin_of("{location: \"http://127.0.0.1:8080/b\", token: \"env:T\"}").is_ok());
+}
+
+#[test]
+fn how_servers_are_spoken_to_has_defaults_and_bounds() {
+    let postgres = read_text(LEAST).unwrap().postgres;
+    assert_eq!((postgres.tls, postgres.authorities, postgres.connections), (TlsMode::Disable, None, 8));
+    let text = format!("{LEAST}postgres: {{tls: verify-full, authorities: ca.pem, connections: 2, idle_timeout_ms: 1000}}\n");
+    let postgres = read_text(&text).unwrap().postgres;
+    assert_eq!((postgres.tls, postgres.connections, postgres.idle_timeout_ms), (TlsMode::VerifyFull, 2, 1000));
+    assert_eq!(postgres.authorities.as_deref(), Some(Path::new("/srv/mesh/ca.pem")));
+    for wrong in ["{connections: 0}", "{tls: maybe}", "{sslmode: require}", "{authorities: \"\"}"] {
+        assert!(read_text(&format!("{LEAST}postgres: {wrong}\n")).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn a_list_from_a_table_is_read_as_protected_as_it_says() {
+    let erasures =
+        |keys: &str| read_text(&format!("{LEAST}erasures: {{location: \"postgres://h/d/s/t\", credentials: \"env:LOGIN\"{keys}}}\n"));
+    let tls = |keys: &str| match erasures(keys).unwrap().erasures {
+        Some(Origin::Remote(remote)) => match remote.kind {
+            RemoteKind::Postgres { tls, .. } => tls,
+            other => panic!("{other:?}"),
+        },
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(tls(""), TlsMode::Prefer);
+    assert_eq!(tls(", tls: require"), TlsMode::Require);
+    assert_eq!(tls(", authorities: ca.pem"), TlsMode::VerifyFull);
+    assert!(erasures(", authorities: ca.pem, tls: require").is_err());
 }

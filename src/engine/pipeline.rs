@@ -24,6 +24,7 @@ use crate::error::{ClientMessage, SqlState};
 use crate::identity::Principal;
 use crate::lineage::{self, Lineage};
 use crate::policy::{AccessRequest, Decision, DenyReason, Outcome, RequestContext};
+use crate::ports;
 use crate::product::{PortName, ProductRef};
 use crate::telemetry::Step;
 
@@ -282,6 +283,12 @@ impl Pipeline {
         };
         let plan = semantics::apply(plan, self.expression_facts()).map_err(shown)?;
         state.analyzer().execute_and_check(plan, &Arc::clone(state.config_options()), |_, _| {}).map_err(shown)
+    }
+
+    /// What sources may know of the statement.
+    pub(super) fn told_to_sources(&self) -> ports::Statement {
+        let deadline = self.deadline.filter(|_| self.hurried).map(Instant::into_std);
+        ports::Statement { query_id: self.attempt.query_id().to_string(), deadline }
     }
 
     /// What expressions may know of the statement.

@@ -33,6 +33,7 @@ impl Planner {
         let extra: Vec<ExtraSchema> = vec![(PATH_SCHEMA.to_owned(), Arc::new(path))];
         let catalog = SessionCatalog::new(Arc::clone(&pipeline.facts), Arc::clone(&opener) as _, extra);
         state.register_catalog_list(Arc::new(catalog));
+        state.config_mut().set_extension(Arc::new(pipeline.told_to_sources()));
         let options = state.config_mut().options_mut();
         options.catalog.default_catalog.clone_from(&pipeline.facts.database);
         options.catalog.default_schema = PATH_SCHEMA.to_owned();

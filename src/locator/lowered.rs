@@ -71,6 +71,11 @@ fn losses_of_ports(before: &Product, after: &Product, losses: &mut Vec<String>) 
             losses.push(format!("the port \"{}\" is open instead of restricted", port.name));
         }
     }
+    for port in &after.output_ports {
+        if before.output_port(&port.name).is_some_and(|was| was.location == port.location && was.tls.mode > port.tls.mode) {
+            losses.push(format!("the connections of the port \"{}\" are protected less", port.name));
+        }
+    }
 }
 
 /// An unknown classification ranks highest: leaving it is a loss.

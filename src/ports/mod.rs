@@ -13,6 +13,7 @@ mod parquet;
 mod postgres;
 mod schema;
 mod shape;
+mod statement;
 
 #[cfg(test)]
 mod conformance;
@@ -28,8 +29,9 @@ use datafusion::catalog::TableProvider;
 pub use error::{Error, Place};
 pub use postgres::{IdError, IdTable, read_ids};
 pub use schema::{PG_TYPE, PG_TYPMOD, arrow_schema};
+pub use statement::Statement;
 
-use crate::product::{OutputPort, PortFormat, Product};
+use crate::product::{OutputPort, PortFormat, Product, TlsMode};
 use files::{FileLocation, Stores};
 use shape::Shape;
 
@@ -44,6 +46,12 @@ pub struct PortOptions {
     pub postgres_pool_max: usize,
     /// How long a scan waits for a free connection. Scans of one statement can need several at once, so waiting must end.
     pub postgres_wait_timeout: Duration,
+    /// How long a connection may be idle before it is closed.
+    pub postgres_idle_timeout: Duration,
+    /// The least that connections must be protected by, whatever a contract says.
+    pub postgres_tls: TlsMode,
+    /// The authorities (PEM) whose certificates are believed where a contract names none; without it the public ones.
+    pub postgres_authorities: Option<PathBuf>,
     /// How long connecting to a server may take.
     pub connect_timeout: Duration,
     /// Whether the Parquet reader tests filters row by row while it decodes, besides pruning by statistics.
@@ -57,6 +65,9 @@ impl Default for PortOptions {
             credentials_root: None,
             postgres_pool_max: 8,
             postgres_wait_timeout: Duration::from_secs(30),
+            postgres_idle_timeout: Duration::from_secs(300),
+            postgres_tls: TlsMode::Disable,
+            postgres_authorities: None,
             connect_timeout: Duration::from_secs(5),
             parquet_pushdown: false,
         }

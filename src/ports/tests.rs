@@ -52,6 +52,7 @@ pub(crate) fn product(format: PortFormat, location: &str, schema: Option<Vec<Fie
         location: location.to_owned(),
         partitioning: None,
         credentials: Some(CredentialsRef::File("login".to_owned())),
+        tls: crate::product::ServerTls::default(),
         access: PortAccess::Open,
         sla: Sla::default(),
     };

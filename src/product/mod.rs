@@ -111,6 +111,8 @@ pub struct OutputPort {
     pub partitioning: Option<String>,
     /// A reference (`env:NAME` or `file:PATH`) to credentials, never the credentials.
     pub credentials: Option<CredentialsRef>,
+    /// How connections to its server are protected.
+    pub tls: ServerTls,
     /// Who is answered.
     pub access: PortAccess,
     /// Promised freshness and uptime, as texts of the contract.
@@ -191,6 +193,31 @@ pub enum CredentialsRef {
     Env(String),
     /// A file, absolute or relative to the configuration's credentials folder.
     File(String),
+}
+
+/// How connections to a port's server are protected.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ServerTls {
+    /// What is asked of them.
+    pub mode: TlsMode,
+    /// Where the certificates (PEM) of those are whom to believe; `None`: those of the configuration.
+    pub authorities: Option<CredentialsRef>,
+}
+
+/// What is asked of a connection to a server. A later one asks for more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum TlsMode {
+    /// No TLS.
+    Disable,
+    /// TLS if the server has it.
+    #[default]
+    Prefer,
+    /// TLS with any certificate.
+    Require,
+    /// TLS with a certificate of a known authority.
+    VerifyCa,
+    /// TLS with a certificate of a known authority for the server's own name.
+    VerifyFull,
 }
 
 /// Service levels, as the contract words them.

@@ -142,6 +142,8 @@ pub struct OutputPortSpec {
     pub sla: SlaSpec,
     /// Where the credentials are found; never the credentials.
     pub credentials: Option<CredentialsSpec>,
+    /// How connections to the port's server are protected.
+    pub tls: Option<TlsSpec>,
     /// The port that answers the product's name.
     #[serde(default)]
     pub default: bool,
@@ -192,6 +194,34 @@ pub struct CredentialsSpec {
     /// `env:NAME` or `file:PATH`.
     #[serde(rename = "ref")]
     pub reference: String,
+}
+
+/// `tls` of a port.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TlsSpec {
+    /// What is asked of a connection.
+    #[serde(default)]
+    pub mode: TlsModeSpec,
+    /// The certificates (PEM) of the authorities, by reference.
+    pub authorities: Option<CredentialsSpec>,
+}
+
+/// `mode` of `tls`, each with the meaning that it has for libpq.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum TlsModeSpec {
+    /// No TLS.
+    Disable,
+    /// TLS if the server has it.
+    Prefer,
+    /// TLS with any certificate.
+    Require,
+    /// TLS with a certificate of a known authority.
+    VerifyCa,
+    /// TLS with a certificate of a known authority for the server's own name.
+    #[default]
+    VerifyFull,
 }
 
 /// `csv` of a port.

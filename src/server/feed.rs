@@ -169,13 +169,16 @@ fn fetch(remote: &Remote) -> Result<Fetch, String> {
                 answer(client.get(&object.signed_headers(&key, Utc::now()), tag))
             }))
         }
-        RemoteKind::Postgres { column, credentials } => {
-            let table = IdTable { location: remote.location.clone(), column: column.clone(), timeout, bytes_max: remote.bytes_max };
-            let credentials = credentials.clone();
+        RemoteKind::Postgres { column, credentials, tls, authorities } => {
+            let tls = super::options::tls_mode(*tls);
+            let table = IdTable { location: remote.location.clone(), column: column.clone(), timeout, bytes_max: remote.bytes_max, tls };
+            let (credentials, authorities) = (credentials.clone(), authorities.clone());
             Ok(Box::new(move |_| {
                 let login = secret(&credentials)?;
+                let read = |path| std::fs::read_to_string(path).map_err(|_| "the authorities' file cannot be read".to_owned());
+                let authorities = authorities.as_ref().map(read).transpose()?;
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
-                let ids = runtime.block_on(read_ids(&table, &login)).map_err(|error| error.to_string())?;
+                let ids = runtime.block_on(read_ids(&table, &login, authorities)).map_err(|error| error.to_string())?;
                 Ok(Some((Content::Ids(ids), None)))
             }))
         }

@@ -11,6 +11,7 @@ use crate::config::{self, Config};
 use crate::engine::{Clock, EngineOptions, TextLimits};
 use crate::lineage::{Emitter, FileSink, Sink};
 use crate::ports::PortOptions;
+use crate::product::TlsMode;
 use crate::wire::{self, WireOptions};
 
 pub(super) fn audit(config: &Config, clock: &Clock) -> AuditOptions {
@@ -38,7 +39,24 @@ pub(super) fn ports(config: &Config) -> PortOptions {
     PortOptions {
         data_root: config.data.clone().unwrap_or_else(|| config.catalogs.clone()),
         credentials_root: config.credentials.clone(),
+        postgres_pool_max: config.postgres.connections,
+        postgres_wait_timeout: Duration::from_millis(config.postgres.wait_timeout_ms),
+        postgres_idle_timeout: Duration::from_millis(config.postgres.idle_timeout_ms),
+        postgres_tls: tls_mode(config.postgres.tls),
+        postgres_authorities: config.postgres.authorities.clone(),
+        connect_timeout: Duration::from_millis(config.postgres.connect_timeout_ms),
         ..PortOptions::default()
+    }
+}
+
+/// How a connection to a server is protected, in the words of the contract.
+pub(super) fn tls_mode(mode: config::TlsMode) -> TlsMode {
+    match mode {
+        config::TlsMode::Disable => TlsMode::Disable,
+        config::TlsMode::Prefer => TlsMode::Prefer,
+        config::TlsMode::Require => TlsMode::Require,
+        config::TlsMode::VerifyCa => TlsMode::VerifyCa,
+        config::TlsMode::VerifyFull => TlsMode::VerifyFull,
     }
 }
 

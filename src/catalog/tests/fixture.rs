@@ -56,6 +56,7 @@ fn product(domain: &str, name: &str, fields: Vec<Field>) -> Arc<Product> {
         location: "data/x.parquet".into(),
         partitioning: None,
         credentials: None,
+        tls: crate::product::ServerTls::default(),
         access: PortAccess::Open,
         sla: Sla { freshness: Some("< 1 hour".into()), uptime: None },
     };

@@ -70,6 +70,7 @@ fn product() -> Product {
             location: "people.parquet".to_owned(),
             partitioning: None,
             credentials: None,
+            tls: crate::product::ServerTls::default(),
             access: PortAccess::Open,
             sla: Sla::default(),
         }],

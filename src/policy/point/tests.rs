@@ -64,6 +64,7 @@ fn port(text: &str, access: PortAccess) -> OutputPort {
         location: "profiles.parquet".to_owned(),
         partitioning: None,
         credentials: None,
+        tls: crate::product::ServerTls::default(),
         access,
         sla: Sla::default(),
     }

@@ -17,19 +17,20 @@ use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType, Repla
 use datafusion::physical_plan::statistics::StatisticsArgs;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties};
-use deadpool_postgres::Object;
 use futures::{StreamExt, TryStreamExt};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{FromSql, Type};
-use tokio_postgres::{NoTls, Row, RowStream};
+use tokio_postgres::{Row, RowStream};
 
 use super::builder::Builder;
 use super::filter::Parameter;
-use super::server::{Server, is_lost, query_error};
+use super::running::{Answering, Asked, Running, transaction};
+use super::server::{Server, query_error};
 use super::table::PgColumn;
 use crate::ports::error::{Error, Place};
 use crate::ports::estimate::row_statistics;
 use crate::ports::schema::type_name;
+use crate::ports::statement::Statement;
 
 /// A batch of wide rows ends early.
 const BATCH_BYTES: usize = 8 << 20;
@@ -48,6 +49,8 @@ pub(super) struct Query {
     pub(super) conditions: usize,
     /// About how many rows there are, as the server estimates them.
     pub(super) rows: Option<usize>,
+    /// The login's own limit of a statement's time in milliseconds; 0: none.
+    pub(super) own_timeout: u64,
 }
 
 /// The scan.
@@ -109,89 +112,12 @@ impl ExecutionPlan for PostgresExec {
     fn execute(&self, _: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let rows_max = context.session_config().batch_size();
         let query = Arc::clone(&self.query);
-        let batches = futures::stream::once(async move { Scan::start(query, rows_max).await })
+        let statement = context.session_config().get_extension::<Statement>();
+        let batches = futures::stream::once(async move { Scan::start(query, statement, rows_max).await })
             .map_ok(|scan| futures::stream::try_unfold(scan, Scan::next))
             .try_flatten()
             .map_err(DataFusionError::from);
         Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.query.schema), batches.boxed())))
-    }
-}
-
-impl Server {
-    /// All rows of a small query of our own.
-    pub(super) async fn fetch(&self, at: &Place, sql: &str, texts: &[&str]) -> Result<Vec<Row>, Error> {
-        let parameters: Vec<_> = texts.iter().map(|text| Parameter::Text((*text).to_owned())).collect();
-        let (mut running, rows, first) = self.run(at, sql, &parameters).await?;
-        let mut all: Vec<Row> = Vec::new();
-        if let Some(first) = first {
-            all.push(first);
-            // A stream that has ended must not be asked again, so only one that has begun is.
-            let rest: Vec<Row> = rows.try_collect().await.map_err(|e| query_error(at, e))?;
-            all.extend(rest);
-        }
-        running.release();
-        Ok(all)
-    }
-
-    /// Runs a query up to its first row. A pooled connection may turn out to be dead; as long as nothing has arrived, another is tried.
-    async fn run(&self, at: &Place, sql: &str, parameters: &[Parameter]) -> Result<(Running, Pin<Box<RowStream>>, Option<Row>), Error> {
-        let mut attempts = self.connections_max() + 1;
-        loop {
-            attempts -= 1;
-            let mut running = Running { client: Some(self.connect(at).await?) };
-            let Some(client) = &running.client else {
-                return Err(Error::Internal { at: at.clone(), broken: "a query has no connection" });
-            };
-            let error = match start(client, sql, parameters).await {
-                Ok((rows, first)) => return Ok((running, rows, first)),
-                Err(error) => error,
-            };
-            if is_lost(&error) {
-                running.discard();
-                if attempts > 0 {
-                    continue;
-                }
-            }
-            running.release();
-            return Err(query_error(at, error));
-        }
-    }
-}
-
-/// Sends a query and waits for its first row.
-async fn start(client: &Object, sql: &str, parameters: &[Parameter]) -> Result<(Pin<Box<RowStream>>, Option<Row>), tokio_postgres::Error> {
-    let typed = parameters.iter().map(|parameter| (parameter.clone(), parameter.pg_type()));
-    let mut rows = Box::pin(client.query_typed_raw(sql, typed).await?);
-    let first = rows.next().await.transpose()?;
-    Ok((rows, first))
-}
-
-/// A connection with a query under way. Dropped before it is released, it cancels the query and closes.
-struct Running {
-    client: Option<Object>,
-}
-
-impl Running {
-    /// The query is over: the connection goes back to the pool.
-    fn release(&mut self) {
-        self.client = None;
-    }
-
-    /// The connection is of no use any more.
-    fn discard(&mut self) {
-        drop(self.client.take().map(Object::take));
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let Some(client) = self.client.take() else { return };
-        let token = client.cancel_token();
-        drop(Object::take(client));
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            // Whether it arrives or not: the connection is closed, and the server notices when it next writes.
-            runtime.spawn(async move { token.cancel_query(NoTls).await.ok() });
-        }
     }
 }
 
@@ -207,12 +133,14 @@ struct Scan {
 }
 
 impl Scan {
-    async fn start(query: Arc<Query>, rows_max: usize) -> Result<Self, Error> {
+    async fn start(query: Arc<Query>, statement: Option<Arc<Statement>>, rows_max: usize) -> Result<Self, Error> {
         let broken = || Error::Internal { at: query.at.clone(), broken: "a column of a server's table has no builder" };
         let builders = query.columns.iter().map(|column| Builder::new(&column.field).ok_or_else(broken));
         let builders = builders.collect::<Result<Vec<_>, _>>()?;
-        let (mut running, rows, first) =
-            query.server.run(&query.at, &query.sql, &query.parameters).await.map_err(|e| drifted(&query, e))?;
+        let transaction = transaction(statement.as_ref(), query.own_timeout);
+        let asked = Asked { sql: &query.sql, parameters: &query.parameters, transaction: Some(&transaction) };
+        let answering = query.server.run(&query.at, &asked).await.map_err(|e| drifted(&query, e))?;
+        let Answering { mut running, rows, first } = answering;
         if let Some(row) = &first {
             check_types(&query, row)?;
         }

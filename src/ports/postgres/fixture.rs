@@ -23,13 +23,26 @@ impl Database {
         format!("{}:{password}", self.config.get_user().unwrap())
     }
 
+    /// Where the server listens.
+    pub(crate) fn address(&self) -> std::net::SocketAddr {
+        let port = self.config.get_ports().first().copied().unwrap_or(5432);
+        std::net::ToSocketAddrs::to_socket_addrs(&(self.host(), port)).unwrap().next().unwrap()
+    }
+
+    fn host(&self) -> &str {
+        match &self.config.get_hosts()[0] {
+            tokio_postgres::config::Host::Tcp(host) => host,
+            other => panic!("a test server needs TCP, not {other:?}"),
+        }
+    }
+
     /// The location of a table of this process.
     pub(crate) fn location(&self, table: &str) -> String {
-        let host = match &self.config.get_hosts()[0] {
-            tokio_postgres::config::Host::Tcp(host) => host.clone(),
-            other => panic!("a test server needs TCP, not {other:?}"),
-        };
-        let port = self.config.get_ports().first().copied().unwrap_or(5432);
+        self.location_at(self.host(), self.address().port(), table)
+    }
+
+    /// The same at another address.
+    pub(crate) fn location_at(&self, host: &str, port: u16, table: &str) -> String {
         format!("postgres://{host}:{port}/{}/{}/{table}", self.config.get_dbname().unwrap(), Self::schema())
     }
 

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use futures::TryStreamExt;
-use tokio_postgres::NoTls;
 
 use super::location::{Credentials, TableLocation, quoted};
+use super::tls::Security;
+use crate::product::TlsMode;
 
 /// A column of ids.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub struct IdTable {
     pub timeout: Duration,
     /// Bytes of all ids together.
     pub bytes_max: u64,
+    /// What the connection must be protected by.
+    pub tls: TlsMode,
 }
 
 /// Why the ids could not be read. Its text is for the operator, and holds no value of the table.
@@ -29,6 +32,9 @@ pub enum IdError {
     /// The login is none.
     #[error("the credentials are neither user:password nor user=… password=…")]
     Credentials,
+    /// The authorities are none.
+    #[error("{0}")]
+    Authorities(&'static str),
     /// The server could not be reached.
     #[error("the server cannot be reached")]
     Unreachable,
@@ -46,17 +52,20 @@ pub enum IdError {
     TooLong(u64),
 }
 
-/// Every id of the column that is not NULL, as text.
+/// Every id of the column that is not NULL, as text. `authorities` are those whose certificates are believed, in PEM; the public ones
+/// if they are not given.
 ///
 /// # Errors
 /// All of them or none: a list that was cut off is an error.
-pub async fn read_ids(table: &IdTable, credentials: &str) -> Result<Vec<String>, IdError> {
-    tokio::time::timeout(table.timeout, read(table, credentials)).await.map_err(|_| IdError::Late)?
+pub async fn read_ids(table: &IdTable, credentials: &str, authorities: Option<String>) -> Result<Vec<String>, IdError> {
+    tokio::time::timeout(table.timeout, read(table, credentials, authorities)).await.map_err(|_| IdError::Late)?
 }
 
-async fn read(table: &IdTable, credentials: &str) -> Result<Vec<String>, IdError> {
+async fn read(table: &IdTable, credentials: &str, authorities: Option<String>) -> Result<Vec<String>, IdError> {
     let location = TableLocation::read(&table.location).map_err(|_| IdError::Location)?;
     let login = Credentials::parse(credentials.trim()).ok_or(IdError::Credentials)?;
+    let security = Security { mode: table.tls, authorities };
+    let connector = security.connector().map_err(IdError::Authorities)?;
     let mut config = tokio_postgres::Config::new();
     config
         .host(&location.host)
@@ -64,12 +73,13 @@ async fn read(table: &IdTable, credentials: &str) -> Result<Vec<String>, IdError
         .dbname(&location.database)
         .user(&login.user)
         .application_name("meshgate")
+        .ssl_mode(security.ssl_mode())
         .connect_timeout(table.timeout)
         .options("-c default_transaction_read_only=on -c client_encoding=UTF8");
     if let Some(password) = &login.password {
         config.password(password);
     }
-    let (client, connection) = config.connect(NoTls).await.map_err(|error| refused(&error).unwrap_or(IdError::Unreachable))?;
+    let (client, connection) = config.connect(connector).await.map_err(|error| refused(&error).unwrap_or(IdError::Unreachable))?;
     let rows = async {
         let column = quoted(&table.column);
         let sql = format!("SELECT {column}::text FROM {} WHERE {column} IS NOT NULL", location.to_sql());
@@ -107,7 +117,13 @@ mod tests {
     use super::*;
 
     fn table(location: &str, column: &str) -> IdTable {
-        IdTable { location: location.to_owned(), column: column.to_owned(), timeout: Duration::from_secs(10), bytes_max: 1 << 20 }
+        IdTable {
+            location: location.to_owned(),
+            column: column.to_owned(),
+            timeout: Duration::from_secs(10),
+            bytes_max: 1 << 20,
+            tls: TlsMode::Prefer,
+        }
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -115,14 +131,14 @@ mod tests {
         let Some(database) = Database::from_environment().await else { return };
         let rows = [Some("7"), None, Some("-3")].map(|id| vec![id.map(str::to_owned)]);
         database.create("erased_ids", "\"Person\" int8", &rows).await;
-        let mut ids = read_ids(&table(&database.location("erased_ids"), "Person"), &database.login()).await.unwrap();
+        let mut ids = read_ids(&table(&database.location("erased_ids"), "Person"), &database.login(), None).await.unwrap();
         ids.sort();
         assert_eq!(ids, ["-3", "7"]);
-        let missing = read_ids(&table(&database.location("erased_ids"), "person"), &database.login()).await;
+        let missing = read_ids(&table(&database.location("erased_ids"), "person"), &database.login(), None).await;
         assert_eq!(missing, Err(IdError::Refused("42703".to_owned())));
         let short = IdTable { bytes_max: 2, ..table(&database.location("erased_ids"), "Person") };
-        assert_eq!(read_ids(&short, &database.login()).await, Err(IdError::TooLong(2)));
-        let login = read_ids(&table(&database.location("erased_ids"), "Person"), "nobody:nothing").await;
+        assert_eq!(read_ids(&short, &database.login(), None).await, Err(IdError::TooLong(2)));
+        let login = read_ids(&table(&database.location("erased_ids"), "Person"), "nobody:nothing", None).await;
         assert_eq!(login, Err(IdError::Refused("28P01".to_owned())));
     }
 
@@ -132,10 +148,10 @@ mod tests {
         let port = listener.local_addr().unwrap().port();
         let location = format!("postgres://127.0.0.1:{port}/d/s/t");
         let slow = IdTable { timeout: Duration::from_millis(200), ..table(&location, "id") };
-        assert_eq!(read_ids(&slow, "u:p").await, Err(IdError::Late));
+        assert_eq!(read_ids(&slow, "u:p", None).await, Err(IdError::Late));
         drop(listener);
-        assert_eq!(read_ids(&table(&location, "id"), "u:p").await, Err(IdError::Unreachable));
-        assert_eq!(read_ids(&table("postgres://u:p@h/d/s/t", "id"), "u:p").await, Err(IdError::Location));
-        assert_eq!(read_ids(&table(&location, "id"), "nothing").await, Err(IdError::Credentials));
+        assert_eq!(read_ids(&table(&location, "id"), "u:p", None).await, Err(IdError::Unreachable));
+        assert_eq!(read_ids(&table("postgres://u:p@h/d/s/t", "id"), "u:p", None).await, Err(IdError::Location));
+        assert_eq!(read_ids(&table(&location, "id"), "nothing", None).await, Err(IdError::Credentials));
     }
 }

@@ -1,7 +1,7 @@
 //! `postgres://host:port/database/schema/table`, and the credentials that a contract refers to.
 //!
 //! A reference leads to an environment variable or a file that holds `user:password`, or `user=… password=…` as libpq writes it.
-//! Connections are not encrypted: `sslmode` is not read.
+//! How connections are protected is the contract's and the configuration's to say: `sslmode` is not read.
 
 use std::path::Path;
 
@@ -51,6 +51,11 @@ impl TableLocation {
         format!("{}:{}/{}", self.host, self.port, self.database)
     }
 
+    /// What tells machines apart.
+    pub(super) fn machine(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
+
     /// The table as SQL.
     pub(super) fn to_sql(&self) -> String {
         format!("{}.{}", quoted(&self.schema), quoted(&self.table))
@@ -79,19 +84,7 @@ impl Credentials {
     /// Follows a contract's reference.
     pub(super) fn resolve(at: &Place, reference: Option<&CredentialsRef>, root: Option<&Path>) -> Result<Self, Error> {
         let fail = |reason| Error::Credentials { at: at.clone(), reason };
-        let text = match reference {
-            None => return Err(fail("the port refers to none")),
-            Some(CredentialsRef::Env(name)) => std::env::var(name).map_err(|_| fail("the environment variable is not set"))?,
-            Some(CredentialsRef::File(path)) => {
-                let path = Path::new(path);
-                let full = match root {
-                    _ if path.is_absolute() => path.to_owned(),
-                    Some(root) => root.join(path),
-                    None => return Err(fail("no folder for credentials is configured")),
-                };
-                std::fs::read_to_string(full).map_err(|_| fail("the file cannot be read"))?
-            }
-        };
+        let text = follow(reference.ok_or_else(|| fail("the port refers to none"))?, root).map_err(fail)?;
         Self::parse(text.trim()).ok_or_else(|| fail("they are neither user:password nor user=… password=…"))
     }
 
@@ -104,6 +97,22 @@ impl Credentials {
         }
         let (user, password) = text.split_once(':')?;
         (!user.is_empty()).then(|| Self { user: user.to_owned(), password: Some(password.to_owned()) })
+    }
+}
+
+/// The text that a reference leads to.
+pub(super) fn follow(reference: &CredentialsRef, root: Option<&Path>) -> Result<String, &'static str> {
+    match reference {
+        CredentialsRef::Env(name) => std::env::var(name).map_err(|_| "the environment variable is not set"),
+        CredentialsRef::File(path) => {
+            let path = Path::new(path);
+            let full = match root {
+                _ if path.is_absolute() => path.to_owned(),
+                Some(root) => root.join(path),
+                None => return Err("no folder for credentials is configured"),
+            };
+            std::fs::read_to_string(full).map_err(|_| "the file cannot be read")
+        }
     }
 }
 

@@ -1,23 +1,27 @@
-//! Connections to one server under one login.
+//! One database of one server under one login: its connections, and what was last seen of its tables.
 //!
-//! Every connection is read-only, in UTC and names itself `meshgate`. A broken one is discarded when it is next asked for, so a server
-//! that comes back is used again without further ado.
+//! Every connection is read-only, in UTC and names itself `meshgate`. A server that comes back is used again without further ado.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime, TimeoutType};
-use tokio_postgres::NoTls;
 use tokio_postgres::error::SqlState;
 
 use super::super::PortOptions;
 use super::super::error::{Error, Place};
-use super::location::{Credentials, TableLocation};
+use super::Access;
+use super::breaker::Breaker;
+use super::location::TableLocation;
+use super::pool::{Pool, PoolError, PoolLimits, Pooled};
 use super::table::Described;
 
 /// How long a look at a table's columns holds. A scan finds out by itself when a column changed meanwhile.
 const LOOK_HOLDS: Duration = Duration::from_secs(1);
+/// A connection on which nothing is heard is asked for a sign of life after so long, and so often again.
+const QUIET: Duration = Duration::from_secs(30);
+const QUIET_AGAIN: Duration = Duration::from_secs(10);
+const QUIET_TIMES: u32 = 3;
 
 /// A look at a table.
 struct Look {
@@ -27,43 +31,51 @@ struct Look {
 
 /// One server.
 pub(super) struct Server {
-    pool: Pool,
+    pool: Arc<Pool>,
     /// The last look at each table, so that statements in a row do not each ask for its columns.
     looks: Mutex<HashMap<TableLocation, Look>>,
 }
 
 impl std::fmt::Debug for Server {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Server").field("connections", &self.pool.status().size).finish_non_exhaustive()
+        f.debug_struct("Server").field("connections_in_use", &self.pool.in_use()).finish_non_exhaustive()
     }
 }
 
 impl Server {
     /// A server that is not connected yet.
-    pub(super) fn new(at: &Place, location: &TableLocation, credentials: &Credentials, options: &PortOptions) -> Result<Self, Error> {
+    pub(super) fn new(
+        at: &Place,
+        location: &TableLocation,
+        access: &Access,
+        options: &PortOptions,
+        breaker: Arc<Breaker>,
+    ) -> Result<Self, Error> {
+        let connector = access.security.connector().map_err(|reason| Error::Credentials { at: at.clone(), reason })?;
         let mut config = tokio_postgres::Config::new();
         config
             .host(&location.host)
             .port(location.port)
             .dbname(&location.database)
-            .user(&credentials.user)
+            .user(&access.credentials.user)
             .application_name("meshgate")
+            .ssl_mode(access.security.ssl_mode())
             .connect_timeout(options.connect_timeout)
-            .keepalives_idle(Duration::from_secs(60))
+            .keepalives_idle(QUIET)
+            .keepalives_interval(QUIET_AGAIN)
+            .keepalives_retries(QUIET_TIMES)
+            .tcp_user_timeout(QUIET + QUIET_AGAIN * QUIET_TIMES)
             .options("-c default_transaction_read_only=on -c TimeZone=UTC -c client_encoding=UTF8");
-        if let Some(password) = &credentials.password {
+        if let Some(password) = &access.credentials.password {
             config.password(password);
         }
-        let manager = Manager::from_config(config, NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
-        let pool = Pool::builder(manager)
-            .max_size(options.postgres_pool_max.max(1))
-            .wait_timeout(Some(options.postgres_wait_timeout))
-            .create_timeout(Some(options.connect_timeout))
-            .recycle_timeout(Some(options.connect_timeout))
-            .runtime(Runtime::Tokio1)
-            .build()
-            .map_err(|_| Error::Internal { at: at.clone(), broken: "a connection pool cannot be built" })?;
-        Ok(Self { pool, looks: Mutex::default() })
+        let limits = PoolLimits {
+            connections: options.postgres_pool_max,
+            wait: options.postgres_wait_timeout,
+            connect: options.connect_timeout,
+            idle: options.postgres_idle_timeout,
+        };
+        Ok(Self { pool: Pool::new(config, connector, limits, breaker), looks: Mutex::default() })
     }
 
     /// What a look at a table showed, if it still holds.
@@ -80,23 +92,17 @@ impl Server {
     }
 
     /// A connection.
-    pub(super) async fn connect(&self, at: &Place) -> Result<Object, Error> {
-        self.pool.get().await.map_err(|error| match error {
-            PoolError::Timeout(TimeoutType::Wait) => Error::Exhausted { at: at.clone() },
-            PoolError::Backend(source) if source.code() == Some(&SqlState::TOO_MANY_CONNECTIONS) => Error::Exhausted { at: at.clone() },
+    pub(super) async fn connect(&self, at: &Place) -> Result<Pooled, Error> {
+        self.pool.take().await.map_err(|error| match error {
+            PoolError::Exhausted => Error::Exhausted { at: at.clone() },
+            PoolError::Refused(source) if source.code() == Some(&SqlState::TOO_MANY_CONNECTIONS) => Error::Exhausted { at: at.clone() },
             source => Error::Unreachable { at: at.clone(), source: Box::new(source) },
         })
     }
 
-    /// The size of the pool.
-    pub(super) fn connections_max(&self) -> usize {
-        self.pool.status().max_size
-    }
-
     /// Whether a scan holds one of the connections.
     pub(super) fn is_in_use(&self) -> bool {
-        let status = self.pool.status();
-        status.size > status.available
+        self.pool.in_use() > 0
     }
 }
 

@@ -24,7 +24,8 @@ const DESCRIBE: &str = "\
 SELECT a.attname::pg_catalog.text, COALESCE(NULLIF(t.typbasetype, 0), t.oid)::pg_catalog.int8, \
        CASE WHEN t.typtype = 'd' THEN t.typtypmod ELSE a.atttypmod END, \
        pg_catalog.format_type(a.atttypid, a.atttypmod), COALESCE(b.typtype, t.typtype) = 'e', t.typtype = 'd', \
-       COALESCE(l.collisdeterministic, true), pg_catalog.current_setting('server_encoding') = 'UTF8', c.reltuples::pg_catalog.int8 \
+       COALESCE(l.collisdeterministic, true), pg_catalog.current_setting('server_encoding') = 'UTF8', c.reltuples::pg_catalog.int8, \
+       (EXTRACT(epoch FROM pg_catalog.current_setting('statement_timeout')::pg_catalog.interval) * 1000)::pg_catalog.int8 \
 FROM pg_catalog.pg_attribute a \
 JOIN pg_catalog.pg_class c ON c.oid = a.attrelid \
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
@@ -120,9 +121,9 @@ impl PostgresTable {
         Ok(Self { at, server, location, shape, columns })
     }
 
-    /// Compares again. Returns about how many rows there are.
-    async fn check(&self) -> Result<Option<usize>, Error> {
-        let (columns, rows) = compare(&self.at, &self.server, &self.location, &self.shape).await?;
+    /// Compares again. Returns what was seen.
+    async fn check(&self) -> Result<Arc<Described>, Error> {
+        let (columns, described) = compare(&self.at, &self.server, &self.location, &self.shape).await?;
         let changed = columns.iter().zip(&self.columns).find(|(now, before)| now != before);
         match changed {
             Some((column, _)) => {
@@ -131,20 +132,20 @@ impl PostgresTable {
                 let column = column.field.name().clone();
                 Err(Error::ColumnType { at: self.at.clone(), column, found: "changed".to_owned(), expected: name })
             }
-            None => Ok(rows),
+            None => Ok(described),
         }
     }
 }
 
-/// The contract's columns at the source, and about how many rows there are. A look that is a moment old may confirm them, not refuse them.
-async fn compare(at: &Place, server: &Server, location: &TableLocation, shape: &Shape) -> Result<(Vec<PgColumn>, Option<usize>), Error> {
+/// The contract's columns at the source, and what was seen there. A look that is a moment old may confirm them, not refuse them.
+async fn compare(at: &Place, server: &Server, location: &TableLocation, shape: &Shape) -> Result<(Vec<PgColumn>, Arc<Described>), Error> {
     if let Some(kept) = server.last_look(location)
         && let Ok(columns) = resolve(at, shape, &kept)
     {
-        return Ok((columns, kept.rows));
+        return Ok((columns, kept));
     }
     let source = look(at, server, location).await?;
-    Ok((resolve(at, shape, &source)?, source.rows))
+    Ok((resolve(at, shape, &source)?, source))
 }
 
 /// Asks the server, and keeps the answer for a moment.
@@ -160,6 +161,8 @@ pub(super) struct Described {
     utf8: bool,
     /// The server's estimate; `None` if the table was never analyzed, or is none.
     rows: Option<usize>,
+    /// The login's own limit of a statement's time in milliseconds; 0: none.
+    own_timeout: u64,
 }
 
 async fn describe(at: &Place, server: &Server, location: &TableLocation) -> Result<Described, Error> {
@@ -167,13 +170,15 @@ async fn describe(at: &Place, server: &Server, location: &TableLocation) -> Resu
     if rows.is_empty() {
         return Err(Error::NoData { at: at.clone(), source: None });
     }
-    let mut described = Described { columns: Vec::with_capacity(rows.len()), utf8: false, rows: None };
+    let mut described = Described { columns: Vec::with_capacity(rows.len()), utf8: false, rows: None, own_timeout: 0 };
     for row in &rows {
         let failed = |e| query_error(at, e);
         let oid: i64 = row.try_get(1).map_err(failed)?;
         described.utf8 = row.try_get(7).map_err(failed)?;
         let rows: i64 = row.try_get(8).map_err(failed)?;
         described.rows = usize::try_from(rows).ok().filter(|rows| *rows > 0);
+        let own_timeout: i64 = row.try_get(9).map_err(failed)?;
+        described.own_timeout = u64::try_from(own_timeout).unwrap_or(0);
         described.columns.push(SourceColumn {
             name: row.try_get(0).map_err(failed)?,
             oid: u32::try_from(oid).map_err(|_| Error::Internal { at: at.clone(), broken: "a type's OID has more than 32 bits" })?,
@@ -229,7 +234,7 @@ impl TableProvider for PostgresTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let rows = self.check().await?;
+        let described = self.check().await?;
         let indices = self.shape.project(&self.at, projection)?;
         let columns: Vec<PgColumn> = indices.iter().filter_map(|index| self.columns.get(*index)).cloned().collect();
         let mut translator = Translator::new(&self.columns);
@@ -253,7 +258,8 @@ impl TableProvider for PostgresTable {
             columns,
             schema: self.shape.projected(&indices),
             conditions: conditions.len(),
-            rows: at_most(rows, limit),
+            rows: at_most(described.rows, limit),
+            own_timeout: described.own_timeout,
         };
         Ok(Arc::new(PostgresExec::new(query)))
     }

@@ -1,5 +1,7 @@
 //! Behaviour of the connector against a real server.
 
+mod connections;
+
 use super::fixture::Database;
 use crate::ports::tests::{Ask, field, message, open, ports, product, refusal, rows, scan};
 use crate::product::{DataType, PortFormat};

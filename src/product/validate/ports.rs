@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use crate::document::{Faults, closest};
 use crate::product::sla::{Freshness, parse_uptime};
-use crate::product::spec::{AccessSpec, CompressionSpec, CsvSpec, OutputPortSpec, PortKindSpec, SlaSpec};
-use crate::product::{Compression, CsvDialect, OutputPort, PortAccess, PortFormat, PortKind, PortName, Sla};
+use crate::product::spec::{AccessSpec, CompressionSpec, CsvSpec, OutputPortSpec, PortKindSpec, SlaSpec, TlsModeSpec};
+use crate::product::{Compression, CsvDialect, OutputPort, PortAccess, PortFormat, PortKind, PortName, ServerTls, Sla, TlsMode};
 
 use super::location;
 
@@ -44,6 +44,7 @@ fn output_port(spec: &OutputPortSpec, at: &str, typed: bool, faults: &mut Faults
         let parsed = location::parse_credentials(&credentials.reference);
         parsed.map_err(|(message, hint)| faults.add_with_hint(&format!("{at}/credentials/ref"), message, hint)).ok()
     });
+    let tls = server_tls(spec, at, faults);
     check_sla(&spec.sla, at, faults);
     let format = format(spec, at, typed, faults);
     check_stream_keys(spec, at, faults);
@@ -61,6 +62,7 @@ fn output_port(spec: &OutputPortSpec, at: &str, typed: bool, faults: &mut Faults
         location: if spec.kind == PortKindSpec::Stream { String::new() } else { spec.location.clone().unwrap_or_default() },
         partitioning: spec.partitioning.clone(),
         credentials,
+        tls,
         access: match spec.access {
             AccessSpec::Open => PortAccess::Open,
             AccessSpec::Restricted => PortAccess::Restricted,
@@ -97,6 +99,29 @@ fn format(spec: &OutputPortSpec, at: &str, typed: bool, faults: &mut Faults<'_>)
             None
         }
     }
+}
+
+fn server_tls(spec: &OutputPortSpec, at: &str, faults: &mut Faults<'_>) -> ServerTls {
+    let Some(tls) = &spec.tls else { return ServerTls::default() };
+    if spec.format != "postgres" {
+        faults.add_with_hint(&format!("{at}/tls"), "\"tls\" is given for a port without a server of its own", "Remove it.");
+    }
+    let mode = match tls.mode {
+        TlsModeSpec::Disable => TlsMode::Disable,
+        TlsModeSpec::Prefer => TlsMode::Prefer,
+        TlsModeSpec::Require => TlsMode::Require,
+        TlsModeSpec::VerifyCa => TlsMode::VerifyCa,
+        TlsModeSpec::VerifyFull => TlsMode::VerifyFull,
+    };
+    if tls.authorities.is_some() && mode < TlsMode::VerifyCa {
+        let hint = "Write \"mode: verify-full\", or remove \"authorities\".";
+        faults.add_with_hint(&format!("{at}/tls/authorities"), "\"authorities\" means nothing where no certificate is verified", hint);
+    }
+    let authorities = tls.authorities.as_ref().and_then(|authorities| {
+        let parsed = location::parse_credentials(&authorities.reference);
+        parsed.map_err(|(message, hint)| faults.add_with_hint(&format!("{at}/tls/authorities/ref"), message, hint)).ok()
+    });
+    ServerTls { mode, authorities }
 }
 
 fn check_location(spec: &OutputPortSpec, format: &PortFormat, at: &str, faults: &mut Faults<'_>) {

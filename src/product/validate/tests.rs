@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::product::{Compression, CredentialsRef, PiiAction, PortAccess, PortFormat, PortKind};
+use crate::product::{Compression, CredentialsRef, PiiAction, PortAccess, PortFormat, PortKind, ServerTls, TlsMode};
 
 /// Every key that a contract may have.
 const WHOLE: &str = r#"apiVersion: data-mesh/v1
@@ -35,6 +35,7 @@ spec:
       format: postgres
       location: "postgres://pg-customer:5432/customer/public/customer_360"
       credentials: {ref: "file:customer_pg"}
+      tls: {authorities: {ref: "file:customer_ca.pem"}}
       access: restricted
       default: true
     - name: export
@@ -150,7 +151,7 @@ fn five_faults_are_reported_at_once_with_their_lines() {
         .replace("pg-customer:5432", "u:hunter2@pg-customer:5432");
     let all = faults(&text);
     let lines: Vec<usize> = read_text(&text).unwrap_err().iter().map(|fault| fault.line).collect();
-    assert_eq!(lines, [5, 23, 24, 28, 44, 49], "{all:#?}");
+    assert_eq!(lines, [5, 23, 24, 28, 45, 50], "{all:#?}");
     assert!(all.iter().all(|fault| fault.starts_with("c.yaml:") && fault.ends_with(')')), "{all:#?}");
     assert!(!all.join("\n").contains("hunter2"), "{all:#?}");
 }
@@ -168,7 +169,7 @@ fn faults_of_structure_and_of_meaning_come_together() {
         .replace("pg-customer:5432", "u:hunter2@pg-customer:5432");
     let all = faults(&text);
     let lines: Vec<usize> = read_text(&text).unwrap_err().iter().map(|fault| fault.line).collect();
-    assert_eq!(lines, [5, 10, 26, 28, 30, 45, 49, 51], "{all:#?}");
+    assert_eq!(lines, [5, 10, 26, 28, 31, 46, 50, 52], "{all:#?}");
     assert!(!all.join("\n").contains("hunter2"), "{all:#?}");
 }
 
@@ -396,4 +397,21 @@ proptest! {
             prop_assert!(!fault.to_string().contains(&secret));
         }
     }
+}
+
+#[test]
+fn what_protects_a_connection_is_read_and_checked() {
+    let with = |port: &str| SMALL.replace("{name: files, type: batch, format: parquet, location: orders/}", port) + "    pii_fields: []\n";
+    let table = |tls: &str| with(&format!("{{name: t, type: table, format: postgres, location: \"postgres://h/d/s/t\"{tls}}}"));
+    let tls = |keys: &str| read_text(&table(keys)).unwrap().output_ports[0].tls.clone();
+    assert_eq!(tls(""), ServerTls { mode: TlsMode::Prefer, authorities: None });
+    assert_eq!(tls(", tls: {}").mode, TlsMode::VerifyFull);
+    assert_eq!(tls(", tls: {mode: require}").mode, TlsMode::Require);
+    let authorities = Some(CredentialsRef::File("ca.pem".to_owned()));
+    assert_eq!(tls(", tls: {authorities: {ref: \"file:ca.pem\"}}"), ServerTls { mode: TlsMode::VerifyFull, authorities });
+    let one = |text: &str| faults(text).join("\n");
+    assert!(one(&table(", tls: {mode: require, authorities: {ref: \"file:ca.pem\"}}")).contains("means nothing"));
+    assert!(one(&table(", tls: {authorities: {ref: \"ca.pem\"}}")).contains("no reference"));
+    assert!(one(&table(", tls: {mode: allow}")).contains("verify-full"));
+    assert!(one(&with("{name: f, type: batch, format: parquet, location: x, tls: {}}")).contains("without a server"));
 }
