@@ -11,7 +11,7 @@ use datafusion::logical_expr::{Expr, col, lit};
 
 use super::postgres::fixture::Database;
 use super::tests::{Ask, contract_schema, field, open, ports, product, scan, texts, write_parquet};
-use super::{Ports, schema::UTC};
+use super::{PortOptions, Ports, schema::UTC};
 use crate::product::{CsvDialect, DataType, Field, PortFormat, Product};
 
 const ROWS: usize = 1000;
@@ -95,7 +95,12 @@ async fn ports_of_each_kind(folder: &Path) -> Vec<(&'static str, Ports, Product)
         let rows: Vec<_> = (0..ROWS).map(row).collect();
         database.create("conformance", columns, &rows).await;
         std::fs::write(folder.join("login"), database.login()).unwrap();
-        kinds.push(("postgres", ports(folder, false), product(PortFormat::Postgres, &database.location("conformance"), Some(contract()))));
+        let table = product(PortFormat::Postgres, &database.location("conformance"), Some(contract()));
+        let root = folder.to_owned();
+        let options =
+            PortOptions { data_root: root.clone(), credentials_root: Some(root), postgres_bulk_pages: 1, ..PortOptions::default() };
+        kinds.push(("postgres", ports(folder, false), table.clone()));
+        kinds.push(("postgres by COPY, in ranges", Ports::new(options), table));
     }
     kinds
 }

@@ -46,6 +46,8 @@ pub struct PortOptions {
     pub postgres_pool_max: usize,
     /// How long a scan waits for a free connection. Scans of one statement can need several at once, so waiting must end.
     pub postgres_wait_timeout: Duration,
+    /// Pages of the smallest table that is read by COPY, and by several connections if it is several times as large.
+    pub postgres_bulk_pages: u64,
     /// How long a connection may be idle before it is closed.
     pub postgres_idle_timeout: Duration,
     /// The least that connections must be protected by, whatever a contract says.
@@ -65,6 +67,7 @@ impl Default for PortOptions {
             credentials_root: None,
             postgres_pool_max: 8,
             postgres_wait_timeout: Duration::from_secs(30),
+            postgres_bulk_pages: 1_024,
             postgres_idle_timeout: Duration::from_secs(300),
             postgres_tls: TlsMode::Disable,
             postgres_authorities: None,

@@ -1,5 +1,7 @@
 //! What the tests of ports share: contracts, files, and scans without a pipeline.
 
+mod faults;
+
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;

@@ -1,82 +1,110 @@
-//! The scan of a server's table: one query, its rows a batch at a time.
-//!
-//! INVARIANT: a stream ends without an error only after the server has said that the query is complete.
-//! A stream that is dropped earlier cancels the query and gives its connection up.
+//! The scan of a server's table as an operator: one query, or one for each range of a large table.
 
-use std::pin::Pin;
 use std::sync::Arc;
 
-use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion::common::Statistics;
+use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::expressions::DynamicFilterPhysicalExpr;
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType, ReplaceChildrenOptions};
+use datafusion::physical_plan::filter_pushdown::{ChildPushdownResult, FilterPushdownPhase, FilterPushdownPropagation};
 use datafusion::physical_plan::statistics::StatisticsArgs;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties};
 use futures::{StreamExt, TryStreamExt};
+use tokio_postgres::Column;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::types::{FromSql, Type};
-use tokio_postgres::{Row, RowStream};
 
-use super::builder::Builder;
-use super::filter::Parameter;
-use super::running::{Answering, Asked, Running, transaction};
-use super::server::{Server, query_error};
+use super::bulk::{Bulk, BulkScan};
+use super::filter::{Parameter, Translator};
+use super::hints;
+use super::scan::Scan;
+use super::server::Server;
 use super::table::PgColumn;
 use crate::ports::error::{Error, Place};
 use crate::ports::estimate::row_statistics;
 use crate::ports::schema::type_name;
-use crate::ports::statement::Statement;
-
-/// A batch of wide rows ends early.
-const BATCH_BYTES: usize = 8 << 20;
 
 /// What is asked, and of whom.
 #[derive(Debug)]
 pub(super) struct Query {
     pub(super) at: Place,
     pub(super) server: Arc<Server>,
-    pub(super) sql: String,
+    /// The columns and the table.
+    pub(super) select: String,
+    /// What the server tests.
+    pub(super) conditions: Vec<String>,
+    /// The values in the conditions, unless they stand there themselves.
     pub(super) parameters: Vec<Parameter>,
+    pub(super) limit: Option<usize>,
     /// The columns of the result, in its order.
     pub(super) columns: Vec<PgColumn>,
     pub(super) schema: SchemaRef,
-    /// Filters that the server tests.
-    pub(super) conditions: usize,
     /// About how many rows there are, as the server estimates them.
     pub(super) rows: Option<usize>,
     /// The login's own limit of a statement's time in milliseconds; 0: none.
     pub(super) own_timeout: u64,
 }
 
+impl Query {
+    /// The query with further conditions.
+    pub(super) fn sql(&self, further: &[String]) -> String {
+        let mut sql = self.select.clone();
+        let mut word = " WHERE ";
+        for condition in self.conditions.iter().chain(further) {
+            sql.push_str(word);
+            sql.push_str(condition);
+            word = " AND ";
+        }
+        if let Some(limit) = self.limit {
+            sql.push_str(&format!(" LIMIT {limit}"));
+        }
+        sql
+    }
+
+    /// The conditions of hints, and the parameters of all conditions.
+    pub(super) fn hinted(&self, hints: &[Arc<dyn PhysicalExpr>], inline: bool) -> (Vec<String>, Vec<Parameter>) {
+        let mut translator = Translator::after(&self.columns, self.parameters.clone(), inline);
+        // A limit counts the rows of whoever asked, not those that a hint leaves.
+        let hints = if self.limit.is_none() { hints } else { &[] };
+        let conditions = hints.iter().filter_map(hints::condition).filter_map(|hint| translator.translate(&hint)).collect();
+        (conditions, translator.into_parameters())
+    }
+}
+
 /// The scan.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct PostgresExec {
     query: Arc<Query>,
+    /// How a large table is read.
+    bulk: Option<Arc<Bulk>>,
+    /// What joins above find out before the scan begins.
+    hints: Vec<Arc<dyn PhysicalExpr>>,
     properties: Arc<PlanProperties>,
 }
 
 impl PostgresExec {
-    /// One partition.
-    pub(super) fn new(query: Query) -> Self {
+    /// One partition, or one for each range.
+    pub(super) fn new(query: Query, bulk: Option<Bulk>) -> Self {
         let properties = PlanProperties::new(
             EquivalenceProperties::new(Arc::clone(&query.schema)),
-            Partitioning::UnknownPartitioning(1),
+            Partitioning::UnknownPartitioning(bulk.as_ref().map_or(1, Bulk::ranges)),
             EmissionType::Incremental,
             Boundedness::Bounded,
         );
-        Self { query: Arc::new(query), properties: Arc::new(properties) }
+        Self { query: Arc::new(query), bulk: bulk.map(Arc::new), hints: Vec::new(), properties: Arc::new(properties) }
     }
 }
 
 impl DisplayAs for PostgresExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Query { at, conditions, .. } = &*self.query;
-        write!(f, "PortScan: product={}, port={}, format=postgres, filters={conditions}", at.product(), at.port())
+        write!(f, "PortScan: product={}, port={}, format=postgres, filters={}", at.product(), at.port(), conditions.len())
     }
 }
 
@@ -109,99 +137,40 @@ impl ExecutionPlan for PostgresExec {
         Ok(row_statistics(&self.schema(), self.query.rows, asked))
     }
 
-    fn execute(&self, _: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let rows_max = context.session_config().batch_size();
-        let query = Arc::clone(&self.query);
-        let statement = context.session_config().get_extension::<Statement>();
-        let batches = futures::stream::once(async move { Scan::start(query, statement, rows_max).await })
-            .map_ok(|scan| futures::stream::try_unfold(scan, Scan::next))
-            .try_flatten()
-            .map_err(DataFusionError::from);
-        Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.query.schema), batches.boxed())))
-    }
-}
-
-/// A query whose rows are arriving.
-struct Scan {
-    query: Arc<Query>,
-    running: Running,
-    rows: Pin<Box<RowStream>>,
-    first: Option<Row>,
-    builders: Vec<Builder>,
-    rows_max: usize,
-    ended: bool,
-}
-
-impl Scan {
-    async fn start(query: Arc<Query>, statement: Option<Arc<Statement>>, rows_max: usize) -> Result<Self, Error> {
-        let broken = || Error::Internal { at: query.at.clone(), broken: "a column of a server's table has no builder" };
-        let builders = query.columns.iter().map(|column| Builder::new(&column.field).ok_or_else(broken));
-        let builders = builders.collect::<Result<Vec<_>, _>>()?;
-        let transaction = transaction(statement.as_ref(), query.own_timeout);
-        let asked = Asked { sql: &query.sql, parameters: &query.parameters, transaction: Some(&transaction) };
-        let answering = query.server.run(&query.at, &asked).await.map_err(|e| drifted(&query, e))?;
-        let Answering { mut running, rows, first } = answering;
-        if let Some(row) = &first {
-            check_types(&query, row)?;
+    /// Hints are kept, and nothing is promised: those who gave them test each row.
+    fn handle_child_pushdown_result(
+        &self,
+        _: FilterPushdownPhase,
+        result: ChildPushdownResult,
+        _: &ConfigOptions,
+    ) -> Result<FilterPushdownPropagation<Arc<dyn ExecutionPlan>>> {
+        let offered = result.parent_filters.iter().map(|offered| &offered.filter);
+        let hints: Vec<_> = offered.filter(|filter| filter.downcast_ref::<DynamicFilterPhysicalExpr>().is_some()).cloned().collect();
+        let mut propagation: FilterPushdownPropagation<Arc<dyn ExecutionPlan>> = FilterPushdownPropagation::all_unsupported(result);
+        if !hints.is_empty() {
+            let mut hinted = self.clone();
+            hinted.hints.extend(hints);
+            propagation.updated_node = Some(Arc::new(hinted));
         }
-        let ended = first.is_none();
-        if ended {
-            running.release();
-        }
-        Ok(Self { query, running, rows, first, builders, rows_max: rows_max.max(1), ended })
+        Ok(propagation)
     }
 
-    async fn next(mut self) -> Result<Option<(RecordBatch, Self)>, Error> {
-        let (mut count, mut bytes) = (0, 0);
-        while !self.ended && count < self.rows_max && bytes < BATCH_BYTES {
-            let next = match self.first.take() {
-                Some(row) => Some(row),
-                None => self.rows.next().await.transpose().map_err(|e| query_error(&self.query.at, e))?,
-            };
-            match next {
-                Some(row) => {
-                    bytes += row.raw_size_bytes();
-                    count += 1;
-                    self.append(&row)?;
-                }
-                None => self.ended = true,
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let (query, hints) = (Arc::clone(&self.query), self.hints.clone());
+        let rows = match &self.bulk {
+            Some(bulk) => {
+                let scan = BulkScan::start(query, hints, Arc::clone(bulk), partition, context);
+                futures::stream::once(scan).map_ok(BulkScan::batches).try_flatten().boxed()
             }
-        }
-        if self.ended {
-            // Back to the pool before the batch is used.
-            self.running.release();
-        }
-        if count == 0 {
-            return Ok(None);
-        }
-        let batch = self.batch(count)?;
-        Ok(Some((batch, self)))
-    }
-
-    fn append(&mut self, row: &Row) -> Result<(), Error> {
-        let at = &self.query.at;
-        for (index, (builder, column)) in self.builders.iter_mut().zip(&self.query.columns).enumerate() {
-            let value: Option<Raw<'_>> = row.try_get(index).map_err(|e| query_error(at, e))?;
-            builder.append(value.map(|raw| raw.0)).ok_or_else(|| Error::Unfit {
-                at: at.clone(),
-                column: column.field.name().clone(),
-                expected: type_name(&column.field),
-            })?;
-        }
-        Ok(())
-    }
-
-    fn batch(&mut self, count: usize) -> Result<RecordBatch, Error> {
-        let broken = || Error::Internal { at: self.query.at.clone(), broken: "a server's batch does not have its schema" };
-        let arrays = self.builders.iter_mut().map(|builder| builder.finish().ok_or_else(broken));
-        let arrays = arrays.collect::<Result<Vec<_>, _>>()?;
-        let options = RecordBatchOptions::new().with_row_count(Some(count));
-        RecordBatch::try_new_with_options(Arc::clone(&self.query.schema), arrays, &options).map_err(|_| broken())
+            None => futures::stream::once(Scan::start(query, hints, context)).map_ok(Scan::batches).try_flatten().boxed(),
+        };
+        let rows = rows.map_err(DataFusionError::from).map(|batch: Result<RecordBatch>| batch);
+        Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.query.schema), rows)))
     }
 }
 
 /// A column that vanished since the table was compared with the contract is named as the contract names it.
-fn drifted(query: &Query, error: Error) -> Error {
+pub(super) fn drifted(query: &Query, error: Error) -> Error {
     let Error::Failed { source, .. } = &error else { return error };
     let Some(db) = source.downcast_ref::<tokio_postgres::Error>().and_then(tokio_postgres::Error::as_db_error) else { return error };
     if *db.code() != SqlState::UNDEFINED_COLUMN {
@@ -215,8 +184,8 @@ fn drifted(query: &Query, error: Error) -> Error {
 }
 
 /// The table may have changed since its columns were compared with the contract.
-fn check_types(query: &Query, row: &Row) -> Result<(), Error> {
-    for (there, column) in row.columns().iter().zip(&query.columns) {
+pub(super) fn check_types(query: &Query, found: &[Column]) -> Result<(), Error> {
+    for (there, column) in found.iter().zip(&query.columns) {
         if there.type_().oid() != column.access.oid {
             return Err(Error::ColumnType {
                 at: query.at.clone(),
@@ -227,17 +196,4 @@ fn check_types(query: &Query, row: &Row) -> Result<(), Error> {
         }
     }
     Ok(())
-}
-
-/// A value's bytes as they came.
-struct Raw<'a>(&'a [u8]);
-
-impl<'a> FromSql<'a> for Raw<'a> {
-    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
-        Ok(Self(raw))
-    }
-
-    fn accepts(_: &Type) -> bool {
-        true
-    }
 }

@@ -6,81 +6,16 @@
 //!   collation, and a LIKE pattern has no backslash, which the server refuses at the end of a pattern;
 //! - a float literal is finite and not zero: the engine tells −0 from 0 and the server does not.
 
-use bytes::{BufMut, BytesMut};
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::expr::InList;
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
-use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 
 use super::decode::{EPOCH_DAYS, EPOCH_US};
+pub(super) use super::parameter::Parameter;
 use super::table::PgColumn;
 
 /// A longer list is left to the engine.
 const PARAMETERS_MAX: usize = 1000;
-
-/// A parameter of a query.
-#[derive(Clone, PartialEq)]
-pub(super) enum Parameter {
-    Bool(bool),
-    Int(i64),
-    Float4(f32),
-    Float8(f64),
-    Text(String),
-    Uuid(uuid::Uuid),
-    Date(i32),
-    Time(i64),
-    Timestamp(i64),
-    Instant(i64),
-    Bytes(Vec<u8>),
-}
-
-impl std::fmt::Debug for Parameter {
-    /// Literals of policies stay out of logs.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("…")
-    }
-}
-
-impl Parameter {
-    /// The type that it is declared as.
-    pub(super) fn pg_type(&self) -> Type {
-        match self {
-            Self::Bool(_) => Type::BOOL,
-            Self::Int(_) => Type::INT8,
-            Self::Float4(_) => Type::FLOAT4,
-            Self::Float8(_) => Type::FLOAT8,
-            Self::Text(_) => Type::TEXT,
-            Self::Uuid(_) => Type::UUID,
-            Self::Date(_) => Type::DATE,
-            Self::Time(_) => Type::TIME,
-            Self::Timestamp(_) => Type::TIMESTAMP,
-            Self::Instant(_) => Type::TIMESTAMPTZ,
-            Self::Bytes(_) => Type::BYTEA,
-        }
-    }
-}
-
-impl ToSql for Parameter {
-    fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
-        match self {
-            Self::Bool(value) => out.put_u8(u8::from(*value)),
-            Self::Int(value) | Self::Time(value) | Self::Timestamp(value) | Self::Instant(value) => out.put_i64(*value),
-            Self::Float4(value) => out.put_f32(*value),
-            Self::Float8(value) => out.put_f64(*value),
-            Self::Text(value) => out.put_slice(value.as_bytes()),
-            Self::Uuid(value) => out.put_slice(value.as_bytes()),
-            Self::Date(value) => out.put_i32(*value),
-            Self::Bytes(value) => out.put_slice(value),
-        }
-        Ok(IsNull::No)
-    }
-
-    fn accepts(_: &Type) -> bool {
-        true
-    }
-
-    to_sql_checked!();
-}
 
 /// What the engine and the server agree on when they compare values of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,12 +43,21 @@ pub(super) enum Family {
 pub(super) struct Translator<'a> {
     columns: &'a [PgColumn],
     parameters: Vec<Parameter>,
+    /// Values stand in the conditions themselves.
+    inline: bool,
+    /// A value could not stand in its condition.
+    unspoken: bool,
 }
 
 impl<'a> Translator<'a> {
     /// No parameter yet.
     pub(super) fn new(columns: &'a [PgColumn]) -> Self {
-        Self { columns, parameters: Vec::new() }
+        Self::after(columns, Vec::new(), false)
+    }
+
+    /// Behind conditions with these parameters.
+    pub(super) fn after(columns: &'a [PgColumn], parameters: Vec<Parameter>, inline: bool) -> Self {
+        Self { columns, parameters, inline, unspoken: false }
     }
 
     /// The parameters of all filters that were translated.
@@ -124,8 +68,9 @@ impl<'a> Translator<'a> {
     /// One filter as SQL, or `None` if it is not for the server.
     pub(super) fn translate(&mut self, filter: &Expr) -> Option<String> {
         let before = self.parameters.len();
-        let sql = self.condition(filter).filter(|_| self.parameters.len() - before <= PARAMETERS_MAX);
-        if sql.is_none() {
+        self.unspoken = false;
+        let sql = self.condition(filter).filter(|_| self.parameters.len() - before <= PARAMETERS_MAX && !self.unspoken);
+        if sql.is_none() || self.inline {
             self.parameters.truncate(before);
         }
         sql
@@ -233,8 +178,16 @@ impl<'a> Translator<'a> {
     }
 
     fn bind(&mut self, parameter: Parameter) -> String {
+        let text = self.inline.then(|| parameter.to_sql_text());
         self.parameters.push(parameter);
-        format!("${}", self.parameters.len())
+        match text {
+            None => format!("${}", self.parameters.len()),
+            Some(Some(text)) => text,
+            Some(None) => {
+                self.unspoken = true;
+                String::new()
+            }
+        }
     }
 }
 

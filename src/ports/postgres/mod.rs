@@ -3,15 +3,20 @@
 //! INVARIANT: a scan is one `SELECT` of named columns in a read-only transaction; its rows arrive complete or the scan fails.
 //! The server's text of an error never reaches a client: it can hold values.
 
+mod batch;
 mod breaker;
 mod builder;
+mod bulk;
 mod decode;
 mod exec;
 mod filter;
+mod hints;
 mod ids;
 mod location;
+mod parameter;
 mod pool;
 mod running;
+mod scan;
 mod server;
 mod table;
 mod tls;
@@ -73,6 +78,13 @@ impl Servers {
         PostgresTable::open(at, server, location, shape).await
     }
 
+    /// Connections that scans hold.
+    #[cfg(test)]
+    pub(super) fn connections_in_use(&self) -> usize {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.servers.values().map(|server| server.connections_in_use()).sum()
+    }
+
     /// The stronger of what the contract and the configuration ask for.
     fn security(&self, at: &Place, port: &OutputPort) -> Result<Security, Error> {
         let fail = |reason| Error::Credentials { at: at.clone(), reason };
@@ -93,7 +105,7 @@ impl Servers {
             return Ok(Arc::clone(server));
         }
         // Connections under credentials that nobody uses any more close when their last scan ends.
-        known.servers.retain(|_, server| Arc::strong_count(server) > 1 || server.is_in_use());
+        known.servers.retain(|_, server| Arc::strong_count(server) > 1 || server.connections_in_use() > 0);
         known.breakers.retain(|_, breaker| Arc::strong_count(breaker) > 1);
         let breaker = Arc::clone(known.breakers.entry(location.machine()).or_default());
         let server = Arc::new(Server::new(at, location, &key.1, &self.options, breaker)?);

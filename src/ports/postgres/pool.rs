@@ -85,6 +85,19 @@ impl Pool {
         self.take_at(place).await
     }
 
+    /// Places for so many connections, if they are free now and as many stay free for those who need one.
+    pub(super) fn reserve(&self, count: usize) -> Option<Vec<Reserved>> {
+        if self.places.available_permits() < count.saturating_mul(2) {
+            return None;
+        }
+        (0..count).map(|_| Arc::clone(&self.places).try_acquire_owned().ok().map(Reserved)).collect()
+    }
+
+    /// The connection of a place that was reserved.
+    pub(super) async fn take_reserved(self: &Arc<Self>, reserved: Reserved) -> Result<Pooled, PoolError> {
+        self.take_at(reserved.0).await
+    }
+
     async fn take_at(self: &Arc<Self>, place: OwnedSemaphorePermit) -> Result<Pooled, PoolError> {
         let idle = self.take_idle();
         let fresh = idle.is_none();
@@ -171,6 +184,10 @@ async fn watch(pool: Weak<Pool>, idle: Duration) {
         }
     }
 }
+
+/// The place of a connection that is not made yet.
+#[derive(Debug)]
+pub(super) struct Reserved(OwnedSemaphorePermit);
 
 /// A connection that is in use. Dropped, it closes.
 pub(super) struct Pooled {

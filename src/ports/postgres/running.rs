@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::{FutureExt, StreamExt, TryStreamExt};
-use tokio_postgres::{Row, RowStream};
+use tokio_postgres::{Client, Row, RowStream};
 
 use super::filter::Parameter;
-use super::pool::Pooled;
+use super::pool::{Pooled, Reserved};
 use super::server::{Server, is_lost, query_error};
 use crate::ports::error::{Error, Place};
 use crate::ports::statement::Statement;
@@ -76,7 +76,7 @@ impl Server {
         let mut attempts = ATTEMPTS;
         loop {
             attempts -= 1;
-            let client = self.connect(at).await?;
+            let client = self.connect(at, None).await?;
             let fresh = client.fresh;
             let mut running = Running { client: Some(client), transaction: asked.transaction.is_some() };
             let Some(client) = &running.client else {
@@ -93,6 +93,27 @@ impl Server {
             running.discard();
             if attempts == 0 || fresh {
                 return Err(query_error(at, error));
+            }
+        }
+    }
+}
+
+impl Server {
+    /// Opens a transaction, at the place that was reserved for it if there is one.
+    pub(super) async fn begin(&self, at: &Place, mut reserved: Option<Reserved>, transaction: &str) -> Result<Running, Error> {
+        let mut attempts = ATTEMPTS;
+        loop {
+            attempts -= 1;
+            let client = self.connect(at, reserved.take()).await?;
+            let fresh = client.fresh;
+            let mut running = Running { client: None, transaction: true };
+            match client.batch_execute(transaction).await {
+                Ok(()) => {
+                    running.client = Some(client);
+                    return Ok(running);
+                }
+                Err(error) if is_lost(&error) && attempts > 0 && !fresh => client.pool().forget_idle(),
+                Err(error) => return Err(query_error(at, error)),
             }
         }
     }
@@ -121,7 +142,18 @@ pub(super) struct Running {
     transaction: bool,
 }
 
+impl std::fmt::Debug for Running {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Running").finish_non_exhaustive()
+    }
+}
+
 impl Running {
+    /// Its connection, as long as it has not been released.
+    pub(super) fn client(&self) -> Option<&Client> {
+        self.client.as_deref()
+    }
+
     /// The query is over: the connection goes back to the pool.
     pub(super) fn release(&mut self) {
         let Some(client) = self.client.take() else { return };

@@ -13,7 +13,7 @@ use super::super::error::{Error, Place};
 use super::Access;
 use super::breaker::Breaker;
 use super::location::TableLocation;
-use super::pool::{Pool, PoolError, PoolLimits, Pooled};
+use super::pool::{Pool, PoolError, PoolLimits, Pooled, Reserved};
 use super::table::Described;
 
 /// How long a look at a table's columns holds. A scan finds out by itself when a column changed meanwhile.
@@ -32,6 +32,8 @@ struct Look {
 /// One server.
 pub(super) struct Server {
     pool: Arc<Pool>,
+    /// A table of fewer pages is not copied.
+    bulk_pages: u64,
     /// The last look at each table, so that statements in a row do not each ask for its columns.
     looks: Mutex<HashMap<TableLocation, Look>>,
 }
@@ -65,7 +67,10 @@ impl Server {
             .keepalives_interval(QUIET_AGAIN)
             .keepalives_retries(QUIET_TIMES)
             .tcp_user_timeout(QUIET + QUIET_AGAIN * QUIET_TIMES)
-            .options("-c default_transaction_read_only=on -c TimeZone=UTC -c client_encoding=UTF8");
+            .options(
+                "-c standard_conforming_strings=on -c default_transaction_read_only=on -c TimeZone=UTC -c DateStyle=ISO \
+                 -c IntervalStyle=postgres -c bytea_output=hex -c extra_float_digits=1 -c client_encoding=UTF8",
+            );
         if let Some(password) = &access.credentials.password {
             config.password(password);
         }
@@ -75,7 +80,7 @@ impl Server {
             connect: options.connect_timeout,
             idle: options.postgres_idle_timeout,
         };
-        Ok(Self { pool: Pool::new(config, connector, limits, breaker), looks: Mutex::default() })
+        Ok(Self { pool: Pool::new(config, connector, limits, breaker), bulk_pages: options.postgres_bulk_pages, looks: Mutex::default() })
     }
 
     /// What a look at a table showed, if it still holds.
@@ -91,18 +96,32 @@ impl Server {
         looks.insert(location.clone(), Look { when: Instant::now(), described: Arc::clone(described) });
     }
 
-    /// A connection.
-    pub(super) async fn connect(&self, at: &Place) -> Result<Pooled, Error> {
-        self.pool.take().await.map_err(|error| match error {
+    /// A connection, at the place that was reserved for it if there is one.
+    pub(super) async fn connect(&self, at: &Place, reserved: Option<Reserved>) -> Result<Pooled, Error> {
+        let taken = match reserved {
+            Some(reserved) => self.pool.take_reserved(reserved).await,
+            None => self.pool.take().await,
+        };
+        taken.map_err(|error| match error {
             PoolError::Exhausted => Error::Exhausted { at: at.clone() },
             PoolError::Refused(source) if source.code() == Some(&SqlState::TOO_MANY_CONNECTIONS) => Error::Exhausted { at: at.clone() },
             source => Error::Unreachable { at: at.clone(), source: Box::new(source) },
         })
     }
 
-    /// Whether a scan holds one of the connections.
-    pub(super) fn is_in_use(&self) -> bool {
-        self.pool.in_use() > 0
+    /// Places for so many connections; none at all if they are not all free.
+    pub(super) fn reserve(&self, count: usize) -> Vec<Reserved> {
+        self.pool.reserve(count).unwrap_or_default()
+    }
+
+    /// The pages of the smallest table that is copied.
+    pub(super) fn bulk_pages(&self) -> u64 {
+        self.bulk_pages
+    }
+
+    /// Connections that scans hold.
+    pub(super) fn connections_in_use(&self) -> usize {
+        self.pool.in_use()
     }
 }
 

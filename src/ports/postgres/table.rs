@@ -6,9 +6,10 @@ use arrow::datatypes::{DataType as ArrowType, FieldRef, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::error::Result;
-use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::logical_expr::{BinaryExpr, Expr, Operator, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 
+use super::bulk::{self, Bulk};
 use super::exec::{PostgresExec, Query};
 use super::filter::{Family, Translator};
 use super::location::{TableLocation, quoted};
@@ -25,18 +26,23 @@ SELECT a.attname::pg_catalog.text, COALESCE(NULLIF(t.typbasetype, 0), t.oid)::pg
        CASE WHEN t.typtype = 'd' THEN t.typtypmod ELSE a.atttypmod END, \
        pg_catalog.format_type(a.atttypid, a.atttypmod), COALESCE(b.typtype, t.typtype) = 'e', t.typtype = 'd', \
        COALESCE(l.collisdeterministic, true), pg_catalog.current_setting('server_encoding') = 'UTF8', c.reltuples::pg_catalog.int8, \
-       (EXTRACT(epoch FROM pg_catalog.current_setting('statement_timeout')::pg_catalog.interval) * 1000)::pg_catalog.int8 \
+       (EXTRACT(epoch FROM pg_catalog.current_setting('statement_timeout')::pg_catalog.interval) * 1000)::pg_catalog.int8, \
+       CASE WHEN c.relkind IN ('r', 'm') AND c.relam = 2 AND pg_catalog.current_setting('server_version_num')::pg_catalog.int4 >= 140000 \
+            THEN pg_catalog.pg_relation_size(c.oid) / pg_catalog.current_setting('block_size')::pg_catalog.int8 ELSE 0 END, \
+       EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid AND i.indkey[0] = a.attnum), \
+       COALESCE(e.typtype = 'e', false) \
 FROM pg_catalog.pg_attribute a \
 JOIN pg_catalog.pg_class c ON c.oid = a.attrelid \
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
 JOIN pg_catalog.pg_type t ON t.oid = a.atttypid \
 LEFT JOIN pg_catalog.pg_type b ON b.oid = NULLIF(t.typbasetype, 0) \
+LEFT JOIN pg_catalog.pg_type e ON e.oid = NULLIF(COALESCE(b.typelem, t.typelem), 0) \
 LEFT JOIN pg_catalog.pg_collation l ON l.oid = a.attcollation \
 WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind IN ('r', 'v', 'm', 'f', 'p') AND a.attnum > 0 AND NOT a.attisdropped \
 ORDER BY a.attnum";
 
 /// A column of the contract at the server.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub(super) struct PgColumn {
     /// As it is shown.
     pub(super) field: FieldRef,
@@ -46,12 +52,20 @@ pub(super) struct PgColumn {
     pub(super) access: Access,
     /// How it may be compared there.
     pub(super) family: Family,
+    /// An index there begins with it.
+    pub(super) indexed: bool,
 }
 
 impl PgColumn {
     fn new(field: &FieldRef, source: &SourceColumn, utf8: bool) -> Option<Self> {
         let access = access(source, field)?;
-        Some(Self { family: family(field, source, utf8), field: Arc::clone(field), name: source.name.clone(), access })
+        Some(Self {
+            family: family(field, source, utf8),
+            field: Arc::clone(field),
+            name: source.name.clone(),
+            access,
+            indexed: source.indexed,
+        })
     }
 
     /// The bare column.
@@ -63,6 +77,11 @@ impl PgColumn {
     pub(super) fn value_sql(&self) -> String {
         let cast = if self.family == Family::Int { "" } else { self.access.cast };
         format!("{}{cast}", self.name_sql())
+    }
+
+    /// Whether what was planned with another look at the column holds.
+    fn is_read_like(&self, other: &Self) -> bool {
+        (&self.field, &self.name, &self.access, self.family) == (&other.field, &other.name, &other.access, other.family)
     }
 
     /// The column as it is compared for order.
@@ -124,7 +143,7 @@ impl PostgresTable {
     /// Compares again. Returns what was seen.
     async fn check(&self) -> Result<Arc<Described>, Error> {
         let (columns, described) = compare(&self.at, &self.server, &self.location, &self.shape).await?;
-        let changed = columns.iter().zip(&self.columns).find(|(now, before)| now != before);
+        let changed = columns.iter().zip(&self.columns).find(|(now, before)| !now.is_read_like(before));
         match changed {
             Some((column, _)) => {
                 // Still readable, but not by what was planned with the table as it was.
@@ -163,6 +182,8 @@ pub(super) struct Described {
     rows: Option<usize>,
     /// The login's own limit of a statement's time in milliseconds; 0: none.
     own_timeout: u64,
+    /// Pages of a table that can be read by ranges of them; 0 of anything else.
+    pages: u64,
 }
 
 async fn describe(at: &Place, server: &Server, location: &TableLocation) -> Result<Described, Error> {
@@ -170,7 +191,7 @@ async fn describe(at: &Place, server: &Server, location: &TableLocation) -> Resu
     if rows.is_empty() {
         return Err(Error::NoData { at: at.clone(), source: None });
     }
-    let mut described = Described { columns: Vec::with_capacity(rows.len()), utf8: false, rows: None, own_timeout: 0 };
+    let mut described = Described { columns: Vec::with_capacity(rows.len()), utf8: false, rows: None, own_timeout: 0, pages: 0 };
     for row in &rows {
         let failed = |e| query_error(at, e);
         let oid: i64 = row.try_get(1).map_err(failed)?;
@@ -179,6 +200,9 @@ async fn describe(at: &Place, server: &Server, location: &TableLocation) -> Resu
         described.rows = usize::try_from(rows).ok().filter(|rows| *rows > 0);
         let own_timeout: i64 = row.try_get(9).map_err(failed)?;
         described.own_timeout = u64::try_from(own_timeout).unwrap_or(0);
+        // None of a table that was dropped a moment ago.
+        let pages: Option<i64> = row.try_get(10).map_err(failed)?;
+        described.pages = pages.and_then(|pages| u64::try_from(pages).ok()).unwrap_or(0);
         described.columns.push(SourceColumn {
             name: row.try_get(0).map_err(failed)?,
             oid: u32::try_from(oid).map_err(|_| Error::Internal { at: at.clone(), broken: "a type's OID has more than 32 bits" })?,
@@ -187,6 +211,8 @@ async fn describe(at: &Place, server: &Server, location: &TableLocation) -> Resu
             is_enum: row.try_get(4).map_err(failed)?,
             is_domain: row.try_get(5).map_err(failed)?,
             deterministic: row.try_get(6).map_err(failed)?,
+            indexed: row.try_get(11).map_err(failed)?,
+            is_enum_array: row.try_get(12).map_err(failed)?,
         });
     }
     Ok(described)
@@ -229,7 +255,7 @@ impl TableProvider for PostgresTable {
 
     async fn scan(
         &self,
-        _: &dyn Session,
+        session: &dyn Session,
         projection: Option<&Vec<usize>>,
         filters: &[Expr],
         limit: Option<usize>,
@@ -237,31 +263,52 @@ impl TableProvider for PostgresTable {
         let described = self.check().await?;
         let indices = self.shape.project(&self.at, projection)?;
         let columns: Vec<PgColumn> = indices.iter().filter_map(|index| self.columns.get(*index)).cloned().collect();
-        let mut translator = Translator::new(&self.columns);
-        let conditions: Vec<String> = filters.iter().filter_map(|filter| translator.translate(filter)).collect();
-        let complete = conditions.len() == filters.len();
-        let mut sql = format!("SELECT {} FROM {}", select_list(&columns), self.location.to_sql());
-        if !conditions.is_empty() {
-            sql.push_str(" WHERE ");
-            sql.push_str(&conditions.join(" AND "));
+        // A large table of which much is read is copied; a few rows that an index finds are asked for.
+        let pages_min = self.server.bulk_pages();
+        let large = described.pages >= pages_min && limit.is_none() && !filters.iter().any(|filter| self.finds(filter));
+        let mut translator = Translator::after(&self.columns, Vec::new(), large);
+        let mut conditions: Vec<String> = filters.iter().filter_map(|filter| translator.translate(filter)).collect();
+        // Not every value has a form in a statement, and a copy takes no other.
+        let copied = large && conditions.len() == filters.len();
+        if large && !copied {
+            translator = Translator::new(&self.columns);
+            conditions = filters.iter().filter_map(|filter| translator.translate(filter)).collect();
         }
+        let bulk = copied.then(|| {
+            let ranges = bulk::ranges(described.pages, pages_min, session.config().target_partitions());
+            Bulk::new(described.pages, if ranges > 1 { self.server.reserve(ranges) } else { Vec::new() })
+        });
         // A filter that is tested above may drop rows: a limit here would come too early.
-        let limit = limit.filter(|_| complete);
-        if let Some(limit) = limit {
-            sql.push_str(&format!(" LIMIT {limit}"));
-        }
+        let limit = limit.filter(|_| conditions.len() == filters.len());
         let query = Query {
             at: self.at.clone(),
             server: Arc::clone(&self.server),
-            sql,
+            select: format!("SELECT {} FROM {}", select_list(&columns), self.location.to_sql()),
+            conditions,
             parameters: translator.into_parameters(),
+            limit,
             columns,
             schema: self.shape.projected(&indices),
-            conditions: conditions.len(),
             rows: at_most(described.rows, limit),
             own_timeout: described.own_timeout,
         };
-        Ok(Arc::new(PostgresExec::new(query)))
+        Ok(Arc::new(PostgresExec::new(query, bulk)))
+    }
+}
+
+impl PostgresTable {
+    /// Whether an index leads to the few rows of a filter.
+    fn finds(&self, filter: &Expr) -> bool {
+        let indexed = |expr: &Expr| match expr {
+            Expr::Column(column) => self.columns.iter().any(|known| known.indexed && known.field.name() == &column.name),
+            _ => false,
+        };
+        match filter {
+            Expr::BinaryExpr(BinaryExpr { left, op: Operator::And, right }) => self.finds(left) || self.finds(right),
+            Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) => indexed(left) || indexed(right),
+            Expr::InList(list) => !list.negated && indexed(&list.expr),
+            _ => false,
+        }
     }
 }
 
@@ -288,8 +335,10 @@ pub(super) mod tests {
             typmod: -1,
             type_name: String::new(),
             is_enum: false,
+            is_enum_array: false,
             is_domain: false,
             deterministic: true,
+            indexed: false,
         };
         PgColumn::new(&Arc::new(arrow_field(name, data_type)), &source, true).unwrap()
     }

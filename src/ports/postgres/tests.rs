@@ -1,5 +1,6 @@
 //! Behaviour of the connector against a real server.
 
+mod bulk;
 mod connections;
 
 use super::fixture::Database;
@@ -86,6 +87,76 @@ async fn types_beyond_the_shared_ones_arrive() {
             "[]|[]||NULL|NULL|NULL|0.0000",
         ]
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn types_of_the_server_alone_are_told_by_their_texts() {
+    let Some(database) = Database::from_environment().await else { return };
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("login"), database.login()).unwrap();
+    let ports = ports(folder.path(), false);
+    let kinds = [
+        ("inet", "10.0.0.1/8", "10.0.0.1/8"),
+        ("cidr", "10.0.0.0/8", "10.0.0.0/8"),
+        ("macaddr", "08:00:2b:01:02:03", "08:00:2b:01:02:03"),
+        ("bit(3)", "101", "101"),
+        ("varbit", "10", "10"),
+        ("timetz", "10:30:00+02", "10:30:00+02"),
+        ("xml", "<a>b</a>", "<a>b</a>"),
+        ("tsvector", "fat cat", "'cat' 'fat'"),
+        ("int4range", "[1,5]", "[1,6)"),
+        ("tstzrange", "[2026-01-01 00:00+02,)", "[\"2025-12-31 22:00:00+00\",)"),
+        ("nummultirange", "{[1,2]}", "{[1,2]}"),
+        ("point", "(1,2.5)", "(1,2.5)"),
+        ("oid", "4000000000", "4000000000"),
+        ("interval[]", "{1 day}", "[1 days]"),
+        ("uuid[]", "{00000000-0000-4000-8000-000000000001}", "[00000000-0000-4000-8000-000000000001]"),
+        ("timestamptz[]", "{2026-01-01 00:00+00,NULL}", "[2026-01-01T00:00:00Z, NULL]"),
+        ("numeric(8,2)[]", "{1.50}", "[1.50]"),
+    ];
+    for (pg_type, value, shown) in kinds {
+        database.create("told", &format!("v {pg_type}"), &[vec![Some(value.to_owned())]]).await;
+        // Without a schema, the columns are the source's own.
+        let table = product(PortFormat::Postgres, &database.location("told"), None);
+        assert_eq!(rows(&ports, &table).await.unwrap(), [shown], "{pg_type}");
+    }
+    for (data_type, code) in
+        [(Some(DataType::Decimal { precision: 12, scale: 2 }), "HV021"), (Some(DataType::String), "HV021"), (None, "0A000")]
+    {
+        database.create("priced", "v money", &[vec![Some("1.50".to_owned())]]).await;
+        let schema = data_type.map(|data_type| vec![field("v", data_type)]);
+        let (found, text) = refusal(&ports, &product(PortFormat::Postgres, &database.location("priced"), schema)).await;
+        assert!(found == code && text.contains("\"v\"") && !text.contains("1.50"), "{found} {text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn views_partitions_domains_and_enums_are_read() {
+    let Some(database) = Database::from_environment().await else { return };
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("login"), database.login()).unwrap();
+    let ports = ports(folder.path(), false);
+    database.create("root", "id int8", &[]).await;
+    let root = database.table("root");
+    let schema = root.split('.').next().unwrap();
+    database
+        .run(&format!(
+            "DROP TABLE {root}; CREATE DOMAIN {schema}.amount AS numeric(8, 2); CREATE TYPE {schema}.mood AS ENUM ('calm', 'cross'); \
+             CREATE TABLE {root} (id int8, paid {schema}.amount, moods {schema}.mood[]) PARTITION BY RANGE (id); \
+             CREATE TABLE {schema}.low PARTITION OF {root} FOR VALUES FROM (0) TO (10); \
+             CREATE TABLE {schema}.high PARTITION OF {root} DEFAULT; \
+             INSERT INTO {root} VALUES (1, 1.5, '{{calm,NULL}}'), (11, 2, NULL); \
+             CREATE VIEW {schema}.seen AS SELECT * FROM {root}; CREATE MATERIALIZED VIEW {schema}.kept AS SELECT * FROM {root}"
+        ))
+        .await;
+    let columns = || {
+        let amount = DataType::Decimal { precision: 8, scale: 2 };
+        vec![field("id", DataType::Int64), field("paid", amount), field("moods", DataType::List(Box::new(DataType::String)))]
+    };
+    for relation in ["root", "seen", "kept"] {
+        let table = product(PortFormat::Postgres, &database.location(relation), Some(columns()));
+        assert_eq!(rows(&ports, &table).await.unwrap(), ["11|2.00|NULL", "1|1.50|[calm, NULL]"], "{relation}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

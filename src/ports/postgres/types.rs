@@ -21,10 +21,14 @@ pub(super) struct SourceColumn {
     pub(super) type_name: String,
     /// A type of the user's whose values are labels.
     pub(super) is_enum: bool,
+    /// An array of such a type.
+    pub(super) is_enum_array: bool,
     /// A domain: its columns need a cast to travel as their base type.
     pub(super) is_domain: bool,
     /// Equal texts are equal bytes.
     pub(super) deterministic: bool,
+    /// An index begins with it.
+    pub(super) indexed: bool,
 }
 
 /// How a column is asked for.
@@ -107,29 +111,74 @@ fn cast_to(wire: &Type) -> Option<&'static str> {
         Type::TIMESTAMPTZ => "::pg_catalog.timestamptz",
         Type::INTERVAL => "::pg_catalog.interval",
         Type::BYTEA => "::pg_catalog.bytea",
-        Type::INT8_ARRAY => "::pg_catalog.int8[]",
+        Type::BOOL_ARRAY => "::pg_catalog.bool[]",
+        Type::INT2_ARRAY => "::pg_catalog.int2[]",
         Type::INT4_ARRAY => "::pg_catalog.int4[]",
+        Type::INT8_ARRAY => "::pg_catalog.int8[]",
+        Type::FLOAT4_ARRAY => "::pg_catalog.float4[]",
         Type::FLOAT8_ARRAY => "::pg_catalog.float8[]",
-        Type::TEXT_ARRAY => "::pg_catalog.text[]",
         Type::NUMERIC_ARRAY => "::pg_catalog.numeric[]",
+        Type::TEXT_ARRAY => "::pg_catalog.text[]",
+        Type::UUID_ARRAY => "::pg_catalog.uuid[]",
+        Type::DATE_ARRAY => "::pg_catalog.date[]",
+        Type::TIME_ARRAY => "::pg_catalog.time[]",
+        Type::TIMESTAMP_ARRAY => "::pg_catalog.timestamp[]",
+        Type::TIMESTAMPTZ_ARRAY => "::pg_catalog.timestamptz[]",
+        Type::INTERVAL_ARRAY => "::pg_catalog.interval[]",
+        Type::BYTEA_ARRAY => "::pg_catalog.bytea[]",
         _ => return None,
     })
 }
 
 const TEXTS: [u32; 5] = [25, 1043, 1042, 19, 18];
 
+/// Types that no contract type is like, and whose values are told whole by their texts. Not `money`: its text hangs on a locale.
+const TOLD_BY_TEXT: &[Type] = &[
+    Type::INET,
+    Type::CIDR,
+    Type::MACADDR,
+    Type::MACADDR8,
+    Type::BIT,
+    Type::VARBIT,
+    Type::TIMETZ,
+    Type::XML,
+    Type::PG_LSN,
+    Type::TS_VECTOR,
+    Type::TSQUERY,
+    Type::JSONPATH,
+    Type::INT4_RANGE,
+    Type::INT8_RANGE,
+    Type::NUM_RANGE,
+    Type::TS_RANGE,
+    Type::TSTZ_RANGE,
+    Type::DATE_RANGE,
+    Type::INT4MULTI_RANGE,
+    Type::INT8MULTI_RANGE,
+    Type::NUMMULTI_RANGE,
+    Type::TSMULTI_RANGE,
+    Type::TSTZMULTI_RANGE,
+    Type::DATEMULTI_RANGE,
+    Type::POINT,
+    Type::LINE,
+    Type::LSEG,
+    Type::BOX,
+    Type::PATH,
+    Type::POLYGON,
+    Type::CIRCLE,
+];
+
 fn fits(source: &SourceColumn, field: &ArrowField) -> bool {
     let from = Type::from_oid(source.oid);
     let one_of = |types: &[Type]| from.as_ref().is_some_and(|from| types.contains(from));
     match field.data_type() {
         ArrowType::Int32 => one_of(&[Type::INT2, Type::INT4]),
-        ArrowType::Int64 => one_of(&[Type::INT2, Type::INT4, Type::INT8]),
+        ArrowType::Int64 => one_of(&[Type::INT2, Type::INT4, Type::INT8, Type::OID]),
         ArrowType::Float64 => one_of(&[Type::FLOAT8, Type::FLOAT4, Type::INT2, Type::INT4]),
         ArrowType::Decimal128(precision, scale) => {
             one_of(&[Type::INT2, Type::INT4, Type::INT8]) || (one_of(&[Type::NUMERIC]) && decimal_fits(source.typmod, *precision, *scale))
         }
         ArrowType::Utf8View => match text_kind(field) {
-            TextKind::Text => source.is_enum || TEXTS.contains(&source.oid) || source.type_name == "citext",
+            TextKind::Text => source.is_enum || TEXTS.contains(&source.oid) || source.type_name == "citext" || one_of(TOLD_BY_TEXT),
             TextKind::Json => one_of(&[Type::JSON, Type::JSONB]),
             TextKind::Uuid => one_of(&[Type::UUID]),
         },
@@ -139,10 +188,8 @@ fn fits(source: &SourceColumn, field: &ArrowField) -> bool {
                 tokio_postgres::types::Kind::Array(inner) => Some(inner.clone()),
                 _ => None,
             });
-            inner.is_some_and(|inner| {
-                let column = SourceColumn { oid: inner.oid(), type_name: inner.name().to_owned(), ..source.clone() };
-                fits(&column, element)
-            })
+            let text = element.data_type() == &ArrowType::Utf8View && text_kind(element) == TextKind::Text;
+            (source.is_enum_array && text) || inner.is_some_and(|inner| fits(&source.element(&inner), element))
         }
         _ => wire_type(field).is_some_and(|wire| one_of(&[wire])),
     }
@@ -164,12 +211,28 @@ fn decimal_fits(typmod: i32, precision: u8, scale: i8) -> bool {
 
 /// The field that shows a source column, for contracts without a schema.
 pub(super) fn own_field(source: &SourceColumn) -> Option<ArrowField> {
-    let data_type = if source.is_enum || TEXTS.contains(&source.oid) { DataType::String } else { own_type(source)? };
-    Some(arrow_field(&source.name, &data_type))
+    Some(arrow_field(&source.name, &own_type(source)?))
+}
+
+impl SourceColumn {
+    /// An element of an array.
+    fn element(&self, inner: &Type) -> Self {
+        Self { oid: inner.oid(), type_name: inner.name().to_owned(), is_enum: false, is_enum_array: false, ..self.clone() }
+    }
 }
 
 fn own_type(source: &SourceColumn) -> Option<DataType> {
-    Some(match Type::from_oid(source.oid)? {
+    if source.is_enum || TEXTS.contains(&source.oid) {
+        return Some(DataType::String);
+    }
+    if source.is_enum_array {
+        return Some(DataType::List(Box::new(DataType::String)));
+    }
+    let pg_type = Type::from_oid(source.oid)?;
+    if let tokio_postgres::types::Kind::Array(inner) = pg_type.kind() {
+        return own_type(&source.element(inner)).map(|element| DataType::List(Box::new(element)));
+    }
+    Some(match pg_type {
         Type::BOOL => DataType::Boolean,
         Type::INT2 => DataType::Int16,
         Type::INT4 => DataType::Int32,
@@ -188,6 +251,8 @@ fn own_type(source: &SourceColumn) -> Option<DataType> {
         Type::UUID => DataType::Uuid,
         Type::JSON | Type::JSONB => DataType::Json,
         Type::BYTEA => DataType::Bytes,
+        Type::OID => DataType::Int64,
+        told if TOLD_BY_TEXT.contains(&told) => DataType::String,
         _ => return None,
     })
 }

@@ -1,0 +1,74 @@
+//! The rows of one query, a batch at a time.
+//!
+//! INVARIANT: a stream ends without an error only after the server has said that the query is complete.
+//! A stream that is dropped earlier cancels the query and gives its connection up.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use datafusion::execution::TaskContext;
+use datafusion::physical_expr::PhysicalExpr;
+use futures::{Stream, StreamExt};
+use tokio_postgres::{Row, RowStream};
+
+use super::batch::Batcher;
+use super::exec::{Query, check_types, drifted};
+use super::running::{Answering, Asked, Running, transaction};
+use super::server::query_error;
+use crate::ports::error::Error;
+use crate::ports::statement::Statement;
+
+/// A query whose rows are arriving.
+pub(super) struct Scan {
+    query: Arc<Query>,
+    running: Running,
+    rows: Pin<Box<RowStream>>,
+    first: Option<Row>,
+    batcher: Batcher,
+    ended: bool,
+}
+
+impl Scan {
+    /// Asks, and waits for the first row.
+    pub(super) async fn start(query: Arc<Query>, hints: Vec<Arc<dyn PhysicalExpr>>, context: Arc<TaskContext>) -> Result<Self, Error> {
+        let batcher = Batcher::new(&query, context.session_config().batch_size())?;
+        let statement = context.session_config().get_extension::<Statement>();
+        let transaction = transaction(statement.as_ref(), query.own_timeout);
+        let (further, parameters) = query.hinted(&hints, false);
+        let asked = Asked { sql: &query.sql(&further), parameters: &parameters, transaction: Some(&transaction) };
+        let answering = query.server.run(&query.at, &asked).await.map_err(|e| drifted(&query, e))?;
+        let Answering { mut running, rows, first } = answering;
+        if let Some(row) = &first {
+            check_types(&query, row.columns())?;
+        }
+        let ended = first.is_none();
+        if ended {
+            running.release();
+        }
+        Ok(Self { query, running, rows, first, batcher, ended })
+    }
+
+    async fn next(mut self) -> Result<Option<(RecordBatch, Self)>, Error> {
+        while !self.ended && !self.batcher.is_full() {
+            let next = match self.first.take() {
+                Some(row) => Some(row),
+                None => self.rows.next().await.transpose().map_err(|e| query_error(&self.query.at, e))?,
+            };
+            match next {
+                Some(row) => self.batcher.append(&row)?,
+                None => self.ended = true,
+            }
+        }
+        if self.ended {
+            // Back to the pool before the batch is used.
+            self.running.release();
+        }
+        Ok(self.batcher.finish()?.map(|batch| (batch, self)))
+    }
+
+    /// As a stream of batches.
+    pub(super) fn batches(self) -> impl Stream<Item = Result<RecordBatch, Error>> {
+        futures::stream::try_unfold(self, Self::next)
+    }
+}
