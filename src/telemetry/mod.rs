@@ -2,6 +2,7 @@
 //!
 //! INVARIANT: no value of the data, no credential, no policy text and no SQL text is an argument here.
 
+mod lines;
 mod query;
 
 use std::io;
@@ -9,6 +10,8 @@ use std::io;
 use tracing_subscriber::EnvFilter;
 
 pub use query::{QueryTrace, Step, fields, stage, step};
+
+use lines::Lines;
 
 /// How lines are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -36,8 +39,10 @@ pub fn init(format: Format, filter: &str) -> Result<(), Error> {
     let filter = EnvFilter::try_new(filter).map_err(Error::Filter)?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     match format {
-        Format::Text => builder.with_ansi(io::IsTerminal::is_terminal(&io::stderr())).try_init(),
-        Format::Json => builder.json().flatten_event(true).try_init(),
+        Format::Text => {
+            builder.with_ansi(io::IsTerminal::is_terminal(&io::stderr())).map_event_format(|inner| Lines { inner, format }).try_init()
+        }
+        Format::Json => builder.json().flatten_event(true).map_event_format(|inner| Lines { inner, format }).try_init(),
     }
     .map_err(|_| Error::AlreadySet)
 }

@@ -1,10 +1,12 @@
-//! One line for each step of a query, from socket to socket.
+//! One line for each step of a query, from socket to socket. They are handed over together, when the query begins to run and when it ends.
 
 use std::fmt::Display;
 use std::time::{Duration, Instant};
 
 /// The target of the steps' events, for filters.
-const TARGET: &str = "meshgate::query";
+pub(super) const TARGET: &str = "meshgate::query";
+/// The field with several steps: a line each, of the step's name, its microseconds and its note, with tabs between.
+pub(super) const STEPS: &str = "steps";
 
 /// The names of span and event fields, so that all parts spell them alike.
 pub mod fields {
@@ -93,32 +95,62 @@ pub fn step(step: Step, note: &str) {
 }
 
 /// Measures the steps of one query: each begins where the one before it ended.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct QueryTrace {
     query_id: String,
     session_id: String,
     since: Instant,
+    /// Steps that are not yet in the log.
+    steps: String,
 }
 
 impl QueryTrace {
     /// Begins to measure.
     pub fn start(query_id: &dyn Display, session_id: &dyn Display) -> Self {
-        Self { query_id: query_id.to_string(), session_id: session_id.to_string(), since: Instant::now() }
+        Self { query_id: query_id.to_string(), session_id: session_id.to_string(), since: Instant::now(), steps: String::new() }
     }
 
     /// Logs a step that has just ended and returns what it took. `note` holds counts and names only.
     pub fn done(&mut self, step: Step, note: &str) -> Duration {
         let now = Instant::now();
         let elapsed = now.duration_since(std::mem::replace(&mut self.since, now));
-        self.spent(step, elapsed, note);
+        self.note(step, elapsed, note);
+        if matches!(step, Step::Record | Step::Close) {
+            self.hand_over();
+        }
         elapsed
     }
 
     /// Logs a step that took part of the time of another, or turns with it.
     pub fn spent(&mut self, step: Step, elapsed: Duration, note: &str) {
-        let (query_id, session_id, elapsed_us) = (&self.query_id, &self.session_id, micros(elapsed));
-        tracing::info!(target: TARGET, %query_id, %session_id, step = step.as_str(), elapsed_us, "{note}");
+        self.note(step, elapsed, note);
         self.since = Instant::now();
+    }
+
+    /// The same query goes on elsewhere.
+    pub fn go_on(&mut self) -> Self {
+        self.hand_over();
+        Self { query_id: self.query_id.clone(), session_id: self.session_id.clone(), since: self.since, steps: String::new() }
+    }
+
+    fn note(&mut self, step: Step, elapsed: Duration, note: &str) {
+        if tracing::enabled!(target: TARGET, tracing::Level::INFO) {
+            let note = note.replace(char::is_control, " ");
+            self.steps.push_str(&format!("{}\t{}\t{note}\n", step.as_str(), micros(elapsed)));
+        }
+    }
+
+    fn hand_over(&mut self) {
+        if !self.steps.is_empty() {
+            let (query_id, session_id, steps) = (&self.query_id, &self.session_id, std::mem::take(&mut self.steps));
+            tracing::info!(target: TARGET, %query_id, %session_id, %steps);
+        }
+    }
+}
+
+impl Drop for QueryTrace {
+    fn drop(&mut self) {
+        self.hand_over();
     }
 }
 
@@ -127,12 +159,13 @@ mod tests {
     use std::io::{self, Write};
     use std::sync::{Arc, Mutex};
 
+    use super::super::{Format, Lines};
     use super::*;
 
     #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
+    struct Written(Arc<Mutex<Vec<u8>>>);
 
-    impl Write for Lines {
+    impl Write for Written {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.0.lock().unwrap().extend_from_slice(bytes);
             Ok(bytes.len())
@@ -144,12 +177,14 @@ mod tests {
 
     #[test]
     fn the_log_of_a_query_names_each_step_in_order() {
-        let lines = Lines::default();
+        let lines = Written::default();
         let writer = lines.clone();
-        let subscriber = tracing_subscriber::fmt().json().flatten_event(true).with_writer(move || writer.clone()).finish();
+        let subscriber = tracing_subscriber::fmt().json().flatten_event(true).with_writer(move || writer.clone());
+        let subscriber = subscriber.map_event_format(|inner| Lines { inner, format: Format::Json }).finish();
         tracing::subscriber::with_default(subscriber, || {
+            let _connection = tracing::info_span!("connection", id = 7, address = "a\"b").entered();
             let mut trace = QueryTrace::start(&"q1", &"s1");
-            trace.done(Step::Parse, "query");
+            trace.done(Step::Parse, "a \"query\"");
             trace.done(Step::Plan, "");
         });
         let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
@@ -158,5 +193,28 @@ mod tests {
         assert_eq!(steps, ["parse", "plan"]);
         assert!(events.iter().all(|event| event["query_id"] == "q1" && event["session_id"] == "s1" && event["elapsed_us"].is_u64()));
         assert_eq!((&events[0]["target"], &events[0]["level"]), (&"meshgate::query".into(), &"INFO".into()));
+        assert_eq!((&events[0]["message"], &events[1]["message"]), (&"a \"query\"".into(), &"".into()));
+        assert_eq!((&events[0]["span"]["name"], &events[0]["spans"][0]["address"]), (&"connection".into(), &"a\"b".into()));
+    }
+
+    #[test]
+    fn the_log_for_people_has_a_line_a_step_too() {
+        let lines = Written::default();
+        let writer = lines.clone();
+        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone());
+        let subscriber = subscriber.map_event_format(|inner| Lines { inner, format: Format::Text }).finish();
+        tracing::subscriber::with_default(subscriber, || {
+            let _connection = tracing::info_span!("connection", id = 7).entered();
+            let mut trace = QueryTrace::start(&"q1", &"s1");
+            trace.done(Step::Plan, "known");
+            trace.done(Step::Close, "completed");
+        });
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        let shown: Vec<&str> =
+            text.lines().map(|line| line.split_once("  INFO ").unwrap().1.split_once(" elapsed_us=").unwrap().0).collect();
+        let rest = "query_id=q1 session_id=s1";
+        let expected = [("known", "plan"), ("completed", "close")]
+            .map(|(note, step)| format!("connection{{id=7}}: meshgate::query: {note} {rest} step=\"{step}\""));
+        assert_eq!(shown, expected);
     }
 }

@@ -1,0 +1,103 @@
+//! How events are written: as the library writes them, but for the steps of a query, which come several at once and get a line each.
+
+use std::fmt::{self, Write as _};
+
+use chrono::{SecondsFormat, Utc};
+use tracing::field::{Field, Visit};
+use tracing::{Event, Subscriber};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
+use tracing_subscriber::registry::LookupSpan;
+
+use super::Format;
+use super::query::{STEPS, TARGET};
+
+/// Writes events.
+pub(super) struct Lines<F> {
+    /// Writes all others.
+    pub(super) inner: F,
+    pub(super) format: Format,
+}
+
+impl<S, N, F> FormatEvent<S, N> for Lines<F>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+    F: FormatEvent<S, N>,
+{
+    fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        if event.metadata().target() != TARGET || event.metadata().fields().field(STEPS).is_none() {
+            return self.inner.format_event(context, writer, event);
+        }
+        let mut steps = Steps::default();
+        event.record(&mut steps);
+        let at = Utc::now().to_rfc3339_opts(SecondsFormat::Micros, true);
+        let around = self.around(context)?;
+        for step in steps.steps.lines() {
+            let mut parts = step.splitn(3, '\t');
+            let (name, elapsed, note) = (parts.next().unwrap_or_default(), parts.next().unwrap_or("0"), parts.next().unwrap_or_default());
+            let Steps { query_id, session_id, .. } = &steps;
+            match self.format {
+                Format::Text => writeln!(
+                    writer,
+                    "{at}  INFO {around}{TARGET}: {note} query_id={query_id} session_id={session_id} step=\"{name}\" elapsed_us={elapsed}"
+                )?,
+                Format::Json => writeln!(
+                    writer,
+                    "{{\"timestamp\":\"{at}\",\"level\":\"INFO\",\"message\":{},\"query_id\":\"{query_id}\",\"session_id\":\"{session_id}\",\
+                     \"step\":\"{name}\",\"elapsed_us\":{elapsed},\"target\":\"{TARGET}\"{around}}}",
+                    serde_json::Value::from(note)
+                )?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<F> Lines<F> {
+    /// The spans of an event, from the outermost.
+    fn around<S, N>(&self, context: &FmtContext<'_, S, N>) -> Result<String, fmt::Error>
+    where
+        S: Subscriber + for<'a> LookupSpan<'a>,
+        N: for<'a> FormatFields<'a> + 'static,
+    {
+        let mut text = String::new();
+        let mut objects = Vec::new();
+        for span in context.event_scope().into_iter().flat_map(|scope| scope.from_root()) {
+            let extensions = span.extensions();
+            let fields = extensions.get::<FormattedFields<N>>().map(|fields| fields.fields.as_str()).unwrap_or_default();
+            match self.format {
+                Format::Text => write!(text, "{}{{{fields}}}: ", span.name())?,
+                Format::Json => {
+                    let fields = fields.trim_start_matches('{').trim_end_matches('}');
+                    let comma = if fields.is_empty() { "" } else { "," };
+                    objects.push(format!("{{{fields}{comma}\"name\":\"{}\"}}", span.name()));
+                }
+            }
+        }
+        if let Some(innermost) = objects.last() {
+            write!(text, ",\"span\":{innermost},\"spans\":[{}]", objects.join(","))?;
+        }
+        Ok(text)
+    }
+}
+
+/// What an event of steps carries.
+#[derive(Default)]
+struct Steps {
+    query_id: String,
+    session_id: String,
+    steps: String,
+}
+
+impl Visit for Steps {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        let place = match field.name() {
+            "query_id" => &mut self.query_id,
+            "session_id" => &mut self.session_id,
+            STEPS => &mut self.steps,
+            _ => return,
+        };
+        *place = format!("{value:?}");
+    }
+}
