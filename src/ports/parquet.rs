@@ -16,8 +16,8 @@ use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, FileSource, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::Result;
-use datafusion::logical_expr::utils::conjunction;
-use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::logical_expr::utils::{conjunction, split_conjunction};
+use datafusion::logical_expr::{BinaryExpr, Expr, Operator, TableProviderFilterPushDown, TableType};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column as PhysicalColumn;
 use datafusion::physical_expr::projection::{ProjectionExpr, ProjectionExprs};
@@ -58,7 +58,8 @@ struct Layout {
 }
 
 /// What is looked at in a file before it is read.
-struct Footer {
+#[derive(Debug)]
+pub(super) struct Footer {
     schema: Schema,
     rows: usize,
 }
@@ -87,9 +88,10 @@ impl ParquetTable {
     async fn layout(&self, files: &[ObjectMeta]) -> Result<Layout, Error> {
         let footers = files.iter().map(|file| footer(self.at.clone(), Arc::clone(&self.rooted), file.clone()));
         let footers = futures::stream::iter(footers.collect::<Vec<_>>()).buffered(FOOTERS_AT_ONCE);
-        let footers: Vec<Footer> = footers.try_collect().await?;
+        let footers: Vec<Arc<Footer>> = footers.try_collect().await?;
         let mut sources: Option<Vec<String>> = None;
-        for Footer { schema, .. } in &footers {
+        for footer in &footers {
+            let schema = &footer.schema;
             let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
             let found = self.shape.locate(&self.at, &names)?;
             for (index, column) in found.iter().zip(&self.shape.columns) {
@@ -149,10 +151,28 @@ impl ParquetTable {
         Ok(Some(placed.data))
     }
 
-    fn source(&self, layout: &Layout, indices: &[usize], predicate: Option<Arc<dyn PhysicalExpr>>) -> Result<Arc<dyn FileSource>> {
+    /// Whether the filters ask for few rows: then the reader finds these first, and decodes the other columns for them alone.
+    fn asks_for_few(&self, filters: &[Expr]) -> bool {
+        let is_key = |name: &str| self.shape.columns.iter().any(|column| column.key && column.field.name() == name);
+        filters.iter().flat_map(split_conjunction).any(|filter| match filter {
+            Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) => match (left.as_ref(), right.as_ref()) {
+                (Expr::Column(column), Expr::Literal(..)) | (Expr::Literal(..), Expr::Column(column)) => is_key(&column.name),
+                _ => false,
+            },
+            _ => false,
+        })
+    }
+
+    fn source(
+        &self,
+        layout: &Layout,
+        indices: &[usize],
+        predicate: Option<Arc<dyn PhysicalExpr>>,
+        pushdown: bool,
+    ) -> Result<Arc<dyn FileSource>> {
         let mut options = TableParquetOptions::default();
         options.global.coerce_int96 = Some("us".to_owned());
-        options.global.pushdown_filters = self.pushdown;
+        options.global.pushdown_filters = pushdown;
         let readers = CachedParquetFileReaderFactory::new(Arc::clone(&self.rooted.store), Arc::clone(&self.rooted.footers));
         let mut source = ParquetSource::new(Arc::clone(&layout.schema))
             .with_table_parquet_options(options)
@@ -206,7 +226,7 @@ impl TableProvider for ParquetTable {
         let layout = self.layout(&files).await?;
         let indices = self.shape.project(&self.at, projection)?;
         let predicate = self.predicate(session, &layout, filters)?;
-        let source = self.source(&layout, &indices, predicate)?;
+        let source = self.source(&layout, &indices, predicate, self.pushdown || self.asks_for_few(filters))?;
         session.runtime_env().register_object_store(self.rooted.url.as_ref(), Arc::clone(&self.rooted.store));
         let partitions = session.config().target_partitions().max(1);
         let files = files.into_iter().map(PartitionedFile::new_from_meta).collect();
@@ -226,8 +246,19 @@ impl TableProvider for ParquetTable {
 }
 
 /// The file's schema as the reader will see it, and the number of its rows.
-async fn footer(at: Place, rooted: Arc<Rooted>, file: ObjectMeta) -> Result<Footer, Error> {
-    let metadata = DFParquetMetadata::new(rooted.store.as_ref(), &file)
+async fn footer(at: Place, rooted: Arc<Rooted>, file: ObjectMeta) -> Result<Arc<Footer>, Error> {
+    if let Some(footer) = rooted.looks.find(&file) {
+        return Ok(footer);
+    }
+    // What the reader keeps it checks by size and time alone.
+    rooted.footers.remove(&file.location);
+    let footer = Arc::new(read_footer(at, &rooted, &file).await?);
+    rooted.looks.keep(file, Arc::clone(&footer));
+    Ok(footer)
+}
+
+async fn read_footer(at: Place, rooted: &Rooted, file: &ObjectMeta) -> Result<Footer, Error> {
+    let metadata = DFParquetMetadata::new(rooted.store.as_ref(), file)
         .with_metadata_size_hint(Some(FOOTER_HINT_BYTES))
         .with_file_metadata_cache(Some(Arc::clone(&rooted.footers)))
         .with_coerce_int96(Some(TimeUnit::Microsecond));
@@ -362,6 +393,28 @@ mod tests {
         let read: Vec<RecordBatch> =
             datafusion::physical_plan::execute_stream(plan, context.task_ctx()).unwrap().try_collect().await.unwrap();
         assert_eq!(read.iter().map(RecordBatch::num_rows).sum::<usize>(), 64);
+    }
+
+    #[tokio::test]
+    async fn a_key_is_looked_up_and_a_file_that_takes_the_place_of_another_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, other) = (folder.path().join("a.parquet"), folder.path().join("b"));
+        write_parquet(&path, &batch(vec![("id", ids(0..6400)), ("b", ids(0..6400))]));
+        let mut key = field("id", DataType::Int64);
+        key.primary_key = true;
+        let product = product(PortFormat::Parquet, "a.parquet", Some(vec![key, field("b", DataType::Int64)]));
+        let ports = ports(folder.path(), false);
+        let ask = || Ask { filter: Some(col("id").eq(lit(4321_i64))), push: true, ..Ask::default() };
+        let found = scan(&open(&ports, &product).await.unwrap(), &ask()).await.unwrap();
+        assert_eq!(texts(&found), ["4321|4321"]);
+        // Of the same size, and changed at the same time.
+        let (size, changed) = std::fs::metadata(&path).map(|meta| (meta.len(), meta.modified().unwrap())).unwrap();
+        write_parquet(&other, &batch(vec![("b", ids(1000..7400)), ("id", ids(0..6400))]));
+        std::fs::OpenOptions::new().append(true).open(&other).unwrap().set_modified(changed).unwrap();
+        assert_eq!(std::fs::metadata(&other).unwrap().len(), size);
+        std::fs::rename(&other, &path).unwrap();
+        let found = scan(&open(&ports, &product).await.unwrap(), &ask()).await.unwrap();
+        assert_eq!(texts(&found), ["4321|5321"]);
     }
 
     #[tokio::test]

@@ -21,6 +21,8 @@ pub(super) struct Column {
     pub(super) source: String,
     /// The contract gives the name at the source. If not, the name was folded, and one that differs only in case is the same.
     pub(super) pinned: bool,
+    /// It is the primary key, or a part of it.
+    pub(super) key: bool,
 }
 
 /// All columns of a port.
@@ -37,13 +39,15 @@ impl Shape {
             field: Arc::new(arrow_field(field.name.as_str(), &field.data_type)),
             source: field.source_name().to_owned(),
             pinned: field.physical_name.is_some(),
+            key: field.primary_key,
         });
         Self::new(columns.collect())
     }
 
     /// The source's own columns, for a contract without a schema.
     pub(super) fn of_source(fields: Vec<ArrowField>) -> Self {
-        let columns = fields.into_iter().map(|field| Column { source: field.name().clone(), field: Arc::new(field), pinned: true });
+        let columns =
+            fields.into_iter().map(|field| Column { source: field.name().clone(), field: Arc::new(field), pinned: true, key: false });
         Self::new(columns.collect())
     }
 

@@ -15,10 +15,13 @@ use object_store::path::Path as ObjectPath;
 use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt};
 
 use super::super::error::{Error, Place};
+use super::super::parquet::Footer;
 use super::FileLocation;
 
 /// Parquet footers kept for one root.
 const FOOTER_CACHE_BYTES: usize = 32 << 20;
+/// Files of which it is kept what was seen in them, for one root.
+const LOOKS_MAX: usize = 4096;
 /// Bytes asked for at once when a file is read from start to end.
 const CHUNK_BYTES: u64 = 1 << 20;
 /// Chunks that are under way at once.
@@ -33,6 +36,38 @@ pub(in super::super) struct Rooted {
     pub(in super::super) url: ObjectStoreUrl,
     /// Footers of its Parquet files, valid as long as size and time of change are the same. Paths are relative, so each root has its own.
     pub(in super::super) footers: Arc<FileMetadataCache>,
+    /// What was seen in them.
+    pub(in super::super) looks: Looks<Footer>,
+}
+
+/// What was seen in files, valid for exactly the files that were looked at: of the same size, time of change and tag (of local files that
+/// holds the inode).
+#[derive(Debug)]
+pub(in super::super) struct Looks<T> {
+    seen: Mutex<HashMap<ObjectPath, (ObjectMeta, Arc<T>)>>,
+}
+
+impl<T> Default for Looks<T> {
+    fn default() -> Self {
+        Self { seen: Mutex::default() }
+    }
+}
+
+impl<T> Looks<T> {
+    /// What was seen in this file.
+    pub(in super::super) fn find(&self, file: &ObjectMeta) -> Option<Arc<T>> {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.get(&file.location).filter(|(known, _)| known == file).map(|(_, found)| Arc::clone(found))
+    }
+
+    /// Keeps what was seen in a file.
+    pub(in super::super) fn keep(&self, file: ObjectMeta, found: Arc<T>) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.len() >= LOOKS_MAX {
+            seen.clear();
+        }
+        seen.insert(file.location.clone(), (file, found));
+    }
 }
 
 /// All stores that were opened.
@@ -59,7 +94,7 @@ impl Rooted {
         let store = LocalFileSystem::new_with_prefix(root).map_err(|e| Error::NoData { at: at.clone(), source: Some(Box::new(e)) })?;
         let url = ObjectStoreUrl::parse(format!("ports://root{number}"))
             .map_err(|_| Error::Internal { at: at.clone(), broken: "the name of a store is no URL" })?;
-        Ok(Self { store: Arc::new(store), url, footers: Arc::new(DefaultCache::new(FOOTER_CACHE_BYTES)) })
+        Ok(Self { store: Arc::new(store), url, footers: Arc::new(DefaultCache::new(FOOTER_CACHE_BYTES)), looks: Looks::default() })
     }
 
     /// The files of a location, by name; never none.
