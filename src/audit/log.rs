@@ -66,7 +66,7 @@ impl AuditOptions {
 #[derive(Debug)]
 pub struct Reserved(OwnedSemaphorePermit);
 
-/// A statement that ended without a row.
+/// A statement that has ended, and handed over no row of a data product.
 #[derive(Debug)]
 pub struct StatementNote {
     /// When it began.
@@ -79,6 +79,8 @@ pub struct StatementNote {
     pub ended: DateTime<Utc>,
     /// How it ended.
     pub closing: Closing,
+    /// Rows that were made of the statement alone.
+    pub rows: u64,
 }
 
 /// The audit log. Dropping it writes what is queued, without waiting; [`AuditLog::close`] waits.
@@ -147,12 +149,12 @@ impl AuditLog {
     /// Records a statement that has ended without a row, whole: opening, decisions, closing. Waits for nothing; without room it is counted
     /// as lost, so a caller that can wait calls [`AuditLog::reserve`] first and hands over what it got.
     pub fn note_statement(&self, reserved: Option<Reserved>, note: StatementNote) {
-        let StatementNote { at, opened, decisions, ended, closing } = note;
+        let StatementNote { at, opened, decisions, ended, closing, rows } = note;
         let Some(room) = reserved.map(|reserved| reserved.0).or_else(|| self.queue.try_room()) else {
             self.queue.lose();
             return;
         };
-        let closed = StatementClosed::without_rows(opened.query_id, closing);
+        let closed = StatementClosed { rows, ..StatementClosed::without_rows(opened.query_id, closing) };
         let mut events = self.opening(at, opened, decisions);
         events.push((ended, Event::StatementClosed(closed)));
         self.queue.push(events, Some(room));
@@ -269,7 +271,7 @@ mod tests {
     async fn a_statement_without_rows_is_recorded_whole_and_without_waiting() {
         let (log, memory) = AuditLog::in_memory().unwrap();
         let closing = Closing::failed(SqlState::SYNTAX_ERROR);
-        log.note_statement(None, StatementNote { at: now(), opened: opened(1), decisions: Vec::new(), ended: now(), closing });
+        log.note_statement(None, StatementNote { at: now(), opened: opened(1), decisions: Vec::new(), ended: now(), closing, rows: 0 });
         log.close().await.unwrap();
         let closed = memory.records_of("statement_closed");
         assert_eq!((memory.records_of("statement_opened").len(), closed.len()), (1, 1));

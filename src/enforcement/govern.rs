@@ -5,10 +5,14 @@
 
 use std::sync::Arc;
 
+use datafusion::catalog::{Session, TableProvider as _};
 use datafusion::common::tree_node::Transformed;
 use datafusion::datasource::provider_as_source;
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::error::DataFusionError;
+use datafusion::logical_expr::expr_rewriter::unnormalize_cols;
 use datafusion::logical_expr::logical_plan::TableScan;
+use datafusion::logical_expr::{Expr, LogicalPlan, TableProviderFilterPushDown};
+use datafusion::physical_plan::ExecutionPlan;
 
 use crate::policy::Decision;
 use crate::product::{PortName, ProductRef};
@@ -44,6 +48,24 @@ pub fn govern(plan: LogicalPlan, decisions: &[Arc<Decision>]) -> Result<LogicalP
         (Some(error), _) => Err(error),
         (None, rewritten) => Ok(rewritten?.data),
     }
+}
+
+/// A scan of a governed plan once more: under a decision of now, with filters that may differ in their constants. `None`: the decision does
+/// not let the barrier test all of the filters, which the plan above it relies on.
+pub async fn rescan(
+    scan: &TableScan,
+    filters: &[Expr],
+    decision: &Arc<Decision>,
+    state: &dyn Session,
+) -> Result<Option<Arc<dyn ExecutionPlan>>, DataFusionError> {
+    let Some(table) = GovernedTable::of_scan(scan) else { return Ok(None) };
+    let opened = table.decided(Arc::clone(decision))?;
+    let filters = unnormalize_cols(filters.iter().cloned());
+    let support = opened.supports_filters_pushdown(&filters.iter().collect::<Vec<_>>())?;
+    if support.iter().any(|support| *support != TableProviderFilterPushDown::Exact) {
+        return Ok(None);
+    }
+    opened.scan(state, scan.projection.as_ref(), &filters, scan.fetch).await.map(Some)
 }
 
 fn open(scan: &TableScan, decisions: &[Arc<Decision>]) -> Result<Option<TableScan>, Error> {

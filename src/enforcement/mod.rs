@@ -34,7 +34,7 @@ mod verify;
 pub use barrier::GovernedExec;
 pub use error::{Error, Obligation, PortCause};
 pub use explain::{Shown, ShownPlan, explain_above_barrier};
-pub use govern::govern;
+pub use govern::{govern, rescan};
 pub use placement::reaches_port;
 pub use size::reads_much;
 pub use table::GovernedTable;

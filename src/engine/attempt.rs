@@ -9,7 +9,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::audit::{AuditLog, Closing, DecisionRecord, OpenStatement, ProductAccess, StatementNote, StatementOpened};
+use crate::audit::{AuditLog, Closing, DecisionRecord, OpenStatement, ProductAccess, Reserved, StatementNote, StatementOpened};
 use crate::enforcement::ProductUse;
 use crate::error::{ClientMessage, SqlState};
 use crate::policy::Decision;
@@ -106,14 +106,26 @@ impl Attempt {
         record.map_err(|error| ClientMessage::from(&error))
     }
 
+    /// The statement was answered with rows that hold nothing of anybody, and so without waiting for the disk; with an error if the log
+    /// cannot be written.
+    pub(super) async fn answered(&mut self, rows: u64) -> Result<(), ClientMessage> {
+        let reserved = self.audit.reserve().await.map_err(|error| ClientMessage::from(&error))?;
+        self.note(Some(reserved), Closing::completed(), rows);
+        Ok(())
+    }
+
     /// The statement ended without a row. Waits for room in the log, not for the disk. Does nothing if it is recorded already.
     pub(super) async fn end(&mut self, closing: Closing) {
         if self.pending.is_none() {
             return;
         }
         let reserved = self.audit.reserve().await.ok();
+        self.note(reserved, closing, 0);
+    }
+
+    fn note(&mut self, reserved: Option<Reserved>, closing: Closing, rows: u64) {
         let Some(Pending { opened, decisions }) = self.pending.take() else { return };
-        let note = StatementNote { at: self.at, opened, decisions, ended: (self.clock)(), closing };
+        let note = StatementNote { at: self.at, opened, decisions, ended: (self.clock)(), closing, rows };
         self.audit.note_statement(reserved, note);
         self.trace.done(Step::Close, closing.sqlstate.map_or("completed", |sqlstate| sqlstate.as_str()));
     }
@@ -130,7 +142,7 @@ impl Drop for Attempt {
     fn drop(&mut self) {
         let Some(Pending { opened, decisions }) = self.pending.take() else { return };
         let closing = stopped(&self.stop_cause);
-        let note = StatementNote { at: self.at, opened, decisions, ended: (self.clock)(), closing };
+        let note = StatementNote { at: self.at, opened, decisions, ended: (self.clock)(), closing, rows: 0 };
         self.audit.note_statement(None, note);
         self.trace.done(Step::Close, if closing.sqlstate.is_some() { "cancelled" } else { "aborted" });
     }

@@ -1,5 +1,6 @@
 //! What all sessions share: the worlds, the ports, the records, the limits.
 
+use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use chrono::{DateTime, Utc};
 use datafusion::execution::memory_pool::{GreedyMemoryPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::SessionStateBuilder;
-use datafusion::execution::{FunctionRegistry as _, SessionState};
+use datafusion::execution::{FunctionRegistry as _, SessionState, TaskContext};
 use datafusion::prelude::SessionConfig;
 
 use crate::audit::AuditLog;
@@ -16,10 +17,11 @@ use crate::catalog::PgTypePlanner;
 use crate::error::{ClientMessage, SqlState};
 use crate::identity::Principal;
 use crate::lineage::Emitter;
-use crate::ports::Ports;
+use crate::ports::{self, Ports};
 
 use super::bounded::bound_functions;
 use super::executor::Executor;
+use super::plans::Plans;
 use super::serial::SerialPlans;
 use super::session::Session;
 use super::session_request::SessionRequest;
@@ -74,6 +76,7 @@ pub(super) struct Shared {
     pub(super) audit: Arc<AuditLog>,
     pub(super) lineage: Option<Arc<Emitter>>,
     pub(super) template: SessionState,
+    pub(super) plans: Plans,
     pub(super) executor: Executor,
     pub(super) queries: Arc<tokio::sync::Semaphore>,
     pub(super) started: DateTime<Utc>,
@@ -101,7 +104,15 @@ impl Engine {
             ClientMessage::new(SqlState::INTERNAL_ERROR, "the query threads could not be started")
         })?;
         let started = (options.clock)();
-        Ok(Self { shared: Arc::new(Shared { options, worlds, ports, audit, lineage, template, executor, queries, started }) })
+        let plans = Plans::default();
+        let shared = Shared { options, worlds, ports, audit, lineage, template, plans, executor, queries, started };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Whether a plan is kept whose text contains this.
+    #[cfg(test)]
+    pub(super) fn knows(&self, text: &str) -> bool {
+        self.shared.plans.knows(&self.shared.worlds.current(), text)
     }
 
     /// The one database's name.
@@ -119,6 +130,15 @@ impl Engine {
 }
 
 impl Shared {
+    /// What a plan runs in. The limits on memory are one for all; functions are in the plan itself.
+    pub(super) fn context(&self, statement: ports::Statement) -> Arc<TaskContext> {
+        let mut config = self.template.config().clone();
+        config.set_extension(Arc::new(statement));
+        let session = self.template.session_id().to_owned();
+        let (none, runtime) = (HashMap::new(), Arc::clone(self.template.runtime_env()));
+        Arc::new(TaskContext::new(None, session, config, none, HashMap::new(), HashMap::new(), HashMap::new(), runtime))
+    }
+
     pub(super) fn now(&self) -> DateTime<Utc> {
         (self.options.clock)()
     }

@@ -16,7 +16,7 @@ use crate::policy::{Clause, Decision, Effect, Outcome};
 use crate::product::{OutputPort, PortFormat};
 use crate::telemetry::Step;
 
-use super::pipeline::{Pipeline, guarded};
+use super::pipeline::{Observed, Pipeline, guarded};
 use super::planner::Planner;
 use super::sql::Query;
 
@@ -78,7 +78,7 @@ impl Pipeline {
         judged: &Arc<Principal>,
     ) -> Result<Vec<PolicyLine>, ClientMessage> {
         let planner = Planner::new(self)?;
-        let (plan, uses) = self.plan_and_observe(&planner, query, values).await?;
+        let Observed { plan, uses, .. } = self.plan_and_observe(&planner, query, values).await?;
         let (_, decisions) = self.decide(&uses, judged);
         if decisions.iter().all(|decision| matches!(decision.outcome, Outcome::Allow(_))) {
             // What is allowed and cannot be enforced is refused, as the query itself would be.

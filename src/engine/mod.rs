@@ -25,6 +25,8 @@ mod parameter;
 mod pipeline;
 mod place;
 mod planner;
+mod plans;
+mod repeat;
 mod reply;
 mod search_path;
 mod semantics;

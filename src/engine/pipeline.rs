@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use datafusion::common::metadata::ScalarAndMetadata;
 use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::error::DataFusionError;
-use datafusion::execution::SessionState;
+use datafusion::execution::{SendableRecordBatchStream, SessionState};
 use datafusion::logical_expr::{LogicalPlan, TableScan};
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use futures::FutureExt as _;
@@ -35,12 +35,14 @@ use super::lineage_run::LineageRun;
 use super::notices::notices;
 use super::place::Place;
 use super::planner::Planner;
+use super::plans::Key;
+use super::repeat::{Known, Made, Run};
 use super::reply::{Notice, RowStream};
 use super::session_request::Whoever;
 use super::sql::Query;
 use super::standing::Standing;
 use super::stream::{self, Running, StopCause};
-use super::{TimeZone, World, columns, fault, hints, inference, semantics};
+use super::{TimeZone, World, columns, fault, hints, inference, repeat, semantics};
 
 /// One statement on its way.
 pub(super) struct Pipeline {
@@ -62,18 +64,36 @@ pub(super) struct Pipeline {
     pub(super) whoever: Whoever,
 }
 
+/// A plan and what it reads.
+pub(super) struct Observed {
+    /// As written: with parameters, without coercions.
+    pub(super) written: LogicalPlan,
+    /// With values and coercions.
+    pub(super) plan: LogicalPlan,
+    pub(super) uses: Vec<ProductUse>,
+}
+
 /// A plan with its products and the decisions on them; not yet governed.
 struct Decided {
+    written: LogicalPlan,
     plan: LogicalPlan,
     uses: Vec<ProductUse>,
     requests: Vec<AccessRequest>,
     decisions: Vec<Arc<Decision>>,
 }
 
-/// What runs: verified, recorded.
+/// What runs, verified; not yet recorded.
+struct Verified {
+    run: Run,
+    columns: Arc<[Column]>,
+    lineage: Lineage,
+    uses: Vec<ProductUse>,
+    requests: Vec<AccessRequest>,
+    decisions: Vec<Arc<Decision>>,
+}
+
+/// What is told of a query that runs, and its open record.
 struct Prepared {
-    plan: Arc<dyn ExecutionPlan>,
-    logical: LogicalPlan,
     columns: Arc<[Column]>,
     lineage: Lineage,
     standing: Arc<Standing>,
@@ -104,12 +124,27 @@ impl Pipeline {
         query: &Query,
         declared: &[Option<super::PgType>],
     ) -> Result<(Vec<super::PgType>, Arc<[Column]>), ClientMessage> {
+        let oids = declared.iter().map(|pg_type| pg_type.map_or(0, |pg_type| pg_type.oid)).collect();
+        let key = self.key(query, oids);
+        if let Some(described) = self.shared.plans.description(&self.world, &key) {
+            return Ok(described);
+        }
         let planner = Planner::new(self)?;
         let plan = planner.plan(query).await.map_err(|fault| self.shown(query, &fault))?;
         let types = inference::parameter_types(&plan, declared)?;
         let typed = types.iter().map(|pg_type| super::values::typed_null(*pg_type)).collect::<Result<Vec<_>, _>>()?;
         let plan = self.bind_and_analyze(&planner.state, plan, &typed, query)?;
-        Ok((types, columns::of_plan(&plan)))
+        let described = (types, columns::of_plan(&plan));
+        if repeat::is_describable(&plan) {
+            self.shared.plans.keep_description(&self.world, &self.shared.worlds.current(), key, &described);
+        }
+        Ok(described)
+    }
+
+    /// What a plan of the query hangs on.
+    fn key<T>(&self, query: &Query, types: Vec<T>) -> Key<T> {
+        let search_path = self.facts.settings.value("search_path").unwrap_or_default();
+        Key::new(query, &self.facts.principal, search_path, &self.time_zone, types)
     }
 
     /// Runs a query.
@@ -134,15 +169,15 @@ impl Pipeline {
 
     /// The plan of a query as its caller may see it: what stands above the barrier, and that a barrier stands there.
     pub(super) async fn explain(mut self, query: &Query, values: &[ScalarValue]) -> Result<ShownPlan, ClientMessage> {
-        let prepared = match Planner::new(&self) {
-            Ok(planner) => self.prepare(&planner, query, values).await,
+        let prepared = match self.verify_anew(query, values).await {
+            Ok((verified, logical)) => self.record(verified).await.map(|prepared| (prepared, logical)),
             Err(message) => Err(message),
         };
         let lines = match prepared {
-            Ok(prepared) => {
+            Ok((prepared, logical)) => {
                 prepared.record.close(self.shared.now(), Closing::completed());
                 self.attempt.trace().done(Step::Close, "explained");
-                Ok(enforcement::explain_above_barrier(&prepared.logical))
+                Ok(enforcement::explain_above_barrier(&logical))
             }
             Err(message) => Err(self.told(message)),
         };
@@ -151,21 +186,21 @@ impl Pipeline {
 
     async fn start(&mut self, query: &Query, values: &[ScalarValue], verb: &'static str) -> Result<Started, ClientMessage> {
         let place = guarded(Place::take(Arc::clone(&self.shared.queries)), self.deadline).await?;
-        let planner = Planner::new(self)?;
-        let Prepared { plan, columns, lineage, standing, record, notices, .. } = self.prepare(&planner, query, values).await?;
-        let executing = {
-            // What an operator spawns as it starts belongs on the query threads, too.
-            let _entered = self.shared.executor.enter();
-            execute_stream(plan, planner.state.task_ctx())
+        let verified = match self.verify_again(query, values).await? {
+            Some(verified) => verified,
+            None => self.verify_anew(query, values).await?.0,
         };
-        let batches = match executing {
-            Ok(batches) => self.shared.executor.stream(batches),
-            Err(error) => {
-                let message = self.shown(query, &error);
-                record.close(self.shared.now(), Closing::failed(message.sqlstate));
-                return Err(message);
+        let plan = match &verified.run {
+            Run::Row(row) => {
+                guarded(self.attempt.answered(1), self.deadline).await?;
+                let rows = RowStream::new(Arc::clone(&verified.columns), verb, stream::ready(vec![row.clone()]));
+                return Ok(Started { rows, notices: Vec::new() });
             }
+            Run::Plan(plan) => Arc::clone(plan),
         };
+        // Its first rows are computed while the record is on its way to the disk; none of them leaves before it is there.
+        let batches = self.batches(plan).map_err(|error| self.shown(query, &error))?;
+        let Prepared { columns, lineage, standing, record, notices } = self.record(verified).await?;
         let running = Running {
             record,
             run: self.start_lineage(query, lineage),
@@ -176,10 +211,17 @@ impl Pipeline {
             place: place.clone(),
             standing: Arc::clone(&standing),
             stop_cause: Arc::clone(&self.stop_cause),
-            trace: self.attempt.trace().clone(),
+            trace: self.attempt.trace().go_on(),
         };
         let rows = RowStream::new(columns, verb, stream::bounded(batches, running)).in_place(place).while_standing(standing);
         Ok(Started { rows, notices })
+    }
+
+    /// Starts to run.
+    fn batches(&self, plan: Arc<dyn ExecutionPlan>) -> Result<SendableRecordBatchStream, DataFusionError> {
+        // What an operator spawns as it starts belongs on the query threads, too.
+        let _entered = self.shared.executor.enter();
+        Ok(self.shared.executor.stream(execute_stream(plan, self.shared.context(self.told_to_sources()))?))
     }
 
     /// What the client is told of a fault of the engine.
@@ -214,29 +256,74 @@ impl Pipeline {
         Some(LineageRun::start(Arc::clone(emitter), run, self.attempt.at()))
     }
 
-    async fn prepare(&mut self, planner: &Planner, query: &Query, values: &[ScalarValue]) -> Result<Prepared, ClientMessage> {
+    /// Steps plan to verify, and the plan for EXPLAIN.
+    async fn verify_anew(&mut self, query: &Query, values: &[ScalarValue]) -> Result<(Verified, LogicalPlan), ClientMessage> {
         let deadline = self.deadline;
-        let decided = guarded(self.plan_and_decide(planner, query, values), deadline).await?;
-        if let Some(denial) = self.denial(&decided) {
+        let planner = Planner::new(self)?;
+        let decided = guarded(self.plan_and_decide(&planner, query, values), deadline).await?;
+        if let Some(denial) = self.denial(&decided.uses, &decided.decisions) {
             self.attempt.end(Closing::denied()).await;
             return Err(denial);
         }
-        let lineage = trace(&decided);
+        let mut lineage = lineage::trace(&decided.plan, &locate);
         let (plan, logical) = guarded(self.govern_and_optimize(&planner.state, query, &decided), deadline).await?;
-        let record = guarded(self.attempt.open(), deadline).await?;
         let columns = columns::of_plan(&decided.plan);
-        let notices = notices(&decided.uses, &decided.decisions);
-        let asked = decided.requests.into_iter().zip(decided.decisions).collect();
+        let made = Made { written: &decided.written, analyzed: &decided.plan, optimized: &logical, physical: &plan };
+        let located = planner.located().join(", ");
+        let known = Known::new(&made, &query.text, values, &decided.uses, &columns, &lineage, located);
+        let run = known.as_ref().and_then(Known::row).map_or(Run::Plan(plan), Run::Row);
+        if let Some(known) = known {
+            let key = self.key(query, values.iter().map(ScalarValue::data_type).collect());
+            self.shared.plans.keep_plan(&self.world, &self.shared.worlds.current(), key, known);
+        }
+        let Decided { uses, requests, decisions, .. } = decided;
+        mark_masked(&mut lineage, &decisions);
+        Ok((Verified { run, columns, lineage, uses, requests, decisions }, logical))
+    }
+
+    /// The same for a query whose plan is known: it is decided on and opened as if it were new. `None`: it has to be planned anew.
+    async fn verify_again(&mut self, query: &Query, values: &[ScalarValue]) -> Result<Option<Verified>, ClientMessage> {
+        let key = self.key(query, values.iter().map(ScalarValue::data_type).collect());
+        let Some(known) = self.shared.plans.plan(&self.world, &key) else { return Ok(None) };
+        self.attempt.trace().done(Step::Plan, "known");
+        self.attempt.trace().done(Step::Locate, &known.located);
+        self.trace_uses(&known.uses);
+        let principal = Arc::clone(&self.facts.principal);
+        let (requests, decisions) = self.decide(&known.uses, &principal);
+        if let Some(denial) = self.denial(&known.uses, &decisions) {
+            self.attempt.end(Closing::denied()).await;
+            return Err(denial);
+        }
+        let shared = Arc::clone(&self.shared);
+        let opening = async { known.run(values, &decisions, &shared.template).await.map_err(|error| self.shown(query, &error)) };
+        let Some(run) = guarded(opening, self.deadline).await? else { return Ok(None) };
+        self.attempt.trace().done(Step::Optimize, "");
+        if let Run::Plan(plan) = &run {
+            enforcement::verify(plan, &decisions).map_err(|error| self.refused(&error))?;
+        }
+        self.attempt.trace().done(Step::Verify, "");
+        let mut lineage = known.lineage.clone();
+        mark_masked(&mut lineage, &decisions);
+        let (columns, uses) = (Arc::clone(&known.columns), known.uses.clone());
+        Ok(Some(Verified { run, columns, lineage, uses, requests, decisions }))
+    }
+
+    /// Step record.
+    async fn record(&mut self, verified: Verified) -> Result<Prepared, ClientMessage> {
+        let Verified { columns, lineage, uses, requests, decisions, .. } = verified;
+        let record = guarded(self.attempt.open(), self.deadline).await?;
+        let notices = notices(&uses, &decisions);
+        let asked = requests.into_iter().zip(decisions).collect();
         let standing = Standing::new(Arc::clone(&self.shared.worlds), Arc::clone(&self.whoever), Arc::clone(&self.world), asked);
-        Ok(Prepared { plan, logical, columns, lineage, standing: Arc::new(standing), record, notices })
+        Ok(Prepared { columns, lineage, standing: Arc::new(standing), record, notices })
     }
 
     /// Steps plan to decide.
     async fn plan_and_decide(&mut self, planner: &Planner, query: &Query, values: &[ScalarValue]) -> Result<Decided, ClientMessage> {
-        let (plan, uses) = self.plan_and_observe(planner, query, values).await?;
+        let Observed { written, plan, uses } = self.plan_and_observe(planner, query, values).await?;
         let principal = Arc::clone(&self.facts.principal);
         let (requests, decisions) = self.decide(&uses, &principal);
-        Ok(Decided { plan, uses, requests, decisions })
+        Ok(Decided { written, plan, uses, requests, decisions })
     }
 
     /// Steps plan to observe.
@@ -245,16 +332,20 @@ impl Pipeline {
         planner: &Planner,
         query: &Query,
         values: &[ScalarValue],
-    ) -> Result<(LogicalPlan, Vec<ProductUse>), ClientMessage> {
-        let plan = planner.plan(query).await.map_err(|fault| self.shown(query, &fault))?;
-        inference::check_bound(&plan, values.len())?;
+    ) -> Result<Observed, ClientMessage> {
+        let written = planner.plan(query).await.map_err(|fault| self.shown(query, &fault))?;
+        inference::check_bound(&written, values.len())?;
         self.attempt.trace().done(Step::Plan, "");
         self.attempt.trace().done(Step::Locate, &planner.located().join(", "));
-        let plan = self.bind_and_analyze(&planner.state, plan, values, query)?;
+        let plan = self.bind_and_analyze(&planner.state, written.clone(), values, query)?;
         let uses = enforcement::observe(&plan).map_err(|error| self.refused(&error))?;
+        self.trace_uses(&uses);
+        Ok(Observed { written, plan, uses })
+    }
+
+    fn trace_uses(&mut self, uses: &[ProductUse]) {
         let fields: usize = uses.iter().map(|used| used.fields.len()).sum();
         self.attempt.trace().done(Step::Observe, &format!("{fields} fields of {} products", uses.len()));
-        Ok((plan, uses))
     }
 
     /// Step decide: for the caller, or for whom a query is explained. The questions, and the decisions on them.
@@ -313,8 +404,8 @@ impl Pipeline {
     }
 
     /// The refusal of a statement of which any product is denied.
-    fn denial(&self, decided: &Decided) -> Option<ClientMessage> {
-        let (product, reasons) = decided.uses.iter().zip(&decided.decisions).find_map(|(product, decision)| match &decision.outcome {
+    fn denial(&self, uses: &[ProductUse], decisions: &[Arc<Decision>]) -> Option<ClientMessage> {
+        let (product, reasons) = uses.iter().zip(decisions).find_map(|(product, decision)| match &decision.outcome {
             Outcome::Deny(reasons) => Some((product, reasons)),
             Outcome::Allow(_) => None,
         })?;
@@ -363,17 +454,15 @@ pub(super) async fn guarded<T>(
     done.unwrap_or_else(|_| Err(ClientMessage::new(SqlState::INTERNAL_ERROR, "planning panicked")))
 }
 
-/// The lineage of a plan under its decisions.
-fn trace(decided: &Decided) -> Lineage {
-    let mut lineage = lineage::trace(&decided.plan, &locate);
-    for decision in &decided.decisions {
+/// Notes what is delivered masked.
+fn mark_masked(lineage: &mut Lineage, decisions: &[Arc<Decision>]) {
+    for decision in decisions {
         if let Outcome::Allow(obligations) = &decision.outcome {
             for field in obligations.masks.keys() {
                 lineage.mark_masked(&decision.product, field.as_str());
             }
         }
     }
-    lineage
 }
 
 /// Which product and port a scan reads.

@@ -202,7 +202,7 @@ impl Session {
     /// Step parse. A text that is no statement is recorded like one.
     async fn parse_text(&self, text: &str) -> Result<Vec<Statement>, ClientMessage> {
         let started = std::time::Instant::now();
-        match sql::parse(text, &self.shared.options.text) {
+        match self.shared.plans.statements(text, || sql::parse(text, &self.shared.options.text)) {
             Ok(statements) => {
                 let note = format!("{} statements", statements.len());
                 stage(&self.id, Step::Parse, started.elapsed(), &note);

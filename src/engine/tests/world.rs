@@ -67,6 +67,7 @@ impl Sink for Events {
 /// An engine and all that it needs.
 pub(super) struct TestWorld {
     engine: Engine,
+    worlds: Arc<Worlds>,
     folder: tempfile::TempDir,
     audit: Arc<AuditLog>,
     records: MemoryLog,
@@ -89,8 +90,8 @@ impl TestWorld {
         let emitter = Arc::new(Emitter::start(vec![Box::new(events.clone())], 100));
         let ports = Arc::new(Ports::new(PortOptions { data_root: folder.path().to_path_buf(), ..PortOptions::default() }));
         let worlds = Arc::new(Worlds::new(world(&folder.path().join("catalogs"))));
-        let engine = Engine::new(options(), worlds, ports, Arc::clone(&audit), Some(Arc::clone(&emitter))).unwrap();
-        Self { engine, folder, audit, records, emitter, events }
+        let engine = Engine::new(options(), Arc::clone(&worlds), ports, Arc::clone(&audit), Some(Arc::clone(&emitter))).unwrap();
+        Self { engine, worlds, folder, audit, records, emitter, events }
     }
 
     pub(super) fn session(&self, name: &str, roles: &[&str]) -> TestSession {
@@ -118,6 +119,23 @@ impl TestWorld {
     /// The port's file vanishes.
     pub(super) fn remove_data(&self) {
         std::fs::remove_file(self.folder.path().join("people.csv")).unwrap();
+    }
+
+    /// The port's file holds other rows.
+    pub(super) fn write_data(&self, text: &str) {
+        std::fs::write(self.folder.path().join("people.csv"), text).unwrap();
+    }
+
+    /// The contract says that a column is personal data, too.
+    pub(super) fn make_personal(&self, column: &str) {
+        let text = contract("people", "").replace("[full_name]", &format!("[full_name, {column}]"));
+        std::fs::write(self.folder.path().join("catalogs/crm/people.yaml"), text).unwrap();
+        self.worlds.replace(world(&self.folder.path().join("catalogs")));
+    }
+
+    /// Whether a plan of a query with that text is kept.
+    pub(super) fn knows(&self, text: &str) -> bool {
+        self.engine.knows(text)
     }
 
     /// From now on no record becomes durable, or all go on again.

@@ -1,0 +1,108 @@
+//! Statements that come again: each run is decided, opened and recorded as if it were the first.
+
+use crate::error::SqlState;
+
+use super::world::TestWorld;
+
+#[tokio::test]
+async fn a_known_plan_holds_for_other_values_and_other_files() {
+    let world = TestWorld::new();
+    let mut reader = world.session("reader", &["pii_authorized"]);
+    reader.rows("PREPARE p AS SELECT full_name FROM crm.people WHERE id = $1").await.unwrap();
+    for (id, name) in [("1", "Ada"), ("2", "Bob"), ("1", "Ada")] {
+        assert_eq!(reader.rows(&format!("EXECUTE p({id})")).await.unwrap(), [name]);
+    }
+    assert!(world.knows("WHERE id = $1"));
+    assert!(reader.rows("EXECUTE p(NULL)").await.unwrap().is_empty());
+    world.write_data("id,full_name,tier\n1,Cleo,gold\n");
+    assert_eq!(reader.rows("EXECUTE p(1)").await.unwrap(), ["Cleo"]);
+    assert!(reader.rows("EXECUTE p(2)").await.unwrap().is_empty());
+    world.remove_data();
+    assert_ne!(reader.rows("EXECUTE p(1)").await.unwrap_err().sqlstate, SqlState::INTERNAL_ERROR);
+}
+
+#[tokio::test]
+async fn a_condition_that_a_value_made_needless_is_back_for_the_next() {
+    let world = TestWorld::new();
+    let mut reader = world.session("reader", &[]);
+    reader.rows("PREPARE p AS SELECT id FROM crm.people WHERE id < 2 AND id < $1").await.unwrap();
+    reader.rows("PREPARE q AS SELECT id FROM crm.people WHERE id = $1 OR id = $2").await.unwrap();
+    for _ in 0..2 {
+        assert!(reader.rows("EXECUTE p(1)").await.unwrap().is_empty());
+        assert_eq!(reader.rows("EXECUTE p(20)").await.unwrap(), ["1"]);
+        assert_eq!(reader.rows("EXECUTE q(1, 1)").await.unwrap(), ["1"]);
+        assert_eq!(reader.rows("EXECUTE q(2, 1)").await.unwrap(), ["1", "2"]);
+    }
+}
+
+#[tokio::test]
+async fn a_known_plan_is_nobodys_permission() {
+    let world = TestWorld::new();
+    let query = "SELECT full_name FROM crm.people WHERE id = 1";
+    let tier = "SELECT tier FROM crm.people WHERE id = 1";
+    let (mut reader, mut guest) = (world.session("reader", &["pii_authorized"]), world.session("guest", &[]));
+    for _ in 0..2 {
+        assert_eq!(reader.rows(query).await.unwrap(), ["Ada"]);
+        assert_eq!(guest.rows(query).await.unwrap_err().sqlstate, SqlState::INSUFFICIENT_PRIVILEGE);
+        assert_eq!(guest.rows(tier).await.unwrap(), ["gold"]);
+    }
+    assert!(world.knows(query) && world.knows(tier));
+    world.make_personal("tier");
+    assert_eq!(guest.rows(tier).await.unwrap_err().sqlstate, SqlState::INSUFFICIENT_PRIVILEGE);
+    assert_eq!(reader.rows(query).await.unwrap(), ["Ada"]);
+    assert!(!world.knows(tier));
+}
+
+#[tokio::test]
+async fn what_hangs_on_the_moment_or_the_session_is_planned_each_time() {
+    let world = TestWorld::new();
+    let mut reader = world.session("reader", &["pii_authorized"]);
+    for query in [
+        "SELECT now()",
+        "SELECT 'now'::timestamptz",
+        "SELECT 'today'::date",
+        "SELECT random()",
+        "SELECT current_setting('TimeZone')",
+        "SELECT current_user FROM crm.people",
+        "SELECT relname FROM pg_class",
+        "SELECT a.id FROM crm.people a JOIN crm.people b ON a.id = b.id",
+        "SELECT (SELECT max(id) FROM crm.people)",
+    ] {
+        reader.rows(query).await.unwrap();
+        assert!(!world.knows(query), "{query}");
+    }
+    let zone = "SELECT 1 WHERE '2026-01-01 00:00+00'::timestamptz < '2026-01-01 00:30'::timestamptz";
+    assert_eq!(reader.rows(zone).await.unwrap(), ["1"]);
+    reader.rows("SET TimeZone = 'Asia/Tokyo'").await.unwrap();
+    assert!(reader.rows(zone).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn each_run_of_a_known_plan_leaves_its_records() {
+    let world = TestWorld::new();
+    let mut reader = world.session("reader", &["pii_authorized"]);
+    for _ in 0..3 {
+        assert_eq!(reader.rows("SELECT 1").await.unwrap(), ["1"]);
+        assert_eq!(reader.rows("SELECT full_name FROM crm.people WHERE id = 2").await.unwrap(), ["Bob"]);
+    }
+    let events = world.lineage().await;
+    let complete: Vec<_> = events.iter().filter(|event| event["eventType"] == "COMPLETE").collect();
+    assert_eq!(complete.len(), 3);
+    let facets = |event: &serde_json::Value| event["inputs"][0]["facets"].clone();
+    assert!(complete.iter().all(|event| facets(event) == facets(complete[0])));
+    let records = world.records().await;
+    let opened = records.records_of("statement_opened");
+    let read = opened.iter().filter(|record| record["products"].as_array().is_some_and(|products| products.len() == 1));
+    assert_eq!((opened.len(), read.count(), records.records_of("decision").len()), (6, 3, 3));
+    let closed = records.records_of("statement_closed");
+    assert!(closed.len() == 6 && closed.iter().all(|record| record["outcome"] == "completed" && record["rows"] == 1), "{closed:?}");
+}
+
+#[tokio::test]
+async fn a_constant_is_refused_where_nothing_can_be_recorded() {
+    let world = TestWorld::new();
+    let mut reader = world.session("reader", &[]);
+    assert_eq!(reader.rows("SELECT 1").await.unwrap(), ["1"]);
+    let _closed = world.records().await;
+    assert!(reader.rows("SELECT 1").await.is_err());
+}
