@@ -28,6 +28,7 @@ use measure::{Case, On};
 const GROUPED: &str = "SELECT city, count(*) AS visits, sum(amount) AS total FROM T GROUP BY city";
 const RETAINED: &str = "created_at >= TIMESTAMPTZ '2024-06-01 00:00:00+00'";
 const NOT_ERASED: &str = "NOT EXISTS (SELECT 1 FROM erased_people e WHERE e.id = T.subject_id)";
+const ALL_COLUMNS: &str = "SELECT * FROM T";
 const MASKED_OUTPUT: &str = "SELECT full_name, email, card, city, created_at, quantity, amount FROM T";
 const POINT: &str = "SELECT subject_id, amount FROM T WHERE id = 4321987";
 /// A point query is run so often for one measurement.
@@ -58,25 +59,40 @@ fn cases() -> Vec<Case> {
             .with("no policy", gateway(GROUPED, "plain-shuffled", 1_000))
             .with("retention", gateway(GROUPED, "retained-shuffled", 1_000))
             .beside("by hand, bare", bare(&by_hand(RETAINED), "plain-shuffled")),
+        Case::new("retention that hides nothing", 1.10)
+            .with("no policy", gateway(GROUPED, "plain-sorted", 1_000))
+            .with("retention", gateway(GROUPED, "kept-sorted", 1_000)),
+        Case::new("retention that prunes nothing, all columns", 1.10)
+            .with("no policy", gateway(ALL_COLUMNS, "plain-shuffled", 1_000))
+            .with("retention", gateway(ALL_COLUMNS, "retained-shuffled", 1_000)),
     ];
     for (erased, want) in [(1_000, 1.15), (100_000, 1.3), (1_000_000, 1.6)] {
         let case = Case::new(&format!("erasure of {erased}"), want)
             .with("no policy", gateway(GROUPED, "plain-sorted", erased))
-            .with("erasure", gateway(GROUPED, "erased-sorted", erased));
+            .with("erasure", gateway(GROUPED, "erased-sorted", erased))
+            .beside("no policy, the subject is read", gateway(&by_hand("subject_id >= 0"), "plain-sorted", erased));
         cases.push(if erased == 100_000 { case.beside("NOT EXISTS, bare", bare(&by_hand(NOT_ERASED), "plain-sorted")) } else { case });
+        cases.push(
+            Case::new(&format!("erasure of {erased}, all columns"), want)
+                .with("no policy", gateway(ALL_COLUMNS, "plain-sorted", erased))
+                .with("erasure", gateway(ALL_COLUMNS, "erased-sorted", erased)),
+        );
     }
     cases.push(
         Case::new("masked output", 1.3)
             .with("no policy", gateway(MASKED_OUTPUT, "plain-sorted", 1_000))
             .with("seven masks", gateway(MASKED_OUTPUT, "masked-sorted", 1_000)),
     );
-    for (product, column, mask) in SINGLE {
-        let query = format!("SELECT {column} FROM T");
-        cases.push(
-            Case::new(&format!("output of {column} under {mask}"), 1.3)
-                .with("no policy", gateway(&query, "plain-sorted", 1_000))
-                .with("masked", gateway(&query, product, 1_000)),
-        );
+    for (product, column, mask, by_hand) in SINGLE {
+        let (name, query) = (format!("output of {column} under {mask}"), format!("SELECT {column} FROM T"));
+        let (masked, open) = (gateway(&query, product, 1_000), gateway(&query, "plain-sorted", 1_000));
+        cases.push(match by_hand {
+            Some(by_hand) => Case::new(&name, 1.1)
+                .with("by hand, bare", bare(&format!("SELECT {by_hand} AS {column} FROM T"), "plain-sorted"))
+                .with("masked", masked)
+                .beside("no policy", open),
+            None => Case::new(&name, f64::INFINITY).with("no policy", open).beside("masked", masked),
+        });
     }
     let all = by_hand(&format!("{RETAINED} AND {NOT_ERASED}"));
     cases.push(

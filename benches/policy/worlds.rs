@@ -24,10 +24,11 @@ use meshgate::product::{FieldName, PortName, Product};
 use crate::data::SUBJECTS;
 
 /// What a product asks of its readers.
-const GOVERNANCE: [(&str, &str); 6] = [
+const GOVERNANCE: [(&str, &str); 7] = [
     ("plain", "{data_classification: internal}"),
     ("unread", "{data_classification: internal, pii_fields: [full_name], pii_action: mask}"),
     ("retained", "{data_classification: internal, retention_days: 730, retention_column: created_at}"),
+    ("kept", "{data_classification: internal, retention_days: 7300, retention_column: created_at}"),
     ("erased", "{data_classification: internal, gdpr_subject_to_erasure: true, subject_column: subject_id}"),
     ("masked", "{data_classification: internal, MASKS}"),
     (
@@ -39,19 +40,19 @@ const GOVERNANCE: [(&str, &str); 6] = [
 const MASKS: &str = "pii_fields: [full_name, email, card], pii_action: mask, masks: {full_name: redact, email: email-domain, \
     card: show-last-4, city: mask-alphanum, created_at: truncate-to-month, quantity: {mask: bucket, width: 10}, amount: {mask: bucket, width: 50}}";
 
-/// Masks that are measured one by one: the product's name, the column, the mask.
-pub(crate) const SINGLE: [(&str, &str, &str); 11] = [
-    ("m-null", "full_name", "replace-with-null"),
-    ("m-redact", "full_name", "redact"),
-    ("m-last4", "card", "show-last-4"),
-    ("m-alnum", "full_name", "mask-alphanum"),
-    ("m-domain", "email", "email-domain"),
-    ("m-sha", "full_name", "sha-256-global"),
-    ("m-sha-card", "card", "sha-256-global"),
-    ("m-hmac", "full_name", "hmac-sha-256"),
-    ("m-month", "created_at", "truncate-to-month"),
-    ("m-bucket", "amount", "{mask: bucket, width: 50}"),
-    ("m-sql", "full_name", "{expression: \"left(full_name, 1) || '***'\"}"),
+/// Masks that are measured one by one: the product's name, the column, the mask, and how the engine's own SQL would mask these values.
+pub(crate) const SINGLE: [(&str, &str, &str, Option<&str>); 11] = [
+    ("m-null", "full_name", "replace-with-null", Some("CAST(NULL AS text)")),
+    ("m-redact", "full_name", "redact", Some("'***'")),
+    ("m-last4", "card", "show-last-4", Some("'nnnnnnnnnnnn' || right(card, 4)")),
+    ("m-alnum", "full_name", "mask-alphanum", Some("regexp_replace(full_name, '[^0-9(),.@-]', 'x', 'g')")),
+    ("m-domain", "email", "email-domain", Some("split_part(email, '@', 2)")),
+    ("m-sha", "full_name", "sha-256-global", Some("encode(sha256(full_name), 'hex')")),
+    ("m-sha-card", "card", "sha-256-global", Some("encode(sha256(card), 'hex')")),
+    ("m-hmac", "full_name", "hmac-sha-256", None),
+    ("m-month", "created_at", "truncate-to-month", Some("date_trunc('month', created_at)")),
+    ("m-bucket", "amount", "{mask: bucket, width: 50}", Some("floor(amount / 50) * 50")),
+    ("m-sql", "full_name", "{expression: \"left(full_name, 1) || '***'\"}", Some("left(full_name, 1) || '***'")),
 ];
 
 const SCHEMA: &str = "[{name: id, type: int64}, {name: subject_id, type: int64}, {name: created_at, type: timestamptz}, \
@@ -76,6 +77,10 @@ pub(crate) fn now() -> DateTime<Utc> {
 pub(crate) fn write_catalog(folder: &Path, tpch: Option<&Path>) -> anyhow::Result<PathBuf> {
     let catalog = folder.join("catalogs");
     let domain = catalog.join("bench");
+    // What another run has asked for may be none of this one's.
+    if domain.exists() {
+        std::fs::remove_dir_all(&domain)?;
+    }
     std::fs::create_dir_all(&domain)?;
     let mut products: Vec<(String, String, &str, String)> = Vec::new();
     for order in ["sorted", "shuffled"] {
@@ -83,7 +88,7 @@ pub(crate) fn write_catalog(folder: &Path, tpch: Option<&Path>) -> anyhow::Resul
             products.push((format!("{name}-{order}"), format!("{order}.parquet"), SCHEMA, governance.replace("MASKS", MASKS)));
         }
     }
-    for (name, column, mask) in SINGLE {
+    for (name, column, mask, _) in SINGLE {
         let governance = format!("{{data_classification: internal, masks: {{{column}: {mask}}}}}");
         products.push((name.to_owned(), "sorted.parquet".to_owned(), SCHEMA, governance));
     }
