@@ -39,7 +39,7 @@ use crate::product::ProductRef;
 use super::Error;
 use super::error::PortCause;
 use super::exclusion::SubjectProbe;
-use super::mask::ColumnMask;
+use super::mask::{ColumnMask, Memo};
 
 /// What is left of the rows by the user's predicates, for all that is known: as much as the engine takes it to be above the barrier.
 const ROWS_LEFT_BY_PREDICATES: f64 = 0.2;
@@ -285,6 +285,7 @@ impl ExecutionPlan for GovernedExec {
             rows_counted: 0,
             rows_left: self.terms.row_limit,
             finished: false,
+            memos: self.terms.shown.iter().map(|_| Memo::default()).collect(),
             terms: Arc::clone(&self.terms),
         };
         let batches = futures::stream::try_unfold(governor, |mut governor| async move {
@@ -318,6 +319,8 @@ struct Governor {
     rows_counted: usize,
     rows_left: Option<usize>,
     finished: bool,
+    /// What masks remember, one for each column that leaves.
+    memos: Vec<Memo>,
 }
 
 impl Governor {
@@ -417,11 +420,11 @@ impl Governor {
         }
         let column = |position: &usize| batch.columns().get(*position).cloned();
         let broken = || DataFusionError::from(Error::Internal { invariant: "what a shown column is made of is kept" });
-        let shown = self.terms.shown.iter().map(|shown| match shown {
+        let shown = self.terms.shown.iter().zip(&mut self.memos).map(|(shown, memo)| match shown {
             Shown::AsItIs(position) => column(position).ok_or_else(broken),
             Shown::Masked { inputs, mask } => {
                 let inputs = inputs.iter().map(column).collect::<Option<Vec<_>>>().ok_or_else(broken)?;
-                mask.apply(&inputs, batch.num_rows())
+                mask.apply(&inputs, batch.num_rows(), memo)
             }
         });
         let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));

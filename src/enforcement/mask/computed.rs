@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, UInt32Array};
-use datafusion::arrow::compute::{cast, take};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray};
+use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType as ArrowType, Field, Schema};
 use datafusion::error::Result;
 
 use crate::product::DataType;
 use crate::product::mask::{Expression, Value};
 
-use super::repeats::repeats;
+use super::memo::Memo;
 use super::types::{Reader, collect};
 use super::{types, wrong_type};
 
@@ -34,10 +34,12 @@ impl Computed {
         Some((reads, Self { expression, target: target.clone(), data_type: field.data_type().clone() }))
     }
 
-    pub(super) fn apply(&self, inputs: &[ArrayRef], rows: usize) -> Result<ArrayRef> {
+    pub(super) fn apply(&self, inputs: &[ArrayRef], rows: usize, memo: &mut Memo) -> Result<ArrayRef> {
         let inputs = inputs.iter().map(plain).collect::<Result<Vec<ArrayRef>>>()?;
-        let computed = match self.repeated(&inputs)? {
-            Some(computed) => computed,
+        let texts = if let [only] = inputs.as_slice() { only.as_string_view_opt() } else { None };
+        let computed = match texts {
+            // Each text is computed once; and NULL, which need not stay NULL.
+            Some(texts) => memo.masked(texts, true, |texts| self.each(&[Arc::new(texts.clone())], texts.len()))?,
             None => self.each(&inputs, rows)?,
         };
         if computed.data_type() == &self.data_type { Ok(computed) } else { Ok(cast(&computed, &self.data_type)?) }
@@ -51,16 +53,6 @@ impl Computed {
             self.expression.evaluate(&values, &self.target)
         });
         collect(target, values)
-    }
-
-    /// Over one column of texts, each text is computed once; and NULL, which need not stay NULL.
-    fn repeated(&self, inputs: &[ArrayRef]) -> Result<Option<ArrayRef>> {
-        let [only] = inputs else { return Ok(None) };
-        let Some(repeats) = only.as_string_view_opt().filter(|texts| texts.null_count() == 0).and_then(repeats) else { return Ok(None) };
-        let rows: &UInt32Array = &repeats.firsts;
-        let distinct = take(only, rows, None)?;
-        let computed = self.each(std::slice::from_ref(&distinct), distinct.len())?;
-        Ok(Some(take(&computed, &repeats.rows, None)?))
     }
 }
 

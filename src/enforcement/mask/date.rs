@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, AsArray};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, TimestampMicrosecondArray};
+use datafusion::arrow::buffer::ScalarBuffer;
 use datafusion::arrow::datatypes::{DataType, Date32Type, TimeUnit, TimestampMicrosecondType};
 use datafusion::error::Result;
 
@@ -14,7 +15,13 @@ const DAYS_PER_CYCLE: i64 = 146_097;
 /// From 0000-03-01 to 1970-01-01; a year that begins in March has its leap day at the end.
 const DAYS_TO_EPOCH: i64 = 719_468;
 /// Days from the first of March to the first of January.
-const DAYS_TO_JANUARY: i64 = 306;
+const DAYS_TO_JANUARY: u64 = 306;
+/// Quarters of a day in a hundred years.
+const QUARTERS_PER_CENTURY: u32 = 146_097;
+/// Two to the 32 by the quarters of a day in a year.
+const YEAR_FACTOR: u64 = 2_939_745;
+/// Years that begin before this may begin before what a timestamp holds.
+const FIRST_MICROS: i64 = i64::MIN + 366 * MICROS_PER_DAY;
 
 /// What a date is truncated to.
 #[derive(Debug, Clone, Copy)]
@@ -32,34 +39,61 @@ pub(super) fn truncate(column: &ArrayRef, period: Period) -> Result<ArrayRef> {
         }
         DataType::Timestamp(TimeUnit::Microsecond, _) => {
             let times = column.as_primitive_opt::<TimestampMicrosecondType>().ok_or_else(wrong_type)?;
-            let first = |micros: i64| first_day(micros.div_euclid(MICROS_PER_DAY), period).checked_mul(MICROS_PER_DAY);
-            let truncated = times.unary_opt::<_, TimestampMicrosecondType>(first);
+            let truncated = if times.values().iter().all(|micros| *micros >= FIRST_MICROS) {
+                let mut last = Known { day_micros: 0, first_micros: first_day(0, period).wrapping_mul(MICROS_PER_DAY) };
+                let first: Vec<i64> = times.values().iter().map(|micros| last.first_micros(*micros, period)).collect();
+                TimestampMicrosecondArray::new(ScalarBuffer::from(first), times.nulls().cloned())
+            } else {
+                let first = |micros: i64| first_day(micros.div_euclid(MICROS_PER_DAY), period).checked_mul(MICROS_PER_DAY);
+                times.unary_opt::<_, TimestampMicrosecondType>(first)
+            };
             Ok(Arc::new(truncated.with_data_type(column.data_type().clone())))
         }
         _ => Err(wrong_type()),
     }
 }
 
-/// Day of the epoch on which the year or month of a day begins. No day of a date or microsecond is out of range.
-fn first_day(day: i64, period: Period) -> i64 {
-    let shifted = day + DAYS_TO_EPOCH;
-    let day_of_cycle = shifted.rem_euclid(DAYS_PER_CYCLE);
-    let year_of_cycle = (day_of_cycle - day_of_cycle / 1_460 + day_of_cycle / 36_524 - day_of_cycle / 146_096) / 365;
-    // From the first of March.
-    let day_of_year = day_of_cycle - (365 * year_of_cycle + year_of_cycle / 4 - year_of_cycle / 100);
-    match period {
-        Period::Month => {
-            let month = (5 * day_of_year + 2) / 153;
-            day - (day_of_year - (153 * month + 2) / 5)
+/// The last day that was looked at: rows that were written together often have the same.
+struct Known {
+    /// Where the day begins.
+    day_micros: i64,
+    /// Where its year or month begins.
+    first_micros: i64,
+}
+
+impl Known {
+    /// INVARIANT: for nothing before [`FIRST_MICROS`], so that no product is out of range.
+    fn first_micros(&mut self, micros: i64, period: Period) -> i64 {
+        if micros.checked_sub(self.day_micros).is_none_or(|micros_of_day| !(0..MICROS_PER_DAY).contains(&micros_of_day)) {
+            let day = micros.div_euclid(MICROS_PER_DAY);
+            self.day_micros = day.wrapping_mul(MICROS_PER_DAY);
+            self.first_micros = first_day(day, period).wrapping_mul(MICROS_PER_DAY);
         }
-        Period::Year if day_of_year >= DAYS_TO_JANUARY => day - (day_of_year - DAYS_TO_JANUARY),
+        self.first_micros
+    }
+}
+
+/// Day of the epoch on which the year or month of a day begins. No day of a date or microsecond is out of range.
+///
+/// After C. Neri and L. Schneider, "Euclidean affine functions and their application to calendar algorithms" (2022).
+fn first_day(day: i64, period: Period) -> i64 {
+    let day_of_cycle = u32::try_from((day + DAYS_TO_EPOCH).rem_euclid(DAYS_PER_CYCLE)).unwrap_or(0);
+    let quarters = 4 * day_of_cycle + 3;
+    let (century, day_of_century) = (quarters / QUARTERS_PER_CENTURY, quarters % QUARTERS_PER_CENTURY / 4);
+    let product = YEAR_FACTOR * u64::from(4 * day_of_century + 3);
+    let (year_of_century, rest) = (product >> 32, product & u64::from(u32::MAX));
+    // From the first of March.
+    let day_of_year = rest / YEAR_FACTOR / 4;
+    let since = match period {
+        Period::Month => (2_141 * day_of_year + 197_913) % 65_536 / 2_141,
+        Period::Year if day_of_year >= DAYS_TO_JANUARY => day_of_year - DAYS_TO_JANUARY,
         Period::Year => {
             // The leap day of this calendar year, if it has one, is the last day of the March year before.
-            let year = year_of_cycle;
-            let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-            day - day_of_year - 59 - i64::from(leap)
+            let leap = if year_of_century == 0 { century == 0 } else { year_of_century.is_multiple_of(4) };
+            day_of_year + 59 + u64::from(leap)
         }
-    }
+    };
+    day - i64::try_from(since).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -89,6 +123,23 @@ mod tests {
         fn so_is_any_other(day in -90_000_000_i64..90_000_000) {
             prop_assert_eq!(first_day(day, Period::Year), expected(day, Period::Year));
             prop_assert_eq!(first_day(day, Period::Month), expected(day, Period::Month));
+        }
+
+        #[test]
+        fn timestamps_are_truncated_like_their_days(days in prop::collection::vec(-40_000_i64..40_000, 0..20), micros in 0..MICROS_PER_DAY) {
+            let times: Vec<i64> = days.iter().flat_map(|day| [day * MICROS_PER_DAY, day * MICROS_PER_DAY + micros]).collect();
+            for (times, least) in [(times.clone(), None), ([times, vec![i64::MIN, i64::MAX]].concat(), Some(()))] {
+                let column: ArrayRef = Arc::new(TimestampMicrosecondArray::from(times.clone()));
+                for period in [Period::Month, Period::Year] {
+                    let masked = truncate(&column, period).unwrap();
+                    let masked = masked.as_primitive::<TimestampMicrosecondType>();
+                    for (row, time) in times.iter().enumerate() {
+                        let first = first_day(time.div_euclid(MICROS_PER_DAY), period).checked_mul(MICROS_PER_DAY);
+                        prop_assert_eq!(masked.is_valid(row).then(|| masked.value(row)), first);
+                    }
+                }
+                prop_assert!(least.is_none() || truncate(&column, Period::Year).unwrap().null_count() == 1);
+            }
         }
 
         #[test]

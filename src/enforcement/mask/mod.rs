@@ -3,24 +3,25 @@
 //! INVARIANT: a mask keeps the column's type, and what it cannot be computed for is refused before a row is read, never shown raw. No
 //! kernel can fail on a value: what has no masked value is NULL. Masks run after the rows have been filtered and below everything of the user.
 //!
-//! A constant mask reads no column at all. Equal texts of a batch are masked once.
+//! A constant mask reads no column at all. Where masking a text costs more than looking it up, equal texts of a stream are masked once.
 
 mod computed;
 mod constant;
 mod date;
 mod hash;
+mod memo;
 mod number;
-mod repeats;
 mod text;
 mod types;
+mod written;
 
 #[cfg(test)]
 mod tests;
 
 use std::sync::{Arc, OnceLock};
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, DictionaryArray, StringViewArray};
-use datafusion::arrow::compute::{cast, take};
+use datafusion::arrow::array::{ArrayRef, AsArray, DictionaryArray, LargeStringArray, StringViewArray};
+use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{ArrowDictionaryKeyType, DataType as ArrowType, Schema};
 use datafusion::arrow::downcast_dictionary_array;
 use datafusion::common::ScalarValue;
@@ -31,7 +32,8 @@ use crate::policy::{Mask, MaskKeys};
 use computed::Computed;
 use date::Period;
 use hash::Hash;
-use repeats::repeats;
+
+pub(super) use memo::Memo;
 
 /// Rows of a usual batch: constants are kept in this length and cut.
 const ROWS_USUAL: usize = 8_192;
@@ -83,7 +85,7 @@ impl ColumnMask {
             Mask::TruncateToMonth => Kernel::Truncate(Period::Month),
             Mask::Bucket(width) => Kernel::Bucket(number::Width::new(*width, &data_type)?),
             Mask::Sha256Global => Kernel::Hash(Hash::plain()),
-            Mask::HmacSha256(key) => Kernel::Hash(Hash::keyed(keys.secret(key)?, &data_type)?),
+            Mask::HmacSha256(key) => Kernel::Hash(Hash::keyed(keys.secret(key)?, &data_type)),
             Mask::Expression(expression) => {
                 let (reads, computed) = Computed::new(Arc::clone(expression), &data_type, field, schema)?;
                 return Some(Self { reads, kernel: Kernel::Computed(Arc::new(computed)) });
@@ -101,8 +103,8 @@ impl ColumnMask {
         &self.reads
     }
 
-    /// The masked column of so many rows; `inputs` are the columns of [`ColumnMask::reads`].
-    pub(super) fn apply(&self, inputs: &[ArrayRef], rows: usize) -> Result<ArrayRef> {
+    /// The masked column of so many rows; `inputs` are the columns of [`ColumnMask::reads`], and `memo` is of this mask and stream.
+    pub(super) fn apply(&self, inputs: &[ArrayRef], rows: usize, memo: &mut Memo) -> Result<ArrayRef> {
         let input = || inputs.first().ok_or_else(wrong_type);
         match &self.kernel {
             Kernel::Constant { value, cached } => {
@@ -118,13 +120,13 @@ impl ColumnMask {
                 };
                 Ok(array.slice(0, rows))
             }
-            Kernel::Computed(computed) => computed.apply(inputs, rows),
-            _ => self.apply_to(input()?),
+            Kernel::Computed(computed) => computed.apply(inputs, rows, memo),
+            _ => self.apply_to(input()?, memo),
         }
     }
 
     /// The masked column of one that may be in a dictionary.
-    fn apply_to(&self, column: &ArrayRef) -> Result<ArrayRef> {
+    fn apply_to(&self, column: &ArrayRef, memo: &mut Memo) -> Result<ArrayRef> {
         if let ArrowType::Dictionary(..) = column.data_type() {
             return downcast_dictionary_array! {
                 column => self.apply_to_dictionary(column),
@@ -132,10 +134,12 @@ impl ColumnMask {
             };
         }
         match &self.kernel {
-            Kernel::Text(mask) => of_texts(column, |texts| Ok(mask.apply(texts))),
+            Kernel::Text(mask) => of_texts(column, |texts| like(column, mask.apply(texts)?)),
             Kernel::Truncate(period) => date::truncate(column, *period),
             Kernel::Bucket(width) => number::bucket(column, *width),
-            Kernel::Hash(hash) if column.data_type().is_string() => of_texts(column, |texts| Ok(hash.apply_to_texts(texts))),
+            Kernel::Hash(hash) if column.data_type().is_string() => {
+                of_texts(column, |texts| memo.masked(texts, false, |texts| like(column, hash.apply_to_texts(texts)?)))
+            }
             Kernel::Hash(hash) => hash.apply(column),
             Kernel::Constant { .. } | Kernel::Computed(_) => Err(wrong_type()),
         }
@@ -143,7 +147,7 @@ impl ColumnMask {
 
     /// A value of a dictionary is masked once, however many rows have it.
     fn apply_to_dictionary<K: ArrowDictionaryKeyType>(&self, column: &DictionaryArray<K>) -> Result<ArrayRef> {
-        let values = self.apply_to(column.values())?;
+        let values = self.apply_to(column.values(), &mut Memo::default())?;
         Ok(Arc::new(column.with_values(values)))
     }
 }
@@ -152,19 +156,18 @@ fn wrong_type() -> DataFusionError {
     super::Error::Internal { invariant: "a port delivers a masked column with the type of its schema" }.into()
 }
 
-/// Masks texts of any layout; those that are repeated, once.
-fn of_texts(column: &ArrayRef, mask: impl Fn(&StringViewArray) -> Result<ArrayRef>) -> Result<ArrayRef> {
-    let Some(texts) = column.as_string_view_opt() else {
-        let viewed = cast(column, &ArrowType::Utf8View)?;
-        let masked = mask(viewed.as_string_view_opt().ok_or_else(wrong_type)?)?;
-        return Ok(cast(&masked, column.data_type())?);
-    };
-    match repeats(texts) {
-        None => mask(texts),
-        Some(repeats) => {
-            let distinct = take(texts, &repeats.firsts, None)?;
-            let masked = mask(distinct.as_string_view_opt().ok_or_else(wrong_type)?)?;
-            Ok(take(&masked, &repeats.rows, None)?)
-        }
+/// Masks texts of any layout.
+fn of_texts(column: &ArrayRef, mask: impl FnOnce(&StringViewArray) -> Result<ArrayRef>) -> Result<ArrayRef> {
+    match column.as_string_view_opt() {
+        Some(texts) => mask(texts),
+        None => mask(cast(column, &ArrowType::Utf8View)?.as_string_view_opt().ok_or_else(wrong_type)?),
+    }
+}
+
+/// Masked texts in the layout of the column.
+fn like(column: &ArrayRef, masked: LargeStringArray) -> Result<ArrayRef> {
+    match column.data_type() {
+        ArrowType::Utf8View => Ok(Arc::new(StringViewArray::from(&masked))),
+        other => Ok(cast(&masked, other)?),
     }
 }

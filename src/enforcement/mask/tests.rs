@@ -1,10 +1,11 @@
 //! Each kernel over each type that it serves, and that it refuses the others.
 
 use datafusion::arrow::array::{
-    BinaryArray, Date32Array, Decimal128Array, DictionaryArray, Float64Array, Int16Array, Int32Array, Int64Array, StringArray,
+    Array, BinaryArray, Date32Array, Decimal128Array, DictionaryArray, Float64Array, Int16Array, Int32Array, Int64Array, StringArray,
     TimestampMicrosecondArray, new_null_array,
 };
 use datafusion::arrow::datatypes::{Field, Int32Type, IntervalUnit, TimeUnit};
+use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
@@ -23,7 +24,7 @@ fn masked(mask: &Mask, field: &Field, column: ArrayRef) -> ArrayRef {
     let rows = column.len();
     let compiled = column_mask(mask, field).unwrap();
     let inputs: Vec<ArrayRef> = compiled.reads().iter().map(|_| Arc::clone(&column)).collect();
-    let masked = compiled.apply(&inputs, rows).unwrap();
+    let masked = compiled.apply(&inputs, rows, &mut Memo::default()).unwrap();
     assert_eq!((masked.data_type(), masked.len()), (column.data_type(), rows));
     masked
 }
@@ -70,7 +71,7 @@ fn a_keyed_hash_is_that_of_rfc_4231() {
     let schema = Schema::new(vec![Field::new("f", ArrowType::Utf8View, true)]);
     let mask = ColumnMask::new(&Mask::HmacSha256("k".to_owned()), 0, &schema, &key).unwrap();
     let column: ArrayRef = Arc::new(StringViewArray::from(vec!["what do ya want for nothing?"]));
-    let masked = mask.apply(&[column], 1).unwrap();
+    let masked = mask.apply(&[column], 1, &mut Memo::default()).unwrap();
     assert_eq!(masked.as_string_view().value(0), "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
 }
 
@@ -129,7 +130,7 @@ fn a_constant_does_not_tell_which_values_are_missing_and_reads_no_column() {
         assert!(column_mask(&mask, &field).unwrap().reads().is_empty());
     }
     let rows = 3 * ROWS_USUAL;
-    assert_eq!(column_mask(&Mask::Redact, &field).unwrap().apply(&[], rows).unwrap().len(), rows);
+    assert_eq!(column_mask(&Mask::Redact, &field).unwrap().apply(&[], rows, &mut Memo::default()).unwrap().len(), rows);
 }
 
 #[test]
@@ -243,6 +244,61 @@ fn repeated_texts_are_masked_as_others_are() {
     }
 }
 
+/// What the mask says, one character after the other.
+fn by_hand(mask: &Mask, text: &str) -> String {
+    let hide = |character: char| match character {
+        '0'..='9' => 'n',
+        '(' | ')' | ',' | '.' | '-' | '@' => character,
+        _ => 'x',
+    };
+    let characters: Vec<char> = text.chars().collect();
+    let shown = match mask {
+        Mask::ShowFirst4 if characters.len() > 4 => 0..4,
+        Mask::ShowLast4 if characters.len() > 4 => characters.len() - 4..characters.len(),
+        Mask::EmailDomain => {
+            let domain = text.rsplit_once('@').map(|(_, domain)| domain).filter(|domain| !domain.is_empty());
+            return domain.unwrap_or("***").to_owned();
+        }
+        _ => 0..0,
+    };
+    characters.iter().enumerate().map(|(at, character)| if shown.contains(&at) { *character } else { hide(*character) }).collect()
+}
+
+proptest! {
+    #[test]
+    fn a_text_is_masked_alike_in_every_layout(
+        texts in prop::collection::vec(prop::option::of("[a-z0-9(),.@ -]{0,40}|[ä→x@.0-9]{0,9}"), 0..30),
+        ascii in any::<bool>(),
+        from in 0_usize..10,
+    ) {
+        let texts: Vec<Option<String>> =
+            texts.into_iter().map(|text| text.map(|text| if ascii { text.replace(|c: char| !c.is_ascii(), "+") } else { text })).collect();
+        let from = from.min(texts.len());
+        for mask in [Mask::ShowFirst4, Mask::ShowLast4, Mask::MaskAlphanum, Mask::EmailDomain] {
+            let expected: StringViewArray = texts.iter().skip(from).map(|text| text.as_ref().map(|text| by_hand(&mask, text))).collect();
+            for layout in [ArrowType::Utf8View, ArrowType::Utf8, ArrowType::LargeUtf8, ArrowType::Dictionary(Box::new(ArrowType::Int16), Box::new(ArrowType::Utf8))] {
+                let column: StringArray = texts.iter().map(Option::as_deref).collect();
+                let column = cast(&column, &layout).unwrap().slice(from, texts.len() - from);
+                let masked = masked(&mask, &Field::new("f", layout, true), column);
+                let masked = cast(&masked, &ArrowType::Utf8View).unwrap();
+                prop_assert_eq!(masked.as_string_view(), &expected, "{}", mask);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_masked_text_holds_no_byte_that_is_not_shown() {
+    let field = Field::new("f", ArrowType::Utf8View, true);
+    let column: ArrayRef = Arc::new(StringViewArray::from(vec!["secret-secret-secret@example.org", "secret secret secret 4711"]));
+    for mask in [Mask::ShowFirst4, Mask::ShowLast4, Mask::MaskAlphanum, Mask::EmailDomain, Mask::Sha256Global] {
+        let masked = masked(&mask, &field, Arc::clone(&column));
+        for buffer in masked.as_string_view().data_buffers() {
+            assert!(!buffer.windows(6).any(|window| window == b"secret"), "{mask}");
+        }
+    }
+}
+
 fn schema() -> Schema {
     Schema::new(vec![
         Field::new("name", ArrowType::Utf8View, true),
@@ -265,11 +321,11 @@ fn an_expression_is_computed_from_the_columns_that_it_names() {
     let age: ArrayRef = Arc::new(Int32Array::from(vec![Some(36), Some(17), Some(0)]));
     let mask = computed("CASE WHEN age >= 18 THEN left(name, 1) ELSE 'minor' END", 0).unwrap();
     assert_eq!(mask.reads(), [1, 0]);
-    let texts = mask.apply(&[Arc::clone(&age), Arc::clone(&name)], 3).unwrap();
+    let texts = mask.apply(&[Arc::clone(&age), Arc::clone(&name)], 3, &mut Memo::default()).unwrap();
     assert_eq!(texts.as_ref(), &StringViewArray::from(vec![Some("A"), Some("minor"), Some("minor")]) as &dyn Array);
-    let quotients = computed("100 / age", 1).unwrap().apply(&[age], 3).unwrap();
+    let quotients = computed("100 / age", 1).unwrap().apply(&[age], 3, &mut Memo::default()).unwrap();
     assert_eq!(quotients.as_ref(), &Int32Array::from(vec![Some(2), Some(5), None]) as &dyn Array);
-    let decimals = computed("1.255", 2).unwrap().apply(&[], 2).unwrap();
+    let decimals = computed("1.255", 2).unwrap().apply(&[], 2, &mut Memo::default()).unwrap();
     assert_eq!(decimals.as_ref(), &Decimal128Array::from(vec![126, 126]).with_precision_and_scale(10, 2).unwrap() as &dyn Array);
     assert!(computed("age", 0).is_none());
 }
@@ -278,7 +334,7 @@ fn an_expression_is_computed_from_the_columns_that_it_names() {
 fn an_expression_over_repeated_texts_is_computed_once_for_each() {
     let values: Vec<String> = (0..1_000).map(|row| format!("name {}", row % 5)).collect();
     let names: ArrayRef = Arc::new(values.iter().map(|name| Some(name.as_str())).collect::<StringViewArray>());
-    let masked = computed("upper(name)", 0).unwrap().apply(&[names], 1_000).unwrap();
+    let masked = computed("upper(name)", 0).unwrap().apply(&[names], 1_000, &mut Memo::default()).unwrap();
     let expected: StringViewArray = values.iter().map(|name| Some(name.to_uppercase())).collect();
     assert_eq!(masked.as_ref(), &expected as &dyn Array);
 }

@@ -1,0 +1,78 @@
+//! Texts as masks write them: one after the other in one piece of memory.
+//!
+//! INVARIANT: what is written holds no byte of a raw text but those that the mask shows.
+
+use datafusion::arrow::array::{Array, LargeStringArray, StringViewArray};
+use datafusion::arrow::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
+use datafusion::error::Result;
+
+/// Texts one after the other, and where each ends. There is an empty one for each NULL.
+pub(super) struct Written {
+    bytes: Vec<u8>,
+    /// With a zero at the start.
+    ends: Vec<i64>,
+}
+
+impl Written {
+    /// For so many texts of so many bytes.
+    pub(super) fn with_capacity(texts: usize, bytes: usize) -> Self {
+        let mut ends = Vec::with_capacity(texts.saturating_add(1));
+        ends.push(0);
+        Self { bytes: Vec::with_capacity(bytes), ends }
+    }
+
+    /// The texts as they are.
+    pub(super) fn of(texts: &StringViewArray) -> Self {
+        Self::made(texts, |text, bytes| bytes.extend_from_slice(text.as_bytes()))
+    }
+
+    /// What is made of each text; NULL stays NULL. What is made is UTF-8, or an error.
+    pub(super) fn each(texts: &StringViewArray, make: impl FnMut(&str, &mut Vec<u8>)) -> Result<LargeStringArray> {
+        Self::made(texts, make).finish(texts)
+    }
+
+    fn made(texts: &StringViewArray, mut make: impl FnMut(&str, &mut Vec<u8>)) -> Self {
+        let bytes = texts.lengths().fold(0_usize, |sum, length| sum.saturating_add(usize::try_from(length).unwrap_or(0)));
+        let mut written = Self::with_capacity(texts.len(), bytes);
+        for text in texts {
+            if let Some(text) = text {
+                make(text, &mut written.bytes);
+            }
+            written.end();
+        }
+        written
+    }
+
+    /// Where texts are appended.
+    pub(super) fn bytes_mut(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+
+    /// All texts.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Ends a text.
+    pub(super) fn end(&mut self) {
+        // No memory has more bytes than that.
+        self.ends.push(i64::try_from(self.bytes.len()).unwrap_or(i64::MAX));
+    }
+
+    /// Start and end of each text.
+    pub(super) fn ranges(&self) -> impl Iterator<Item = (usize, usize)> {
+        let place = |end: &i64| usize::try_from(*end).unwrap_or(usize::MAX);
+        self.ends.iter().zip(self.ends.iter().skip(1)).map(move |(start, end)| (place(start), place(end)))
+    }
+
+    /// Other texts of the same lengths.
+    pub(super) fn with_bytes(self, bytes: Vec<u8>) -> Self {
+        Self { bytes, ..self }
+    }
+
+    /// The texts, NULL where the others are NULL.
+    pub(super) fn finish(self, like: &StringViewArray) -> Result<LargeStringArray> {
+        let ends = OffsetBuffer::new(ScalarBuffer::from(self.ends));
+        Ok(LargeStringArray::try_new(ends, Buffer::from_vec(self.bytes), like.nulls().cloned())?)
+    }
+}
