@@ -37,9 +37,18 @@ deny contains reason if {
 	}
 }
 
-# A record may be read for as long as its contract or its domain says. The gateway hides the older ones by itself; here stands who is
-# exempt from that. (A rule about input.resource.record_created_ns would do the same, but read the clock: then no decision is kept.)
+# A record may be read for as long as its contract or its domain says, and one of exactly that age still may. The contract's period holds
+# whatever stands here (contract.retention); this is who is exempt from both.
 exemptions contains "retention" if input.subject.is_data_steward == true
+
+deny contains {"rule": "retention", "msg": sprintf("the record of %v is older than %v days", [product, input.resource.retention_days])} if {
+	input.resource.retention_days != null
+	not "retention" in exemptions
+	input.resource.record_created_ns != null
+	input.resource.record_created_ns < input.context.now_ns - (input.resource.retention_days * day_ns)
+}
+
+day_ns := 86400000000000
 
 # Restricted data without any period is not read at all.
 deny contains {"rule": "retention_missing", "msg": sprintf("%v is restricted and no retention period is known", [product])} if {

@@ -94,6 +94,37 @@ test_nobody_is_exempt_from_erasure if {
 	not "erasure" in governance.exemptions with input as steward
 }
 
+aged(days, more_ns) := object.union(record({"record_created_ns": (now_ns - (days * 86400000000000)) - more_ns}), at_now)
+
+at_now := {"context": {"now_ns": now_ns}}
+
+now_ns := 1780315200000000000
+
+test_a_record_is_read_for_as_long_as_the_period_says if {
+	governance.allow with input as aged(729, 0)
+	governance.allow with input as aged(730, 0)
+	governance.allow with input as aged(-1, 0)
+}
+
+test_a_record_is_not_read_a_nanosecond_later if {
+	rules_of(governance.deny) == {"retention"} with input as aged(730, 1)
+	not governance.allow with input as aged(730, 1)
+}
+
+test_no_role_reads_an_expired_record if {
+	old := object.union(aged(731, 0), {"subject": {"roles": ["pii_authorized", "restricted", "is_data_steward"]}})
+	rules_of(governance.deny) == {"retention"} with input as old
+}
+
+test_a_steward_reads_an_expired_record if {
+	governance.allow with input as object.union(aged(731, 0), {"subject": {"is_data_steward": true}})
+}
+
+test_a_product_without_a_period_keeps_its_records if {
+	kept := object.union(aged(4000, 0), {"resource": {"retention_days": null, "classification": "internal"}})
+	governance.allow with input as kept
+}
+
 record(changes) := read_from([], object.union({"requested_fields": ["customer_id"]}, changes))
 
 test_an_erased_persons_record_is_not_read if {

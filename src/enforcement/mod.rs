@@ -9,6 +9,7 @@
 
 mod barrier;
 mod compiled;
+mod computed;
 mod error;
 mod exclusion;
 mod explain;

@@ -12,7 +12,7 @@ use datafusion::logical_expr::{BinaryExpr, Expr, Like, Operator};
 use crate::policy::{CompareOp, LetterCase, Literal, Predicate, TextTest};
 use crate::product::FieldName;
 
-use super::member;
+use super::{computed, member};
 
 /// A regular expression that compiles to more than this is refused.
 const REGEX_BYTES_MAX: usize = 1 << 20;
@@ -34,6 +34,7 @@ pub(super) fn compile(predicate: &Predicate, schema: &Schema) -> Result<Expr, Un
             let (expr, field) = reference(column, schema)?;
             member::is_member(expr, field, set).ok_or_else(|| Uncompilable(column.clone()))
         }
+        Predicate::Computed(test) => computed::is_passed(test, schema).map_err(Uncompilable),
         Predicate::Compare { column, op, value } => compare(column, *op, value, schema),
         Predicate::IsNull(column) => Ok(Expr::IsNull(Box::new(reference(column, schema)?.0))),
         Predicate::In { column, values } => contained(column, values, schema),

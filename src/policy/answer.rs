@@ -8,11 +8,12 @@ use crate::product::FieldName;
 use crate::product::mask::{self, ExpressionColumn};
 
 use super::bundle::{ENTRY_PACKAGE, Package};
+use super::condition::Condition;
 use super::contract::Column;
 use super::expression;
 use super::rego::{EvaluationError, RegoValue, Session, to_json};
 use super::residual::ir::Program;
-use super::residual::{Residual, Stop};
+use super::residual::{Left, Residual, Stop};
 use super::{Mask, Predicate, RowRule, RulePlace, schema};
 
 /// The longest code of a notice or rule.
@@ -100,7 +101,7 @@ pub(super) struct Denial {
 pub(super) struct Answer {
     pub(super) denials: Vec<Denial>,
     /// Conditions on rows, each with the rule behind it.
-    pub(super) filters: Vec<(RowRule, Predicate)>,
+    pub(super) filters: Vec<(RowRule, Condition)>,
     pub(super) retention_exempt: bool,
     pub(super) erasure_exempt: bool,
     pub(super) notices: Vec<String>,
@@ -171,17 +172,13 @@ pub(super) fn keep_residual(answer: &mut Map<String, Value>, residual: &Residual
 }
 
 /// The conditions on rows that the rules about records leave, each with its rule.
-pub(super) fn row_conditions(package: &Package, residual: Residual, program: &Program) -> Vec<(RowRule, Predicate)> {
-    let parts = |predicate: Predicate| match predicate {
-        Predicate::True => Vec::new(),
-        Predicate::And(parts) => parts,
-        other => vec![other],
-    };
-    let mut conditions: Vec<(RowRule, Predicate)> = Vec::new();
+pub(super) fn row_conditions(package: &Package, residual: Residual, program: &Program) -> Vec<(RowRule, Condition)> {
+    let parts = |left: Left| left.parts().into_iter().map(Condition::Left);
+    let mut conditions: Vec<(RowRule, Condition)> = Vec::new();
     for limit in residual.limits {
         let place = RulePlace { file: program.file(limit.site).to_owned(), line: limit.site.line };
         let rule = RowRule { rule: format!("{}.{}", package.name, limit.rule), place: Some(place) };
-        conditions.extend(parts(limit.leaves).into_iter().map(|part| (rule.clone(), part)));
+        conditions.extend(parts(limit.leaves).map(|part| (rule.clone(), part)));
     }
     // What no denial accounts for is the doing of `allow`.
     for part in parts(residual.filter) {
@@ -235,7 +232,7 @@ pub(super) fn read_answer(package: &Package, answer: &Map<String, Value>, column
     if let Some(value) = answer.get("rowFilters") {
         let name = rule("rowFilters");
         let filters = elements(&name, value)?.iter().map(|element| read_filter(&name, element, columns));
-        read.filters = filters.map(|filter| Ok((RowRule::named(&name), filter?))).collect::<Result<_, AnswerFault>>()?;
+        read.filters = filters.map(|filter| Ok((RowRule::named(&name), Condition::Given(filter?)))).collect::<Result<_, AnswerFault>>()?;
     }
     if let Some(value) = answer.get("exemptions") {
         let name = rule("exemptions");

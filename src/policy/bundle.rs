@@ -59,6 +59,8 @@ pub(super) struct Package {
     pub(super) rules: BTreeSet<String>,
     /// Those of them that a record can reach: they are evaluated with the record unknown.
     pub(super) record_rules: BTreeSet<String>,
+    /// Whether one of the others reads the clock, or asks for a rule that does.
+    pub(super) reads_clock: bool,
     /// The rule that answers masks and grants.
     pub(super) masks_entry: String,
     /// The rule that answers the rest.
@@ -347,6 +349,8 @@ fn packages(sites: &[RuleSite], records: &Program) -> BTreeMap<String, Package> 
         package.rules.insert(site.name.clone());
         if records.has(&format!("{}.{}", site.package, site.name)) {
             package.record_rules.insert(site.name.clone());
+        } else if site.name != "may_discover" {
+            package.reads_clock |= records.is_clocked(&format!("{}.{}", site.package, site.name));
         }
     }
     for (index, package) in packages.values_mut().enumerate() {

@@ -2,23 +2,22 @@
 //!
 //! INVARIANT: a cache belongs to one decision point, and so to one bundle, one catalog snapshot and one erasure list: it ends with them. A
 //! decision is found only by everything that it can depend on: the principal as the directory has it now, the product's contract, the
-//! port, fields and uses, the purpose, and of the circumstances what the rules can read. What rules make of the clock or of a query's id
-//! holds for one question only, and is not kept; the retention cutoff is the statement's own each time.
+//! port, fields and uses, the purpose, and of the circumstances what the rules can read. What rules make of a query's id or of chance holds
+//! for one question only, and is not kept; what they make of the clock goes on with it ([`Course`]), or is not kept either.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::identity::Principal;
 use crate::product::{PortName, Product};
 
-use super::point::RETENTION_RULE;
+use super::course::Course;
 use super::reads::Reads;
-use super::{AccessRequest, Decision, DecisionId, Literal, Obligations, Outcome, Predicate, RequestedField, input};
+use super::{AccessRequest, Decision, DecisionId, Outcome, RequestedField, input};
 
 /// Columns of all decisions that are kept in each of two generations: what a decision weighs is the columns in its question.
 const COLUMNS_MAX: usize = 100_000;
@@ -38,12 +37,12 @@ pub(super) struct Key {
     client_address: Option<IpAddr>,
 }
 
-/// A decision and when it was made.
+/// A decision and how it goes on.
 #[derive(Debug)]
 struct Kept {
     key: Key,
     decision: Decision,
-    now: DateTime<Utc>,
+    course: Course,
 }
 
 /// Decisions by the hash of their keys. What has not been asked for during a generation goes.
@@ -80,7 +79,7 @@ impl Cache {
     }
 
     /// Keeps a decision for the next such question.
-    pub(super) fn keep(&self, request: &AccessRequest, decision: &Decision) {
+    pub(super) fn keep(&self, request: &AccessRequest, decision: &Decision, course: Course) {
         if !self.reads.repeatable() || !is_settled(&decision.outcome) {
             return;
         }
@@ -96,8 +95,7 @@ impl Cache {
             client_address: context.client_address.filter(|_| self.reads.client_address).map(|address| address.ip()),
         };
         let columns = request.product.schema.as_deref().map_or(0, <[_]>::len);
-        self.generations()
-            .insert(columns.max(request.fields.len()).max(1), Arc::new(Kept { key, decision: decision.clone(), now: context.now }));
+        self.generations().insert(columns.max(request.fields.len()).max(1), Arc::new(Kept { key, decision: decision.clone(), course }));
     }
 
     fn kept(&self, hash: u64) -> Option<Arc<Kept>> {
@@ -167,10 +165,11 @@ impl Generations {
 impl Kept {
     /// The decision under an id of its own, with the circumstances and the clock of this request.
     fn repeat(&self, request: &AccessRequest) -> Option<Decision> {
-        let now_ns = request.context.now.timestamp_nanos_opt()?;
+        let now = request.context.now;
+        let now_ns = now.timestamp_nanos_opt().filter(|_| self.course.holds(now))?;
         let outcome = match &self.decision.outcome {
             Outcome::Deny(reasons) => Outcome::Deny(reasons.clone()),
-            Outcome::Allow(obligations) => Outcome::Allow(self.at(obligations, request.context.now)?),
+            Outcome::Allow(obligations) => Outcome::Allow(self.course.at(obligations, now)?),
         };
         let input = self.decision.input.in_context(input::context(request, now_ns));
         let Decision { product, port, fields, bundle_revision, rules, result, .. } = &self.decision;
@@ -185,20 +184,6 @@ impl Kept {
             input,
             result: Arc::clone(result),
         })
-    }
-
-    /// The same obligations at another moment: the cutoff of the retention moves with the clock.
-    fn at(&self, obligations: &Obligations, now: DateTime<Utc>) -> Option<Obligations> {
-        let mut moved = obligations.clone();
-        let Some(index) = obligations.row_rules.iter().position(|rule| rule.rule == RETENTION_RULE) else { return Some(moved) };
-        let part = match &mut moved.row_filter {
-            Predicate::And(parts) if parts.len() == moved.row_rules.len() => parts.get_mut(index)?,
-            whole if moved.row_rules.len() == 1 => whole,
-            _ => return None,
-        };
-        let Predicate::Compare { value: Literal::Instant(cutoff), .. } = part else { return None };
-        *cutoff = cutoff.checked_add_signed(now.signed_duration_since(self.now))?;
-        Some(moved)
     }
 }
 

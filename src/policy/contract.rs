@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::product::{DataType, DomainName, FieldName, PiiAction, Product};
 
 use super::bundle::package_of_policy;
+use super::input::Standard;
 use super::{AccessRequest, FieldUse, Mask};
 
 /// The classifications that the policies know; any other word counts as the strictest.
@@ -25,6 +26,8 @@ pub(super) struct Contract {
     pub(super) package: ProductPackage,
     pii: BTreeSet<String>,
     masks: BTreeMap<String, Mask>,
+    /// What questions about it have in common.
+    pub(super) standard: Standard,
 }
 
 /// A period and the column that it is counted from.
@@ -88,26 +91,30 @@ impl Contract {
             None => ProductPackage::None,
             Some(reference) => package_of_policy(reference).map_or(ProductPackage::Unreadable, ProductPackage::Named),
         };
-        Self {
+        let mut contract = Self {
             product: Arc::clone(product),
             classification,
             retention: own.or(inherited),
             package,
             pii: governance.pii_fields.iter().map(folded).collect(),
             masks: governance.masks.iter().map(|(field, mask)| (folded(field), mask.clone())).collect(),
-        }
+            standard: Standard::default(),
+        };
+        let columns = contract.columns_of_schema().unwrap_or_default();
+        contract.standard = Standard::new(&contract, &columns);
+        contract
+    }
+
+    /// The columns that the contract lists, if it does.
+    fn columns_of_schema(&self) -> Option<Vec<Column>> {
+        let schema = self.product.schema.as_deref()?.iter();
+        Some(schema.map(|field| self.column(&field.name, Some(&field.data_type), field.classification.as_deref())).collect())
     }
 
     /// The product's columns with what the request does to them. A field that is not the product's is refused, as is a contract that
     /// protects what the product does not have: nobody knows then what it meant to protect.
     pub(super) fn columns(&self, request: &AccessRequest) -> Result<Vec<Column>, ContractFault> {
-        let mut columns = match self.product.schema.as_deref() {
-            Some(schema) => schema
-                .iter()
-                .map(|field| self.column(&field.name, Some(&field.data_type), field.classification.as_deref()))
-                .collect::<Vec<_>>(),
-            None => self.columns_without_schema(request),
-        };
+        let mut columns = self.columns_of_schema().unwrap_or_else(|| self.columns_without_schema(request));
         for field in &request.fields {
             let found = position(&columns, &field.name).ok_or_else(|| ContractFault::UnknownField(field.name.clone()))?;
             if let Some(column) = columns.get_mut(found) {

@@ -12,6 +12,68 @@ use crate::product::{DataType, DomainName, PiiAction, PortAccess, Product};
 
 use super::AccessRequest;
 use super::contract::{Column, Contract};
+use super::rego::{RegoValue, from_json};
+
+/// What of a question is the contract's and the same for everyone, made once: as JSON, and as the interpreter takes it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Standard {
+    resource: serde_json::Map<String, Value>,
+    resource_asked: BTreeMap<String, RegoValue>,
+    /// The columns as a statement has them that does not touch them; none if the contract does not list them.
+    columns: Vec<(Value, RegoValue)>,
+}
+
+impl Standard {
+    /// Of a contract with these columns.
+    pub(super) fn new(contract: &Contract, columns: &[Column]) -> Self {
+        let resource = resource(contract);
+        let resource_asked = resource.iter().map(|(key, value)| (key.clone(), from_json(value))).collect();
+        let columns = columns.iter().map(column).map(|column| {
+            let asked = from_json(&column);
+            (column, asked)
+        });
+        Self { resource, resource_asked, columns: columns.collect() }
+    }
+
+    /// The column at that place, if nothing touches it.
+    fn untouched(&self, at: usize, columns: &[Column]) -> Option<&(Value, RegoValue)> {
+        let alike = columns.len() == self.columns.len() && columns.get(at)?.uses.is_empty();
+        if alike { self.columns.get(at) } else { None }
+    }
+}
+
+/// A question as the interpreter takes it. What is the contract's is shared.
+pub(super) fn as_asked(question: &Value, contract: &Contract, columns: &[Column]) -> RegoValue {
+    let standard = &contract.standard;
+    let told = |told: &Value| -> RegoValue {
+        let columns_told = told.as_array().map(Vec::as_slice).unwrap_or_default().iter().enumerate();
+        let column =
+            |(at, told): (usize, &Value)| standard.untouched(at, columns).map_or_else(|| from_json(told), |(_, shared)| shared.clone());
+        RegoValue::from(columns_told.map(column).collect::<Vec<RegoValue>>())
+    };
+    let resource = |resource: &serde_json::Map<String, Value>| {
+        let field = |(key, value): (&String, &Value)| {
+            let value = match (key.as_str(), standard.resource_asked.get(key)) {
+                ("columns", _) => told(value),
+                (_, Some(shared)) => shared.clone(),
+                (_, None) => from_json(value),
+            };
+            (RegoValue::from(key.as_str()), value)
+        };
+        RegoValue::from(resource.iter().map(field).collect::<BTreeMap<RegoValue, RegoValue>>())
+    };
+    let part = |(key, value): (&String, &Value)| {
+        let value = match (key.as_str(), value) {
+            ("resource", Value::Object(fields)) => resource(fields),
+            _ => from_json(value),
+        };
+        (RegoValue::from(key.as_str()), value)
+    };
+    match question {
+        Value::Object(parts) => RegoValue::from(parts.iter().map(part).collect::<BTreeMap<RegoValue, RegoValue>>()),
+        other => from_json(other),
+    }
+}
 
 /// The question about one read. `masked` tells which columns will be masked and so are not read as they are.
 pub(super) fn read(
@@ -25,18 +87,23 @@ pub(super) fn read(
     let requested = columns.iter().filter(|column| column.requested || column.feeds_mask);
     let (hidden, plain): (Vec<&Column>, Vec<&Column>) = requested.partition(|column| masked(column));
     let access = contract.product.output_port(&request.port).map_or("restricted", |port| access_text(port.access));
-    let mut resource = resource(contract);
+    let mut resource = contract.standard.resource.clone();
     resource.insert("port".to_owned(), json!(request.port));
     resource.insert("access".to_owned(), json!(access));
     resource.insert("requested_fields".to_owned(), names(&plain));
     resource.insert("masked_fields".to_owned(), names(&hidden));
-    resource.insert("columns".to_owned(), columns.iter().map(column).collect());
-    json!({
-        "action": "read",
-        "subject": subject(&request.principal, request.purpose.as_deref()),
-        "resource": resource,
-        "context": context(request, now_ns),
-    })
+    let told = columns.iter().enumerate().map(|(at, touched)| {
+        let standard = contract.standard.untouched(at, columns);
+        standard.map_or_else(|| column(touched), |(untouched, _)| untouched.clone())
+    });
+    resource.insert("columns".to_owned(), told.collect());
+    let parts = [
+        ("action", Value::from("read")),
+        ("subject", subject(&request.principal, request.purpose.as_deref())),
+        ("resource", Value::Object(resource)),
+        ("context", context(request, now_ns)),
+    ];
+    Value::Object(parts.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
 }
 
 /// The question whether a product may be found.

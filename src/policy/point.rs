@@ -3,29 +3,30 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use chrono::Duration;
+use chrono::TimeDelta;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use crate::identity::Principal;
 use crate::product::{DomainName, FieldName, OutputPort, Product, ProductRef};
 
-use self::narrow::narrow;
 use super::answer::{Answer, AnswerFault, Masks, ask, ask_all, keep_residual, read_answer, read_masks, row_conditions};
 use super::bundle::{Bundle, ENTRY_PACKAGE, Package, TIME_LIMIT};
 use super::cache::Cache;
+use super::condition::Condition;
 use super::contract::{Column, Contract, ProductPackage};
+use super::course::{ALWAYS, Course, Rows, Span, common};
 use super::file::BundleFault;
 use super::guard::{Refusal, complete_masks, confirm, mark_feeding, public_message, require_keys};
 use super::rego::{Rego, RegoValue, Session};
 use super::residual::{Record, RecordQuestion, Residual};
 use super::{
-    AccessRequest, CompareOp, Decision, DecisionId, DenyReason, Exclusion, Literal, Mask, MaskKeys, Obligations, Outcome, Predicate,
-    Question, RowRule, SubjectSet, input, schema,
+    AccessRequest, Decision, DecisionId, DenyReason, Exclusion, Mask, MaskKeys, Obligations, Outcome, Question, RowRule, SubjectSet, input,
+    schema,
 };
 
 /// What a row filter's part is called that hides records past their retention.
-pub(super) const RETENTION_RULE: &str = "contract.retention";
+const RETENTION_RULE: &str = "contract.retention";
 
 /// The rules asked first, and those asked when it is known what will be masked.
 const FIRST: [&str; 2] = ["columnMasks", "fieldGrants"];
@@ -43,13 +44,18 @@ pub struct DecisionPoint {
     cache: Cache,
 }
 
-/// What the audit log keeps of how a decision came about.
+/// How a decision came about, for the audit log, and for how long it holds.
 #[derive(Debug, Default)]
 struct Trace {
-    input: Value,
+    /// What was asked; `None` if nothing was.
+    input: Option<Value>,
     result: Map<String, Value>,
     rules: Vec<String>,
     fields: Vec<FieldName>,
+    /// From when to when the rules would answer the same; `None` if that is not known.
+    valid: Option<Span>,
+    /// The rows that may be seen, at any time.
+    rows: Option<Rows>,
 }
 
 impl DecisionPoint {
@@ -103,13 +109,16 @@ impl DecisionPoint {
         if let Some(decision) = self.cache.find(request) {
             return decision;
         }
-        let decision = self.decide_anew(request);
-        self.cache.keep(request, &decision);
+        let (decision, course) = self.decide_anew(request);
+        if let Some(course) = course {
+            self.cache.keep(request, &decision, course);
+        }
         decision
     }
 
-    fn decide_anew(&self, request: &AccessRequest) -> Decision {
-        let mut trace = Trace { input: input::refused(request), ..Trace::default() };
+    /// A decision, and how it goes on if it holds for longer than this moment.
+    fn decide_anew(&self, request: &AccessRequest) -> (Decision, Option<Course>) {
+        let mut trace = Trace { valid: Some(ALWAYS), ..Trace::default() };
         trace.fields = request.fields.iter().map(|field| field.name.clone()).collect();
         let product = &request.product.reference;
         let judged = self.judge(request, &mut trace).unwrap_or_else(|refusal| {
@@ -126,7 +135,10 @@ impl DecisionPoint {
             judged => judged,
         };
         record(&outcome, &mut trace);
-        Decision {
+        let input = trace.input.take().unwrap_or_else(|| input::refused(request));
+        let rows = trace.rows.take();
+        let course = trace.valid.map(|valid| Course::new(valid, rows, &self.erased));
+        let decision = Decision {
             id: DecisionId(Uuid::now_v7()),
             product: product.clone(),
             port: request.port.clone(),
@@ -134,9 +146,10 @@ impl DecisionPoint {
             outcome,
             bundle_revision: self.bundle.revision().into(),
             rules: trace.rules.into(),
-            input: Question::new(trace.input),
+            input: Question::new(input),
             result: Arc::new(Value::Object(trace.result)),
-        }
+        };
+        (decision, course)
     }
 
     /// Whether the principal may know that the product exists. A bundle without the rule `may_discover` shows everything to everyone who
@@ -166,22 +179,26 @@ impl DecisionPoint {
         trace.fields = columns.iter().filter(|column| column.requested).map(|column| column.name.clone()).collect();
         let now_ns = request.context.now.timestamp_nanos_opt().ok_or(Refusal::Clock)?;
         let packages = self.packages(contract)?;
+        if packages.iter().any(|package| package.reads_clock) {
+            trace.valid = None;
+        }
 
-        let masks = self.masks(request, contract, &columns, &packages, now_ns, trace)?;
+        let mut session = self.question(request, contract, &columns, &Masks::default(), now_ns, trace)?;
+        let masks = masks(request, &mut session, &columns, &packages, trace)?;
         mark_feeding(&mut columns, &masks)?;
         require_keys(&columns, &masks, &self.mask_keys)?;
-        trace.input = input::read(request, contract, &columns, now_ns, |column| masks.columns.contains_key(&column.name));
-        if !schema::is_request(&trace.input) {
-            return Err(Refusal::Question);
+        // Where nothing is masked, the question stays what it was.
+        if columns.iter().any(|column| column.feeds_mask || (column.requested && masks.columns.contains_key(&column.name))) {
+            session = self.question(request, contract, &columns, &masks, now_ns, trace)?;
         }
-        let answers = self.answers(contract, &packages, &columns, now_ns, trace)?;
+        let answers = self.answers(contract, &packages, &columns, session, trace)?;
 
         let mut reasons = reasons(&answers, &columns, port, reference);
         confirm(&request.principal, port, reference, &columns, &masks, &mut reasons);
         if !reasons.is_empty() {
             return Ok(Outcome::Deny(reasons));
         }
-        self.obligations(request, contract, &columns, masks, answers, &mut trace.rules).map(Outcome::Allow)
+        self.obligations(request, contract, &columns, masks, answers, trace).map(Outcome::Allow)
     }
 
     /// The mesh-wide package, and the product's own if the contract names one that the bundle has.
@@ -198,29 +215,23 @@ impl DecisionPoint {
         Ok([mesh].into_iter().chain(own).collect())
     }
 
-    /// Masks come first: a masked column is then no field that is read as it is.
-    fn masks(
+    /// The rules with the question before them, as far as it is known what will be masked.
+    fn question(
         &self,
         request: &AccessRequest,
         contract: &Contract,
         columns: &[Column],
-        packages: &[&Package],
+        masks: &Masks,
         now_ns: i64,
         trace: &mut Trace,
-    ) -> Result<Masks, Refusal> {
-        let input = input::read(request, contract, columns, now_ns, |_| false);
+    ) -> Result<Session, Refusal> {
+        let input = input::read(request, contract, columns, now_ns, |column| masks.columns.contains_key(&column.name));
         if !schema::is_request(&input) {
             return Err(Refusal::Question);
         }
-        let mut session = self.rego.session(Some(RegoValue::from(input)), Some(now_ns));
-        let mut masks = Masks::default();
-        for package in packages {
-            let answer = ask(&mut session, package, &package.masks_entry, &FIRST).map_err(Refusal::Answer)?.rules;
-            trace.keep(package, &answer);
-            read_masks(package, &answer, columns, &mut masks).map_err(Refusal::Answer)?;
-        }
-        complete_masks(&request.principal, columns, &mut masks)?;
-        Ok(masks)
+        let session = self.rego.session(Some(input::as_asked(&input, contract, columns)), Some(now_ns));
+        trace.input = Some(input);
+        Ok(session)
     }
 
     fn answers(
@@ -228,10 +239,9 @@ impl DecisionPoint {
         contract: &Contract,
         packages: &[&Package],
         columns: &[Column],
-        now_ns: i64,
+        mut session: Session,
         trace: &mut Trace,
     ) -> Result<Vec<Answer>, Refusal> {
-        let mut session = self.rego.session(Some(RegoValue::from(trace.input.clone())), Some(now_ns));
         let mut answers = Vec::new();
         for package in packages {
             let answered = ask_all(&mut session, package, &SECOND).map_err(Refusal::Answer)?;
@@ -239,7 +249,9 @@ impl DecisionPoint {
             let mut answer = answered.rules;
             let mut conditions = Vec::new();
             if !package.record_rules.is_empty() {
+                let valid = trace.valid.take();
                 let residual = self.residual(contract, package, columns, &mut session)?;
+                trace.valid = valid.zip(residual.valid).map(|(valid, more)| common(valid, more));
                 keep_residual(&mut answer, &residual);
                 conditions = row_conditions(package, residual, self.bundle.records());
             }
@@ -274,41 +286,35 @@ impl DecisionPoint {
         columns: &[Column],
         masks: Masks,
         answers: Vec<Answer>,
-        rules: &mut Vec<String>,
+        trace: &mut Trace,
     ) -> Result<Obligations, Refusal> {
         let retention_exempt = answers.iter().any(|answer| answer.retention_exempt);
         let erasure_exempt = answers.iter().any(|answer| answer.erasure_exempt);
         let mut notices: Vec<String> = Vec::new();
-        let mut filters: Vec<(RowRule, Predicate)> = Vec::new();
+        let mut conditions: Vec<(RowRule, Condition)> = Vec::new();
         for answer in answers {
-            filters.extend(answer.filters);
+            conditions.extend(answer.filters);
             notices.extend(answer.notices);
         }
         if let Some(retention) = contract.retention.as_ref().filter(|_| !retention_exempt) {
             let column = Contract::resolve(columns, retention.column.as_ref().ok_or(Refusal::Contract)?)?;
-            // A record is expired when its age is more than the period: one of exactly that age is still visible. A NULL is hidden.
-            let age = Duration::try_days(retention.days.into()).ok_or(Refusal::Contract)?;
-            let oldest = request.context.now.checked_sub_signed(age).ok_or(Refusal::Contract)?;
-            let young = Predicate::Compare { column, op: CompareOp::Ge, value: Literal::Instant(oldest) };
-            filters.push((RowRule::named(RETENTION_RULE), young));
-            rules.push(RETENTION_RULE.to_owned());
+            let age = TimeDelta::try_days(retention.days.into()).ok_or(Refusal::Contract)?;
+            conditions.push((RowRule::named(RETENTION_RULE), Condition::Since(column, age)));
+            trace.rules.push(RETENTION_RULE.to_owned());
         }
         let governance = &contract.product.governance;
         let exclusion = match (governance.gdpr_subject_to_erasure && !erasure_exempt, &governance.subject_column) {
             (false, _) => None,
             (true, None) => return Err(Refusal::Contract),
             (true, Some(column)) => {
-                rules.push("contract.erasure".to_owned());
+                trace.rules.push("contract.erasure".to_owned());
                 Some(Exclusion { column: Contract::resolve(columns, column)?, subjects: Arc::clone(&self.erased) })
             }
         };
-        let (filters, exclusion) = narrow(filters, exclusion, &self.erased);
-        let (row_rules, mut filters): (Vec<RowRule>, Vec<Predicate>) = filters.into_iter().unzip();
-        let row_filter = match filters.len() {
-            0 => Predicate::True,
-            1 => filters.pop().unwrap_or(Predicate::False),
-            _ => Predicate::And(filters),
-        };
+        let rows = Rows { conditions, exclusion };
+        let now = rows.at(&self.erased, request.context.now).ok_or(Refusal::Contract)?;
+        trace.rows = Some(rows);
+        let (row_filter, exclusion) = (now.filter, now.exclusion);
         if columns.iter().any(|column| column.requested && masks.columns.contains_key(&column.name)) {
             notices.push("columns_masked".to_owned());
         }
@@ -317,8 +323,26 @@ impl DecisionPoint {
         }
         notices.sort();
         notices.dedup();
-        Ok(Obligations { row_filter, exclusion, masks: masks.columns, mask_keys: self.mask_keys.clone(), notices, row_rules })
+        Ok(Obligations { row_filter, exclusion, masks: masks.columns, mask_keys: self.mask_keys.clone(), notices, row_rules: now.rules })
     }
+}
+
+/// Masks come first: a masked column is then no field that is read as it is.
+fn masks(
+    request: &AccessRequest,
+    session: &mut Session,
+    columns: &[Column],
+    packages: &[&Package],
+    trace: &mut Trace,
+) -> Result<Masks, Refusal> {
+    let mut masks = Masks::default();
+    for package in packages {
+        let answer = ask(session, package, &package.masks_entry, &FIRST).map_err(Refusal::Answer)?.rules;
+        trace.keep(package, &answer);
+        read_masks(package, &answer, columns, &mut masks).map_err(Refusal::Answer)?;
+    }
+    complete_masks(&request.principal, columns, &mut masks)?;
+    Ok(masks)
 }
 
 impl Trace {
@@ -354,7 +378,7 @@ fn reasons(answers: &[Answer], columns: &[Column], port: &OutputPort, product: &
 }
 
 /// A part of the row filter with the rule behind it and its place.
-fn row_rule((rule, condition): (Option<&RowRule>, &Predicate)) -> Value {
+fn row_rule((rule, condition): (Option<&RowRule>, &super::Predicate)) -> Value {
     let place = rule.and_then(|rule| rule.place.as_ref()).map(|place| format!("{}:{}", place.file, place.line));
     json!({ "rule": rule.map(|rule| &rule.rule), "place": place, "condition": condition.to_string() })
 }
@@ -381,7 +405,6 @@ fn record(outcome: &Outcome, trace: &mut Trace) {
     }
 }
 
-mod narrow;
 mod proof;
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 
 use crate::product::FieldName;
 
-use super::SubjectSet;
+use super::{Computed, SubjectSet};
 
 /// A condition over the raw columns of one product. A row is visible only if it is true.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -78,6 +78,8 @@ pub enum Predicate {
         /// The regular expression (syntax of the `regex` crate).
         regex: String,
     },
+    /// A test that is worked out row by row.
+    Computed(Arc<Computed>),
     /// All of them.
     And(Vec<Predicate>),
     /// Any of them.
@@ -142,6 +144,23 @@ impl Predicate {
         matches!(self, Self::True)
     }
 
+    /// Whether it is the same but for the values that columns are compared with.
+    pub(super) fn has_form_of(&self, other: &Self) -> bool {
+        let alike = |parts: &[Self], others: &[Self]| {
+            parts.len() == others.len() && parts.iter().zip(others).all(|(part, other)| part.has_form_of(other))
+        };
+        match (self, other) {
+            (Self::Compare { column, op, value }, Self::Compare { column: other_column, op: other_op, value: other_value }) => {
+                let one_kind = std::mem::discriminant(value) == std::mem::discriminant(other_value);
+                column == other_column && op == other_op && one_kind
+            }
+            (Self::And(parts), Self::And(others)) | (Self::Or(parts), Self::Or(others)) => alike(parts, others),
+            (Self::Not(inner), Self::Not(other)) => inner.has_form_of(other),
+            (Self::Computed(test), Self::Computed(other)) => test.has_form_of(other),
+            (one, other) => one == other,
+        }
+    }
+
     /// Calls `visit` with every column that the condition reads.
     pub fn visit_columns<'a>(&'a self, visit: &mut impl FnMut(&'a FieldName)) {
         match self {
@@ -158,6 +177,7 @@ impl Predicate {
             | Self::In { column, .. }
             | Self::Like { column, .. }
             | Self::Matches { column, .. } => visit(column),
+            Self::Computed(test) => test.columns().iter().for_each(visit),
             Self::And(all) | Self::Or(all) => all.iter().for_each(|predicate| predicate.visit_columns(visit)),
             Self::Not(inner) => inner.visit_columns(visit),
         }
@@ -247,6 +267,7 @@ impl fmt::Display for Predicate {
             Self::In { column, values } => write!(f, "{} IN (? × {})", Identifier(column), values.len()),
             Self::Like { column, pattern: _ } => write!(f, "{} LIKE ?", Identifier(column)),
             Self::Matches { column, regex: _ } => write!(f, "{} ~ ?", Identifier(column)),
+            Self::Computed(test) => write!(f, "{test}"),
             Self::And(all) => write_joined(f, all, " AND "),
             Self::Or(all) => write_joined(f, all, " OR "),
             Self::Not(inner) if f.alternate() => write!(f, "NOT ({inner:#})"),

@@ -9,8 +9,6 @@ pub(super) struct Reads {
     pub(super) client_address: bool,
     /// The statement's id, which no other has.
     pub(super) query_id: bool,
-    /// The time, of the statement or of the machine.
-    pub(super) clock: bool,
     /// Something that is another thing each time.
     pub(super) chance: bool,
 }
@@ -18,7 +16,7 @@ pub(super) struct Reads {
 impl Reads {
     /// Everything: rules that take the question as a whole.
     pub(super) fn everything() -> Self {
-        Self { application_name: true, client_address: true, query_id: true, clock: true, chance: true }
+        Self { application_name: true, client_address: true, query_id: true, chance: true }
     }
 
     /// Notes a path below `input`; `None` is a key that is known only when the rule runs.
@@ -29,7 +27,8 @@ impl Reads {
             [Some(_), Some("application_name"), ..] => self.application_name = true,
             [Some(_), Some("client_address"), ..] => self.client_address = true,
             [Some(_), Some("query_id"), ..] => self.query_id = true,
-            [Some(_), Some("now_ns"), ..] => self.clock = true,
+            // The clock is followed rule by rule.
+            [Some(_), Some("now_ns"), ..] => {}
             _ => *self = Self::everything(),
         }
     }
@@ -37,7 +36,6 @@ impl Reads {
     /// Notes a function that is called.
     pub(super) fn note_function(&mut self, name: &str) {
         match name {
-            "time.now_ns" => self.clock = true,
             "rand.intn" | "uuid.rfc4122" | "opa.runtime" | "http.send" | "net.lookup_ip_addr" | "io.jwt.decode_verify" => {
                 self.chance = true
             }
@@ -45,8 +43,8 @@ impl Reads {
         }
     }
 
-    /// Whether a question can come again: the rules read nothing that is another thing each time.
+    /// Whether a question can come again: the rules read nothing but the clock that is another thing each time.
     pub(super) fn repeatable(self) -> bool {
-        !(self.query_id || self.clock || self.chance)
+        !(self.query_id || self.chance)
     }
 }

@@ -34,6 +34,9 @@ pub(super) use value::{Builtin, Value as RegoValue, arithmetic, combine, compare
 /// `numbers.range` allocates before the clock is looked at; a longer one is an error.
 const RANGE_ITEMS_MAX: i64 = 100_000;
 
+/// What the interpreter says of a path that is no rule's.
+const NO_RULE: &str = "not a valid rule path";
+
 /// The clock is looked at every so many steps of the interpreter.
 const STEPS_BETWEEN_CLOCK_READS: u32 = 64;
 
@@ -163,12 +166,31 @@ impl Session {
         self.known.extend(values);
     }
 
+    /// The same with another input, at the same time; nothing is known of it yet.
+    pub(super) fn with_input(&self, input: &Value) -> Self {
+        let mut engine = Engine::clone(&self.engine);
+        engine.set_input(input.clone());
+        Self { engine, input: input.clone(), now_ns: self.now_ns, known: BTreeMap::new() }
+    }
+
     /// The value of a rule that need not be asked twice.
     pub(super) fn recall(&mut self, rule: &str) -> Result<Option<Value>, EvaluationError> {
         match self.known.get(rule) {
             Some(value) => Ok(Some(value.clone())),
-            None => self.ask(rule),
+            None => match self.ask(rule) {
+                // The parts of an object with written keys are rules each, and the object is none.
+                Err(EvaluationError::Failed { text, .. }) if text.contains(NO_RULE) => self.document(rule),
+                answer => answer,
+            },
         }
+    }
+
+    /// The value of a path under `data` that is made up of rules.
+    fn document(&mut self, path: &str) -> Result<Option<Value>, EvaluationError> {
+        let query = format!("data.{path}");
+        let answer = self.evaluate(|engine| engine.eval_query(query, false))?;
+        let value = answer.result.into_iter().next().and_then(|row| row.expressions.into_iter().next()).map(|found| found.value);
+        Ok(value.filter(|value| *value != Value::Undefined))
     }
 
     /// The input.
@@ -178,10 +200,12 @@ impl Session {
 
     /// A function of the language on known values.
     pub(super) fn call(&self, builtin: &Builtin, args: &[Value]) -> Result<Value, String> {
-        let before = CLOCK.replace(self.now_ns);
-        let value = catch_unwind(AssertUnwindSafe(|| builtin.call(args)));
-        CLOCK.set(before);
-        value.unwrap_or_else(|_panic| Err(format!("{} panicked", builtin.name())))
+        call(builtin, args, self.now_ns)
+    }
+
+    /// The time that rules are told, if it is not the system's.
+    pub(super) fn now_ns(&self) -> Option<i64> {
+        self.now_ns
     }
 
     /// The value of a rule (`package.rule`); `None` if it is undefined.
@@ -202,6 +226,19 @@ impl Session {
             Err(_panic) => Err(EvaluationError::Failed { site: None, text: "the interpreter panicked".to_owned() }),
         }
     }
+}
+
+/// A function of the language on known values, by that clock.
+pub(super) fn call(builtin: &Builtin, args: &[Value], now_ns: Option<i64>) -> Result<Value, String> {
+    let before = CLOCK.replace(now_ns);
+    let value = catch_unwind(AssertUnwindSafe(|| builtin.call(args)));
+    CLOCK.set(before);
+    value.unwrap_or_else(|_panic| Err(format!("{} panicked", builtin.name())))
+}
+
+/// A document as a value of the interpreter's.
+pub(super) fn from_json(document: &serde_json::Value) -> Value {
+    <Value as serde::Deserialize>::deserialize(document).unwrap_or(Value::Undefined)
 }
 
 /// A value as JSON; sets become arrays.
@@ -242,7 +279,6 @@ fn replace_functions(engine: &mut Engine) -> Result<(), String> {
 
 /// Makes the interpreter analyse its modules now, so that a fault shows at load and each decision starts from a prepared engine.
 fn prepare(engine: &mut Engine) -> Result<(), Vec<BundleFault>> {
-    const NO_RULE: &str = "not a valid rule path";
     match engine.eval_rule("data.meshgate_prepare.nothing".to_owned()) {
         Err(error) if !error.to_string().contains(NO_RULE) => Err(vec![fault("", &error)]),
         Ok(_) | Err(_) => Ok(()),

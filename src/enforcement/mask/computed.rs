@@ -11,8 +11,8 @@ use crate::product::DataType;
 use crate::product::mask::{Expression, Value};
 
 use super::memo::Memo;
-use super::types::{Reader, collect};
-use super::{types, wrong_type};
+use super::types;
+use super::types::{Reader, collect, plain, viewed};
 
 /// An expression bound to the types of its columns.
 #[derive(Debug)]
@@ -53,19 +53,5 @@ impl Computed {
             self.expression.evaluate(&values, &self.target)
         });
         collect(target, values)
-    }
-}
-
-/// A column out of its dictionary, texts as views.
-fn plain(column: &ArrayRef) -> Result<ArrayRef> {
-    let data_type = viewed(column.data_type());
-    if data_type == column.data_type() { Ok(Arc::clone(column)) } else { cast(column, data_type).map_err(|_| wrong_type()) }
-}
-
-fn viewed(data_type: &ArrowType) -> &ArrowType {
-    match data_type {
-        ArrowType::Dictionary(_, value) => viewed(value),
-        ArrowType::Utf8 | ArrowType::LargeUtf8 => &ArrowType::Utf8View,
-        other => other,
     }
 }

@@ -35,6 +35,8 @@ use hash::Hash;
 
 pub(super) use memo::Memo;
 
+pub(super) use types::{Reader, contract_type, plain};
+
 /// Rows of a usual batch: constants are kept in this length and cut.
 const ROWS_USUAL: usize = 8_192;
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use datafusion::arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Decimal128Array, PrimitiveArray, StringViewArray, StringViewBuilder,
 };
+use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{
     ArrowPrimitiveType, DataType as ArrowType, Date32Type, Decimal128Type, Field, Float32Type, Float64Type, Int16Type, Int32Type,
     Int64Type, IntervalUnit, TimeUnit, TimestampMicrosecondType,
@@ -17,7 +18,7 @@ use crate::product::mask::{Decimal, Value};
 use super::wrong_type;
 
 /// The contract's type of a port's column; `None` if ports do not deliver such a column.
-pub(super) fn contract_type(field: &Field) -> Option<DataType> {
+pub(in crate::enforcement) fn contract_type(field: &Field) -> Option<DataType> {
     let data_type = match field.data_type() {
         ArrowType::Dictionary(_, value) => value,
         data_type => data_type,
@@ -60,8 +61,23 @@ pub(super) fn characters_max(data_type: &DataType) -> usize {
     }
 }
 
+/// A column out of its dictionary, texts as views.
+pub(in crate::enforcement) fn plain(column: &ArrayRef) -> Result<ArrayRef> {
+    let data_type = viewed(column.data_type());
+    if data_type == column.data_type() { Ok(Arc::clone(column)) } else { cast(column, data_type).map_err(|_| wrong_type()) }
+}
+
+/// The type that texts are read in.
+pub(super) fn viewed(data_type: &ArrowType) -> &ArrowType {
+    match data_type {
+        ArrowType::Dictionary(_, value) => viewed(value),
+        ArrowType::Utf8 | ArrowType::LargeUtf8 => &ArrowType::Utf8View,
+        other => other,
+    }
+}
+
 /// A column whose values are read one by one.
-pub(super) enum Reader<'a> {
+pub(in crate::enforcement) enum Reader<'a> {
     Bool(&'a BooleanArray),
     Int16(&'a PrimitiveArray<Int16Type>),
     Int32(&'a PrimitiveArray<Int32Type>),
@@ -77,7 +93,8 @@ pub(super) enum Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(column: &'a ArrayRef) -> Result<Self> {
+    /// A reader of a plain column.
+    pub(in crate::enforcement) fn new(column: &'a ArrayRef) -> Result<Self> {
         let reader = match column.data_type() {
             ArrowType::Boolean => column.as_boolean_opt().map(Self::Bool),
             ArrowType::Int16 => column.as_primitive_opt().map(Self::Int16),
@@ -97,7 +114,8 @@ impl<'a> Reader<'a> {
         reader.ok_or_else(wrong_type)
     }
 
-    pub(super) fn value(&self, row: usize) -> Value<'a> {
+    /// The value of a row.
+    pub(in crate::enforcement) fn value(&self, row: usize) -> Value<'a> {
         fn of<T: ArrowPrimitiveType>(values: &PrimitiveArray<T>, row: usize, make: impl Fn(T::Native) -> Value<'static>) -> Value<'static> {
             if values.is_valid(row) { make(values.value(row)) } else { Value::Null }
         }

@@ -37,6 +37,9 @@ const NOBODY: &str = "meshgate-nobody";
 /// The time that the check is made at, in nanoseconds since 1970: 2030-03-31 13:24:35.678901.
 const NOW_NS: i64 = 1_901_193_875_678_901_000;
 
+/// How far a condition that the clock moves is moved and checked again: a year and a bit.
+const LATER_NS: i64 = 31_623_456_789_012_000;
+
 /// What the check has found.
 #[derive(Default)]
 struct Findings {
@@ -142,15 +145,20 @@ impl Check<'_> {
         let resolve = |name: &Option<crate::product::FieldName>| name.as_ref().and_then(|name| Contract::resolve(&columns, name).ok());
         let (created, subject) = (resolve(&governance.retention_column), resolve(&governance.subject_column));
         let record = Record { columns: &columns, created: created.as_ref(), subject: subject.as_ref() };
-        let input = input::read(&request, contract, &columns, NOW_NS, |_| false);
+        let input_at = |now_ns: i64| input::read(&request, contract, &columns, now_ns, |_| false);
         let program = self.point.bundle.records();
         let question = RecordQuestion { program, data: self.rego.data(), record, erased: &self.erased, limit: TIME_LIMIT };
-        let mut session = self.rego.session(Some(RegoValue::from(input.clone())), Some(NOW_NS));
+        let mut session = self.rego.session(Some(RegoValue::from(input_at(NOW_NS))), Some(NOW_NS));
         match question.ask(&package.name, &mut session) {
             Ok(residual) => {
                 findings.translated = findings.translated.saturating_add(1);
                 if findings.seen.insert(format!("{:?} {:?}", package.name, residual.filter)) {
-                    self.rows(package, &columns, &record, &input, &residual, findings);
+                    let later = NOW_NS.saturating_add(LATER_NS);
+                    let moves = residual.filter.is_moving() && residual.valid.is_some_and(|(from, to)| (from..=to).contains(&later));
+                    let differs = |now_ns: i64| self.rows(package, &columns, &record, &input_at(now_ns), &residual, now_ns);
+                    if let Some(what) = differs(NOW_NS).or_else(|| if moves { differs(later) } else { None }) {
+                        findings.mismatches.push(self.mismatch(package, &residual, what));
+                    }
                 }
             }
             Err(Stop::Untranslatable(site, message)) => {
@@ -161,6 +169,7 @@ impl Check<'_> {
         }
     }
 
+    /// Whether the filter lets through at that time what the interpreter would.
     fn rows(
         &self,
         package: &Package,
@@ -168,28 +177,30 @@ impl Check<'_> {
         record: &Record<'_>,
         input: &Value,
         residual: &Residual,
-        findings: &mut Findings,
-    ) {
-        let Some(rows) = edge_rows(columns, record, residual, &self.ids, NOW_NS) else { return };
-        for row in rows.into_iter().take(ROWS_MAX) {
-            let expected = self.interpreted(package, &with_record(input, record, &row));
-            let found = is_visible(residual, &row);
-            if found == expected || (!found && residual.stricter) {
-                continue;
-            }
-            let program = self.point.bundle.records();
-            let site = residual.limits.first().map(|limit| limit.site).or_else(|| program.site_of(&format!("{}.allow", package.name)));
-            let site = site.or_else(|| program.site_of(&format!("{}.deny", package.name))).unwrap_or_default();
-            let more = if found { "shows" } else { "hides" };
-            let message = format!("the filter of package {} {more} a record that the interpreter does not", package.name);
-            findings.mismatches.push(BundleFault { file: program.file(site).to_owned(), line: site.line, message });
-            return;
-        }
+        now_ns: i64,
+    ) -> Option<&'static str> {
+        // What cannot be told at a time is decided anew by then.
+        let filter = residual.filter.at(now_ns)?;
+        let rows = edge_rows(columns, record, &filter, &self.ids, now_ns)?;
+        rows.into_iter().take(ROWS_MAX).find_map(|row| {
+            let expected = self.interpreted(package, &with_record(input, record, &row), now_ns);
+            let found = is_visible(residual, &filter, &row);
+            let differs = found != expected && (found || !residual.stricter);
+            differs.then_some(if found { "shows" } else { "hides" })
+        })
+    }
+
+    fn mismatch(&self, package: &Package, residual: &Residual, what: &str) -> BundleFault {
+        let program = self.point.bundle.records();
+        let site = residual.limits.first().map(|limit| limit.site).or_else(|| program.site_of(&format!("{}.allow", package.name)));
+        let site = site.or_else(|| program.site_of(&format!("{}.deny", package.name))).unwrap_or_default();
+        let message = format!("the filter of package {} {what} a record that the interpreter does not", package.name);
+        BundleFault { file: program.file(site).to_owned(), line: site.line, message }
     }
 
     /// What the interpreter says of one record, as far as the rules about records go.
-    fn interpreted(&self, package: &Package, input: &Value) -> bool {
-        let mut session = self.rego.session(Some(RegoValue::from(input.clone())), Some(NOW_NS));
+    fn interpreted(&self, package: &Package, input: &Value, now_ns: i64) -> bool {
+        let mut session = self.rego.session(Some(RegoValue::from(input.clone())), Some(now_ns));
         let mut ask = |rule: &str| match package.record_rules.contains(rule) {
             true => session.ask(&format!("{}.{rule}", package.name)).map(Some),
             false => Ok(None),

@@ -15,7 +15,7 @@ use crate::product::{
     ProductName, ProductRef, Sla, Status, Version,
 };
 
-use super::super::{AccessRequest, BundleFile, FieldUse, RequestContext, RequestedField};
+use super::super::{AccessRequest, BundleFile, CompareOp, FieldUse, Literal, Predicate, RequestContext, RequestedField};
 use super::*;
 
 mod masks;
@@ -243,7 +243,13 @@ fn a_record_of_exactly_the_period_is_still_visible() {
     let expected = Predicate::Compare { column: name("created_at"), op: CompareOp::Ge, value: Literal::Instant(oldest) };
     assert_eq!(allowed(&decision).row_filter, expected);
     assert_eq!(decision.result["enforced"]["row_filter"], "created_at >= ?");
-    let rules = ["data_mesh.governance.allow", "data_mesh.governance.erasure", "contract.retention", "contract.erasure"];
+    let rules = [
+        "data_mesh.governance.allow",
+        "data_mesh.governance.retention",
+        "data_mesh.governance.erasure",
+        "contract.retention",
+        "contract.erasure",
+    ];
     assert_eq!(*decision.rules, rules);
     assert_eq!(allowed(&decision).row_rules[0].rule, "contract.retention");
 }
@@ -639,6 +645,22 @@ fn no_message_of_a_rule_reaches_the_caller() {
 }
 
 // The schemas beside the rules.
+
+#[test]
+fn the_interpreter_is_asked_what_is_recorded() {
+    let mut unlisted = customer_360();
+    unlisted.schema = None;
+    for product in [customer_360(), masking(), unlisted] {
+        let contract = Contract::new(&Arc::new(product.clone()), &BTreeMap::new());
+        for fields in [&[][..], &["tier"], &["full_name", "card", "tier"]] {
+            let request = request(&product, principal(&["analyst"]), fields);
+            let columns = contract.columns(&request).unwrap();
+            let question = input::read(&request, &contract, &columns, 7, |column| column.name.as_str() == "card");
+            assert_eq!(input::as_asked(&question, &contract, &columns), crate::policy::rego::from_json(&question));
+            assert!(schema::is_request(&question), "{question}");
+        }
+    }
+}
 
 #[test]
 fn questions_fit_their_schema() {

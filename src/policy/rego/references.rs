@@ -1,7 +1,7 @@
-//! Which rules a record can reach: follows the names in the interpreter's syntax trees.
+//! Which rules a record or the clock can reach: follows the names in the interpreter's syntax trees.
 //!
 //! INVARIANT: errs on the side of reaching. A path that is computed, or that takes in the whole of `input` or `input.resource`, may
-//! lead to a record.
+//! lead to a record, and one that takes in the whole of `input` or `input.context` may read the clock.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -81,6 +81,8 @@ pub(super) struct References {
     pub(super) data: Vec<(Vec<String>, bool)>,
     /// Whether it may read a record or the set of erased people.
     pub(super) record: bool,
+    /// Whether it may read the clock.
+    pub(super) clock: bool,
 }
 
 impl References {
@@ -88,20 +90,23 @@ impl References {
     pub(super) fn of(rule: &Rule, names: &Names<'_>) -> Self {
         let mut found = Self::default();
         match rule {
-            Rule::Default { args, value, .. } => {
+            Rule::Default { refr, args, value, .. } => {
+                found.head(refr, names);
                 args.iter().for_each(|arg| found.expr(arg, names));
                 found.expr(value, names);
             }
             Rule::Spec { head, bodies, .. } => {
                 match head {
                     RuleHead::Compr { refr, assign, .. } => {
-                        if let Expr::RefBrack { index, .. } = refr.as_ref() {
-                            found.expr(index, names);
-                        }
+                        found.head(refr, names);
                         assign.iter().for_each(|assign| found.expr(&assign.value, names));
                     }
-                    RuleHead::Set { key, .. } => key.iter().for_each(|key| found.expr(key, names)),
-                    RuleHead::Func { args, assign, .. } => {
+                    RuleHead::Set { refr, key, .. } => {
+                        found.head(refr, names);
+                        key.iter().for_each(|key| found.expr(key, names));
+                    }
+                    RuleHead::Func { refr, args, assign, .. } => {
+                        found.head(refr, names);
                         args.iter().for_each(|arg| found.expr(arg, names));
                         assign.iter().for_each(|assign| found.expr(&assign.value, names));
                     }
@@ -110,6 +115,15 @@ impl References {
             }
         }
         found
+    }
+
+    /// A rule's own name is no reading; the keys in it can be.
+    fn head(&mut self, head: &Ref<Expr>, names: &Names<'_>) {
+        for step in chain(head).map(|(_, steps)| steps).unwrap_or_default() {
+            if let Step::Key(key) = step {
+                self.expr(key, names);
+            }
+        }
     }
 
     fn body(&mut self, body: &RuleBody, names: &Names<'_>) {
@@ -194,7 +208,10 @@ impl References {
             }
         }
         let mut path = match names.origin(root) {
-            Origin::Other => return,
+            Origin::Other => {
+                self.clock |= root == "time" && matches!(steps, [Step::Name(name)] if name == "now_ns");
+                return;
+            }
             Origin::Input(path) | Origin::Data(path) => path,
         };
         let mut open = false;
@@ -209,6 +226,7 @@ impl References {
         }
         if matches!(names.origin(root), Origin::Input(_)) {
             self.record |= reaches_record(&path);
+            self.clock |= reaches_clock(&path);
         } else {
             self.record |= path.is_empty() || path.first().is_some_and(|first| first == ERASED);
             self.data.push((path, open));
@@ -221,6 +239,18 @@ fn reaches_record(path: &[String]) -> bool {
         [] => true,
         [first] => first == "resource",
         [first, key, ..] => first == "resource" && RECORD_KEYS.contains(&key.as_str()),
+    }
+}
+
+/// Whether the value at a path below `input` can be replaced without a record or the clock in it.
+pub(super) fn is_replaceable(path: &[String]) -> bool {
+    !reaches_record(path) && !reaches_clock(path)
+}
+
+fn reaches_clock(path: &[String]) -> bool {
+    match path {
+        [] => true,
+        [first, rest @ ..] => first == "context" && rest.first().is_none_or(|key| key == "now_ns"),
     }
 }
 

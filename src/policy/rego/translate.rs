@@ -1,4 +1,4 @@
-//! Turns the interpreter's syntax trees into the [`Program`] that is evaluated with records unknown.
+//! Turns the interpreter's syntax trees into the [`Program`] that is evaluated with records unknown and the clock open.
 //!
 //! The interpreter's syntax tree is not a stable interface; its version is pinned, and only this folder knows its shapes.
 
@@ -10,7 +10,7 @@ use regorus::unstable::{AssignOp, BinOp, BoolOp, Expr as Tree, Literal, Module, 
 use super::super::CompareOp;
 use super::super::file::BundleFault;
 use super::super::residual::ir::{ArithOp, Body, Callee, Clause, Expr, Group, GroupKind, Program, Root, SetOp, Shape, Site, Stmt};
-use super::references::{Names, Origin, References, Step, chain};
+use super::references::{Names, Origin, References, Step, chain, is_replaceable};
 use super::value::Builtin;
 
 /// Texts that are kept to make up representative subjects from.
@@ -19,6 +19,8 @@ const TEXTS_MAX: usize = 64;
 /// A rule as it stands in a module.
 struct Definition<'a> {
     path: String,
+    /// Whether the path is all of its head: no key in it is computed, but the last.
+    plain: bool,
     module: usize,
     rule: &'a Ref<Rule>,
     references: References,
@@ -42,12 +44,23 @@ pub(super) fn program(modules: &[Ref<Module>]) -> Result<Program, Vec<BundleFaul
     let mut definitions = Vec::new();
     for (module, of) in names.iter().enumerate() {
         for rule in &of.module.policy {
-            let Some(path) = rule_path(rule, of) else { continue };
-            definitions.push(Definition { path, module, rule, references: References::of(rule, of) });
+            let Some((path, plain)) = rule_path(rule, of) else { continue };
+            definitions.push(Definition { path, plain, module, rule, references: References::of(rule, of) });
         }
     }
-    let reached = reached(&definitions);
-    Translator::new(&names, &definitions, &reached).translate()
+    let mut reached = reached(&definitions);
+    loop {
+        let unfit = match Translator::new(&names, &definitions, &reached).translate() {
+            Ok(program) => return Ok(program),
+            Err(faults) => faults,
+        };
+        // A rule of the clock alone that cannot be translated stays the interpreter's.
+        let before = reached.of_clock.len();
+        reached.of_clock.retain(|path| !unfit.iter().any(|(of, _)| of == path));
+        if reached.of_clock.len() == before {
+            return Err(unfit.into_iter().map(|(_, fault)| fault).collect());
+        }
+    }
 }
 
 /// The parts of a module's package.
@@ -65,8 +78,8 @@ fn head(rule: &Rule) -> &Ref<Tree> {
     }
 }
 
-/// `package.name`; the key of a part of an object is no part of it.
-fn rule_path(rule: &Rule, names: &Names<'_>) -> Option<String> {
+/// `package.name`, up to the first key that is computed, and whether that is all; the key of a part of an object is no part of it.
+fn rule_path(rule: &Rule, names: &Names<'_>) -> Option<(String, bool)> {
     let refr = head(rule);
     let base = match (rule, refr.as_ref()) {
         (Rule::Spec { head: RuleHead::Compr { .. }, .. }, Tree::RefBrack { refr, .. }) => refr,
@@ -75,27 +88,56 @@ fn rule_path(rule: &Rule, names: &Names<'_>) -> Option<String> {
     let (root, steps) = chain(base)?;
     let mut path = names.package.clone();
     path.push(root.text().to_owned());
+    let mut plain = true;
     for step in steps {
-        let Step::Name(name) = step else { return None };
+        let Step::Name(name) = step else {
+            plain = false;
+            break;
+        };
         path.push(name);
     }
-    Some(path.join("."))
+    Some((path.join("."), plain))
 }
 
-/// The rules and functions that a path under `data` leads to: one that is a beginning of it, else all that go on from it.
+/// The rules and functions that a path under `data` leads to: those that are a beginning of it, and those that go on from it.
 fn targets<'a>(path: &[String], paths: &BTreeSet<&'a str>) -> Vec<&'a str> {
-    for count in 1..=path.len() {
-        let beginning = path.get(..count).unwrap_or_default().join(".");
-        if let Some(found) = paths.get(beginning.as_str()) {
-            return vec![found];
-        }
-    }
+    let beginnings = (1..=path.len()).filter_map(|count| paths.get(path.get(..count).unwrap_or_default().join(".").as_str()));
     let prefix = format!("{}.", path.join("."));
-    paths.iter().filter(|known| path.is_empty() || known.starts_with(&prefix)).copied().collect()
+    beginnings.chain(paths.iter().filter(|known| path.is_empty() || known.starts_with(&prefix))).copied().collect()
 }
 
-/// The rules that a record can reach, and the functions that those call.
-fn reached(definitions: &[Definition<'_>]) -> BTreeSet<String> {
+/// The rules that are translated.
+struct Reached {
+    /// Those that a record can reach, and the functions that they call.
+    by_record: BTreeSet<String>,
+    /// Those that they ask for, that no record reaches and the clock does.
+    of_clock: BTreeSet<String>,
+    /// All that the clock reaches, asked for or not.
+    clocked: BTreeSet<String>,
+}
+
+/// The rules for which that is true, and those that use them.
+fn users_of<'a>(
+    uses: &BTreeMap<&'a str, BTreeSet<&'a str>>,
+    definitions: &'a [Definition<'a>],
+    reads: impl Fn(&References) -> bool,
+) -> BTreeSet<&'a str> {
+    let mut found: BTreeSet<&str> =
+        definitions.iter().filter(|definition| reads(&definition.references)).map(|definition| definition.path.as_str()).collect();
+    loop {
+        let more: Vec<&str> = uses
+            .iter()
+            .filter(|(path, used)| !found.contains(**path) && used.iter().any(|used| found.contains(used)))
+            .map(|(path, _)| *path)
+            .collect();
+        if more.is_empty() {
+            return found;
+        }
+        found.extend(more);
+    }
+}
+
+fn reached(definitions: &[Definition<'_>]) -> Reached {
     let paths: BTreeSet<&str> = definitions.iter().map(|definition| definition.path.as_str()).collect();
     let functions: BTreeSet<&str> =
         definitions.iter().filter(|definition| is_function(definition.rule)).map(|definition| definition.path.as_str()).collect();
@@ -104,29 +146,29 @@ fn reached(definitions: &[Definition<'_>]) -> BTreeSet<String> {
         let used = definition.references.data.iter().flat_map(|(path, _)| targets(path, &paths));
         uses.entry(definition.path.as_str()).or_default().extend(used);
     }
-    let mut reached: BTreeSet<&str> =
-        definitions.iter().filter(|definition| definition.references.record).map(|definition| definition.path.as_str()).collect();
-    loop {
-        let more: Vec<&str> = uses
-            .iter()
-            .filter(|(path, used)| !reached.contains(**path) && used.iter().any(|used| reached.contains(used)))
-            .map(|(path, _)| *path)
-            .collect();
-        if more.is_empty() {
-            break;
-        }
-        reached.extend(more);
-    }
+    let clocked = users_of(&uses, definitions, |references| references.clock);
+    let mut by_record = users_of(&uses, definitions, |references| references.record);
     // A function cannot be asked of the interpreter by name, so those that are called from here come along.
-    loop {
-        let called = reached.iter().filter_map(|path| uses.get(path)).flatten().copied();
-        let more: Vec<&str> = called.filter(|path| functions.contains(path) && !reached.contains(path)).collect();
-        if more.is_empty() {
-            break;
-        }
-        reached.extend(more);
+    add_used(&uses, &mut by_record, |path| functions.contains(path));
+    let mut all = by_record.clone();
+    if !by_record.is_empty() {
+        add_used(&uses, &mut all, |path| clocked.contains(path) || functions.contains(path));
     }
-    reached.into_iter().map(str::to_owned).collect()
+    let owned = |paths: BTreeSet<&str>| paths.into_iter().map(str::to_owned).collect();
+    let of_clock = all.difference(&by_record).copied().collect();
+    Reached { by_record: owned(by_record), of_clock: owned(of_clock), clocked: owned(clocked) }
+}
+
+/// Adds what is used, as long as it is wanted.
+fn add_used<'a>(uses: &BTreeMap<&'a str, BTreeSet<&'a str>>, to: &mut BTreeSet<&'a str>, wanted: impl Fn(&str) -> bool) {
+    loop {
+        let used = to.iter().filter_map(|path| uses.get(path)).flatten().copied();
+        let more: Vec<&str> = used.filter(|path| wanted(path) && !to.contains(path)).collect();
+        if more.is_empty() {
+            return;
+        }
+        to.extend(more);
+    }
 }
 
 fn is_function(rule: &Rule) -> bool {
@@ -141,6 +183,7 @@ fn is_function(rule: &Rule) -> bool {
 struct Translator<'a> {
     names: &'a [Names<'a>],
     definitions: &'a [Definition<'a>],
+    reached: &'a Reached,
     paths: BTreeSet<&'a str>,
     numbers: BTreeMap<&'a str, usize>,
     files: Vec<String>,
@@ -149,11 +192,11 @@ struct Translator<'a> {
 }
 
 impl<'a> Translator<'a> {
-    fn new(names: &'a [Names<'a>], definitions: &'a [Definition<'a>], reached: &'a BTreeSet<String>) -> Self {
+    fn new(names: &'a [Names<'a>], definitions: &'a [Definition<'a>], reached: &'a Reached) -> Self {
         let paths = definitions.iter().map(|definition| definition.path.as_str()).collect();
-        let numbers = reached.iter().enumerate().map(|(number, path)| (path.as_str(), number)).collect();
+        let numbers = reached.by_record.iter().chain(&reached.of_clock).enumerate().map(|(number, path)| (path.as_str(), number)).collect();
         let files = names.iter().map(|names| names.module.package.span.source.get_path().clone()).collect();
-        Self { names, definitions, paths, numbers, files, grounds: BTreeSet::new(), texts: BTreeSet::new() }
+        Self { names, definitions, reached, paths, numbers, files, grounds: BTreeSet::new(), texts: BTreeSet::new() }
     }
 
     /// The value of a rule that is one constant, `limit := 5`: the interpreter need not be asked for it.
@@ -175,32 +218,42 @@ impl<'a> Translator<'a> {
         }
     }
 
-    fn translate(mut self) -> Result<Program, Vec<BundleFault>> {
-        let mut groups: Vec<Group> = self
-            .numbers
-            .keys()
-            .map(|path| Group { path: (*path).to_owned(), kind: GroupKind::Complete, default: None, clauses: Vec::new() })
-            .collect();
+    /// The faults come with the rules that have them.
+    fn translate(mut self) -> Result<Program, Vec<(String, BundleFault)>> {
+        let group = |path: &String, of_clock: bool| Group {
+            path: path.clone(),
+            of_clock,
+            kind: GroupKind::Complete,
+            default: None,
+            clauses: Vec::new(),
+        };
+        let by_record = self.reached.by_record.iter().map(|path| group(path, false));
+        let mut groups: Vec<Group> = by_record.chain(self.reached.of_clock.iter().map(|path| group(path, true))).collect();
         let mut faults = Vec::new();
         for definition in self.definitions {
             let Some(number) = self.numbers.get(definition.path.as_str()).copied() else { continue };
             let Some(group) = groups.get_mut(number) else { continue };
             if let Err(fault) = self.definition(definition, group) {
-                faults.push(fault);
+                faults.push((definition.path.clone(), fault));
             }
         }
         if !faults.is_empty() {
             return Err(faults);
         }
-        let by_path = self.numbers.iter().map(|(path, number)| ((*path).to_owned(), *number)).collect();
-        Ok(Program { files: self.files, groups, by_path, grounds: self.grounds, texts: self.texts })
+        let by_path = self.reached.by_record.iter().enumerate().map(|(number, path)| (path.clone(), number)).collect();
+        let clocked = self.reached.clocked.clone();
+        Ok(Program { files: self.files, groups, by_path, grounds: self.grounds, clocked, texts: self.texts })
     }
 
     fn definition(&mut self, definition: &Definition<'_>, group: &mut Group) -> Result<(), BundleFault> {
         let Some(names) = self.names.get(definition.module) else { return Ok(()) };
         let rule = definition.rule.as_ref();
         let span = rule.span();
+        let plain = definition.plain;
         let mut scope = ClauseScope { shared: self, names, module: definition.module, scopes: vec![Vec::new()], slots: 0 };
+        if !plain {
+            return Err(scope.fault(span, "a rule of this form"));
+        }
         let (kind, clause) = match rule {
             Rule::Default { args, value, .. } => {
                 let args = args.iter().map(|arg| scope.pattern(arg)).collect::<Result<_, _>>()?;
@@ -307,10 +360,10 @@ impl ClauseScope<'_, '_> {
     fn query(&mut self, query: &Query) -> Result<Vec<Stmt>, BundleFault> {
         let mut stmts = Vec::new();
         for stmt in &query.stmts {
-            if !stmt.with_mods.is_empty() {
-                return Err(self.fault(&stmt.span, "\"with\"; put it in a rule that no record reaches"));
-            }
             let site = self.site(&stmt.span);
+            let replaced = stmt.with_mods.iter().map(|with| Ok((self.replaced(&with.refr, &stmt.span)?, self.expr(&with.r#as)?)));
+            let replaced = replaced.collect::<Result<Vec<_>, BundleFault>>()?;
+            let before = stmts.len();
             match &stmt.literal {
                 Literal::SomeVars { vars, .. } => vars.iter().for_each(|var| {
                     self.declare(var.text());
@@ -336,8 +389,24 @@ impl ClauseScope<'_, '_> {
                     stmts.push(every);
                 }
             }
+            if !replaced.is_empty() {
+                let made: Vec<Stmt> = stmts.drain(before..).collect();
+                stmts.extend(made.into_iter().map(|stmt| Stmt::With(site, replaced.clone(), Box::new(stmt))));
+            }
         }
         Ok(stmts)
+    }
+
+    /// What a `with` replaces, below `input`: nothing that holds the record or the clock.
+    fn replaced(&self, target: &Ref<Tree>, span: &Span) -> Result<Vec<String>, BundleFault> {
+        let fault = || self.fault(span, "\"with\" that replaces more than a value of the input; put it in a rule that no record reaches");
+        let (root, steps) = chain(target).ok_or_else(fault)?;
+        let Origin::Input(mut path) = self.names.origin(root.text()) else { return Err(fault()) };
+        for step in steps {
+            let Step::Name(name) = step else { return Err(fault()) };
+            path.push(name);
+        }
+        if is_replaceable(&path) { Ok(path) } else { Err(fault()) }
     }
 
     /// An expression whose plain names are new variables.
@@ -477,6 +546,10 @@ impl ClauseScope<'_, '_> {
             let beginning = written.get(..count).unwrap_or_default().join(".");
             if !self.shared.paths.contains(beginning.as_str()) {
                 continue;
+            }
+            let prefix = format!("{beginning}.");
+            if self.shared.numbers.keys().any(|known| known.starts_with(&prefix)) {
+                return Err(self.fault(root, "a rule of which a part has rules of its own"));
             }
             let left = path.into_iter().map(Step::Name).chain(steps).skip(count).collect();
             return Ok(match self.shared.numbers.get(beginning.as_str()) {

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use super::super::rego::{Builtin, RegoValue as Value};
-use super::super::{LetterCase, Predicate, TextTest};
+use super::super::{CompareOp, LetterCase, Predicate, TextTest};
+use super::computed::{self, Formula, Test};
 use super::cond::Cond;
 use super::eval::{Evaluator, Stop};
 use super::ir::{Shape, Site};
+use super::moment::Moment;
 use super::term::{Column, Items, Kind, NumberStep, Rounding, Term};
 use super::{invert, operation};
 
@@ -22,6 +24,9 @@ const FICKLE: [&str; 3] = ["rand.intn", "uuid.rfc4122", "opa.runtime"];
 /// The value of a call; `None` if it is undefined.
 pub(super) fn builtin(of: &Evaluator<'_>, site: Site, builtin: &Builtin, args: &[Term]) -> Result<Option<Term>, Stop> {
     let name = builtin.name();
+    if let ("time.now_ns", [], Some(now_ns)) = (name, args, of.open_clock()) {
+        return Ok(Some(Term::Moment(Moment::now(now_ns))));
+    }
     if FICKLE.contains(&name) {
         return Err(Stop::Untranslatable(site, format!("{name} is another for every row")));
     }
@@ -32,24 +37,44 @@ pub(super) fn builtin(of: &Evaluator<'_>, site: Site, builtin: &Builtin, args: &
             Err(why) => Err(Stop::Failed(site, why)),
         };
     }
+    if let Some(told) = on_clock(builtin, args) {
+        return told.map(Some).map_err(|why| Stop::Untranslatable(site, why));
+    }
     if args.iter().any(|arg| matches!(arg, Term::Text)) || WORDING.contains(&name) {
         return Ok(Some(Term::Text));
     }
     if args.iter().any(|arg| matches!(arg, Term::Lost)) {
         return Ok(Some(Term::Lost));
     }
-    on_record(of, name, args).map_err(|why| Stop::Untranslatable(site, why))
+    on_record(of, builtin, args).map_err(|why| Stop::Untranslatable(site, why))
 }
 
-fn on_record(of: &Evaluator<'_>, name: &str, args: &[Term]) -> Result<Option<Term>, String> {
+/// A function of one moment and known values; `None` if it is of something else.
+fn on_clock(builtin: &Builtin, args: &[Term]) -> Option<Result<Term, String>> {
+    let mut moments = args.iter().filter_map(|arg| if let Term::Moment(moment) = arg { Some(moment) } else { None });
+    let (moment, None) = (moments.next()?, moments.next()) else { return None };
+    if !args.iter().all(|arg| matches!(arg, Term::Moment(_)) || arg.known().is_some()) {
+        return None;
+    }
+    let told = match (builtin.name(), args.len()) {
+        ("floor", 1) => moment.with_number(NumberStep::Round(Rounding::Floor)),
+        ("ceil", 1) => moment.with_number(NumberStep::Round(Rounding::Ceil)),
+        ("round", 1) => moment.with_number(NumberStep::Round(Rounding::Round)),
+        _ => moment.with_call(builtin, args.iter().map(|arg| arg.known().cloned()).collect()),
+    };
+    Some(told.map(Term::Moment).ok_or_else(|| format!("{} of the clock has no value that can be told again", builtin.name())))
+}
+
+fn on_record(of: &Evaluator<'_>, builtin: &Builtin, args: &[Term]) -> Result<Option<Term>, String> {
+    let name = builtin.name();
     let one = |term: Term| Ok(Some(term));
     match (name, args) {
         ("startswith" | "endswith" | "contains", [Term::Column(column), Term::Known(Value::String(part))]) => {
             one(Term::truth(like(column, name, part)?))
         }
         ("regex.match", [Term::Known(Value::String(pattern)), Term::Column(column)]) => one(Term::truth(matches(column, pattern)?)),
-        ("lower", [Term::Column(column)]) => one(cased(column, LetterCase::Lower)?),
-        ("upper", [Term::Column(column)]) => one(cased(column, LetterCase::Upper)?),
+        ("lower", [Term::Column(column)]) if column.case != Some(LetterCase::Upper) => one(cased(column, LetterCase::Lower)?),
+        ("upper", [Term::Column(column)]) if column.case != Some(LetterCase::Lower) => one(cased(column, LetterCase::Upper)?),
         ("count", [Term::Items(items)]) => one(Term::Count(Arc::clone(items))),
         ("count", [Term::Erased]) => one(Term::Known(Value::from(of.erased.len()))),
         ("is_null", [Term::Column(column)]) => one(Term::truth(column.is_null())),
@@ -76,6 +101,12 @@ fn on_record(of: &Evaluator<'_>, name: &str, args: &[Term]) -> Result<Option<Ter
             _ => Err("arrays that depend on the record are joined".to_owned()),
         },
         _ => {
+            if let Some(formula) = computed::called(builtin, args) {
+                let Term::Computed(formula) = of.computed(formula) else { return one(Term::Lost) };
+                let truth = || Test::Compare(formula.as_ref().clone(), CompareOp::Eq, Formula::Const(Value::from(true)));
+                let test = computed::is_test(name);
+                return one(if test { Term::truth(computed::condition(truth())) } else { Term::Computed(formula) });
+            }
             let of_record = args.iter().find(|arg| arg.known().is_none()).map(Term::describe).unwrap_or_default();
             Err(format!("the function {name} is applied to {of_record}"))
         }
@@ -83,9 +114,7 @@ fn on_record(of: &Evaluator<'_>, name: &str, args: &[Term]) -> Result<Option<Ter
 }
 
 fn round(column: &Column, rounding: Rounding) -> Term {
-    let mut steps = column.steps.as_ref().clone();
-    steps.push(NumberStep::Round(rounding));
-    Term::Column(Column { steps: Arc::new(steps), ..column.clone() })
+    Term::Column(column.clone().with_step(NumberStep::Round(rounding), None))
 }
 
 fn require_text(column: &Column, what: &str) -> Result<(), String> {
@@ -98,11 +127,7 @@ fn require_text(column: &Column, what: &str) -> Result<(), String> {
 
 fn cased(column: &Column, case: LetterCase) -> Result<Term, String> {
     require_text(column, case.as_str())?;
-    match column.case {
-        None => Ok(Term::Column(Column { case: Some(case), ..column.clone() })),
-        Some(known) if known == case => Ok(Term::Column(column.clone())),
-        Some(_) => Err(format!("the case of column \"{}\" is changed twice", column.name)),
-    }
+    Ok(Term::Column(Column { case: Some(case), ..column.clone() }))
 }
 
 fn like(column: &Column, name: &str, part: &str) -> Result<Cond, String> {

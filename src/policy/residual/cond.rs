@@ -5,6 +5,8 @@
 use std::sync::Arc;
 
 use super::super::{CompareOp, Predicate};
+use super::moment::Moving;
+use crate::product::FieldName;
 
 /// A condition on a row.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,6 +19,8 @@ pub(super) enum Cond {
     Unknown,
     /// A predicate that is no junction and no negation but of a leaf.
     Leaf(Arc<Predicate>),
+    /// A comparison that is a leaf by any one clock.
+    Moving(Arc<Moving>),
     /// All; two or more, none of them an `All`.
     All(Arc<Vec<Cond>>),
     /// Any; two or more, none of them an `Any`.
@@ -99,6 +103,7 @@ impl Cond {
             Self::False => Self::True,
             Self::Unknown => Self::Unknown,
             Self::Leaf(leaf) => Self::leaf(negated(leaf)),
+            Self::Moving(moving) => Self::Moving(Arc::new(moving.not())),
             Self::All(parts) => Self::any(parts.iter().map(Self::not)),
             Self::Any(parts) => Self::all(parts.iter().map(Self::not)),
         }
@@ -108,21 +113,60 @@ impl Cond {
     pub(super) fn never_true(&self) -> bool {
         match self {
             Self::False | Self::Unknown => true,
-            Self::True | Self::Leaf(_) => false,
-            Self::All(parts) => parts.iter().any(|part| part.never_true() || matches!(part, Self::Leaf(_)) && parts.contains(&part.not())),
+            Self::True | Self::Leaf(_) | Self::Moving(_) => false,
+            Self::All(parts) => {
+                let contradicted = |part: &Self| matches!(part, Self::Leaf(_) | Self::Moving(_)) && parts.contains(&part.not());
+                parts.iter().any(|part| part.never_true() || contradicted(part))
+            }
             Self::Any(parts) => parts.iter().all(Self::never_true),
         }
     }
 
-    /// As a predicate.
-    pub(super) fn to_predicate(&self) -> Predicate {
+    /// As a predicate by that clock; `None` if a comparison cannot be told by it.
+    pub(super) fn at(&self, now_ns: i64) -> Option<Predicate> {
+        if self.is_moving() { self.still(now_ns)?.to_predicate() } else { self.to_predicate() }
+    }
+
+    /// Whether the clock has a part in it.
+    pub(super) fn is_moving(&self) -> bool {
         match self {
+            Self::True | Self::False | Self::Unknown | Self::Leaf(_) => false,
+            Self::Moving(_) => true,
+            Self::All(parts) | Self::Any(parts) => parts.iter().any(Self::is_moving),
+        }
+    }
+
+    /// The same with the clock known.
+    fn still(&self, now_ns: i64) -> Option<Self> {
+        Some(match self {
+            Self::True | Self::False | Self::Unknown | Self::Leaf(_) => self.clone(),
+            Self::Moving(moving) => moving.at(now_ns)?,
+            Self::All(parts) => Self::all(parts.iter().map(|part| part.still(now_ns)).collect::<Option<Vec<_>>>()?),
+            Self::Any(parts) => Self::any(parts.iter().map(|part| part.still(now_ns)).collect::<Option<Vec<_>>>()?),
+        })
+    }
+
+    /// `None` of a comparison whose clock is not known.
+    fn to_predicate(&self) -> Option<Predicate> {
+        let all = |parts: &[Self]| parts.iter().map(Self::to_predicate).collect::<Option<Vec<_>>>();
+        Some(match self {
             Self::True => Predicate::True,
             Self::False => Predicate::False,
             Self::Unknown => Predicate::Unknown,
             Self::Leaf(leaf) => leaf.as_ref().clone(),
-            Self::All(parts) => Predicate::And(parts.iter().map(Self::to_predicate).collect()),
-            Self::Any(parts) => Predicate::Or(parts.iter().map(Self::to_predicate).collect()),
+            Self::Moving(_) => return None,
+            Self::All(parts) => Predicate::And(all(parts)?),
+            Self::Any(parts) => Predicate::Or(all(parts)?),
+        })
+    }
+
+    /// Calls `visit` with every column that the condition reads.
+    pub(super) fn visit_columns<'a>(&'a self, visit: &mut impl FnMut(&'a FieldName)) {
+        match self {
+            Self::True | Self::False | Self::Unknown => {}
+            Self::Leaf(leaf) => leaf.visit_columns(visit),
+            Self::Moving(moving) => moving.visit_columns(visit),
+            Self::All(parts) | Self::Any(parts) => parts.iter().for_each(|part| part.visit_columns(visit)),
         }
     }
 
@@ -145,8 +189,12 @@ impl Cond {
     }
 
     /// Whether it is unknown wherever the column is NULL, and is no mere test for that.
-    fn is_strict_on(&self, column: &crate::product::FieldName) -> bool {
-        let Self::Leaf(leaf) = self else { return false };
+    fn is_strict_on(&self, column: &FieldName) -> bool {
+        let leaf = match self {
+            Self::Leaf(leaf) => leaf,
+            Self::Moving(moving) => return moving.is_strict_on(column),
+            _ => return false,
+        };
         let leaf = match leaf.as_ref() {
             Predicate::Not(inner) => inner.as_ref(),
             leaf => leaf,
@@ -159,6 +207,7 @@ impl Cond {
             | Predicate::Folded { column: of, .. }
             | Predicate::Member { column: of, .. } => of == column,
             Predicate::CompareColumns { left, right, .. } => left == column || right == column,
+            Predicate::Computed(test) => test.is_strict_on(column),
             Predicate::True
             | Predicate::False
             | Predicate::Unknown
@@ -205,14 +254,13 @@ fn negated(leaf: &Predicate) -> Predicate {
 mod tests {
     use super::super::super::Literal;
     use super::*;
-    use crate::product::FieldName;
 
     fn leaf(column: &str, op: CompareOp, value: i64) -> Cond {
         Cond::leaf(Predicate::Compare { column: FieldName::parse(column).unwrap(), op, value: Literal::Int(value) })
     }
 
     fn text(cond: &Cond) -> String {
-        cond.to_predicate().to_string()
+        cond.to_predicate().unwrap().to_string()
     }
 
     #[test]

@@ -12,10 +12,10 @@ use super::{Record, Residual};
 /// How many values of a list are tried.
 const LISTED_MAX: usize = 4;
 
-/// Whether a record may be seen.
-pub(in super::super) fn is_visible(residual: &Residual, row: &Row) -> bool {
+/// Whether a record may be seen, by a filter that the residual leaves.
+pub(in super::super) fn is_visible(residual: &Residual, filter: &Predicate, row: &Row) -> bool {
     let refused = residual.allow == Some(false) || residual.denials.as_ref().is_some_and(|denials| !denials.is_empty());
-    !refused && holds(&residual.filter, row) == Some(true)
+    !refused && holds(filter, row) == Some(true)
 }
 
 /// Records without NULLs, at the edges of what is left of the rules; `None` if the contract does not tell the columns' types. `ids` are
@@ -23,7 +23,7 @@ pub(in super::super) fn is_visible(residual: &Residual, row: &Row) -> bool {
 pub(in super::super) fn edge_rows(
     columns: &[Column],
     record: &Record<'_>,
-    residual: &Residual,
+    filter: &Predicate,
     ids: &[String],
     now_ns: i64,
 ) -> Option<Vec<Row>> {
@@ -31,7 +31,7 @@ pub(in super::super) fn edge_rows(
     let base: Row = cells.collect::<Option<Row>>()?;
     let mut rows = vec![base.clone()];
     let mut edges: Vec<(FieldName, Vec<Cell>)> = Vec::new();
-    collect(&residual.filter, record, ids, &base, &mut edges);
+    collect(filter, record, ids, &base, &mut edges);
     if let Some(created) = record.created {
         let ages = [0, 1, 30, 365, 731, 4_000].map(|days: i64| Cell::Instant(now_ns.saturating_sub(days.saturating_mul(DAY_NS))));
         if matches!(base.get(created), Some(Cell::Instant(_))) {
@@ -92,8 +92,29 @@ fn collect(predicate: &Predicate, record: &Record<'_>, ids: &[String], base: &Ro
             };
             add(column, ids.iter().filter_map(cell).collect());
         }
+        Predicate::Computed(test) => {
+            for column in test.columns() {
+                add(column, base.get(column).map(several).unwrap_or_default());
+            }
+        }
         Predicate::And(parts) | Predicate::Or(parts) => parts.iter().for_each(|part| collect(part, record, ids, base, edges)),
         Predicate::Not(inner) => collect(inner, record, ids, base, edges),
+    }
+}
+
+/// Values like this one, for tests of which it is not known where they turn.
+fn several(like: &Cell) -> Vec<Cell> {
+    match like {
+        Cell::Int(_) => [-3, -1, 0, 1, 2, 3, 10, 100].map(Cell::Int).to_vec(),
+        Cell::Float(_) => [-2.5, 0.0, 0.5, 1.0, 2.0, 1e6].map(Cell::Float).to_vec(),
+        Cell::Decimal(_, scale) => [-250, 0, 1, 50, 100, 1_000_000].map(|unscaled| Cell::Decimal(unscaled, *scale)).to_vec(),
+        Cell::Text(_) => {
+            texts_around("a").into_iter().chain([" a ", "A", "aa", "ab", "7"].map(|text| Cell::Text(text.to_owned()))).collect()
+        }
+        Cell::Bool(_) => vec![Cell::Bool(true), Cell::Bool(false)],
+        Cell::Instant(at) => [0, 1, 30, 365, 4_000].map(|days: i64| Cell::Instant(at.saturating_sub(days.saturating_mul(DAY_NS)))).to_vec(),
+        Cell::Day(day) => [-400, -1, 0, 1].map(|days: i32| Cell::Day(day.saturating_add(days))).to_vec(),
+        Cell::Null => Vec::new(),
     }
 }
 

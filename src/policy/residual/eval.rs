@@ -3,18 +3,21 @@
 //! INVARIANT: a way is given up only if no row can take it. Whatever is not understood stops the evaluation, and so denies.
 //! The meaning of a NULL and of an undefined value is the module's, see [`super`].
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::super::SubjectSet;
-use super::super::rego::{Builtin, EvaluationError, RegoValue as Value, Session};
+use super::super::rego::{Builtin, EvaluationError, RegoValue as Value, Session, compare as compare_values};
+use super::super::{CompareOp, SubjectSet};
+use super::computed::{self, Formula, Test};
 use super::cond::Cond;
 use super::ir::{Body, Clause, Expr, Group, GroupKind, Program, Shape, Site, Stmt};
-use super::operation;
+use super::moment::Moment;
 use super::record::Record;
-use super::term::{Item, Items, Term};
+use super::term::{Column, Item, Items, Kind, Term};
+use super::{invert, operation};
+use crate::product::FieldName;
 
 /// The steps of one evaluation.
 const STEPS_MAX: u32 = 1_000_000;
@@ -80,6 +83,14 @@ enum Memo {
     Done(Arc<Vec<Item>>),
 }
 
+/// What is known of one input while another is asked.
+struct Elsewhere {
+    session: Option<Session>,
+    input: Value,
+    rules: Vec<Memo>,
+    ground: HashMap<String, Option<Value>>,
+}
+
 /// One evaluation: one input, one product, unknown records.
 pub(super) struct Evaluator<'a> {
     pub(super) program: &'a Program,
@@ -88,20 +99,30 @@ pub(super) struct Evaluator<'a> {
     pub(super) input: Value,
     pub(super) data: Value,
     session: &'a mut Session,
+    /// The interpreter with an input that a `with` made.
+    replaced: Option<Session>,
     rules: Vec<Memo>,
     ground: HashMap<String, Option<Value>>,
-    faults: Vec<Cond>,
+    faults: RefCell<Vec<Cond>>,
+    /// The condition under which the expression at hand is evaluated.
+    under: Cond,
     steps: u32,
     depth: usize,
     deadline: Instant,
     wording: bool,
+    /// The clock, if it is to stay open.
+    open_clock: Option<i64>,
+    /// The times for which all that was concluded from the clock holds.
+    valid: Cell<(i64, i64)>,
+    /// Whether something was concluded from the clock that cannot be told for another time.
+    timed: bool,
     /// The condition that is being evaluated, for faults of what has no place of its own.
     pub(super) at: Site,
     stricter: Cell<bool>,
 }
 
 impl<'a> Evaluator<'a> {
-    /// Evaluates rules of a program for the input of a session.
+    /// Evaluates rules of a program for the input of a session; `open`: as far as possible for any time.
     pub(super) fn new(
         program: &'a Program,
         session: &'a mut Session,
@@ -109,7 +130,9 @@ impl<'a> Evaluator<'a> {
         record: &'a Record<'a>,
         erased: &'a Arc<SubjectSet>,
         limit: Duration,
+        open: bool,
     ) -> Self {
+        let open_clock = session.now_ns().filter(|_| open);
         let rules = vec![Memo::Unasked; program.groups.len()];
         let input = session.input().clone();
         Self {
@@ -119,13 +142,18 @@ impl<'a> Evaluator<'a> {
             input,
             data,
             session,
+            replaced: None,
             rules,
             ground: HashMap::new(),
-            faults: Vec::new(),
+            faults: RefCell::default(),
+            under: Cond::True,
             steps: 0,
             depth: 0,
             deadline: Instant::now() + limit,
             wording: false,
+            open_clock,
+            valid: Cell::new((i64::MIN, i64::MAX)),
+            timed: false,
             at: Site::default(),
             stricter: Cell::new(false),
         }
@@ -133,7 +161,7 @@ impl<'a> Evaluator<'a> {
 
     /// The rows for which the interpreter would fail.
     pub(super) fn faults(&self) -> Cond {
-        Cond::any(self.faults.iter().cloned())
+        Cond::any(self.faults.borrow().iter().cloned())
     }
 
     /// Notes that rows may be hidden that the interpreter would show.
@@ -143,7 +171,46 @@ impl<'a> Evaluator<'a> {
 
     /// Whether rows may be hidden that the interpreter would show.
     pub(super) fn is_stricter(&self) -> bool {
-        self.stricter.get() || !self.faults.is_empty()
+        self.stricter.get() || !self.faults.borrow().is_empty()
+    }
+
+    /// Says under which condition what follows is evaluated.
+    pub(super) fn go_under(&mut self, cond: &Cond) {
+        self.under = cond.clone();
+    }
+
+    /// A value that is worked out row by row. Rows for which that fails are hidden.
+    pub(super) fn computed(&self, formula: Formula) -> Term {
+        if formula.can_fail() {
+            let fails = self.under.and(&computed::condition(Test::Fails(formula.clone())));
+            let mut faults = self.faults.borrow_mut();
+            if !faults.contains(&fails) {
+                faults.push(fails);
+            }
+        }
+        Term::Computed(Arc::new(formula))
+    }
+
+    /// The clock, if it is to stay open.
+    pub(super) fn open_clock(&self) -> Option<i64> {
+        self.open_clock
+    }
+
+    /// The times for which the result holds; `None` if it is only for the time of the evaluation.
+    pub(super) fn valid(&self) -> Option<(i64, i64)> {
+        (!self.timed).then(|| self.valid.get())
+    }
+
+    /// `moment op value`: known now, and for how long.
+    pub(super) fn compare_clock(&self, moment: &Moment, op: CompareOp, value: &Value) -> Result<Cond, String> {
+        let refused = || "the clock is compared with what it cannot be followed through".to_owned();
+        let (Some(now_ns), Some(steps), Value::Number(_)) = (self.open_clock, moment.arithmetic(), value) else { return Err(refused()) };
+        let clock = FieldName::parse("clock").map_err(|_| refused())?;
+        let clock = steps.into_iter().fold(Column::new(&clock, Kind::Nanoseconds, true), |clock, step| clock.with_step(step, None));
+        let (low, high) = invert::span_around(&clock, op, value, now_ns)?;
+        let (from, to) = self.valid.get();
+        self.valid.set((from.max(low), to.min(high)));
+        Ok(Cond::known(compare_values(op, moment.value(), value)))
     }
 
     /// Whether a message is being made, in which nothing that is undefined may silence the rule.
@@ -154,6 +221,11 @@ impl<'a> Evaluator<'a> {
     /// The values of a rule, each under its condition. The value of a set or an object is one.
     pub(super) fn rule(&mut self, number: usize) -> Result<Arc<Vec<Item>>, Stop> {
         let group = self.group(number)?;
+        if group.of_clock && self.open_clock.is_none() {
+            let value = self.ground(&group.path)?.map(Term::Known);
+            let item = |value: Term| Item { cond: Cond::True, key: Term::Known(Value::Null), value, site: site_of(group) };
+            return Ok(Arc::new(value.map(item).into_iter().collect()));
+        }
         match self.rules.get(number) {
             Some(Memo::Done(values)) => return Ok(Arc::clone(values)),
             Some(Memo::Running) => return Err(Stop::Failed(site_of(group), "the rule asks for itself".to_owned())),
@@ -205,7 +277,9 @@ impl<'a> Evaluator<'a> {
         if let Some(known) = self.ground.get(path) {
             return Ok(known.clone());
         }
-        let value = self.session.recall(path).map_err(Stop::Interpreter)?;
+        self.timed |= self.program.is_clocked(path);
+        let session = self.replaced.as_mut().unwrap_or(self.session);
+        let value = session.recall(path).map_err(Stop::Interpreter)?;
         self.ground.insert(path.to_owned(), value.clone());
         Ok(value)
     }
@@ -247,12 +321,15 @@ impl<'a> Evaluator<'a> {
             for (other_chain, other) in &values {
                 let exclusive = chain == *other_chain && chain != usize::MAX;
                 if !exclusive && other.value != item.value {
+                    if other.value.tells_time() || item.value.tells_time() {
+                        return Err(Stop::Untranslatable(item.site, "the rule has two values of which the clock tells one".to_owned()));
+                    }
                     let both = other.cond.and(&item.cond);
                     if both == Cond::True {
                         return Err(Stop::Failed(item.site, "the rule has two different values".to_owned()));
                     }
                     if !both.never_true() {
-                        self.faults.push(both);
+                        self.faults.borrow_mut().push(both);
                     }
                 }
             }
@@ -354,6 +431,7 @@ impl<'a> Evaluator<'a> {
                 let cond = cond.and(&held.not());
                 if cond == Cond::False { Ok(()) } else { self.query(rest, frame, &cond, then) }
             }
+            Stmt::With(site, replaced, stmt) => self.with(*site, replaced, stmt, rest, frame, cond, then),
             Stmt::Some(site, key, value, collection) => self.expr(collection, frame, cond, &mut |evaluator, frame, cond, term| {
                 for item in operation::entries(&term).map_err(|why| Stop::Untranslatable(*site, why))? {
                     let cond = cond.and(&item.cond);
@@ -388,11 +466,11 @@ impl<'a> Evaluator<'a> {
         if matches!(domain, Term::Known(known) if !operation::is_collection(known)) {
             return Ok(Cond::False);
         }
+        if matches!(domain, Term::Erased) {
+            return self.none_erased(site, value, query, frame);
+        }
         let mut all = Cond::True;
         for item in operation::entries(domain).map_err(|why| Stop::Untranslatable(site, why))? {
-            if matches!(item.value, Term::ErasedOne) {
-                return Err(Stop::Untranslatable(site, "\"every\" over the erased people".to_owned()));
-            }
             frame.set(value, Some(item.value));
             if let Some(key) = key {
                 frame.set(key, Some(item.key));
@@ -409,6 +487,83 @@ impl<'a> Evaluator<'a> {
             frame.set(key, None);
         }
         Ok(all)
+    }
+
+    /// A condition in another input: followed to its end there, and on from here.
+    #[expect(clippy::too_many_arguments, reason = "the parts of the syntax, and of what goes on")]
+    fn with(
+        &mut self,
+        site: Site,
+        replaced: &'a [(Vec<String>, Expr)],
+        stmt: &'a Stmt,
+        rest: &'a [Stmt],
+        frame: &mut Frame,
+        cond: &Cond,
+        then: Then<'_, 'a>,
+    ) -> Flow {
+        let mut input = self.input.clone();
+        for (path, expr) in replaced {
+            let mut values: Vec<(Cond, Term)> = Vec::new();
+            self.expr(expr, frame, cond, &mut |_, _, cond, term| {
+                values.push((cond.clone(), term));
+                Ok(())
+            })?;
+            input = match values.as_slice() {
+                [(held, Term::Known(value))] if held == cond => operation::replaced(&input, path, value.clone())
+                    .ok_or_else(|| Stop::Untranslatable(site, "\"with\" replaces a part of what has no parts".to_owned()))?,
+                _ => return Err(Stop::Untranslatable(site, "\"with\" puts in what depends on the record".to_owned())),
+            };
+        }
+        let elsewhere = self.enter(input);
+        let mut ways: Vec<(Frame, Cond)> = Vec::new();
+        let result = self.query(std::slice::from_ref(stmt), frame, cond, &mut |_, frame, cond| {
+            ways.push((frame.clone(), cond.clone()));
+            Ok(())
+        });
+        self.leave(elsewhere);
+        result?;
+        ways.into_iter().try_for_each(|(mut frame, cond)| self.query(rest, &mut frame, &cond, then))
+    }
+
+    /// Goes into another input, in which nothing has been asked yet.
+    fn enter(&mut self, input: Value) -> Elsewhere {
+        let session = self.session.with_input(&input);
+        Elsewhere {
+            session: std::mem::replace(&mut self.replaced, Some(session)),
+            input: std::mem::replace(&mut self.input, input),
+            rules: std::mem::replace(&mut self.rules, vec![Memo::Unasked; self.program.groups.len()]),
+            ground: std::mem::take(&mut self.ground),
+        }
+    }
+
+    fn leave(&mut self, elsewhere: Elsewhere) {
+        let Elsewhere { session, input, rules, ground } = elsewhere;
+        (self.replaced, self.input, self.rules, self.ground) = (session, input, rules, ground);
+    }
+
+    /// `every gone in data.erased_subjects { gone != id }`: that the id is not among them. Nothing else can be said of each of them.
+    fn none_erased(&mut self, site: Site, value: usize, query: &'a [Stmt], frame: &mut Frame) -> Result<Cond, Stop> {
+        let refused =
+            || Stop::Untranslatable(site, "\"every\" over the erased people says more than that one is not among them".to_owned());
+        let sides = match query {
+            [Stmt::Holds(_, Expr::Compare(_, CompareOp::Ne, left, right))] => [left, right],
+            [Stmt::Fails(_, Expr::Compare(_, CompareOp::Eq, left, right))] => [left, right],
+            _ => return Err(refused()),
+        };
+        let is_each = |side: &Expr| matches!(side, Expr::Local(slot) if *slot == value);
+        let other = match sides {
+            [each, other] | [other, each] if is_each(each) && !is_each(other) => other,
+            _ => return Err(refused()),
+        };
+        let mut ids: Vec<(Cond, Term)> = Vec::new();
+        self.expr(other, frame, &Cond::True, &mut |_, _, cond, term| {
+            ids.push((cond.clone(), term));
+            Ok(())
+        })?;
+        match ids.as_slice() {
+            [(Cond::True, id)] => Ok(self.refuse(site, |of| operation::member(of, id, &Term::Erased))?.not()),
+            _ => Err(refused()),
+        }
     }
 
     /// A comprehension: one collection of all ways in which its conditions hold.

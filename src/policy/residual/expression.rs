@@ -7,6 +7,7 @@ use super::call;
 use super::cond::Cond;
 use super::eval::{Evaluator, Flow, Frame, Next, Stop, Then};
 use super::ir::{ArithOp, Callee, Expr, Root, SetOp, Shape, Site};
+use super::moment::Moment;
 use super::operation;
 use super::term::{Item, Items, Part, Term};
 
@@ -58,7 +59,7 @@ impl<'a> Evaluator<'a> {
                 next(evaluator, frame, cond, term)
             }),
             Expr::Arith(site, op, left, right) => {
-                self.pair(left, right, frame, cond, &mut |evaluator, frame, cond, pair| match evaluator.arith(*site, *op, pair)? {
+                self.pair(left, right, frame, cond, &mut |evaluator, frame, cond, pair| match evaluator.arith(*site, *op, pair, cond)? {
                     Some(term) => next(evaluator, frame, cond, term),
                     None => Ok(()),
                 })
@@ -167,6 +168,7 @@ impl<'a> Evaluator<'a> {
         let defined = Cell::new(false);
         let mut step = |evaluator: &mut Self, frame: &mut Frame, cond: &Cond, terms: &[Term]| {
             defined.set(true);
+            evaluator.go_under(cond);
             match callee {
                 Callee::Group(number) => {
                     let values = evaluator.call(*number, terms)?;
@@ -197,7 +199,8 @@ impl<'a> Evaluator<'a> {
         Ok(())
     }
 
-    fn arith(&mut self, site: Site, op: ArithOp, pair: Option<(Term, Term)>) -> Result<Option<Term>, Stop> {
+    fn arith(&mut self, site: Site, op: ArithOp, pair: Option<(Term, Term)>, cond: &Cond) -> Result<Option<Term>, Stop> {
+        self.go_under(cond);
         match pair {
             None => Ok(Some(Term::Lost)),
             Some((Term::Known(left), Term::Known(right))) => match arithmetic(op, left, right) {
@@ -376,7 +379,13 @@ impl<'a> Evaluator<'a> {
             (Root::Data, _, "erased_subjects") => Some(Term::Erased),
             (Root::Data, _, _) => known(operation::get(&self.data, key)),
             (Root::Input, Part::Whole, "resource") => Some(Term::Document(Root::Input, Part::Resource)),
+            (Root::Input, Part::Whole, "context") if self.tells_clock() => Some(Term::Document(Root::Input, Part::Context)),
             (Root::Input, Part::Whole, _) => known(operation::get(&self.input, key)),
+            (Root::Input, Part::Context, "now_ns") => self.open_clock().map(|now_ns| Term::Moment(Moment::now(now_ns))),
+            (Root::Input, Part::Context, _) => {
+                let context = operation::get(&self.input, &Value::from("context"));
+                known(context.and_then(|context| operation::get(context, key)))
+            }
             (Root::Input, Part::Resource, "record") => Some(Term::Document(Root::Input, Part::Record)),
             (Root::Input, Part::Resource, "record_created_ns") => Some(self.record.created()),
             (Root::Input, Part::Resource, "subject_id") => Some(self.record.subject()),
@@ -386,6 +395,16 @@ impl<'a> Evaluator<'a> {
             }
             (Root::Input, Part::Record, name) => Some(self.record.column(name)?),
         })
+    }
+}
+
+impl Evaluator<'_> {
+    /// Whether the clock is open and the input tells it.
+    fn tells_clock(&self) -> bool {
+        let Some(now_ns) = self.open_clock() else { return false };
+        let context = operation::get(&self.input, &Value::from("context"));
+        let told = context.and_then(|context| operation::get(context, &Value::from("now_ns")));
+        told.is_some_and(|told| *told == Value::from(now_ns))
     }
 }
 

@@ -21,6 +21,7 @@ const ROUNDED_MAX: f64 = 4_503_599_627_370_496.0;
 
 /// `column op constant`; an error says why it cannot be a filter.
 pub(super) fn compare(column: &Column, op: CompareOp, constant: &Value) -> Result<Cond, String> {
+    require_still(column)?;
     match (constant, column.kind) {
         (Value::Null, _) => match op {
             CompareOp::Eq => Ok(column.is_null()),
@@ -49,6 +50,11 @@ pub(super) fn compare(column: &Column, op: CompareOp, constant: &Value) -> Resul
     }
 }
 
+/// What the clock moves must not be taken for a constant.
+fn require_still(column: &Column) -> Result<(), String> {
+    if column.moving.is_empty() { Ok(()) } else { Err(format!("column \"{}\" is used beside the clock", column.name)) }
+}
+
 /// `left op right` of two columns.
 pub(super) fn compare_columns(left: &Column, op: CompareOp, right: &Column) -> Result<Cond, String> {
     let alike = match (left.kind, right.kind) {
@@ -71,6 +77,7 @@ pub(super) fn compare_columns(left: &Column, op: CompareOp, right: &Column) -> R
 
 /// `column IN values`; values of another type are an error, and so is `null`.
 pub(super) fn contained(column: &Column, values: &[Value]) -> Result<Cond, String> {
+    require_still(column)?;
     let plain = matches!(column.kind, Kind::Integer(..) | Kind::Text) && column.is_bare() && values.len() > 1;
     let literals: Option<Vec<Literal>> = values.iter().map(|value| plain_literal(column.kind, value)).collect();
     match literals {
@@ -215,10 +222,30 @@ fn decimal_text(unscaled: i128, scale: u8) -> String {
 }
 
 fn compare_number(column: &Column, op: CompareOp, constant: &Value) -> Result<Cond, String> {
+    cuts(column, constant)?.holds(op)
+}
+
+/// The values of a number around `at` for which the comparison says what it says of `at`.
+pub(super) fn span_around(column: &Column, op: CompareOp, constant: &Value, at: i64) -> Result<(i64, i64), String> {
+    let Cuts { domain, equal, above, rises, .. } = cuts(column, constant)?;
+    let op = if rises { op } else { op.swapped() };
+    let splits = match op {
+        CompareOp::Lt | CompareOp::Ge => [equal, equal],
+        CompareOp::Le | CompareOp::Gt => [above, above],
+        CompareOp::Eq | CompareOp::Ne => [equal, above],
+    };
+    let at = i128::from(at);
+    let from = splits.into_iter().filter(|split| *split <= at).max().unwrap_or(domain.low).max(domain.low);
+    let to = splits.into_iter().filter(|split| *split > at).min().map_or(domain.high, |split| split.saturating_sub(1)).min(domain.high);
+    let bounded = |at: i128| i64::try_from(at).map_err(|_| "a number is out of range".to_owned());
+    Ok((bounded(from)?, bounded(to)?))
+}
+
+fn cuts<'a>(column: &'a Column, constant: &Value) -> Result<Cuts<'a>, String> {
     let domain = Domain::of(column.kind).ok_or("its numbers are not known")?;
     if let (true, Some(at)) = (column.steps.is_empty() && is_integer(column.kind), constant.as_i64().ok()) {
         let at = i128::from(at);
-        return Cuts { column, domain, equal: at, above: at.saturating_add(1), rises: true }.holds(op);
+        return Ok(Cuts { column, domain, equal: at, above: at.saturating_add(1), rises: true });
     }
     let rises = rises(column)?;
     let order = |at: i128| -> Option<Ordering> {
@@ -234,7 +261,7 @@ fn compare_number(column: &Column, op: CompareOp, constant: &Value) -> Result<Co
             require_exact(column, domain.value(at).ok_or_else(failed)?)?;
         }
     }
-    Cuts { column, domain, equal, above, rises }.holds(op)
+    Ok(Cuts { column, domain, equal, above, rises })
 }
 
 fn is_integer(kind: Kind) -> bool {
@@ -311,7 +338,8 @@ fn rises(column: &Column) -> Result<bool, String> {
     Ok(rises)
 }
 
-fn step(step: &NumberStep, value: &Value) -> Option<Value> {
+/// A number after a step of arithmetic; `None` if that fails.
+pub(super) fn step(step: &NumberStep, value: &Value) -> Option<Value> {
     match step {
         NumberStep::Left(op, constant) => number(*op, value, constant),
         NumberStep::Right(constant, op) => number(*op, constant, value),
@@ -424,7 +452,7 @@ mod tests {
     }
 
     fn literal(column: &Column, op: CompareOp, constant: Value) -> (CompareOp, Literal) {
-        match compare(column, op, &constant).unwrap().to_predicate() {
+        match compare(column, op, &constant).unwrap().at(0).unwrap() {
             Predicate::Compare { op, value, .. } => (op, value),
             other => panic!("{other:?}"),
         }

@@ -1,7 +1,8 @@
 //! Rules as this module evaluates them: names are resolved, variables are numbered, places are kept.
 //!
-//! INVARIANT: holds only rules that a record can reach, and the functions that they call. A rule that no record reaches is a
-//! [`Expr::Ground`], and the interpreter answers it.
+//! INVARIANT: holds only rules that a record can reach, the functions that they call, and, so that the clock can stay open, those of the
+//! rules they ask for that read it. A rule that no record reaches is a [`Expr::Ground`], and the interpreter answers it; so it does a
+//! group that is of the clock alone, once the clock is known.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,6 +29,8 @@ pub(in super::super) struct Program {
     pub(in super::super) by_path: BTreeMap<String, usize>,
     /// The rules that no record reaches and that these ask for.
     pub(in super::super) grounds: BTreeSet<String>,
+    /// All rules of the bundle that read the clock, or ask for one that does.
+    pub(in super::super) clocked: BTreeSet<String>,
     /// Texts that the rules compare with: names of roles among them.
     pub(in super::super) texts: BTreeSet<String>,
 }
@@ -37,6 +40,8 @@ pub(in super::super) struct Program {
 pub(in super::super) struct Group {
     /// `package.name`.
     pub(in super::super) path: String,
+    /// Whether no record reaches it: it is here because it reads the clock.
+    pub(in super::super) of_clock: bool,
     /// What it yields.
     pub(in super::super) kind: GroupKind,
     /// The value if no clause has one; with the places of its arguments for a function.
@@ -93,6 +98,8 @@ pub(in super::super) enum Stmt {
     Fails(Site, Expr),
     /// `some key, value in collection`
     Some(Site, Option<Expr>, Expr, Expr),
+    /// A condition `with` other values of the input, each at its path.
+    With(Site, Vec<(Vec<String>, Expr)>, Box<Stmt>),
     /// `every key, value in domain { … }`
     Every {
         /// Where.
@@ -172,7 +179,7 @@ pub(in super::super) enum Expr {
     Any,
     /// `input` or `data`.
     Root(Root),
-    /// A rule that a record reaches.
+    /// A rule that a record or the clock reaches.
     Rule(usize),
     /// A rule that none reaches: the interpreter answers it.
     Ground(String),
@@ -222,6 +229,11 @@ impl Program {
         let clauses = self.groups.iter().flat_map(|group| group.clauses.iter().map(move |clause| (clause.site, group)));
         let before = clauses.filter(|(start, _)| start.file == site.file && start.line <= site.line);
         before.max_by_key(|(start, _)| start.line).map(|(_, group)| group.path.as_str())
+    }
+
+    /// Whether a rule, or one that goes on from its name, reads the clock.
+    pub(in super::super) fn is_clocked(&self, path: &str) -> bool {
+        self.clocked.iter().any(|clocked| clocked.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
     }
 
     /// Whether a record reaches the rule.

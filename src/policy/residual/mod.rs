@@ -23,18 +23,29 @@
 //! - **A message** never silences its denial: what is undefined in a `sprintf` of a rule `deny` leaves a gap in the text.
 //! - **Failures.** Where a failure hangs on the record (a rule with two different values), its rows are hidden; where it does not, the
 //!   read is denied.
-//! - **What has no filter** denies, and names rule, file and line: an order of texts in two columns of different types, arithmetic that
-//!   cannot be undone, a column that the product does not have, another type than the column's.
+//! - **What has no filter** denies, and names rule, file and line: an order of texts in two columns of different types, a function that is
+//!   not among those of [`computed`], a column that the product does not have, another type than the column's.
+//!
+//! A comparison is a bound on a bare column wherever its arithmetic can be undone: files are pruned by it. Where it cannot (`%`, two
+//! columns, `trim`), it is worked out row by row with the interpreter's own functions ([`Computed`]).
 //!
 //! `data.erased_subjects` is a set that is asked and never listed. A person is in it whatever the type of the id.
+//!
+//! # The clock
+//!
+//! `time.now_ns()` and `input.context.now_ns` stay open as far as they can: a bound on a column that is told from the clock moves with it
+//! ([`Left::at`]), and what is concluded from the clock alone is said to hold from when to when ([`Residual::valid`]). What can be
+//! followed in neither way is evaluated with the clock known, and holds for that time only.
 
 mod call;
+mod computed;
 mod cond;
 mod edge;
 mod eval;
 mod expression;
 mod invert;
 pub(super) mod ir;
+mod moment;
 mod operation;
 mod record;
 mod row;
@@ -52,6 +63,7 @@ use eval::Evaluator;
 use ir::{Program, Site};
 use term::{Items, Term};
 
+pub use computed::Computed;
 pub(super) use edge::{edge_rows, is_visible};
 pub(super) use eval::Stop;
 pub(super) use record::Record;
@@ -71,11 +83,44 @@ pub(super) struct Residual {
     /// The elements of `deny` that hold for every record; `None` if no record reaches it.
     pub(super) denials: Option<Vec<serde_json::Value>>,
     /// The rows that may be seen.
-    pub(super) filter: Predicate,
+    pub(super) filter: Left,
     /// The rules that hide rows, for the audit log.
     pub(super) limits: Vec<Limit>,
+    /// From when to when it holds, in nanoseconds since 1970, both included; `None`: at the time of the evaluation only.
+    pub(super) valid: Option<(i64, i64)>,
     /// Whether it may hide rows that the interpreter would show, as this module's own rules want it.
     pub(super) stricter: bool,
+}
+
+/// A condition that is left of rules. Its bounds may move with the clock.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Left(Cond);
+
+impl Default for Left {
+    fn default() -> Self {
+        Self(Cond::True)
+    }
+}
+
+impl Left {
+    /// What it is by that clock; `None` if that cannot be told.
+    pub(super) fn at(&self, now_ns: i64) -> Option<Predicate> {
+        self.0.at(now_ns)
+    }
+
+    /// Whether the clock moves it.
+    pub(super) fn is_moving(&self) -> bool {
+        self.0.is_moving()
+    }
+
+    /// The conditions that it is all of; none if it is always true.
+    pub(super) fn parts(self) -> Vec<Self> {
+        match self.0 {
+            Cond::True => Vec::new(),
+            Cond::All(parts) => parts.iter().cloned().map(Self).collect(),
+            other => vec![Self(other)],
+        }
+    }
 }
 
 /// A rule that hides some rows.
@@ -86,7 +131,7 @@ pub(super) struct Limit {
     /// Where it stands.
     pub(super) site: Site,
     /// The rows that it leaves.
-    pub(super) leaves: Predicate,
+    pub(super) leaves: Left,
 }
 
 /// What an evaluation goes by.
@@ -106,8 +151,19 @@ pub(super) struct RecordQuestion<'a> {
 impl RecordQuestion<'_> {
     /// Evaluates `allow` and `deny` of a package as far as a record reaches them, for the input of the session.
     pub(super) fn ask(&self, package: &str, session: &mut Session) -> Result<Residual, Stop> {
+        let open = !self.program.clocked.is_empty();
+        match self.evaluate(package, session, open) {
+            // What can be said of no other time can be said of this one.
+            Err(Stop::Untranslatable(..) | Stop::Failed(..) | Stop::Interpreter(_)) if open => {
+                self.evaluate(package, session, false).map(|residual| Residual { valid: None, ..residual })
+            }
+            result => result,
+        }
+    }
+
+    fn evaluate(&self, package: &str, session: &mut Session, open: bool) -> Result<Residual, Stop> {
         let number = |rule: &str| self.program.by_path.get(&format!("{package}.{rule}")).copied();
-        let mut evaluator = Evaluator::new(self.program, session, self.data.clone(), &self.record, self.erased, self.limit);
+        let mut evaluator = Evaluator::new(self.program, session, self.data.clone(), &self.record, self.erased, self.limit, open);
         let mut residual = Residual::default();
         let mut visible = Cond::True;
         if let Some(number) = number("deny") {
@@ -118,7 +174,7 @@ impl RecordQuestion<'_> {
                     denials.push(words(&item.value));
                 } else if leaves != Cond::True {
                     visible = visible.and(&leaves);
-                    residual.limits.push(Limit { rule: name_of(&item.value), site: item.site, leaves: leaves.to_predicate() });
+                    residual.limits.push(Limit { rule: name_of(&item.value), site: item.site, leaves: Left(leaves) });
                 }
             }
             residual.denials = Some(denials);
@@ -138,12 +194,13 @@ impl RecordQuestion<'_> {
             residual.allow = Some(false);
         }
         residual.stricter = evaluator.is_stricter();
-        residual.filter = self.with_json_numbers(visible.to_predicate());
+        residual.valid = evaluator.valid();
+        residual.filter = Left(self.with_json_numbers(visible));
         Ok(residual)
     }
 
     /// NaN and the infinities are no numbers to a rule: their rows are hidden where a rule looks at them.
-    fn with_json_numbers(&self, filter: Predicate) -> Predicate {
+    fn with_json_numbers(&self, filter: Cond) -> Cond {
         let mut floats: Vec<(FieldName, f64)> = Vec::new();
         filter.visit_columns(&mut |column| {
             let bound = match self.record.data_type(column) {
@@ -155,23 +212,13 @@ impl RecordQuestion<'_> {
                 floats.push((column.clone(), bound));
             }
         });
-        if floats.is_empty() {
-            return filter;
-        }
-        let mut parts = match filter {
-            Predicate::And(parts) => parts,
-            other => vec![other],
-        };
-        for (column, bound) in floats {
+        let bounds = floats.into_iter().map(|(column, bound)| {
             // A NULL is for the condition itself to judge.
-            let inside = [(CompareOp::Ge, -bound), (CompareOp::Le, bound)].map(|(op, bound)| Predicate::Compare {
-                column: column.clone(),
-                op,
-                value: Literal::Float(bound),
-            });
-            parts.push(Predicate::Or(vec![Predicate::IsNull(column.clone()), Predicate::And(inside.to_vec())]));
-        }
-        Predicate::And(parts)
+            let inside = [(CompareOp::Ge, -bound), (CompareOp::Le, bound)]
+                .map(|(op, bound)| Cond::leaf(Predicate::Compare { column: column.clone(), op, value: Literal::Float(bound) }));
+            Cond::any([Cond::leaf(Predicate::IsNull(column)), Cond::all(inside)])
+        });
+        Cond::all([filter].into_iter().chain(bounds.collect::<Vec<_>>()))
     }
 }
 

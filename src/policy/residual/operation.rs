@@ -1,11 +1,15 @@
 //! Operators on terms: what a comparison, a membership or arithmetic is while records are unknown.
 
+use std::sync::Arc;
+
 use super::super::rego::{RegoValue as Value, compare as compare_values};
 use super::super::{CompareOp, Predicate};
+use super::computed::{self, Formula, Test};
 use super::cond::Cond;
 use super::eval::Evaluator;
 use super::invert;
 use super::ir::{ArithOp, SetOp, Shape, Site};
+use super::moment::{Bound, Moment, Moving};
 use super::term::{Column, Item, Items, Kind, NumberStep, Term};
 
 /// The longest collection whose size is compared with more than nothing.
@@ -21,8 +25,12 @@ pub(super) fn truth(term: &Term) -> Cond {
         Term::Column(column) if column.kind == Kind::Flag => flag(column),
         Term::Column(column) => column.present(),
         Term::Truth(cond) => cond.clone(),
+        Term::Computed(formula) => {
+            let no = Formula::Const(Value::from(false));
+            computed::condition(Test::Compare(formula.as_ref().clone(), CompareOp::Ne, no))
+        }
         Term::Lost => Cond::Unknown,
-        Term::Document(..) | Term::Items(_) | Term::Count(_) | Term::Erased | Term::ErasedOne | Term::Text => Cond::True,
+        Term::Moment(_) | Term::Document(..) | Term::Items(_) | Term::Count(_) | Term::Erased | Term::ErasedOne | Term::Text => Cond::True,
     }
 }
 
@@ -49,9 +57,17 @@ pub(super) fn compare(of: &Evaluator<'_>, op: CompareOp, left: &Term, right: &Te
     match (left, right) {
         (Term::Known(left), Term::Known(right)) => Ok(Cond::known(compare_values(op, left, right))),
         (Term::Lost, _) | (_, Term::Lost) => Ok(Cond::Unknown),
-        (Term::Column(column), Term::Known(value)) => invert::compare(column, op, value),
-        (Term::Known(value), Term::Column(column)) => invert::compare(column, op.swapped(), value),
-        (Term::Column(left), Term::Column(right)) => invert::compare_columns(left, op, right),
+        (Term::Column(column), Term::Known(value)) => compare_column(of, column, op, value),
+        (Term::Known(value), Term::Column(column)) => compare_column(of, column, op.swapped(), value),
+        (Term::Column(column), Term::Moment(moment)) => compare_moment(of, column, op, moment),
+        (Term::Moment(moment), Term::Column(column)) => compare_moment(of, column, op.swapped(), moment),
+        (Term::Moment(left), Term::Moment(right)) if left.is_made_like(right) => Ok(Cond::known(op.holds(std::cmp::Ordering::Equal))),
+        (Term::Moment(moment), Term::Known(value)) => of.compare_clock(moment, op, value),
+        (Term::Known(value), Term::Moment(moment)) => of.compare_clock(moment, op.swapped(), value),
+        (Term::Column(one), Term::Column(other)) => match invert::compare_columns(one, op, other) {
+            Err(why) if one.is_number() && other.is_number() => worked_out(of, left, op, right).ok_or(why),
+            result => result,
+        },
         (Term::Truth(cond), Term::Known(Value::Bool(truth))) | (Term::Known(Value::Bool(truth)), Term::Truth(cond)) => {
             unordered(if *truth { cond.clone() } else { cond.not() })
         }
@@ -64,8 +80,44 @@ pub(super) fn compare(of: &Evaluator<'_>, op: CompareOp, left: &Term, right: &Te
         (Term::Known(Value::Number(_)), Term::Count(items)) => count(items, op.swapped(), left),
         (Term::Items(items), Term::Known(value)) | (Term::Known(value), Term::Items(items)) => unordered(same_items(of, items, value)?),
         (Term::ErasedOne, other) | (other, Term::ErasedOne) if op == CompareOp::Eq => member(of, other, &Term::Erased),
-        (left, right) => Err(format!("{} is compared with {}", left.describe(), right.describe())),
+        (left, right) => {
+            let computed = [left, right].into_iter().any(|term| matches!(term, Term::Computed(_)));
+            let found = if computed { worked_out(of, left, op, right) } else { None };
+            found.ok_or_else(|| format!("{} is compared with {}", left.describe(), right.describe()))
+        }
     }
+}
+
+/// `column op value`, where the clock may have a part in the column's arithmetic.
+fn compare_column(of: &Evaluator<'_>, column: &Column, op: CompareOp, value: &Value) -> Result<Cond, String> {
+    let inverted = match of.open_clock() {
+        Some(now_ns) if !column.moving.is_empty() => Moving::compare(column, op, Bound::Known(value.clone()), now_ns),
+        _ => invert::compare(column, op, value),
+    };
+    match inverted {
+        // Arithmetic that cannot be undone can still be done.
+        Err(why) if !column.steps.is_empty() && matches!(value, Value::Number(_)) => {
+            worked_out(of, &Term::Column(column.clone()), op, &Term::Known(value.clone())).ok_or(why)
+        }
+        result => result,
+    }
+}
+
+/// A comparison that is worked out row by row, if it can be.
+fn worked_out(of: &Evaluator<'_>, left: &Term, op: CompareOp, right: &Term) -> Option<Cond> {
+    for side in [left, right] {
+        if let Term::Column(column) = side {
+            // Rows for which its arithmetic fails are hidden from here on.
+            of.computed(Formula::of_column(column)?);
+        }
+    }
+    computed::compared(left, op, right)
+}
+
+/// `column op moment`
+fn compare_moment(of: &Evaluator<'_>, column: &Column, op: CompareOp, moment: &Moment) -> Result<Cond, String> {
+    let now_ns = of.open_clock().ok_or("the clock is not open")?;
+    Moving::compare(column, op, Bound::Moment(moment.clone()), now_ns)
 }
 
 fn same(left: &Cond, right: &Cond) -> Cond {
@@ -172,6 +224,11 @@ pub(super) fn member(of: &Evaluator<'_>, value: &Term, collection: &Term) -> Res
             let null = if nulls.is_empty() { Cond::False } else { column.is_null() };
             if values.is_empty() && nulls.is_empty() { Ok(Cond::False) } else { Ok(invert::contained(column, &values)?.or(&null)) }
         }
+        (Term::Computed(formula), Term::Known(collection)) => {
+            let values: std::collections::BTreeSet<Value> = values(collection).into_iter().collect();
+            let among = || computed::condition(Test::Among(formula.as_ref().clone(), Arc::new(values.clone())));
+            Ok(if values.is_empty() { Cond::False } else { among() })
+        }
         (value, Term::Known(collection)) => {
             let items: Vec<Item> =
                 values(collection).into_iter().map(|value| item(Term::Known(value.clone()), Term::Known(value))).collect();
@@ -199,7 +256,7 @@ fn erased(of: &Evaluator<'_>, column: &Column) -> Result<Cond, String> {
     if !names_people || !column.is_bare() {
         return Err(format!("values of column \"{}\" do not name people", column.name));
     }
-    Ok(Cond::leaf(Predicate::Member { column: column.name.clone(), set: std::sync::Arc::clone(of.erased) }))
+    Ok(Cond::leaf(Predicate::Member { column: column.name.clone(), set: Arc::clone(of.erased) }))
 }
 
 /// Whether a known id is an erased person's, in whatever type it comes.
@@ -279,6 +336,18 @@ pub(super) fn get<'v>(value: &'v Value, key: &Value) -> Option<&'v Value> {
     }
 }
 
+/// A document with another value at a path; `None` if something on the way has no parts.
+pub(super) fn replaced(document: &Value, path: &[String], value: Value) -> Option<Value> {
+    let Some((name, rest)) = path.split_first() else { return Some(value) };
+    let Value::Object(object) = document else { return None };
+    let key = Value::from(name.as_str());
+    let inner = object.get(&key).cloned().unwrap_or_else(Value::new_object);
+    let mut fields: std::collections::BTreeMap<Value, Value> =
+        object.iter_sorted().map(|(key, value)| (key.clone(), value.clone())).collect();
+    fields.insert(key, replaced(&inner, rest, value)?);
+    Some(Value::from(fields))
+}
+
 /// `base[key]`: what it can be, each under its condition.
 pub(super) fn lookup(of: &Evaluator<'_>, base: &Term, key: &Term) -> Result<Vec<Item>, String> {
     let one = |term: Term| vec![item(key.clone(), term)];
@@ -289,7 +358,7 @@ pub(super) fn lookup(of: &Evaluator<'_>, base: &Term, key: &Term) -> Result<Vec<
         (Term::Known(Value::Set(_)) | Term::Erased, key) => {
             Ok(vec![Item { cond: member(of, key, base)?, ..item(key.clone(), key.clone()) }])
         }
-        (Term::Known(Value::Object(_)), Term::Column(_)) => {
+        (Term::Known(Value::Object(_)), Term::Column(_) | Term::Computed(_)) => {
             let found = entries(base)?.into_iter().map(|entry| Ok(Item { cond: equal(of, key, &entry.key)?, ..entry }));
             found.filter(|entry| !matches!(entry, Ok(Item { cond: Cond::False, .. }))).collect()
         }
@@ -306,10 +375,10 @@ pub(super) fn lookup(of: &Evaluator<'_>, base: &Term, key: &Term) -> Result<Vec<
 
 /// Arithmetic with a column; the difference of sets.
 pub(super) fn arithmetic(of: &Evaluator<'_>, op: ArithOp, left: Term, right: Term) -> Result<Term, String> {
-    let step = |column: Column, step: NumberStep| {
-        let mut steps = column.steps.as_ref().clone();
-        steps.push(step);
-        Ok(Term::Column(Column { steps: std::sync::Arc::new(steps), ..column }))
+    let step = |column: Column, step: NumberStep| Ok(Term::Column(column.with_step(step, None)));
+    let moved = |moment: &Moment, step: NumberStep| {
+        let moment = moment.with_number(step).ok_or_else(|| "arithmetic on the clock fails".to_owned())?;
+        Ok(Term::Moment(moment))
     };
     match (left, right) {
         (Term::Lost, _) | (_, Term::Lost) => Ok(Term::Lost),
@@ -321,13 +390,31 @@ pub(super) fn arithmetic(of: &Evaluator<'_>, op: ArithOp, left: Term, right: Ter
         {
             step(column, NumberStep::Right(value, op))
         }
+        (Term::Moment(moment), Term::Known(value @ Value::Number(_))) => moved(&moment, NumberStep::Left(op, value)),
+        (Term::Known(value @ Value::Number(_)), Term::Moment(moment)) => moved(&moment, NumberStep::Right(value, op)),
+        (Term::Column(column), Term::Moment(moment)) if column.is_number() && op != ArithOp::Mod => {
+            let step = NumberStep::Left(op, moment.value().clone());
+            Ok(Term::Column(column.with_step(step, Some(moment))))
+        }
+        (Term::Moment(moment), Term::Column(column)) if column.is_number() && !matches!(op, ArithOp::Mod | ArithOp::Div) => {
+            let step = NumberStep::Right(moment.value().clone(), op);
+            Ok(Term::Column(column.with_step(step, Some(moment))))
+        }
         (left, right) => match (op, set_items(&left), set_items(&right)) {
+            (_, None, None) => {
+                let of_record = left.is_of_record() || right.is_of_record();
+                let numbers = computed::formula(&left).zip(computed::formula(&right)).filter(|_| of_record);
+                let numbers = numbers.filter(|(left, right)| left.is_number() && right.is_number());
+                let (one, other) =
+                    numbers.ok_or_else(|| format!("arithmetic on {} and {} cannot be done", left.describe(), right.describe()))?;
+                Ok(of.computed(Formula::Arith(op, Box::new(one), Box::new(other))))
+            }
             (ArithOp::Sub, Some(items), Some(_)) => {
                 let left_over =
                     items.into_iter().map(|item| Ok(Item { cond: item.cond.and(&member(of, &item.value, &right)?.not()), ..item }));
                 Ok(set_of(left_over.collect::<Result<_, String>>()?))
             }
-            _ => Err(format!("arithmetic on {} and {} cannot be undone", left.describe(), right.describe())),
+            _ => Err(format!("arithmetic on {} and {} cannot be done", left.describe(), right.describe())),
         },
     }
 }

@@ -8,6 +8,7 @@ use chrono::{DateTime, NaiveDate};
 use serde_json::{Map, json};
 
 use crate::product::FieldName;
+use crate::product::mask::{Decimal, Value as Computable};
 
 use super::super::{LetterCase, Literal, Predicate, SubjectSet, TextTest};
 use super::Record;
@@ -74,7 +75,8 @@ pub(super) fn decimal(unscaled: i128, scale: u8) -> String {
     format!("{sign}{whole}{point}{fraction}")
 }
 
-fn day_text(day: i32) -> String {
+/// A day as JSON has it.
+pub(super) fn day_text(day: i32) -> String {
     NaiveDate::from_epoch_days(day).map(|day| day.to_string()).unwrap_or_default()
 }
 
@@ -120,9 +122,24 @@ pub(in super::super) fn holds(predicate: &Predicate, row: &Row) -> Option<bool> 
             }
         }
         Predicate::Member { column, set } => Some(is_member(cell(column)?, set)),
+        Predicate::Computed(test) => test.holds(&|column| cell(column).map_or(Computable::Null, computable)),
         Predicate::And(parts) => junction(parts, row, false),
         Predicate::Or(parts) => junction(parts, row, true),
         Predicate::Not(inner) => holds(inner, row).map(|truth| !truth),
+    }
+}
+
+/// A cell as a test that is worked out reads it.
+fn computable(cell: &Cell) -> Computable<'_> {
+    match cell {
+        Cell::Null => Computable::Null,
+        Cell::Int(number) => Computable::Int(*number),
+        Cell::Float(number) => Computable::Float(*number),
+        Cell::Decimal(unscaled, scale) => Computable::Decimal(Decimal { unscaled: *unscaled, scale: *scale }),
+        Cell::Text(text) => Computable::Text(text.as_str().into()),
+        Cell::Bool(truth) => Computable::Bool(*truth),
+        Cell::Instant(nanoseconds) => Computable::Timestamp(nanoseconds.div_euclid(1_000)),
+        Cell::Day(day) => Computable::Date(*day),
     }
 }
 

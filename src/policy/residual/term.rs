@@ -1,4 +1,4 @@
-//! What an expression can be while records are unknown: a value, a column with what is done to it, or something made of both.
+//! What an expression can be while records are unknown: a value, a moment, a column with what is done to it, or something made of these.
 
 use std::sync::Arc;
 
@@ -6,18 +6,24 @@ use crate::product::{DataType, FieldName};
 
 use super::super::rego::RegoValue as Value;
 use super::super::{LetterCase, Predicate};
+use super::computed::Formula;
 use super::cond::Cond;
 use super::ir::{ArithOp, Root, Shape, Site};
+use super::moment::Moment;
 
 /// A value as far as it is known.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Term {
     /// Known.
     Known(Value),
+    /// Told from the clock, which stays open.
+    Moment(Moment),
     /// A document of which a part is unknown, at this path below its root.
     Document(Root, Part),
     /// A column's value, and what is done to it.
     Column(Column),
+    /// A value that is worked out row by row.
+    Computed(Arc<Formula>),
     /// True where the condition is true, false where it is false.
     Truth(Cond),
     /// A collection whose elements or their presence hang on the record.
@@ -43,6 +49,8 @@ pub(super) enum Part {
     Resource,
     /// `input.resource.record`
     Record,
+    /// `input.context`, while the clock is open.
+    Context,
 }
 
 /// A column.
@@ -56,6 +64,8 @@ pub(super) struct Column {
     pub(super) required: bool,
     /// Arithmetic on a number.
     pub(super) steps: Arc<Vec<NumberStep>>,
+    /// The constants of these steps, by number, that the clock moves; the steps hold them as they are now.
+    pub(super) moving: Arc<Vec<(usize, Moment)>>,
     /// The case that a text is turned into.
     pub(super) case: Option<LetterCase>,
 }
@@ -157,11 +167,27 @@ impl Term {
         }
     }
 
+    /// Whether it holds something that is told from the clock and known now.
+    pub(super) fn tells_time(&self) -> bool {
+        match self {
+            Self::Moment(_) => true,
+            Self::Items(items) | Self::Count(items) => items.items.iter().any(|item| item.key.tells_time() || item.value.tells_time()),
+            _ => false,
+        }
+    }
+
     /// Whether a record has a part in it.
     pub(super) fn is_of_record(&self) -> bool {
         match self {
-            Self::Known(_) | Self::Document(..) | Self::Text => false,
-            Self::Column(_) | Self::Truth(_) | Self::Items(_) | Self::Count(_) | Self::Erased | Self::ErasedOne | Self::Lost => true,
+            Self::Known(_) | Self::Moment(_) | Self::Document(..) | Self::Text => false,
+            Self::Column(_)
+            | Self::Computed(_)
+            | Self::Truth(_)
+            | Self::Items(_)
+            | Self::Count(_)
+            | Self::Erased
+            | Self::ErasedOne
+            | Self::Lost => true,
         }
     }
 
@@ -169,8 +195,10 @@ impl Term {
     pub(super) fn describe(&self) -> String {
         match self {
             Self::Known(_) => "a known value".to_owned(),
+            Self::Moment(_) => "the clock".to_owned(),
             Self::Document(..) => "a document with a record in it".to_owned(),
             Self::Column(column) => format!("column \"{}\"", column.name),
+            Self::Computed(_) => "a value worked out from the record".to_owned(),
             Self::Truth(_) => "a condition on the record".to_owned(),
             Self::Items(_) => "a collection that depends on the record".to_owned(),
             Self::Count(_) => "a number of elements that depends on the record".to_owned(),
@@ -205,7 +233,29 @@ impl Items {
 impl Column {
     /// A column with nothing done to it.
     pub(super) fn new(name: &FieldName, kind: Kind, required: bool) -> Self {
-        Self { name: name.clone(), kind, required, steps: Arc::default(), case: None }
+        Self { name: name.clone(), kind, required, steps: Arc::default(), moving: Arc::default(), case: None }
+    }
+
+    /// With another step; `moment` if its constant is told from the clock.
+    pub(super) fn with_step(self, step: NumberStep, moment: Option<Moment>) -> Self {
+        let mut steps = self.steps.as_ref().clone();
+        let mut moving = self.moving.as_ref().clone();
+        moving.extend(moment.map(|moment| (steps.len(), moment)));
+        steps.push(step);
+        Self { steps: Arc::new(steps), moving: Arc::new(moving), ..self }
+    }
+
+    /// With the constants as they are by that clock; `None` if one of them is then no number.
+    pub(super) fn at(&self, now_ns: i64) -> Option<Self> {
+        let mut steps = self.steps.as_ref().clone();
+        for (number, moment) in self.moving.iter() {
+            let now = moment.at(now_ns).filter(|now| matches!(now, Value::Number(_)))?;
+            match steps.get_mut(*number)? {
+                NumberStep::Left(_, constant) | NumberStep::Right(constant, _) => *constant = now,
+                NumberStep::Round(_) => return None,
+            }
+        }
+        Some(Self { steps: Arc::new(steps), moving: Arc::default(), ..self.clone() })
     }
 
     /// True; unknown without a value.

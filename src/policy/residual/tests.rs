@@ -1,5 +1,6 @@
 //! What is left of rules about records, held against the interpreter, which is asked about each record.
 
+mod clock;
 mod equivalence;
 mod forms;
 
@@ -11,7 +12,7 @@ use serde_json::json;
 use super::super::contract::Column as ContractColumn;
 use super::super::rego::Rego;
 use super::super::{BundleFile, SubjectSet};
-use super::row::{Cell, Row, holds, with_record};
+use super::row::{Cell, Row, with_record};
 use super::*;
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -56,7 +57,7 @@ fn columns() -> Vec<ContractColumn> {
 fn input() -> serde_json::Value {
     json!({
         "action": "read",
-        "subject": {"user": "ann", "roles": ["analyst"], "is_data_steward": false},
+        "subject": {"user": "ann", "roles": ["analyst"], "purposes": ["a", "zz"], "is_data_steward": false},
         "resource": {"domain": "customer", "product": "customer-360", "classification": "restricted", "requested_fields": ["t"]},
         "context": {"now_ns": NOW_NS},
     })
@@ -86,6 +87,7 @@ impl World {
             "erased_subjects": ["c-7", "c-9"],
             "limits": {"a": 1, "ab": 3, "B": 10},
             "letters": ["a", "ab", "zz"],
+            "letters_of": {"analyst": ["a", "B"], "crm": ["zz"]},
             "retention_policies": {"customer": 730},
         });
         let rego = rego.extended(None, &data)?;
@@ -98,9 +100,14 @@ impl World {
     }
 
     fn ask(&self, input: &serde_json::Value) -> Result<Residual, Stop> {
+        self.ask_at(input, NOW_NS)
+    }
+
+    fn ask_at(&self, input: &serde_json::Value, now_ns: i64) -> Result<Residual, Stop> {
+        let input = input_at(input, now_ns);
         let question =
             RecordQuestion { program: &self.program, data: self.rego.data(), record: self.record(), erased: &self.erased, limit: LIMIT };
-        let mut session = self.rego.session(Some(Value::from(input.clone())), Some(NOW_NS));
+        let mut session = self.rego.session(Some(Value::from(input)), Some(now_ns));
         question.ask("data_mesh.governance", &mut session)
     }
 
@@ -110,8 +117,12 @@ impl World {
 
     /// What the interpreter says of one record; `None` if it fails.
     fn interpreted(&self, input: &serde_json::Value, row: &Row) -> Option<bool> {
-        let input = with_record(input, &self.record(), row);
-        let mut session = self.rego.session(Some(Value::from(input)), Some(NOW_NS));
+        self.interpreted_at(input, row, NOW_NS)
+    }
+
+    fn interpreted_at(&self, input: &serde_json::Value, row: &Row, now_ns: i64) -> Option<bool> {
+        let input = with_record(&input_at(input, now_ns), &self.record(), row);
+        let mut session = self.rego.session(Some(Value::from(input)), Some(now_ns));
         let allow = session.ask("data_mesh.governance.allow").ok()?;
         let deny = if self.program.has("data_mesh.governance.deny") { session.ask("data_mesh.governance.deny").ok()? } else { None };
         let denied = deny.is_some_and(|deny| deny.as_set().is_ok_and(|set| !set.is_empty()));
@@ -119,10 +130,38 @@ impl World {
     }
 }
 
+impl World {
+    /// Whether a record may be seen at that time, with what no record reaches answered by the interpreter; `None` if it must be asked anew.
+    fn visible_at(&self, residual: &Residual, row: &Row, now_ns: i64) -> Option<bool> {
+        let left = visible_at(residual, row, now_ns)?;
+        if residual.allow.is_some() {
+            return Some(left);
+        }
+        let mut session = self.rego.session(Some(Value::from(input_at(&input(), now_ns))), Some(now_ns));
+        Some(left && session.ask("data_mesh.governance.allow").ok()? == Some(Value::from(true)))
+    }
+}
+
+/// The same question at another time.
+fn input_at(input: &serde_json::Value, now_ns: i64) -> serde_json::Value {
+    let mut input = input.clone();
+    input["context"]["now_ns"] = json!(now_ns);
+    input
+}
+
+/// The filter by the clock of the evaluation.
+fn filter_of(residual: &Residual) -> Predicate {
+    residual.filter.at(NOW_NS).unwrap()
+}
+
 /// Whether a record may be seen.
 fn visible(residual: &Residual, row: &Row) -> bool {
-    let refused = residual.allow == Some(false) || residual.denials.as_ref().is_some_and(|denials| !denials.is_empty());
-    !refused && holds(&residual.filter, row) == Some(true)
+    visible_at(residual, row, NOW_NS).unwrap()
+}
+
+/// Whether a record may be seen at that time, if the residual can tell.
+fn visible_at(residual: &Residual, row: &Row, now_ns: i64) -> Option<bool> {
+    Some(is_visible(residual, &residual.filter.at(now_ns)?, row))
 }
 
 /// A record without NULLs.

@@ -32,7 +32,7 @@ fn a_question_that_comes_again_has_its_answer_and_an_id_of_its_own() {
     later.context.application_name = "another".to_owned();
     later.context.now = now() + chrono::TimeDelta::nanoseconds(1_500_000_007);
     let second = asked.point.decide(&later);
-    let anew = asked.point.decide_anew(&later);
+    let (anew, _) = asked.point.decide_anew(&later);
     assert_ne!(first.id, second.id);
     assert_eq!(second.input.to_value(), anew.input.to_value());
     assert_eq!(second.input.to_value()["context"]["query_id"], "q2");
@@ -121,6 +121,95 @@ fn what_rules_make_of_the_clock_or_the_whole_question_is_not_kept() {
     }
 }
 
+/// Times around that of the requests, near and far.
+const OFFSETS_NS: [i64; 7] =
+    [1, -1, 1_500_000_007, 86_400_000_000_000, -86_400_000_000_000, 35_000_000_000_000_000, -70_000_000_000_000_000];
+
+/// Asks at other times, and holds what is answered from the cache against what is decided anew.
+fn goes_on(asked: &Asked) {
+    asked.point.decide(&asked.request);
+    for offset in OFFSETS_NS {
+        let mut later = asked.request.clone();
+        later.context.now = now() + chrono::TimeDelta::nanoseconds(offset);
+        let kept = asked.point.cache.find(&later).expect("kept");
+        let (anew, _) = asked.point.decide_anew(&later);
+        assert_eq!((&kept.result, &kept.rules, &kept.fields), (&anew.result, &anew.rules, &anew.fields));
+        assert_eq!(kept.input.to_value(), anew.input.to_value());
+        match (&kept.outcome, &anew.outcome) {
+            (Outcome::Allow(kept), Outcome::Allow(anew)) => {
+                assert!(kept.have_effect_of(anew), "{kept:?}\n{anew:?}");
+                assert_eq!((&kept.row_rules, &kept.notices), (&anew.row_rules, &anew.notices));
+            }
+            (Outcome::Deny(kept), Outcome::Deny(anew)) => assert_eq!(kept, anew),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn rules_about_records_that_read_the_clock_are_kept_and_move_with_it() {
+    for steward in [false, true] {
+        for (product, fields) in [(customer_360(), ["tier"]), (masking(), ["full_name"]), (customer_360(), ["full_name"])] {
+            let files = rules(PER_RECORD);
+            let bundle = Bundle::parse_within(files, Duration::from_secs(5)).unwrap();
+            let domains = [(DomainName::parse("customer").unwrap(), 700)].into();
+            let point = DecisionPoint::new(Arc::new(bundle), &[Arc::new(product.clone())], &domains, erased()).unwrap();
+            let request = request(&product, Principal { is_data_steward: steward, ..principal(&[]) }, &fields);
+            goes_on(&Asked { point, request });
+        }
+    }
+    for body in [
+        "allow if input.resource.record_created_ns >= cutoff\n\ncutoff := time.now_ns() - (30 * 86400000000000)",
+        "allow := true\n\ndeny contains \"x\" if input.resource.record_created_ns < time.add_date(input.context.now_ns, 0, -1, 0)",
+        "allow := true\n\ndeny contains \"x\" if {\n\tsome days in [20, 40]\n\tinput.resource.record_created_ns < time.now_ns() - (days * 86400000000000)\n}",
+        "allow if input.resource.record_created_ns > time.now_ns() - 5\n\ncolumnMasks contains {\"column\": \"card\", \"mask\": \"show-last-4\"} if not \"crm\" in input.subject.roles",
+        "allow if input.resource.record_created_ns > time.now_ns() - 5\n\nallow if input.resource.record.tier == \"gold\"",
+    ] {
+        goes_on(&Asked::of(rules(body), customer_360(), &["analyst"], &["tier"]));
+    }
+}
+
+#[test]
+fn what_holds_until_some_time_is_kept_until_then() {
+    let release = now() + chrono::TimeDelta::days(1);
+    let body = format!(
+        "allow := true\n\ndeny contains \"embargo\" if {{\n\ttime.now_ns() < {}\n\tinput.resource.record.tier == \"gold\"\n}}",
+        release.timestamp_nanos_opt().unwrap()
+    );
+    let asked = Asked::of(rules(&body), customer_360(), &[], &["tier"]);
+    let at = |now: DateTime<Utc>| {
+        let mut request = asked.request.clone();
+        request.context.now = now;
+        let kept = asked.point.cache.find(&request).is_some();
+        (kept, allowed(&asked.point.decide(&request)).row_filter.to_string())
+    };
+    let embargo = "tier <> ? AND created_at >= ?".to_owned();
+    assert_eq!(at(now()), (false, embargo.clone()));
+    assert_eq!(at(release - chrono::TimeDelta::nanoseconds(1)), (true, embargo.clone()));
+    assert_eq!(at(release), (false, "created_at >= ?".to_owned()));
+    assert_eq!(at(release + chrono::TimeDelta::days(400)), (true, "created_at >= ?".to_owned()));
+    assert_eq!(at(now()), (false, embargo));
+}
+
+#[test]
+fn masks_and_conditions_that_hang_on_the_clock_otherwise_are_not_kept() {
+    let moving = "allow if input.resource.record_created_ns > time.now_ns() - 5";
+    let mask = "columnMasks contains {\"column\": \"card\", \"mask\": \"show-last-4\"}";
+    for body in [
+        format!("{moving}\n\n{mask} if time.now_ns() > 0"),
+        format!("{moving}\n\n{mask} if later\n\nlater if input.context.now_ns > 5"),
+        format!("{moving}\n\nnotices contains \"night\" if time.clock(time.now_ns())[0] < 6"),
+        format!("{moving}\n\nexemptions contains \"retention\" if input[\"context\"].now_ns < 0"),
+        format!("{moving}\n\nrowFilters contains {{\"expression\": \"tier = 'a'\"}} if time.weekday(time.now_ns()) == \"Monday\""),
+        "allow := true\n\ndeny contains \"x\" if {\n\ttime.clock(time.now_ns())[0] < 6\n\tinput.resource.record.visits > 1\n}".to_owned(),
+        "allow := true\n\ndeny contains \"x\" if {\n\tnight\n\tinput.resource.record.visits > 1\n}\n\nnight if time.clock(time.now_ns())[0] < 6".to_owned(),
+    ] {
+        let asked = Asked::of(rules(&body), customer_360(), &[], &["tier"]);
+        allowed(&asked.point.decide(&asked.request));
+        assert_eq!(asked.point.cache.len(), 0, "{body}");
+    }
+}
+
 #[test]
 fn reading_what_a_question_is_about_reads_no_circumstances() {
     let body = "import data.facts\n\nimport input.subject as caller\n\nallow if {input.action == \"read\"; \"a\" in input.subject.roles}\n\n\
@@ -154,7 +243,8 @@ fn what_is_kept_is_bounded_and_what_is_asked_often_stays() {
     for index in 0..60_000 {
         let purpose = Some(format!("purpose {index}"));
         let decision = asked.point.cache.find(&asked.request).expect("asked for all the time");
-        asked.point.cache.keep(&AccessRequest { purpose, ..asked.request.clone() }, &decision);
+        let course = Course::new(ALWAYS, None, &asked.point.erased);
+        asked.point.cache.keep(&AccessRequest { purpose, ..asked.request.clone() }, &decision, course);
     }
     let kept = asked.point.cache.len();
     // Seven columns each, in two generations of 100,000 columns.

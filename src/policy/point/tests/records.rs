@@ -255,7 +255,7 @@ fn a_rule_sees_raw_values_of_masked_and_personal_columns() {
 fn an_own_package_may_have_rules_about_records() {
     let text = "package customer_domain.customer_360_access\n\nallow if input.resource.record.visits >= 1\n";
     let decision = decide_by(shipped_with("own.rego", text), &[], &["tier"]);
-    assert_eq!(allowed(&decision).row_filter.to_string(), "visits >= ? AND created_at >= ?");
+    assert_eq!(allowed(&decision).row_filter.to_string(), "created_at >= ? AND visits >= ?");
 }
 
 #[test]

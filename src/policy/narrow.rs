@@ -5,7 +5,7 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use crate::policy::{CompareOp, Exclusion, Literal, Predicate, RowRule, SubjectSet};
+use super::{CompareOp, Exclusion, Literal, Predicate, RowRule, SubjectSet};
 
 /// The conditions in parts, each said once: of two bounds on a column the tighter, and the erased people as an exclusion.
 pub(super) fn narrow(
@@ -44,7 +44,11 @@ fn excludes(condition: &Predicate, exclusion: &mut Option<Exclusion>, erased: &A
 }
 
 fn add(kept: &mut Vec<(RowRule, Predicate)>, rule: RowRule, condition: Predicate) {
-    if kept.iter().any(|(_, known)| *known == condition) {
+    if let Some((known_rule, _)) = kept.iter_mut().find(|(_, known)| *known == condition) {
+        // What the contract says holds without any rule.
+        if rule.rule.starts_with("contract.") {
+            *known_rule = rule;
+        }
         return;
     }
     for (_, known) in kept.iter_mut() {
@@ -106,6 +110,9 @@ mod tests {
             let (kept, _) = narrow(vec![(rule("a"), since(first)), (rule("b"), since(second))], None, &set);
             assert_eq!(kept, [(rule("a"), since(2))]);
         }
+        // What the contract says by itself is the contract's.
+        let (kept, _) = narrow(vec![(rule("a"), since(2)), (rule("contract.retention"), since(2))], None, &set);
+        assert_eq!(kept, [(rule("contract.retention"), since(2))]);
     }
 
     #[test]
