@@ -1,115 +1,145 @@
-//! Rows of system relations that are the same in every PostgreSQL: types, functions, operators, casts, and so on.
+//! Rows of system relations that are the same in every PostgreSQL 15: types, functions, operators, casts, and so on.
 //!
-//! The rows come from `datafusion-pg-catalog`, fitted by name to the columns that `relations` declares.
+//! A relation's rows are in `fixed/NAME.tsv`, in the text form of COPY and the order of the columns that `relations` declares; functions,
+//! types and relations are their OIDs, and expressions their text. They are read when first asked for.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
-use arrow::array::{Array, ArrayRef, AsArray, UInt32Array, new_null_array};
-use arrow::compute::{cast, concat_batches};
-use arrow::datatypes::{DataType, Int64Type};
+use arrow::datatypes::DataType;
 use arrow::record_batch::RecordBatch;
 use datafusion::error::DataFusionError;
-use datafusion_pg_catalog::pg_catalog::{ArrowTable, PgCatalogStaticTables};
 
-use super::relations::Relation;
+use super::relations::{Column, Relation};
+use super::rows::{Rows, Value};
 
-static TABLES: LazyLock<Option<PgCatalogStaticTables>> = LazyLock::new(|| PgCatalogStaticTables::try_new().ok());
+macro_rules! fixed {
+    ($($name:literal),* $(,)?) => {
+        /// The rows of a relation as text.
+        fn text(relation: &str) -> Option<&'static str> {
+            match relation {
+                $($name => Some(include_str!(concat!("fixed/", $name, ".tsv"))),)*
+                _ => None,
+            }
+        }
+    };
+}
+
+fixed!(
+    "pg_aggregate",
+    "pg_am",
+    "pg_amop",
+    "pg_amproc",
+    "pg_cast",
+    "pg_collation",
+    "pg_conversion",
+    "pg_language",
+    "pg_opclass",
+    "pg_operator",
+    "pg_opfamily",
+    "pg_proc",
+    "pg_range",
+    "pg_ts_config",
+    "pg_ts_config_map",
+    "pg_ts_dict",
+    "pg_ts_parser",
+    "pg_ts_template",
+    "pg_type",
+);
 
 static FITTED: Mutex<BTreeMap<&'static str, RecordBatch>> = Mutex::new(BTreeMap::new());
 
-/// The fixed rows of a relation of `pg_catalog`, or `None` if it has none. They are fitted once.
-pub(crate) fn rows(relation: &Relation) -> Result<Option<RecordBatch>, DataFusionError> {
+/// The fixed rows of a relation of `pg_catalog`, or `None` if it has none. They are read once.
+pub(crate) fn rows(relation: &'static Relation) -> Result<Option<RecordBatch>, DataFusionError> {
     if let Some(batch) = FITTED.lock().unwrap_or_else(PoisonError::into_inner).get(relation.name) {
         return Ok(Some(batch.clone()));
     }
-    let fitted = fitted(relation)?;
-    if let Some(batch) = &fitted {
-        FITTED.lock().unwrap_or_else(PoisonError::into_inner).insert(relation.name, batch.clone());
+    let Some(text) = text(relation.name) else { return Ok(None) };
+    let mut rows = Rows::new(relation);
+    for line in text.lines() {
+        let cells = line.split('\t').zip(relation.columns.iter().zip(relation.arrow.fields()));
+        let row: Vec<(&str, Value)> = cells.map(|(cell, (column, field))| (column.name, value(cell, column, field.data_type()))).collect();
+        rows.push(&row);
     }
-    Ok(fitted)
+    let batch = rows.finish()?;
+    FITTED.lock().unwrap_or_else(PoisonError::into_inner).insert(relation.name, batch.clone());
+    Ok(Some(batch))
 }
 
-fn fitted(relation: &Relation) -> Result<Option<RecordBatch>, DataFusionError> {
-    let Some(table) = TABLES.as_ref().and_then(|tables| source(tables, relation.name)) else { return Ok(None) };
-    let whole = concat_batches(&table.schema(), table.data())?;
-    let columns = relation.columns.iter().zip(relation.arrow.fields()).map(|(column, field)| {
-        let Some(found) = whole.column_by_name(column.name) else {
-            return Ok(new_null_array(field.data_type(), whole.num_rows()));
-        };
-        fit(found, field.data_type())
-    });
-    let columns = columns.collect::<Result<Vec<ArrayRef>, DataFusionError>>()?;
-    Ok(Some(RecordBatch::try_new(Arc::clone(&relation.arrow), columns)?))
+/// Whether a relation has fixed rows.
+pub(crate) fn is_fixed(relation: &Relation) -> bool {
+    relation.schema == "pg_catalog" && relation.kind != "f" && text(relation.name).is_some()
 }
 
-/// Exports hold OIDs as signed integers and some columns as text; a column that does not fit is NULL.
-fn fit(found: &ArrayRef, data_type: &DataType) -> Result<ArrayRef, DataFusionError> {
-    if found.data_type() == data_type {
-        return Ok(Arc::clone(found));
+/// What the objects of PostgreSQL itself are described by: object, catalog, column, text.
+pub(crate) fn descriptions() -> impl Iterator<Item = (i64, i64, i64, String)> {
+    include_str!("fixed/pg_description.tsv").lines().filter_map(|line| {
+        let mut cells = line.split('\t');
+        let mut number = || cells.next()?.parse::<i64>().ok();
+        let (object, class, column) = (number()?, number()?, number()?);
+        Some((object, class, column, unescaped(cells.next()?)))
+    })
+}
+
+/// A cell in the text form of COPY.
+fn value(cell: &str, column: &Column, data_type: &DataType) -> Value {
+    if cell == "\\N" {
+        return Value::Null;
     }
-    match (found.data_type(), data_type) {
-        (DataType::Int32, DataType::UInt32) => Ok(cast(&cast(found, &DataType::Int64)?, data_type)?),
-        (DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View, DataType::UInt32) => function_oids(found),
-        _ => Ok(cast(found, data_type).unwrap_or_else(|_| new_null_array(data_type, found.len()))),
+    match data_type {
+        DataType::Boolean => Value::Bool(cell == "t"),
+        found if found.is_integer() => cell.parse::<i64>().map_or(Value::Null, Value::Int),
+        DataType::Float32 | DataType::Float64 => cell.parse::<f64>().map_or(Value::Null, Value::Float),
+        DataType::List(element) => {
+            let vector = column.pg_type.typname().is_some_and(|name| name.ends_with("vector"));
+            let parts: Vec<String> = if vector {
+                cell.split(' ').filter(|part| !part.is_empty()).map(str::to_owned).collect()
+            } else {
+                super::system::array_elements(&unescaped(cell)).unwrap_or_default().into_iter().map(Option::unwrap_or_default).collect()
+            };
+            if element.data_type().is_integer() {
+                Value::Ints(parts.iter().filter_map(|part| part.parse().ok()).collect())
+            } else {
+                Value::Texts(parts)
+            }
+        }
+        _ => Value::Text(unescaped(cell)),
     }
 }
 
-/// Columns of type regproc are exported as names.
-fn function_oids(found: &ArrayRef) -> Result<ArrayRef, DataFusionError> {
-    let texts = cast(found, &DataType::Utf8)?;
-    let oids = texts.as_string::<i32>().iter().map(|text| {
-        let name = text?.trim_start_matches("pg_catalog.").trim_matches('"');
-        Some(name.parse().ok().or_else(|| function_oid(name)).unwrap_or(0))
-    });
-    Ok(Arc::new(oids.collect::<UInt32Array>()))
-}
-
-fn source<'a>(tables: &'a PgCatalogStaticTables, name: &str) -> Option<&'a ArrowTable> {
-    let table = match name {
-        "pg_aggregate" => &tables.pg_aggregate,
-        "pg_am" => &tables.pg_am,
-        "pg_amop" => &tables.pg_amop,
-        "pg_amproc" => &tables.pg_amproc,
-        "pg_cast" => &tables.pg_cast,
-        "pg_collation" => &tables.pg_collation,
-        "pg_conversion" => &tables.pg_conversion,
-        "pg_language" => &tables.pg_language,
-        "pg_opclass" => &tables.pg_opclass,
-        "pg_operator" => &tables.pg_operator,
-        "pg_opfamily" => &tables.pg_opfamily,
-        "pg_proc" => &tables.pg_proc,
-        "pg_range" => &tables.pg_range,
-        "pg_ts_config" => &tables.pg_ts_config,
-        "pg_ts_dict" => &tables.pg_ts_dict,
-        "pg_ts_parser" => &tables.pg_ts_parser,
-        "pg_ts_template" => &tables.pg_ts_template,
-        "pg_type" => &tables.pg_type,
-        _ => return None,
-    };
-    Some(table)
+fn unescaped(cell: &str) -> String {
+    let mut text = String::with_capacity(cell.len());
+    let mut letters = cell.chars();
+    while let Some(letter) = letters.next() {
+        text.push(match letter {
+            '\\' => match letters.next() {
+                Some('n') => '\n',
+                Some('t') => '\t',
+                Some(other) => other,
+                None => break,
+            },
+            letter => letter,
+        });
+    }
+    text
 }
 
 /// OID and name of every row of a relation, for look-ups by either.
 #[derive(Debug, Default)]
 struct Names {
-    by_oid: HashMap<u32, String>,
-    by_name: HashMap<String, u32>,
+    by_oid: HashMap<u32, &'static str>,
+    by_name: HashMap<&'static str, u32>,
 }
 
 impl Names {
-    fn of(relation: &str, name_column: &str) -> Self {
+    /// Every relation here that has names begins with the OID and the name.
+    fn of(relation: &str) -> Self {
         let mut names = Names::default();
-        let table = TABLES.as_ref().and_then(|tables| source(tables, relation));
-        let batch = table.and_then(|table| concat_batches(&table.schema(), table.data()).ok());
-        let Some(batch) = batch else { return names };
-        let (Some(oids), Some(texts)) = (batch.column_by_name("oid"), batch.column_by_name(name_column)) else { return names };
-        let (Ok(oids), Ok(texts)) = (cast(oids, &DataType::Int64), cast(texts, &DataType::Utf8)) else { return names };
-        let (Some(oids), Some(texts)) = (oids.as_primitive_opt::<Int64Type>(), texts.as_string_opt::<i32>()) else { return names };
-        for (oid, text) in oids.iter().zip(texts) {
-            if let (Some(oid), Some(text)) = (oid.and_then(|oid| u32::try_from(oid).ok()), text) {
-                names.by_oid.insert(oid, text.to_owned());
-                names.by_name.entry(text.to_owned()).or_insert(oid);
+        for line in text(relation).unwrap_or_default().lines() {
+            let mut cells = line.split('\t');
+            if let (Some(Ok(oid)), Some(name)) = (cells.next().map(str::parse), cells.next()) {
+                names.by_oid.insert(oid, name);
+                names.by_name.entry(name).or_insert(oid);
             }
         }
         names
@@ -118,12 +148,12 @@ impl Names {
 
 fn types() -> &'static Names {
     static NAMES: OnceLock<Names> = OnceLock::new();
-    NAMES.get_or_init(|| Names::of("pg_type", "typname"))
+    NAMES.get_or_init(|| Names::of("pg_type"))
 }
 
 fn functions() -> &'static Names {
     static NAMES: OnceLock<Names> = OnceLock::new();
-    NAMES.get_or_init(|| Names::of("pg_proc", "proname"))
+    NAMES.get_or_init(|| Names::of("pg_proc"))
 }
 
 /// The OID of the builtin type with that `typname`.
@@ -133,7 +163,7 @@ pub(crate) fn type_oid(name: &str) -> Option<u32> {
 
 /// The `typname` of a builtin type.
 pub(crate) fn type_name(oid: u32) -> Option<&'static str> {
-    types().by_oid.get(&oid).map(String::as_str)
+    types().by_oid.get(&oid).copied()
 }
 
 /// The OID of a builtin function; of several with that name, the first.
@@ -143,7 +173,76 @@ pub(crate) fn function_oid(name: &str) -> Option<u32> {
 
 /// The name of a builtin function.
 pub(crate) fn function_name(oid: u32) -> Option<&'static str> {
-    functions().by_oid.get(&oid).map(String::as_str)
+    functions().by_oid.get(&oid).copied()
+}
+
+/// A builtin function as `pg_proc` has it, or an operator as `pg_operator` does.
+#[derive(Debug, Default)]
+pub(crate) struct Routine {
+    /// Its name.
+    pub(crate) name: String,
+    /// The types that it takes.
+    pub(crate) takes: Vec<u32>,
+    /// All of its arguments, those that it answers included; empty if it only takes.
+    pub(crate) all: Vec<u32>,
+    /// Of each of all: `i`, `o`, `b`, `v`, `t`.
+    pub(crate) modes: Vec<String>,
+    /// Their names.
+    pub(crate) names: Vec<String>,
+    /// The defaults of the last of those that it takes.
+    pub(crate) defaults: Vec<String>,
+    /// What it answers.
+    pub(crate) returns: u32,
+    /// Whether it answers rows.
+    pub(crate) set: bool,
+    /// The type of the arguments that may come any number of times.
+    pub(crate) variadic: u32,
+    /// `f`, `p`, `a`, `w`.
+    pub(crate) kind: String,
+}
+
+/// The builtin functions by OID.
+pub(crate) fn routines() -> &'static BTreeMap<u32, Routine> {
+    static ROUTINES: OnceLock<BTreeMap<u32, Routine>> = OnceLock::new();
+    ROUTINES.get_or_init(|| text("pg_proc").unwrap_or_default().lines().filter_map(routine).collect())
+}
+
+fn list(cell: &str) -> Vec<String> {
+    super::system::array_elements(&unescaped(cell)).unwrap_or_default().into_iter().map(Option::unwrap_or_default).collect()
+}
+
+fn routine(line: &str) -> Option<(u32, Routine)> {
+    let cells: Vec<&str> = line.split('\t').collect();
+    let cell = |at: usize| cells.get(at).copied().filter(|cell| *cell != "\\N").unwrap_or_default();
+    let number = |at: usize| cell(at).parse().unwrap_or(0);
+    let defaults = unescaped(cell(23));
+    let found = Routine {
+        name: cell(1).to_owned(),
+        variadic: number(7),
+        kind: cell(9).to_owned(),
+        set: cell(13) == "t",
+        returns: number(18),
+        takes: cell(19).split(' ').filter_map(|part| part.parse().ok()).collect(),
+        all: list(cell(20)).iter().filter_map(|part| part.parse().ok()).collect(),
+        modes: list(cell(21)),
+        names: list(cell(22)),
+        defaults: if defaults.is_empty() { Vec::new() } else { defaults.split(", ").map(str::to_owned).collect() },
+    };
+    Some((cell(0).parse().ok()?, found))
+}
+
+/// Name and sides of a builtin operator.
+pub(crate) fn operator(oid: u32) -> Option<(&'static str, u32, u32)> {
+    static OPERATORS: OnceLock<HashMap<u32, (&'static str, u32, u32)>> = OnceLock::new();
+    let operators = OPERATORS.get_or_init(|| {
+        let parse = |line: &'static str| {
+            let cells: Vec<&'static str> = line.split('\t').collect();
+            let number = |at: usize| cells.get(at)?.parse::<u32>().ok();
+            Some((number(0)?, (*cells.get(1)?, number(7)?, number(8)?)))
+        };
+        text("pg_operator").unwrap_or_default().lines().filter_map(parse).collect()
+    });
+    operators.get(&oid).copied()
 }
 
 #[cfg(test)]
@@ -160,12 +259,29 @@ mod tests {
     #[test]
     fn every_fixed_relation_fits_its_declared_columns() {
         for relation in relations::all().filter(|relation| relation.schema == "pg_catalog") {
-            if let Some(batch) = rows(relation).unwrap() {
-                assert!(batch.num_rows() > 0, "{}", relation.name);
-                for (column, array) in relation.columns.iter().zip(batch.columns()) {
-                    assert!(!column.required || array.null_count() == 0, "{}.{}", relation.name, column.name);
-                }
+            let Some(text) = text(relation.name) else { continue };
+            assert!(text.lines().all(|line| line.split('\t').count() == relation.columns.len()), "{}", relation.name);
+            let batch = rows(relation).unwrap().unwrap();
+            assert!(batch.num_rows() > 0, "{}", relation.name);
+            for (column, array) in relation.columns.iter().zip(batch.columns()) {
+                assert!(!column.required || array.null_count() == 0, "{}.{}", relation.name, column.name);
             }
         }
+    }
+
+    #[test]
+    fn functions_have_their_arguments() {
+        let series = routines().get(&1066).unwrap();
+        assert_eq!((series.name.as_str(), series.takes.as_slice(), series.set), ("generate_series", [23, 23, 23].as_slice(), true));
+        let keywords = routines().get(&1686).unwrap();
+        assert_eq!(keywords.names.first().map(String::as_str), Some("word"));
+        assert_eq!(operator(96), Some(("=", 23, 23)));
+    }
+
+    #[test]
+    fn what_is_described_has_its_text() {
+        let described: Vec<_> = descriptions().collect();
+        assert!(described.len() > 5000);
+        assert!(described.iter().any(|(object, class, _, text)| (*object, *class) == (20, 1247) && text.starts_with("~18 digit integer")));
     }
 }

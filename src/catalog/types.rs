@@ -147,6 +147,44 @@ types! {
     JSON_ARRAY = 199, -1;
     /// jsonb[]
     JSONB_ARRAY = 3807, -1;
+    /// cid
+    CID = 29, 4;
+    /// tid
+    TID = 27, 6;
+    /// xid8
+    XID8 = 5069, 8;
+    /// regprocedure
+    REGPROCEDURE = 2202, 4;
+    /// regoper
+    REGOPER = 2203, 4;
+    /// regoperator
+    REGOPERATOR = 2204, 4;
+    /// regnamespace
+    REGNAMESPACE = 4089, 4;
+    /// regrole
+    REGROLE = 4096, 4;
+    /// regcollation
+    REGCOLLATION = 4191, 4;
+    /// regconfig
+    REGCONFIG = 3734, 4;
+    /// regdictionary
+    REGDICTIONARY = 3769, 4;
+    /// aclitem
+    ACLITEM = 1033, 12;
+    /// cstring
+    CSTRING = 2275, -2;
+    /// void
+    VOID = 2278, 4;
+    /// money
+    MONEY = 790, 8;
+    /// xml
+    XML = 142, -1;
+    /// bit
+    BIT = 1560, -1;
+    /// bit varying
+    VARBIT = 1562, -1;
+    /// time with time zone
+    TIMETZ = 1266, 12;
 }
 
 /// Builtin types that clients meet: OID, `typname`, the name `format_type` gives, the array's OID.
@@ -184,7 +222,25 @@ const NAMED: &[(PgType, &str, &str, u32)] = &[
     (PgType::PG_NODE_TREE, "pg_node_tree", "pg_node_tree", 0),
     (PgType::PG_LSN, "pg_lsn", "pg_lsn", 3221),
     (PgType::INET, "inet", "inet", 1041),
-    (PgType::ACLITEM_ARRAY, "_aclitem", "aclitem[]", 0),
+    (PgType::CID, "cid", "cid", 1012),
+    (PgType::TID, "tid", "tid", 1010),
+    (PgType::XID8, "xid8", "xid8", 271),
+    (PgType::REGPROCEDURE, "regprocedure", "regprocedure", 2207),
+    (PgType::REGOPER, "regoper", "regoper", 2208),
+    (PgType::REGOPERATOR, "regoperator", "regoperator", 2209),
+    (PgType::REGNAMESPACE, "regnamespace", "regnamespace", 4090),
+    (PgType::REGROLE, "regrole", "regrole", 4097),
+    (PgType::REGCOLLATION, "regcollation", "regcollation", 4192),
+    (PgType::REGCONFIG, "regconfig", "regconfig", 3735),
+    (PgType::REGDICTIONARY, "regdictionary", "regdictionary", 3770),
+    (PgType::CSTRING, "cstring", "cstring", 1263),
+    (PgType::VOID, "void", "void", 0),
+    (PgType::MONEY, "money", "money", 791),
+    (PgType::XML, "xml", "xml", 143),
+    (PgType::BIT, "bit", "bit", 1561),
+    (PgType::VARBIT, "varbit", "bit varying", 1563),
+    (PgType::TIMETZ, "timetz", "time with time zone", 1270),
+    (PgType::ACLITEM, "aclitem", "aclitem", 1034),
     (PgType::ANYARRAY, "anyarray", "anyarray", 0),
 ];
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field};
+use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::common::JoinType;
 use datafusion::logical_expr::{Aggregate, Distinct, Expr, Join, LogicalPlan, TableScan};
 
@@ -21,6 +21,11 @@ type Origin = Option<(u32, i16)>;
 pub(super) fn of_plan(plan: &LogicalPlan) -> Arc<[Column]> {
     let origins = origins(plan, 0);
     plan.schema().fields().iter().zip(origins).map(|(field, origin)| column(field, origin)).collect()
+}
+
+/// The columns of an answer that no plan has.
+pub(super) fn of_schema(schema: &Schema) -> Arc<[Column]> {
+    schema.fields().iter().map(|field| column(field, None)).collect()
 }
 
 fn column(field: &Field, origin: Origin) -> Column {

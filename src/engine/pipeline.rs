@@ -130,6 +130,9 @@ impl Pipeline {
             return Ok(described);
         }
         let planner = Planner::new(self)?;
+        if let Some(bound) = planner.catalog(query, declared).map_err(|fault| self.shown(query, &fault))? {
+            return Ok((bound.parameters().to_vec(), columns::of_schema(bound.schema())));
+        }
         let plan = planner.plan(query).await.map_err(|fault| self.shown(query, &fault))?;
         let types = inference::parameter_types(&plan, declared)?;
         let typed = types.iter().map(|pg_type| super::values::typed_null(*pg_type)).collect::<Result<Vec<_>, _>>()?;
@@ -333,6 +336,10 @@ impl Pipeline {
         query: &Query,
         values: &[ScalarValue],
     ) -> Result<Observed, ClientMessage> {
+        if let Some(plan) = planner.catalog_plan(query, values).map_err(|fault| self.shown(query, &fault))? {
+            self.attempt.trace().done(Step::Plan, "catalog");
+            return Ok(Observed { written: plan.clone(), plan, uses: Vec::new() });
+        }
         let written = planner.plan(query).await.map_err(|fault| self.shown(query, &fault))?;
         inference::check_bound(&written, values.len())?;
         self.attempt.trace().done(Step::Plan, "");

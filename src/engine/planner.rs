@@ -3,23 +3,27 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use datafusion::common::ScalarValue;
+use datafusion::datasource::provider_as_source;
 use datafusion::error::DataFusionError;
 use datafusion::execution::{FunctionRegistry as _, SessionState};
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 
-use crate::catalog::{ExtraSchema, SessionCatalog, functions};
+use crate::catalog::system::CatalogQuery;
+use crate::catalog::{ExtraSchema, PgType, SessionCatalog, SessionFacts, functions};
 use crate::error::{ClientMessage, SqlState};
 
 use super::opener::PortOpener;
 use super::pipeline::Pipeline;
 use super::search_path::{PATH_SCHEMA, PathSchema};
 use super::sql::Query;
-use super::{fault, semantics};
+use super::{columns, fault, semantics};
 
 /// Plans one statement.
 pub(super) struct Planner {
     /// A state of its own: its catalog, its functions, its clock and time zone.
     pub(super) state: SessionState,
+    facts: Arc<SessionFacts>,
     opener: Arc<PortOpener>,
 }
 
@@ -45,7 +49,7 @@ impl Planner {
         for function in semantics::functions(pipeline.expression_facts()) {
             state.register_udf(function).map_err(|error| fault::client_message(&error, ""))?;
         }
-        Ok(Self { state, opener })
+        Ok(Self { state, facts: Arc::clone(&pipeline.facts), opener })
     }
 
     /// The logical plan of a query, as yet without parameters, coercions and decisions.
@@ -57,6 +61,20 @@ impl Planner {
             let message = ClientMessage::new(SqlState::FEATURE_NOT_SUPPORTED, "this statement is not supported");
             Err(DataFusionError::External(Box::new(message)))
         }
+    }
+
+    /// A query that reads the catalog and nothing else, if it is understood without the planner.
+    pub(super) fn catalog(&self, query: &Query, declared: &[Option<PgType>]) -> Result<Option<CatalogQuery>, DataFusionError> {
+        let Some(statement) = &query.catalog else { return Ok(None) };
+        CatalogQuery::bind(statement, &self.facts, declared)
+    }
+
+    /// The plan of such a query with the values of its parameters.
+    pub(super) fn catalog_plan(&self, query: &Query, values: &[ScalarValue]) -> Result<Option<LogicalPlan>, DataFusionError> {
+        let declared: Vec<Option<PgType>> = values.iter().map(|value| Some(columns::of_type(&value.data_type()))).collect();
+        let Some(bound) = self.catalog(query, &declared)? else { return Ok(None) };
+        let Some(answer) = bound.table(values)? else { return Ok(None) };
+        LogicalPlanBuilder::scan("catalog", provider_as_source(Arc::new(answer)), None)?.build().map(Some)
     }
 
     /// The products and ports that the names of the plan have led to.

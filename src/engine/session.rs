@@ -451,6 +451,12 @@ impl Session {
             }
             Kind::Discard(what) => self.discard(what)?,
             Kind::Unlisten => "UNLISTEN".to_owned(),
+            Kind::LockShared => {
+                if !self.several && self.transaction.status() == TransactionStatus::Idle {
+                    return Err(ClientMessage::new(SqlState::NO_ACTIVE_TRANSACTION, "LOCK TABLE can only be used in transaction blocks"));
+                }
+                "LOCK TABLE".to_owned()
+            }
             other => self.change_transaction(other)?,
         };
         Ok(Reply::Done(tag))

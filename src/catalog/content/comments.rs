@@ -1,6 +1,10 @@
 //! Comments: what the contract says of a product and of its fields, in the place where clients look for it.
 
+use std::collections::HashMap;
+use std::sync::OnceLock;
+
 use crate::catalog::facts::{SessionFacts, Table};
+use crate::catalog::{relations, statics};
 use crate::product::{Field, Product, Status};
 
 use super::Row;
@@ -26,7 +30,11 @@ fn descriptions(facts: &SessionFacts) -> Vec<Row> {
     let row = |object: u32, class: i64, column: i64, text: String| -> Row {
         vec![("objoid", object.into()), ("classoid", class.into()), ("objsubid", column.into()), ("description", text.into())]
     };
-    let mut rows = Vec::new();
+    let mut rows: Vec<Row> = statics::descriptions()
+        .map(|(object, class, column, text)| {
+            vec![("objoid", object.into()), ("classoid", class.into()), ("objsubid", column.into()), ("description", text.into())]
+        })
+        .collect();
     for schema in &facts.view().schemas {
         rows.extend(schema.comment.clone().map(|comment| row(schema.oid, CLASS_OF_SCHEMAS, 0, comment)));
     }
@@ -51,10 +59,25 @@ pub(crate) fn object_comment(facts: &SessionFacts, oid: u32, class: Option<&str>
     {
         return table_comment(table);
     }
-    if class.is_none_or(|class| class == "pg_namespace") {
-        return facts.view().schemas.iter().find(|schema| schema.oid == oid)?.comment.clone();
+    if class.is_none_or(|class| class == "pg_namespace")
+        && let Some(schema) = facts.view().schemas.iter().find(|schema| schema.oid == oid)
+    {
+        return schema.comment.clone();
     }
-    None
+    builtin_comment(oid, class)
+}
+
+/// The comment of an object of PostgreSQL itself.
+fn builtin_comment(oid: u32, class: Option<&str>) -> Option<String> {
+    static COMMENTS: OnceLock<HashMap<(i64, i64), String>> = OnceLock::new();
+    let comments = COMMENTS.get_or_init(|| {
+        statics::descriptions().filter(|(_, _, column, _)| *column == 0).map(|(object, class, _, text)| ((object, class), text)).collect()
+    });
+    let object = i64::from(oid);
+    match class {
+        Some(class) => comments.get(&(object, i64::from(relations::find("pg_catalog", class)?.oid))).cloned(),
+        None => comments.iter().find(|((found, _), _)| *found == object).map(|(_, text)| text.clone()),
+    }
 }
 
 /// The comment of a column by its number.

@@ -24,8 +24,7 @@ type Row = Vec<(&'static str, Value)>;
 
 /// The rows of a system relation.
 pub(crate) fn rows(relation: &'static Relation, facts: &SessionFacts) -> Result<RecordBatch, DataFusionError> {
-    if relation.schema == "pg_catalog"
-        && relation.kind != "f"
+    if statics::is_fixed(relation)
         && let Some(batch) = statics::rows(relation)?
     {
         return Ok(batch);
@@ -57,7 +56,6 @@ pub(crate) fn always_empty(relation: &Relation) -> bool {
             | "pg_shdepend"
             | "pg_enum"
             | "pg_event_trigger"
-            | "pg_extension"
             | "pg_foreign_data_wrapper"
             | "pg_foreign_server"
             | "pg_foreign_table"

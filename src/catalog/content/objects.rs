@@ -112,7 +112,7 @@ fn attribute(relation: u32, name: &str, number: i64, pg_type: PgType, required: 
         ("atttypmod", pg_type.typmod.into()),
         ("attbyval", fixed.into()),
         ("attalign", align.into()),
-        ("attstorage", if pg_type.len == -1 { "x" } else { "p" }.into()),
+        ("attstorage", storage(pg_type).into()),
         ("attcompression", "".into()),
         ("attnotnull", required.into()),
         ("attidentity", "".into()),
@@ -120,6 +120,16 @@ fn attribute(relation: u32, name: &str, number: i64, pg_type: PgType, required: 
         ("attislocal", true.into()),
         ("attcollation", collation(pg_type).into()),
     ]
+}
+
+/// `pg_type.typstorage`.
+fn storage(pg_type: PgType) -> &'static str {
+    match pg_type.oid {
+        22 | 30 => "p",
+        869 | 1700 => "m",
+        _ if pg_type.len == -1 => "x",
+        _ => "p",
+    }
 }
 
 /// `pg_type.typcollation`: the default collation for texts, C for names.

@@ -22,6 +22,7 @@ pub(super) fn rows(relation: &str, facts: &SessionFacts) -> Option<Vec<Row>> {
         "pg_tablespace" => Some(vec![tablespace(DEFAULT_TABLESPACE, "pg_default"), tablespace(1664, "pg_global")]),
         "pg_settings" => Some(settings(facts)),
         "pg_stat_activity" => Some(vec![activity(facts)]),
+        "pg_extension" => Some(vec![extension()]),
         "pg_stat_ssl" | "pg_stat_gssapi" => Some(vec![vec![("pid", facts.backend_pid.into())]]),
         _ => None,
     }
@@ -72,6 +73,18 @@ fn user(role: &Role) -> Row {
 
 fn group(role: &Role) -> Row {
     vec![("groname", (&role.name).into()), ("grosysid", role.oid.into()), ("grolist", Value::Ints(Vec::new()))]
+}
+
+/// Every PostgreSQL has it, and clients take it that way.
+fn extension() -> Row {
+    vec![
+        ("oid", 13_559i64.into()),
+        ("extname", "plpgsql".into()),
+        ("extowner", SYSTEM_ROLE_OID.into()),
+        ("extnamespace", 11i64.into()),
+        ("extrelocatable", false.into()),
+        ("extversion", "1.0".into()),
+    ]
 }
 
 fn tablespace(oid: i64, name: &str) -> Row {

@@ -43,11 +43,6 @@ pub(super) fn all(facts: &Arc<SessionFacts>) -> Vec<Function> {
         "pg_get_statisticsobjdef",
         "pg_get_statisticsobjdef_columns",
         "pg_get_statisticsobjdef_expressions",
-        "pg_get_functiondef",
-        "pg_get_function_arguments",
-        "pg_get_function_identity_arguments",
-        "pg_get_function_result",
-        "pg_get_function_sqlbody",
     ] {
         functions.push(null(name, &[Object, Any], 1));
     }

@@ -8,6 +8,7 @@ mod definitions;
 mod expand;
 mod objects;
 mod privileges;
+mod routines;
 mod session;
 mod sizes;
 mod text;
@@ -27,12 +28,23 @@ use crate::error::{ClientMessage, SqlState};
 use super::facts::SessionFacts;
 use super::rows::{Value, scalar};
 
+pub(crate) use objects::{object_named, object_shown};
 pub use text::quote_ident;
+
+/// The functions that compute a row at a time.
+fn plain(facts: &Arc<SessionFacts>) -> impl Iterator<Item = Function> {
+    let families = [session::all, objects::all, privileges::all, definitions::all, routines::all, sizes::all, text::all, arrays::all];
+    families.into_iter().flat_map(|family| family(facts))
+}
+
+/// The functions as the evaluator of catalog statements calls them.
+pub(crate) fn callable(facts: &Arc<SessionFacts>) -> Vec<Arc<Function>> {
+    plain(facts).map(Arc::new).collect()
+}
 
 /// Every system function, over the facts of one session. Names are in lower case, without a schema.
 pub fn all(facts: &Arc<SessionFacts>) -> Vec<ScalarUDF> {
-    let families = [session::all, objects::all, privileges::all, definitions::all, sizes::all, text::all, arrays::all];
-    let mut functions: Vec<ScalarUDF> = families.iter().flat_map(|family| family(facts)).map(ScalarUDF::new_from_impl).collect();
+    let mut functions: Vec<ScalarUDF> = plain(facts).map(ScalarUDF::new_from_impl).collect();
     functions.push(ScalarUDF::new_from_impl(typeof_::PgTypeof::new()));
     functions.push(ScalarUDF::new_from_impl(arrays::Collected::new()));
     functions.push(ScalarUDF::new_from_impl(expand::ExpandArray::new()));
@@ -41,7 +53,7 @@ pub fn all(facts: &Arc<SessionFacts>) -> Vec<ScalarUDF> {
 
 /// What an argument is taken as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(crate) enum Kind {
     /// A text.
     Text,
     /// An integer.
@@ -57,7 +69,7 @@ enum Kind {
 type Evaluate = Arc<dyn Fn(&[Value]) -> Result<Value, DataFusionError> + Send + Sync>;
 
 /// One function.
-struct Function {
+pub(crate) struct Function {
     name: &'static str,
     arguments: Vec<Kind>,
     required: usize,
@@ -109,6 +121,33 @@ impl Function {
     fn volatile(mut self) -> Self {
         self.signature = Signature::user_defined(Volatility::Volatile);
         self
+    }
+
+    /// Its name.
+    pub(crate) fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// What it takes, given so many arguments; `None` if it does not take so many.
+    pub(crate) fn kinds(&self, count: usize) -> Option<Vec<Kind>> {
+        let fits = count >= self.required && (self.variadic || count <= self.arguments.len());
+        let last = self.arguments.last().copied().unwrap_or(Kind::Any);
+        fits.then(|| self.arguments.iter().copied().chain(std::iter::repeat(last)).take(count).collect())
+    }
+
+    /// What it answers.
+    pub(crate) fn returned(&self) -> &DataType {
+        &self.returns
+    }
+
+    /// Whether it answers something for NULL, too.
+    pub(crate) fn reads_null_arguments(&self) -> bool {
+        self.reads_nulls
+    }
+
+    /// Its value.
+    pub(crate) fn evaluated(&self, values: &[Value]) -> Result<Value, DataFusionError> {
+        (self.evaluate)(values)
     }
 
     fn apply(&self, values: &[Value]) -> Result<ScalarValue, DataFusionError> {
@@ -231,7 +270,7 @@ fn elements(array: &ArrayRef) -> Value {
 }
 
 /// An error that the client may see as it is.
-fn client(message: ClientMessage) -> DataFusionError {
+pub(crate) fn client(message: ClientMessage) -> DataFusionError {
     DataFusionError::External(Box::new(message))
 }
 

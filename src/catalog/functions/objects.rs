@@ -132,71 +132,68 @@ fn role_oid(facts: &SessionFacts, name: &str) -> Option<u32> {
     facts.view().roles.iter().find(|role| role.name == name).map(|role| role.oid)
 }
 
-/// An OID from text: a number, or a name that must exist.
-fn reg_in(
-    facts: &Arc<SessionFacts>,
-    name: &'static str,
-    what: &'static str,
-    state: SqlState,
-    find: fn(&SessionFacts, &str) -> Option<u32>,
-) -> Function {
-    let facts = Arc::clone(facts);
-    Function::new(name, &[Object], UInt32, move |values| {
-        if let Some(oid) = oid_of(values, 0) {
-            return Ok(oid.into());
-        }
-        let text = text_of(values, 0);
-        if text == "-" {
-            return Ok(0i64.into());
-        }
-        let missing = || client(ClientMessage::new(state, format!("{what} \"{text}\" does not exist")));
-        find(&facts, text).map(Value::from).ok_or_else(missing)
-    })
+/// The kinds of objects that a reg* type numbers, as `meshgate_reg` functions are called.
+const KINDS: [(&str, &str, &str); 5] = [
+    ("class", "meshgate_regclass", "meshgate_regclass_text"),
+    ("type", "meshgate_regtype", "meshgate_regtype_text"),
+    ("namespace", "meshgate_regnamespace", "meshgate_regnamespace_text"),
+    ("role", "meshgate_regrole", "meshgate_regrole_text"),
+    ("proc", "meshgate_regproc", "meshgate_regproc_text"),
+];
+
+/// The OID of an object by its name, or by its number as text; a name that does not exist is an error.
+pub(crate) fn object_named(facts: &SessionFacts, kind: &str, text: &str) -> Result<u32, datafusion::error::DataFusionError> {
+    if text == "-" {
+        return Ok(0);
+    }
+    if let Ok(oid) = text.parse() {
+        return Ok(oid);
+    }
+    let last = || split_identifier(text)?.pop();
+    let (found, what, state) = match kind {
+        "class" => (class_oid(facts, text), "relation", SqlState::UNDEFINED_TABLE),
+        "type" => (facts.type_oid(text), "type", SqlState::UNDEFINED_OBJECT),
+        "namespace" => (last().and_then(|name| facts.schema_oid(&name)), "schema", SqlState::INVALID_SCHEMA_NAME),
+        "role" => (last().and_then(|name| role_oid(facts, &name)), "role", SqlState::UNDEFINED_OBJECT),
+        "proc" => (super::routines::find(facts, text)?, "function", SqlState::UNDEFINED_FUNCTION),
+        _ => (None, "object", SqlState::UNDEFINED_OBJECT),
+    };
+    found.ok_or_else(|| client(ClientMessage::new(state, format!("{what} \"{text}\" does not exist"))))
+}
+
+/// The name that an object is shown by.
+pub(crate) fn object_shown(facts: &SessionFacts, kind: &str, oid: u32) -> String {
+    let found = match kind {
+        "class" => facts.relation_name(oid).map(|(schema, name)| {
+            let visible = facts.relation_visible(oid) == Some(true);
+            if visible { quote_ident(&name) } else { format!("{}.{}", quote_ident(&schema), quote_ident(&name)) }
+        }),
+        "type" => type_display(oid, -1),
+        "namespace" => facts.view().schemas.iter().find(|schema| schema.oid == oid).map(|schema| quote_ident(&schema.name)),
+        "role" => facts.role_name(oid).map(quote_ident),
+        "proc" => super::routines::bare(oid),
+        "procedure" => super::routines::signature(oid),
+        "oper" => super::routines::operator(oid, false),
+        "operator" => super::routines::operator(oid, true),
+        _ => None,
+    };
+    found.unwrap_or_else(|| number(oid))
 }
 
 fn reg_types(facts: &Arc<SessionFacts>) -> Vec<Function> {
-    let class = |facts: &SessionFacts, values: &[Value]| {
-        let oid = oid_of(values, 0)?;
-        let Some((schema, name)) = facts.relation_name(oid) else { return Some(number(oid)) };
-        let visible = facts.relation_visible(oid) == Some(true);
-        Some(if visible { quote_ident(&name) } else { format!("{}.{}", quote_ident(&schema), quote_ident(&name)) })
-    };
-    let schema = |facts: &SessionFacts, values: &[Value]| {
-        let oid = oid_of(values, 0)?;
-        let found = facts.view().schemas.iter().find(|schema| schema.oid == oid);
-        Some(found.map_or_else(|| number(oid), |schema| quote_ident(&schema.name)))
-    };
-    let role = |facts: &SessionFacts, values: &[Value]| {
-        let oid = oid_of(values, 0)?;
-        Some(facts.role_name(oid).map_or_else(|| number(oid), quote_ident))
-    };
-    let data_type = |_: &SessionFacts, values: &[Value]| {
-        let oid = oid_of(values, 0)?;
-        Some(type_display(oid, -1).unwrap_or_else(|| number(oid)))
-    };
-    let function = |_: &SessionFacts, values: &[Value]| {
-        let oid = oid_of(values, 0)?;
-        Some(statics::function_name(oid).map_or_else(|| number(oid), quote_ident))
-    };
-    vec![
-        reg_in(facts, "meshgate_regclass", "relation", SqlState::UNDEFINED_TABLE, class_oid),
-        reg_in(facts, "meshgate_regtype", "type", SqlState::UNDEFINED_OBJECT, SessionFacts::type_oid),
-        reg_in(facts, "meshgate_regnamespace", "schema", SqlState::INVALID_SCHEMA_NAME, |facts, text| {
-            facts.schema_oid(&split_identifier(text)?.pop()?)
-        }),
-        reg_in(facts, "meshgate_regrole", "role", SqlState::UNDEFINED_OBJECT, |facts, text| {
-            role_oid(facts, &split_identifier(text)?.pop()?)
-        }),
-        reg_in(facts, "meshgate_regproc", "function", SqlState::UNDEFINED_FUNCTION, |_, text| {
-            let name = text.split('(').next().unwrap_or(text);
-            statics::function_oid(&split_identifier(name)?.pop()?)
-        }),
-        Function::new("meshgate_regclass_text", &[Object], Utf8, with(facts, class)),
-        Function::new("meshgate_regtype_text", &[Object], Utf8, with(facts, data_type)),
-        Function::new("meshgate_regnamespace_text", &[Object], Utf8, with(facts, schema)),
-        Function::new("meshgate_regrole_text", &[Object], Utf8, with(facts, role)),
-        Function::new("meshgate_regproc_text", &[Object], Utf8, with(facts, function)),
-    ]
+    let mut functions = Vec::with_capacity(2 * KINDS.len());
+    for (kind, read, write) in KINDS {
+        let known = Arc::clone(facts);
+        functions.push(Function::new(read, &[Object], UInt32, move |values| {
+            if let Some(oid) = oid_of(values, 0) {
+                return Ok(oid.into());
+            }
+            object_named(&known, kind, text_of(values, 0)).map(Value::from)
+        }));
+        let shown = move |facts: &SessionFacts, values: &[Value]| Some(object_shown(facts, kind, oid_of(values, 0)?));
+        functions.push(Function::new(write, &[Object], Utf8, with(facts, shown)));
+    }
+    functions
 }
 
 fn number(oid: u32) -> String {

@@ -4,16 +4,17 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::DataType::Boolean;
+use arrow::datatypes::DataType::{Boolean, Utf8};
 use datafusion::error::DataFusionError;
 
 use crate::catalog::facts::SessionFacts;
 use crate::catalog::relations;
 use crate::catalog::rows::Value;
 
-use super::Kind::Object;
+use super::Kind::{Object, Text};
 use super::objects::class_argument;
-use super::{Function, text_of};
+use super::text::quote_ident;
+use super::{Function, list_of, oid_of, text_of};
 
 pub(super) fn all(facts: &Arc<SessionFacts>) -> Vec<Function> {
     let mut functions = vec![
@@ -44,8 +45,32 @@ pub(super) fn all(facts: &Arc<SessionFacts>) -> Vec<Function> {
         })
     });
     functions.push(has_role.required(2));
+    let known = Arc::clone(facts);
+    functions.push(Function::new("acldefault", &[Text, Object], list_of(Utf8), move |values| {
+        let owner = oid_of(values, 1).and_then(|oid| known.role_name(oid)).map(quote_ident).unwrap_or_default();
+        Ok(Value::Texts(default_privileges(text_of(values, 0), &owner)))
+    }));
     functions.push(Function::new("row_security_active", &[Object], Boolean, |_| Ok(false.into())));
     functions
+}
+
+/// What PostgreSQL grants on a new object of a kind: to all, and to its owner.
+fn default_privileges(kind: &str, owner: &str) -> Vec<String> {
+    let (all, own) = match kind {
+        "r" => ("", "arwdDxt"),
+        "s" => ("", "rwU"),
+        "d" => ("Tc", "CTc"),
+        "f" => ("X", "X"),
+        "l" | "T" => ("U", "U"),
+        "L" => ("", "rw"),
+        "n" => ("", "UC"),
+        "p" => ("", "sA"),
+        "t" => ("", "C"),
+        "F" | "S" => ("", "U"),
+        _ => ("", ""),
+    };
+    let item = |to: &str, granted: &str| (!granted.is_empty()).then(|| format!("{to}={granted}/{owner}"));
+    [item("", all), item(owner, own)].into_iter().flatten().collect()
 }
 
 /// Whether one of the privileges asked for is the one that there is.

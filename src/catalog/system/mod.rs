@@ -3,6 +3,7 @@
 //! [`normalize`] and [`qualify`] change spellings only and hold for every statement. INVARIANT: [`rewrite_system`] is applied only to
 //! statements that [`reads_system`] accepts: they read names and descriptions and no row of a data product.
 
+mod answer;
 mod casts;
 mod empty;
 mod labels;
@@ -16,6 +17,8 @@ use datafusion::sql::sqlparser::ast::{
 };
 use datafusion::sql::sqlparser::ast::{Value as SqlValue, ValueWithSpan};
 
+pub(in crate::catalog) use answer::array_elements;
+pub use answer::{CatalogAnswer, CatalogQuery};
 pub use labels::{client_label, label, numbered};
 pub use names::{normalize, qualify, reads_system};
 pub use type_planner::PgTypePlanner;

@@ -16,7 +16,7 @@ pub fn reads_system(statement: &Statement) -> bool {
     if !matches!(statement, Statement::Query(_)) {
         return false;
     }
-    let mut reads = Reads { ctes: Vec::new(), system: false, other: false };
+    let mut reads = Reads { ctes: Vec::new(), system: false, other: false, functions: Vec::new() };
     let _ = statement.visit(&mut reads);
     reads.system && !reads.other
 }
@@ -27,6 +27,8 @@ struct Reads {
     ctes: Vec<Vec<String>>,
     system: bool,
     other: bool,
+    /// The names of functions that stand for relations.
+    functions: Vec<ObjectName>,
 }
 
 impl Visitor for Reads {
@@ -44,9 +46,11 @@ impl Visitor for Reads {
 
     fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
         let known = match factor {
+            // A function reads no product.
             TableFactor::Table { args: Some(_), name, .. } | TableFactor::Function { name, .. } => {
                 self.system |= last_part(name).is_some_and(|last| last.starts_with("pg_"));
-                known_function(name)
+                self.functions.push(name.clone());
+                true
             }
             TableFactor::Table { name, .. } => self.known_relation(name),
             TableFactor::Derived { .. } | TableFactor::NestedJoin { .. } | TableFactor::UNNEST { .. } => true,
@@ -58,7 +62,7 @@ impl Visitor for Reads {
 
     fn pre_visit_relation(&mut self, relation: &ObjectName) -> ControlFlow<()> {
         // TABLE name and the like have no table factor around them.
-        let known = known_function(relation) || self.known_relation(relation);
+        let known = self.functions.contains(relation) || known_function(relation) || self.known_relation(relation);
         self.other |= !known;
         ControlFlow::Continue(())
     }

@@ -1,5 +1,6 @@
 //! Tests of the catalog over a snapshot built by hand: statements are planned and run as the engine does it.
 
+mod answer;
 mod clients;
 pub(crate) mod fixture;
 mod psql;

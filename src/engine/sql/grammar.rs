@@ -46,6 +46,7 @@ impl Cursor<'_> {
             "close" => self.close(),
             "discard" => self.discard(),
             "unlisten" => Ok(Kind::Unlisten),
+            "lock" => self.lock(),
             other => self.refused(other),
         }
     }
@@ -436,6 +437,12 @@ impl Cursor<'_> {
         let kind = if self.take_word("all") { Kind::Close(None) } else { Kind::Close(Some(self.expect_identifier()?)) };
         self.expect_end()?;
         Ok(kind)
+    }
+
+    /// The one lock that a reader takes keeps others from dropping the table, which nobody does here.
+    fn lock(&mut self) -> Result<Kind, ClientMessage> {
+        let words: Vec<String> = (0..self.piece.tokens.len()).filter_map(|at| self.word_at(at)).filter(|word| word != "nowait").collect();
+        if words.ends_with(&["in", "access", "share", "mode"].map(str::to_owned)) { Ok(Kind::LockShared) } else { self.refused("lock") }
     }
 
     fn discard(&mut self) -> Result<Kind, ClientMessage> {

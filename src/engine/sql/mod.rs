@@ -8,6 +8,7 @@ mod ctes;
 mod grammar;
 mod labels;
 mod lexer;
+mod operator_names;
 mod operators;
 mod query;
 mod rows;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 
 use datafusion::error::DataFusionError;
 use datafusion::sql::parser::Statement as Ast;
+use datafusion::sql::sqlparser::ast;
 
 use crate::error::ClientMessage;
 
@@ -164,6 +166,8 @@ pub enum Kind {
     Discard(String),
     /// UNLISTEN: nothing listens here, so nothing is to do.
     Unlisten,
+    /// LOCK TABLE … IN ACCESS SHARE MODE.
+    LockShared,
     /// Known and not done here.
     Refused(ClientMessage),
 }
@@ -171,8 +175,10 @@ pub enum Kind {
 /// A query ready to be planned.
 #[derive(Debug, Clone)]
 pub struct Query {
-    /// The tree.
+    /// The tree, in the planner's words.
     pub ast: Arc<Ast>,
+    /// The tree as written, of a query that reads the catalog and nothing else.
+    pub catalog: Option<Arc<ast::Statement>>,
     /// Its text, for positions in errors and for the audit log.
     pub text: String,
     /// Characters before it in the text that the client sent; `None` if the text is not the client's own.
@@ -273,6 +279,7 @@ impl Statement {
             Kind::Prepare { .. } | Kind::Execute { .. } | Kind::Deallocate(_) => "prepared",
             Kind::Declare { .. } | Kind::Fetch { .. } | Kind::Close(_) => "cursor",
             Kind::Unlisten => "notification",
+            Kind::LockShared => "lock",
             Kind::Refused(_) => "refused",
         }
     }

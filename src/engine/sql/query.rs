@@ -14,7 +14,7 @@ use crate::error::{ClientMessage, SqlState};
 
 use super::grammar::syntax_error;
 use super::lexer::{self, Piece};
-use super::{Query, TextLimits, ctes, labels, sizes, spelling};
+use super::{Query, TextLimits, ctes, labels, operator_names, sizes, spelling};
 
 /// The query that these tokens spell. The inner error is a refusal: well-formed, and not done here.
 pub(super) fn parse(
@@ -28,7 +28,7 @@ pub(super) fn parse(
     }
     let mut parser = Parser::new(&PostgreSqlDialect {})
         .with_recursion_limit(limits.depth_max * 4)
-        .with_tokens_with_locations(spelling::join_strings(tokens));
+        .with_tokens_with_locations(spelling::join_strings(&operator_names::bare(tokens)));
     let query = parser.parse_query().map_err(|error| parser_error(piece, tokens, &error))?;
     let next = parser.peek_token();
     if next.token != datafusion::sql::sqlparser::tokenizer::Token::EOF {
@@ -40,7 +40,9 @@ pub(super) fn parse(
     let mut statement = ast::Statement::Query(query);
     sizes::check(&statement)?;
     ctes::separate(&mut statement);
+    let mut catalog = None;
     if system::reads_system(&statement) {
+        catalog = Some(Arc::new(statement.clone()));
         statement = system::rewrite_system(statement);
     } else {
         system::normalize(&mut statement);
@@ -51,7 +53,7 @@ pub(super) fn parse(
         system::rewrite_values(&mut statement);
     }
     let offset = tokens.first().and_then(|token| piece.position(token.span.start)).map(|position| position.saturating_sub(1));
-    Ok(Ok(Query { ast: Arc::new(Ast::Statement(Box::new(statement))), text: text.to_owned(), offset }))
+    Ok(Ok(Query { ast: Arc::new(Ast::Statement(Box::new(statement))), catalog, text: text.to_owned(), offset }))
 }
 
 /// The query that a text of our own making spells; positions in errors would not be the user's and are dropped.

@@ -50,6 +50,7 @@ pub(super) fn string(array: &dyn Array, target: Target, cells: &mut Cells) -> Re
 fn strings<'a, A: ArrayAccessor<Item = &'a str>>(array: A, target: Target, cells: &mut Cells) -> Result<(), EncodeError> {
     let uuid = target.is(PgType::UUID) && target.format == Format::Binary;
     let jsonb = target.is(PgType::JSONB) && target.format == Format::Binary;
+    let character = target.is(PgType::CHAR) && target.format == Format::Binary;
     let oid = target.pg_type.oid;
     let no_text = BINARY_ONLY.iter().any(|known| known.oid == oid) || target.pg_type.element().is_some();
     if target.format == Format::Binary && (no_text || target.is(PgType::RECORD)) {
@@ -67,6 +68,11 @@ fn strings<'a, A: ArrayAccessor<Item = &'a str>>(array: A, target: Target, cells
         }
         if jsonb {
             cells.out().push(JSONB_VERSION);
+        }
+        if character && value.is_empty() {
+            // The empty "char" is the zero byte.
+            cells.put(&[0]);
+            continue;
         }
         cells.put(value.as_bytes());
     }
