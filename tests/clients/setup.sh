@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# Installs what the clients' tests need: from Debian what is missing, and from PyPI and npm into ~/.cache/meshgate/clients.
+# `setup.sh long` also installs what the long tail needs. A second run finds everything there.
+set -euo pipefail
+
+home=${MESHGATE_CLIENTS:-$HOME/.cache/meshgate/clients}
+mkdir -p "$home"
+
+packages=()
+needs() { command -v "$1" >/dev/null || packages+=("${@:2}"); }
+needs psql postgresql-client
+needs node nodejs
+needs npm npm
+needs javac default-jdk-headless
+needs python3 python3
+python3 -c 'import ensurepip' 2>/dev/null || packages+=(python3-venv)
+[[ -e /usr/share/java/postgresql.jar ]] || packages+=(libpostgresql-jdbc-java)
+compgen -G '/usr/lib/*/odbc/psqlodbcw.so' >/dev/null || packages+=(odbc-postgresql)
+ldconfig -p | grep -q libodbc.so.2 || packages+=(unixodbc)
+if ((${#packages[@]})); then
+  if ((EUID != 0)); then
+    echo "run: sudo apt-get install ${packages[*]}" >&2
+    exit 1
+  fi
+  echo "installing ${packages[*]}"
+  apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
+fi
+
+# venv FOLDER PACKAGE…: a Python of its own with these packages; a list that has changed is installed anew.
+venv() {
+  local folder=$home/$1
+  shift
+  if [[ $(cat "$folder/packages" 2>/dev/null) != "$*" ]]; then
+    rm -rf "$folder"
+    python3 -m venv "$folder"
+    "$folder/bin/pip" install --quiet --disable-pip-version-check "$@"
+    echo "$*" >"$folder/packages"
+  fi
+}
+
+venv python 'psycopg[binary]==3.3.*' 'psycopg2-binary==2.9.*' 'asyncpg==0.32.*' 'pg8000==1.31.*' 'sqlalchemy[asyncio]==2.1.*' 'pyodbc==5.*'
+if [[ ! -d $home/node/node_modules/pg-cursor ]]; then
+  mkdir -p "$home/node"
+  npm install --silent --no-audit --no-fund --prefix "$home/node" pg@8 pg-cursor@2 >/dev/null
+fi
+if [[ ${1:-} == long ]]; then
+  venv long 'pandas' 'polars' 'pyarrow' 'connectorx' 'adbc-driver-postgresql' 'duckdb' 'duckdb-extensions' 'duckdb-extension-postgres-scanner' \
+    'pgcli' 'sqlalchemy==2.*' 'psycopg2-binary' 'psycopg[binary]'
+  venv superset_sqlalchemy 'sqlalchemy==1.4.*' 'psycopg2-binary' 'pandas'
+  venv expectations 'great_expectations[postgresql]==1.*'
+  venv dbt 'dbt-core==1.9.*' 'dbt-postgres==1.9.*'
+fi

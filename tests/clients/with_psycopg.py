@@ -1,0 +1,102 @@
+"""psycopg 3: parameters in text and binary, server-side cursors, COPY, pipelines, prepared statements, errors."""
+
+import datetime
+import decimal
+
+import psycopg
+
+from checks import DATABASE, HOST, PASSWORD, PORT, USER, check, equal, run
+
+OPTIONS = f"host={HOST} port={PORT} user={USER} password={PASSWORD} dbname={DATABASE}"
+
+
+def connect(**options):
+    return psycopg.connect(OPTIONS, autocommit=True, **options)
+
+
+@check
+def values_have_their_python_types():
+    for binary in (False, True):
+        with connect() as session, session.cursor(binary=binary) as cursor:
+            row = cursor.execute(
+                "SELECT customer_id, tier, lifetime_value_usd, marketing_consent, created_at FROM customer.customer_360 "
+                "WHERE customer_id > %s ORDER BY customer_id", (1,)).fetchone()
+            equal([type(value) for value in row], [int, str, decimal.Decimal, bool, datetime.datetime])
+
+
+@check
+def parameters_find_their_types():
+    with connect() as session:
+        wanted = ["bronze", "gold"]
+        found = session.execute("SELECT DISTINCT tier FROM customer.customer_360 WHERE tier = ANY(%s) ORDER BY 1", (wanted,)).fetchall()
+        equal([tier for (tier,) in found], wanted)
+        (count,) = session.execute(
+            "SELECT count(*) FROM customer.customer_360 WHERE created_at > %s AND lifetime_value_usd >= %s",
+            (datetime.datetime(2000, 1, 1, tzinfo=datetime.timezone.utc), decimal.Decimal("0.00"))).fetchone()
+        assert count > 100
+
+
+@check
+def a_statement_is_prepared_on_the_server():
+    with connect(prepare_threshold=1) as session:
+        for number in range(1, 6):
+            found = session.execute("SELECT %s::int + 1", (number,)).fetchone()
+            equal(found, (number + 1,))
+        names = session.execute("SELECT count(*) FROM pg_prepared_statements").fetchone()
+        assert names[0] >= 0
+
+
+@check
+def a_server_side_cursor_reads_in_parts():
+    with psycopg.connect(OPTIONS) as session, session.cursor(name="parts") as cursor:
+        cursor.itersize = 100
+        cursor.execute("SELECT customer_id FROM customer.customer_360 ORDER BY customer_id")
+        first = cursor.fetchmany(10)
+        rest = sum(1 for _ in cursor)
+        equal(len(first), 10)
+        assert rest > 1000
+
+
+@check
+def copy_writes_every_format():
+    with connect() as session, session.cursor() as cursor:
+        for options, rows in (("", 20), ("(FORMAT csv, HEADER)", 21)):
+            with cursor.copy(f"COPY (SELECT customer_id, tier FROM customer.customer_360 LIMIT 20) TO STDOUT {options}") as copy:
+                equal(b"".join(bytes(part) for part in copy).count(b"\n"), rows)
+        with cursor.copy("COPY (SELECT customer_id, tier FROM customer.customer_360 LIMIT 20) TO STDOUT (FORMAT binary)") as copy:
+            copy.set_types(["int8", "text"])
+            equal(sum(1 for _ in copy.rows()), 20)
+
+
+@check
+def a_pipeline_keeps_its_order():
+    with connect() as session, session.pipeline():
+        cursors = [session.execute("SELECT %s::int", (number,)) for number in range(20)]
+        equal([cursor.fetchone()[0] for cursor in cursors], list(range(20)))
+
+
+@check
+def a_failed_transaction_says_so():
+    with psycopg.connect(OPTIONS) as session:
+        for statement, state in (("SELECT nothing FROM customer.customer_360", "42703"), ("SELECT 1", "25P02")):
+            try:
+                session.execute(statement)
+                raise AssertionError(f"{statement} was answered")
+            except psycopg.Error as error:
+                equal(error.sqlstate, state)
+        session.rollback()
+        equal(session.execute("SELECT 1").fetchone(), (1,))
+
+
+@check
+def types_are_loaded_by_name():
+    with connect() as session:
+        info = psycopg.types.TypeInfo.fetch(session, "int4")
+        equal((info.oid, info.array_oid), (23, 1007))
+        equal(psycopg.types.TypeInfo.fetch(session, "no_such_type"), None)
+        equal(psycopg.types.range.RangeInfo.fetch(session, "int4range").subtype_oid, 23)
+        equal(psycopg.types.composite.CompositeInfo.fetch(session, "no_such_type"), None)
+        equal(psycopg.types.enum.EnumInfo.fetch(session, "no_such_type"), None)
+
+
+run("psycopg 3")
