@@ -46,11 +46,12 @@ impl Visitor for Reads {
 
     fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
         let known = match factor {
-            // A function reads no product.
+            // A function reads no product; which of the system's there are, is known.
             TableFactor::Table { args: Some(_), name, .. } | TableFactor::Function { name, .. } => {
-                self.system |= last_part(name).is_some_and(|last| last.starts_with("pg_"));
+                let system = last_part(name).is_some_and(|last| last.starts_with("pg_"));
+                self.system |= system;
                 self.functions.push(name.clone());
-                true
+                !system || known_function(name)
             }
             TableFactor::Table { name, .. } => self.known_relation(name),
             TableFactor::Derived { .. } | TableFactor::NestedJoin { .. } | TableFactor::UNNEST { .. } => true,
@@ -62,7 +63,8 @@ impl Visitor for Reads {
 
     fn pre_visit_relation(&mut self, relation: &ObjectName) -> ControlFlow<()> {
         // TABLE name and the like have no table factor around them.
-        let known = self.functions.contains(relation) || known_function(relation) || self.known_relation(relation);
+        let called = self.functions.contains(relation) && last_part(relation).is_some_and(|last| !last.starts_with("pg_"));
+        let known = called || known_function(relation) || self.known_relation(relation);
         self.other |= !known;
         ControlFlow::Continue(())
     }
@@ -83,7 +85,7 @@ impl Reads {
 
 /// Table functions that make rows from their arguments or from the session alone.
 fn known_function(name: &ObjectName) -> bool {
-    let known = ["generate_series", "unnest", "generate_subscripts", "range"];
+    let known = ["generate_series", "unnest", "generate_subscripts", "range", "pg_partition_ancestors", "pg_listening_channels"];
     last_part(name).is_some_and(|last| known.contains(&last.as_str()) || rows_of(&last).is_some())
         && qualifier(name).is_none_or(|schema| relations::is_system_schema(&schema))
 }
