@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use clap::{Parser, Subcommand};
 use meshgate::config::{self, Config};
-use meshgate::server::commands::{EvalOptions, ExplainOptions, ReplayOptions, TestRun};
+use meshgate::server::commands::{EvalOptions, ExplainOptions, HeadsOf, ReplayOptions, TestRun};
 use meshgate::server::{self, StartOptions, commands};
 use meshgate::telemetry;
 
@@ -77,7 +77,7 @@ enum Command {
     /// Work with the audit log.
     #[command(subcommand)]
     Audit(AuditCommand),
-    /// Print the JSON Schema of a file that meshgate reads: contract, domains, principals or config.
+    /// Print the JSON Schema of a file that meshgate reads: contract, domains, principals or config; or of a record of the audit log: audit.
     Schema {
         /// Which file.
         of: String,
@@ -168,6 +168,17 @@ enum AuditCommand {
     Verify {
         /// The log's folder.
         folder: PathBuf,
+        /// Heads of the log that were kept elsewhere, one a line.
+        #[arg(long, value_name = "FILE", requires = "key")]
+        heads: Option<PathBuf>,
+        /// The public key that they are signed with.
+        #[arg(long, value_name = "BASE64", requires = "heads")]
+        key: Option<String>,
+    },
+    /// Make a key that signs heads of the log; prints its public half.
+    Keygen {
+        /// The file of the private half; it must not exist.
+        file: PathBuf,
     },
 }
 
@@ -226,7 +237,11 @@ fn run(command: Command) -> anyhow::Result<u8> {
             runtime()?.block_on(commands::explain(&load(&config)?, &asked, out)).map(code)
         }
         Command::Policy(command) => policy(command, out),
-        Command::Audit(AuditCommand::Verify { folder }) => commands::audit_verify(&folder, out).map(code),
+        Command::Audit(AuditCommand::Verify { folder, heads, key }) => {
+            let kept = heads.zip(key).map(|(file, key)| HeadsOf { file, key });
+            commands::audit_verify(&folder, kept.as_ref(), out).map(code)
+        }
+        Command::Audit(AuditCommand::Keygen { file }) => commands::audit_keygen(&file, out).map(code),
         Command::Schema { of } => commands::schema(&of, out).map(code),
     }
 }

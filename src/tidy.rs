@@ -65,9 +65,10 @@ const FENCES: &[(&str, &[&str])] = &[
     ("jsonschema", &["document/", "policy/schema"]),
     ("anyhow", &["main.rs", "server/", "policy/rego"]),
     ("tracing_subscriber", &["telemetry/"]),
+    ("ring", &["audit/head"]),
     ("ureq", &["source/http"]),
     ("tar", &["source/archive"]),
-    ("flate2", &["source/archive"]),
+    ("flate2", &["source/archive", "audit/storage"]),
 ];
 
 /// Names that say nothing about what they own.

@@ -33,6 +33,8 @@ pub enum Event {
     Reload(Reload),
     /// The first record of each segment.
     SegmentOpened(SegmentOpened),
+    /// The oldest segments are past their retention and are about to be removed.
+    SegmentsRemoved(SegmentsRemoved),
     /// Notes that found the queue full and were not recorded.
     RecordsLost(RecordsLost),
 }
@@ -404,6 +406,10 @@ pub struct SegmentOpened {
     pub reason: SegmentReason,
     /// The segment that it continues.
     pub previous_segment: Option<String>,
+    /// When the first of the records of that segment was made (RFC 3339, UTC), by the time that they carry.
+    pub previous_from: Option<String>,
+    /// When the last of them was made.
+    pub previous_to: Option<String>,
     /// Bytes of a torn last line that were cut off the previous segment.
     pub cut_bytes: u64,
     /// The version of the program.
@@ -420,6 +426,17 @@ pub enum SegmentReason {
     Rotated,
     /// The previous segment could not be written or synced; what it holds from this record's number on is void.
     Recovered,
+}
+
+/// `segments_removed`
+#[derive(Debug, Clone, Serialize)]
+pub struct SegmentsRemoved {
+    /// How many segments.
+    pub segments: u64,
+    /// The number of the last record in them.
+    pub through_seq: u64,
+    /// Its hash, to which the first record that is kept is tied.
+    pub through_hash: String,
 }
 
 /// `records_lost`

@@ -9,8 +9,11 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::product::OWN_SCHEMA;
+
+use super::storage::FolderSegments;
 use super::verify::walk;
-use super::{Error, Verification};
+use super::{Error, Heads, Verification};
 
 /// The class of statements that ask for nothing but an explanation.
 const EXPLANATION: &str = "explain_policy";
@@ -60,7 +63,7 @@ pub fn history(folder: &Path) -> Result<(Vec<PastDecision>, u64, Verification), 
     let mut explanations = HashSet::new();
     let mut decisions = Vec::new();
     let mut unreadable = 0_u64;
-    let verification = walk(folder, |line| {
+    let verification = walk(&FolderSegments(folder.to_owned()), &Heads::new(), |line| {
         let Ok(record) = serde_json::from_slice::<Kind>(line) else {
             unreadable += 1;
             return;
@@ -73,7 +76,9 @@ pub fn history(folder: &Path) -> Result<(Vec<PastDecision>, u64, Verification), 
             },
             _ => {}
         }
-    })?;
-    decisions.retain(|decision| !explanations.contains(&decision.query_id));
+    })
+    .map_err(Error::Read)?;
+    // No bundle decides about the gateway's own relations.
+    decisions.retain(|decision| !explanations.contains(&decision.query_id) && decision.domain != OWN_SCHEMA);
     Ok((decisions, unreadable, verification))
 }

@@ -10,9 +10,12 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::Error;
 use super::event::{Closing, DecisionRecord, Event, StatementClosed, StatementOpened};
 use super::fingerprint::fingerprint;
+use super::head::Head;
+use super::keeper::{Keeper, Keeping};
 use super::queue::Queue;
+use super::scan::Reader;
 use super::statement::{Dropped, OpenStatement};
-use super::storage::{FolderStorage, MemoryLog, Storage};
+use super::storage::{FolderSegments, FolderStorage, MemoryLog, Storage};
 use super::writer::{Limits, Writer};
 
 /// Tells the time of records that nobody gives a time to.
@@ -43,6 +46,8 @@ pub struct AuditOptions {
     pub retry: Duration,
     /// What is kept of a statement's text.
     pub sql: SqlText,
+    /// What becomes of closed segments.
+    pub keeping: Keeping,
     /// Tells the time.
     pub clock: Clock,
 }
@@ -57,6 +62,7 @@ impl AuditOptions {
             linger: Duration::from_millis(50),
             retry: Duration::from_secs(1),
             sql: SqlText::Full,
+            keeping: Keeping::default(),
             clock: Arc::new(Utc::now),
         }
     }
@@ -88,13 +94,21 @@ pub struct StatementNote {
 pub struct AuditLog {
     queue: Arc<Queue>,
     sql: SqlText,
+    reader: Reader,
+    /// Looks after closed segments, for as long as the log is open.
+    keeper: Option<Keeper>,
 }
 
 impl AuditLog {
     /// Locks the folder, cuts off a torn last line, and opens a new segment that continues the chain. Blocks.
     pub fn open(options: AuditOptions) -> Result<Arc<Self>, Error> {
         let storage = FolderStorage::open(&options.folder)?;
-        Self::with_storage(Box::new(storage), options)
+        let folder = FolderSegments(options.folder.clone());
+        let (keeping, clock) = (options.keeping, Arc::clone(&options.clock));
+        let mut log = Self::new(Box::new(storage), options)?;
+        let keeper = Keeper::start(folder, keeping, Arc::clone(&log.queue), clock)?;
+        log.keeper = keeper;
+        Ok(Arc::new(log))
     }
 
     /// A log in memory, and the view of what it holds.
@@ -106,12 +120,17 @@ impl AuditLog {
 
     /// A log in any place; `options.folder` is not used.
     pub fn with_storage(storage: Box<dyn Storage>, options: AuditOptions) -> Result<Arc<Self>, Error> {
+        Self::new(storage, options).map(Arc::new)
+    }
+
+    fn new(storage: Box<dyn Storage>, options: AuditOptions) -> Result<Self, Error> {
         let limits = Limits { segment_bytes: options.segment_bytes.max(1), retry: options.retry };
+        let reader = Reader::new(storage.reader());
         let writer = Writer::start(storage, Arc::clone(&options.clock), limits)?;
-        let queue = Arc::new(Queue::new(options.queue_max, options.linger, options.clock));
+        let queue = Arc::new(Queue::new(options.queue_max, options.linger, options.clock, writer.head()));
         let theirs = Arc::clone(&queue);
         std::thread::Builder::new().name("audit".to_owned()).spawn(move || writer.run(&theirs)).map_err(Error::Open)?;
-        Ok(Arc::new(Self { queue, sql: options.sql }))
+        Ok(Self { queue, sql: options.sql, reader, keeper: None })
     }
 
     /// Waits for room in the queue; an error if the log cannot be written. Nothing is recorded yet.
@@ -187,6 +206,21 @@ impl AuditLog {
         }
     }
 
+    /// The last durable record, to be kept elsewhere.
+    pub fn head(&self) -> Head {
+        self.queue.head()
+    }
+
+    #[cfg(test)]
+    pub(super) fn queue(&self) -> &Arc<Queue> {
+        &self.queue
+    }
+
+    /// Reads the log, also while it is written.
+    pub fn reader(&self) -> Reader {
+        self.reader.clone()
+    }
+
     /// Whether statements may be opened and data may flow: false from a failed write or sync on, until a new segment stands.
     pub fn writable(&self) -> bool {
         self.queue.accepting()
@@ -203,6 +237,7 @@ impl AuditLog {
 
 impl Drop for AuditLog {
     fn drop(&mut self) {
+        drop(self.keeper.take());
         let _nobody_waits = self.queue.close();
     }
 }
@@ -212,8 +247,9 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::audit::Heads;
     use crate::audit::event::LoginFailed;
-    use crate::audit::verify::{verify, verify_segments};
+    use crate::audit::verify::walk;
     use crate::error::{ClientError, SqlState};
     use uuid::Uuid;
 
@@ -231,9 +267,11 @@ mod tests {
     }
 
     fn check(memory: &MemoryLog) -> crate::audit::Verification {
-        let segments = memory.segments();
-        let names: Vec<String> = segments.iter().map(|(name, _)| name.clone()).collect();
-        verify_segments(&names, |wanted| Ok(segments.iter().find(|(name, _)| name == wanted).unwrap().1.clone())).unwrap()
+        walk(memory, &Heads::new(), |_| {}).unwrap()
+    }
+
+    fn verify(folder: &std::path::Path) -> crate::audit::Verification {
+        crate::audit::verify(folder, &Heads::new()).unwrap()
     }
 
     async fn until_writable(log: &AuditLog) {
@@ -308,7 +346,7 @@ mod tests {
         let (log, memory) = AuditLog::in_memory().unwrap();
         memory.refuse_syncs(true);
         assert!(open(&log, 1).await.is_err());
-        while memory.segments().len() < 4 {
+        while memory.contents().len() < 4 {
             tokio::task::yield_now().await;
         }
         memory.refuse_syncs(false);
@@ -376,7 +414,7 @@ mod tests {
         let log = AuditLog::open(AuditOptions::new(folder.path())).unwrap();
         open(&log, 2).await.unwrap().close(now(), Closing::completed());
         log.close().await.unwrap();
-        let outcome = verify(folder.path()).unwrap();
+        let outcome = verify(folder.path());
         assert_eq!((outcome.faults, outcome.segments, outcome.records), (Vec::new(), 2, 6));
     }
 
@@ -395,7 +433,7 @@ mod tests {
             open(&log, number).await.unwrap().close(now(), Closing::completed());
         }
         log.close().await.unwrap();
-        let outcome = verify(folder.path()).unwrap();
+        let outcome = verify(folder.path());
         assert!(outcome.holds() && outcome.segments > 3, "{outcome:?}");
     }
 

@@ -9,12 +9,20 @@
 mod error;
 mod event;
 mod fingerprint;
+mod head;
 mod history;
+mod keeper;
+mod layout;
 mod log;
+mod past;
 mod queue;
 mod record;
+mod scan;
+mod schema;
 mod statement;
 mod storage;
+#[cfg(test)]
+mod tampering;
 mod verify;
 mod writer;
 
@@ -24,9 +32,14 @@ pub use event::{
     ProductAccess, Reload, StatementOpened, StatementOutcome,
 };
 pub use fingerprint::fingerprint;
+pub use head::{Head, HeadFault, HeadFaultKind, HeadKey, KeyError, SignedHead, read_heads};
 pub use history::{PastDecision, history};
+pub use keeper::Keeping;
 pub use log::{AuditLog, AuditOptions, Clock, Reserved, SqlText, StatementNote};
+pub use past::{PastAccess, PastEnd, PastField, PastJudgement, PastMask, PastStatement};
 pub use record::SCHEMA_VERSION;
+pub use scan::{During, Reader, Statements};
+pub use schema::schema;
 pub use statement::{Dropped, OpenStatement};
-pub use storage::{MemoryLog, Segment, Storage};
-pub use verify::{Fault, FaultKind, Verification, verify};
+pub use storage::{MemoryLog, Segment, Segments, Storage};
+pub use verify::{Fault, FaultKind, Heads, Verification, verify};

@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::event::{Event, RecordsLost};
-use super::{Clock, Error};
+use super::{Clock, Error, Head};
 
 /// Who is told when an entry is durable.
 pub(super) type Waiter = oneshot::Sender<Result<(), Error>>;
@@ -41,6 +41,8 @@ pub(super) struct Queue {
     wake: Condvar,
     room: Arc<Semaphore>,
     linger: Duration,
+    /// The last durable record.
+    head: Mutex<Head>,
     /// The log's clock, for records that nobody gives a time to.
     pub(super) clock: Clock,
 }
@@ -57,9 +59,10 @@ pub(super) enum Work {
 }
 
 impl Queue {
-    pub(super) fn new(entries_max: usize, linger: Duration, clock: Clock) -> Self {
+    pub(super) fn new(entries_max: usize, linger: Duration, clock: Clock, head: Head) -> Self {
         Self {
             state: Mutex::default(),
+            head: Mutex::new(head),
             wake: Condvar::new(),
             room: Arc::new(Semaphore::new(entries_max.clamp(1, Semaphore::MAX_PERMITS))),
             linger,
@@ -69,6 +72,16 @@ impl Queue {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The last durable record.
+    pub(super) fn head(&self) -> Head {
+        self.head.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The writer has made records durable.
+    pub(super) fn advance(&self, head: Head) {
+        *self.head.lock().unwrap_or_else(PoisonError::into_inner) = head;
     }
 
     /// Room for one entry.

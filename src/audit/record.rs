@@ -15,6 +15,8 @@ pub const SCHEMA_VERSION: u32 = 1;
 
 /// Length of a hash in hex.
 const HASH_LENGTH: usize = 64;
+/// Version, number, time and kind stand within so many bytes of a line.
+const ENVELOPE_BYTES: usize = 160;
 const HASH_START: &str = ",\"hash\":\"";
 const HASH_END: &str = "\"}";
 
@@ -83,6 +85,25 @@ impl Envelope {
         let intact = hex(&Sha256::digest(body)) == hash;
         Some(Self { seq: raw.seq, kind: raw.kind, reason: raw.reason, prev: raw.prev, hash: hash.to_owned(), intact })
     }
+}
+
+/// When a record was made, found without reading the rest of its line.
+pub(super) fn time_of(line: &[u8]) -> Option<DateTime<Utc>> {
+    envelope_text(line, "\"at\":\"")?.parse().ok()
+}
+
+/// The kind of a record, found without reading the rest of its line.
+pub(super) fn kind_of(line: &[u8]) -> Option<&str> {
+    envelope_text(line, "\"kind\":\"")
+}
+
+/// A text among the first fields of a line, which are the envelope's.
+fn envelope_text<'a>(line: &'a [u8], key: &str) -> Option<&'a str> {
+    let head = line.get(..line.len().min(ENVELOPE_BYTES))?;
+    let at = head.windows(key.len()).position(|window| window == key.as_bytes())? + key.len();
+    let rest = head.get(at..)?;
+    let end = rest.iter().position(|byte| *byte == b'"')?;
+    std::str::from_utf8(rest.get(..end)?).ok()
 }
 
 /// Lower-case hex.

@@ -1,13 +1,18 @@
 //! Checks a log: that no record has been changed, removed, moved or put in.
 //!
-//! The end of the log proves nothing by itself: that records are missing there shows only against a head kept elsewhere.
+//! The end of the log proves nothing by itself: that records are missing there, or that all of it has been written anew, shows only
+//! against heads kept elsewhere.
 
-use std::io;
+use std::collections::BTreeMap;
+use std::io::{self, BufRead as _};
 use std::path::Path;
 
+use serde::Deserialize;
+
 use super::Error;
+use super::layout::{Headers, Place, layout};
 use super::record::{Chain, Envelope};
-use super::storage::FolderReader;
+use super::storage::{FolderSegments, Segments};
 
 /// What is wrong, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +45,18 @@ pub enum FaultKind {
     Torn,
     /// A segment begins with something other than its own opening record.
     Headless,
+    /// The records before it are gone, and nothing says that they were removed.
+    Beginningless {
+        /// The number of the first record that is there.
+        found: u64,
+    },
+    /// It is not the record that a head kept elsewhere tells of: the log up to it has been written anew.
+    Rewritten,
+    /// The log ends before a record that a head kept elsewhere tells of.
+    Truncated {
+        /// The number of that record.
+        expected: u64,
+    },
 }
 
 impl std::fmt::Display for Fault {
@@ -52,6 +69,11 @@ impl std::fmt::Display for Fault {
             FaultKind::Unchained => f.write_str("the record is not tied to the one before it"),
             FaultKind::Torn => f.write_str("the last line is incomplete"),
             FaultKind::Headless => f.write_str("the segment does not begin with its opening record"),
+            FaultKind::Beginningless { found } => {
+                write!(f, "the log begins with record {found}, and no record says that those before were removed")
+            }
+            FaultKind::Rewritten => f.write_str("the record is not the one that a head kept elsewhere tells of"),
+            FaultKind::Truncated { expected } => write!(f, "the log ends here, and a head kept elsewhere tells of record {expected}"),
         }
     }
 }
@@ -69,6 +91,8 @@ pub struct Verification {
     pub last_seq: u64,
     /// Hash of the last record: the head, to be kept elsewhere.
     pub head: String,
+    /// How many heads kept elsewhere were found in the log.
+    pub heads: usize,
     /// What is wrong. Empty: all records are there, unchanged, in order.
     pub faults: Vec<Fault>,
 }
@@ -80,73 +104,88 @@ impl Verification {
     }
 }
 
-/// Checks the log in a folder, also while it is being written.
-pub fn verify(folder: &Path) -> Result<Verification, Error> {
-    walk(folder, |_| {})
+/// Number → hash of records that are known from elsewhere.
+pub type Heads = BTreeMap<u64, String>;
+
+/// Checks the log in a folder, also while it is being written, against heads kept elsewhere.
+pub fn verify(folder: &Path, heads: &Heads) -> Result<Verification, Error> {
+    walk(&FolderSegments(folder.to_owned()), heads, |_| {}).map_err(Error::Read)
 }
 
-/// The same, and hands over each record that holds, in order.
-pub(super) fn walk(folder: &Path, record: impl FnMut(&[u8])) -> Result<Verification, Error> {
-    let reader = FolderReader(folder);
-    let names = reader.segments().map_err(Error::Read)?;
-    walk_segments(&names, |name| reader.read(name), record).map_err(Error::Read)
-}
-
-/// Checks segments in the order of their names.
-#[cfg(test)]
-pub(super) fn verify_segments(names: &[String], read: impl FnMut(&str) -> io::Result<Vec<u8>>) -> io::Result<Verification> {
-    walk_segments(names, read, |_| {})
-}
-
-/// Goes through segments in the order of their names; holds at most two at once.
-fn walk_segments(
-    names: &[String],
-    mut read: impl FnMut(&str) -> io::Result<Vec<u8>>,
-    record: impl FnMut(&[u8]),
-) -> io::Result<Verification> {
-    let outcome = Verification { segments: names.len(), ..Verification::default() };
-    let mut check = Check { outcome, chain: Chain::default(), record };
-    let mut names = names.iter();
-    let mut current = names.next().map(|name| read(name).map(|bytes| (name, bytes))).transpose()?;
-    while let Some((name, bytes)) = current.take() {
-        current = names.next().map(|name| read(name).map(|bytes| (name, bytes))).transpose()?;
-        check.segment(name, &bytes, current.as_ref().map(|(_, bytes)| bytes.as_slice()));
+/// Goes through all segments, a line at a time, and hands over each record that holds, in order.
+pub(super) fn walk(segments: &dyn Segments, heads: &Heads, record: impl FnMut(&[u8])) -> io::Result<Verification> {
+    let places = layout(segments, &mut Headers::new())?;
+    let outcome = Verification { segments: places.len(), ..Verification::default() };
+    let mut check = Check { outcome, chain: Chain::default(), heads, beginning: None, record };
+    for place in &places {
+        check.segment(segments, place)?;
     }
+    check.begins(places.first());
+    check.ends(places.last());
     check.outcome.last_seq = check.chain.seq;
     check.outcome.head = check.chain.hash;
     Ok(check.outcome)
 }
 
-struct Check<R> {
+/// Where a log begins whose oldest segments were removed.
+struct Beginning {
+    removed: Chain,
+    /// Whether a record, or a head kept elsewhere, says so.
+    said: bool,
+}
+
+/// `segments_removed`, as far as it is read here.
+#[derive(Deserialize)]
+struct Removed {
+    through_seq: u64,
+    through_hash: String,
+}
+
+struct Check<'h, R> {
     outcome: Verification,
     chain: Chain,
+    heads: &'h Heads,
+    /// The last record that is no longer there, if the log does not begin with the first.
+    beginning: Option<Beginning>,
     record: R,
 }
 
-impl<R: FnMut(&[u8])> Check<R> {
-    fn segment(&mut self, name: &str, bytes: &[u8], next: Option<&[u8]>) {
-        let void_from = next.and_then(void_from);
-        let mut lines = bytes.split(|byte| *byte == b'\n');
-        let tail = lines.next_back().unwrap_or_default();
-        let mut count = 0;
-        for line in lines {
+impl<R: FnMut(&[u8])> Check<'_, R> {
+    fn segment(&mut self, segments: &dyn Segments, place: &Place) -> io::Result<()> {
+        let mut reader = segments.open(&place.name)?;
+        let (mut line, mut count) = (Vec::new(), 0);
+        while reader.read_until(b'\n', &mut line)? > 0 {
             count += 1;
-            self.line(name, count, line, void_from);
+            match line.strip_suffix(b"\n") {
+                Some(whole) => self.line(place, count, whole),
+                None => self.tail(place, count),
+            }
+            line.clear();
         }
-        // A torn tail is cut on start; before that it is what a crash leaves, and of no statement that delivered a row.
-        let void = void_from.is_some_and(|from| self.chain.seq + 1 >= from);
-        if !tail.is_empty() && next.is_some() && !void {
-            self.fault(name, count + 1, FaultKind::Torn);
+        Ok(())
+    }
+
+    /// A torn tail is cut on start; before that it is what a crash leaves, and of no statement that delivered a row.
+    fn tail(&mut self, place: &Place, line: usize) {
+        let void = place.void_from.is_some_and(|from| self.chain.seq + 1 >= from);
+        if place.followed && !void {
+            self.fault(&place.name, line, FaultKind::Torn);
         }
     }
 
-    fn line(&mut self, name: &str, line: usize, bytes: &[u8], void_from: Option<u64>) {
+    fn line(&mut self, place: &Place, line: usize, bytes: &[u8]) {
+        let name = &place.name;
         let Some(record) = Envelope::parse(bytes) else {
             return self.fault(name, line, FaultKind::Unreadable);
         };
-        if void_from.is_some_and(|from| record.seq >= from && self.chain.seq + 1 >= from) {
+        if place.void_from.is_some_and(|from| record.seq >= from && self.chain.seq + 1 >= from) {
             self.outcome.void_records += 1;
             return;
+        }
+        if self.chain == Chain::default() && record.seq > 1 && record.kind == "segment_opened" && self.beginning.is_none() {
+            let said = self.heads.get(&(record.seq - 1)) == Some(&record.prev);
+            self.chain = Chain { seq: record.seq - 1, hash: record.prev.clone() };
+            self.beginning = Some(Beginning { removed: self.chain.clone(), said });
         }
         if !record.intact {
             self.fault(name, line, FaultKind::Altered);
@@ -158,21 +197,41 @@ impl<R: FnMut(&[u8])> Check<R> {
             self.fault(name, line, FaultKind::Headless);
         } else {
             self.outcome.records += 1;
+            if let Some(beginning) = self.beginning.as_mut().filter(|_| record.kind == "segments_removed") {
+                let removed = serde_json::from_slice::<Removed>(bytes).ok();
+                beginning.said |=
+                    removed.is_some_and(|it| it.through_seq == beginning.removed.seq && it.through_hash == beginning.removed.hash);
+            }
             (self.record)(bytes);
         }
+        match self.heads.get(&record.seq) {
+            Some(hash) if *hash == record.hash => self.outcome.heads += 1,
+            Some(_) => self.fault(name, line, FaultKind::Rewritten),
+            None => {}
+        }
         self.chain = Chain { seq: record.seq, hash: record.hash };
+    }
+
+    /// A log without its beginning has to say so.
+    fn begins(&mut self, first: Option<&Place>) {
+        if let Some(beginning) = self.beginning.as_ref().filter(|beginning| !beginning.said) {
+            let found = beginning.removed.seq + 1;
+            let name = first.map(|place| place.name.clone()).unwrap_or_default();
+            self.fault(&name, 1, FaultKind::Beginningless { found });
+        }
+    }
+
+    /// No head may tell of more than there is.
+    fn ends(&mut self, last: Option<&Place>) {
+        if let Some((expected, _)) = self.heads.last_key_value().filter(|(seq, _)| **seq > self.chain.seq) {
+            let name = last.map(|place| place.name.clone()).unwrap_or_default();
+            self.fault(&name, 0, FaultKind::Truncated { expected: *expected });
+        }
     }
 
     fn fault(&mut self, segment: &str, line: usize, kind: FaultKind) {
         self.outcome.faults.push(Fault { segment: segment.to_owned(), line, kind });
     }
-}
-
-/// From which number on the segment before is void, if this segment recovers from a failure.
-fn void_from(next: &[u8]) -> Option<u64> {
-    let first = next.split(|byte| *byte == b'\n').next()?;
-    let record = Envelope::parse(first)?;
-    (record.intact && record.kind == "segment_opened" && record.reason.as_deref() == Some("recovered")).then_some(record.seq)
 }
 
 #[cfg(test)]
@@ -187,6 +246,8 @@ mod tests {
             segment: segment.to_owned(),
             reason,
             previous_segment: None,
+            previous_from: None,
+            previous_to: None,
             cut_bytes: 0,
             program_version: "0",
         })
@@ -214,9 +275,25 @@ mod tests {
             .collect()
     }
 
+    /// Segments whose names are their numbers.
+    struct InOrder(Vec<Vec<u8>>);
+
+    impl Segments for InOrder {
+        fn segments(&self) -> io::Result<Vec<String>> {
+            Ok((0..self.0.len()).map(|index| index.to_string()).collect())
+        }
+
+        fn open(&self, name: &str) -> io::Result<Box<dyn io::BufRead + Send>> {
+            Ok(Box::new(io::Cursor::new(self.0[name.parse::<usize>().unwrap()].clone())))
+        }
+    }
+
     fn check(segments: &[Vec<u8>]) -> Verification {
-        let names: Vec<String> = (0..segments.len()).map(|index| index.to_string()).collect();
-        verify_segments(&names, |name| Ok(segments[name.parse::<usize>().unwrap()].clone())).unwrap()
+        check_against(segments, &Heads::new())
+    }
+
+    fn check_against(segments: &[Vec<u8>], heads: &Heads) -> Verification {
+        walk(&InOrder(segments.to_vec()), heads, |_| {}).unwrap()
     }
 
     fn lines(bytes: &[u8]) -> Vec<Vec<u8>> {
@@ -311,5 +388,22 @@ mod tests {
         assert!(check(&segments).holds());
         segments[0].extend_from_slice(b"{\"v\":1");
         assert!(!check(&segments).holds());
+    }
+
+    #[test]
+    fn a_head_kept_elsewhere_shows_what_is_missing_at_the_end_and_what_was_written_anew() {
+        let segments = log();
+        let heads = |segments: &[Vec<u8>]| Heads::from([(10, check(segments).head)]);
+        assert_eq!(check_against(&segments, &heads(&segments)).heads, 1);
+        let short = [segments[0].clone(), lines(&segments[1])[..4].concat()];
+        assert!(check(&short).holds());
+        assert_eq!(check_against(&short, &heads(&segments)).faults[0].kind, FaultKind::Truncated { expected: 10 });
+
+        let mut chain = Chain::default();
+        let mut anew = Vec::new();
+        seal(&mut chain, &header("a", SegmentReason::Started), &mut anew);
+        (0..9).for_each(|number| seal(&mut chain, &note(number + 7), &mut anew));
+        assert!(check(&[anew.clone()]).holds());
+        assert_eq!(check_against(&[anew], &heads(&segments)).faults[0].kind, FaultKind::Rewritten);
     }
 }

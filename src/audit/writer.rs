@@ -7,13 +7,14 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 
-use super::event::{Event, SegmentOpened, SegmentReason};
+use super::event::{Event, SegmentOpened, SegmentReason, timestamp};
+use super::layout::Span;
 use super::queue::{Entry, Queue, Work, refuse_all};
-use super::record::{Chain, Envelope};
-use super::storage::{Segment, Storage, segment_name};
-use super::{Clock, Error};
+use super::record::{Chain, Envelope, kind_of, time_of};
+use super::storage::{Segment, Storage, opened_name, segment_name};
+use super::{Clock, Error, Head};
 
 /// Limits of the writer.
 #[derive(Debug, Clone, Copy)]
@@ -34,6 +35,8 @@ pub(super) struct Writer {
     /// `None` while the log is unwritable.
     current: Option<Current>,
     last_name: Option<String>,
+    /// From when to when the records of that segment are.
+    span: Option<Span>,
     /// Segments that could not be opened; keeps the names of the next ones apart, whatever the clock says.
     failures: u32,
 }
@@ -47,9 +50,15 @@ impl Writer {
     /// Finds the end of the log, cuts off a torn last line, and opens a new segment that continues the chain.
     pub(super) fn start(mut storage: Box<dyn Storage>, clock: Clock, limits: Limits) -> Result<Self, Error> {
         let end = find_end(storage.as_mut()).map_err(Error::Open)?;
-        let mut writer = Self { storage, clock, limits, chain: end.chain, current: None, last_name: end.last_name, failures: 0 };
+        let mut writer =
+            Self { storage, clock, limits, chain: end.chain, current: None, last_name: end.last_name, span: end.span, failures: 0 };
         writer.open_segment(SegmentReason::Started, end.cut_bytes).map_err(Error::Open)?;
         Ok(writer)
+    }
+
+    /// The last durable record.
+    pub(super) fn head(&self) -> Head {
+        Head { seq: self.chain.seq, hash: self.chain.hash.clone() }
     }
 
     /// Works until the log is closed.
@@ -90,6 +99,7 @@ impl Writer {
     fn write(&mut self, entries: Vec<Entry>, queue: &Arc<Queue>) {
         match self.append(&entries) {
             Ok(()) => {
+                queue.advance(self.head());
                 for waiter in entries.into_iter().filter_map(|entry| entry.waiter) {
                     // If nobody waits any more, the statement's drop closes it.
                     let _gone = waiter.send(Ok(()));
@@ -118,15 +128,20 @@ impl Writer {
         current.segment.sync()?;
         current.bytes += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         self.chain = chain;
+        self.span = entries.iter().flat_map(|entry| &entry.events).fold(self.span, |span, (at, _)| Some(widened(span, *at)));
         Ok(())
     }
 
     fn rotate_if_full(&mut self, queue: &Arc<Queue>) {
-        if self.current.as_ref().is_some_and(|current| current.bytes >= self.limits.segment_bytes)
-            && let Err(error) = self.open_segment(SegmentReason::Rotated, 0)
-        {
-            self.give_up_segment(&error);
-            queue.refuse();
+        if self.current.as_ref().is_none_or(|current| current.bytes < self.limits.segment_bytes) {
+            return;
+        }
+        match self.open_segment(SegmentReason::Rotated, 0) {
+            Ok(()) => queue.advance(self.head()),
+            Err(error) => {
+                self.give_up_segment(&error);
+                queue.refuse();
+            }
         }
     }
 
@@ -134,6 +149,7 @@ impl Writer {
         match self.open_segment(SegmentReason::Recovered, 0) {
             Ok(()) => {
                 tracing::warn!(seq = self.chain.seq, "the audit log can be written again, in a new segment");
+                queue.advance(self.head());
                 queue.accept();
             }
             Err(error) => tracing::error!(kind = %error.kind(), "the audit log still cannot be written"),
@@ -149,6 +165,8 @@ impl Writer {
             segment: name.clone(),
             reason,
             previous_segment: self.last_name.clone(),
+            previous_from: self.span.map(|(from, _)| timestamp(from)),
+            previous_to: self.span.map(|(_, to)| timestamp(to)),
             cut_bytes,
             program_version: env!("CARGO_PKG_VERSION"),
         });
@@ -164,6 +182,7 @@ impl Writer {
         self.chain = chain;
         self.current = Some(Current { segment, bytes: u64::try_from(bytes.len()).unwrap_or(u64::MAX) });
         self.last_name = Some(name);
+        self.span = None;
         Ok(())
     }
 
@@ -179,7 +198,17 @@ impl Writer {
 struct End {
     chain: Chain,
     last_name: Option<String>,
+    span: Option<Span>,
     cut_bytes: u64,
+}
+
+/// The lines of a segment but for its opening record, whose time is nobody's.
+fn records_of(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    bytes.split(|byte| *byte == b'\n').filter(|line| kind_of(line).is_some_and(|kind| kind != "segment_opened"))
+}
+
+fn widened(span: Option<Span>, at: DateTime<Utc>) -> Span {
+    span.map_or((at, at), |(from, to)| (from.min(at), to.max(at)))
 }
 
 /// Walks back to the last segment that holds a record, cutting off the torn last line of each one that is passed.
@@ -195,10 +224,16 @@ fn find_end(storage: &mut dyn Storage) -> io::Result<End> {
         }
         let last = kept.split(|byte| *byte == b'\n').rev().find_map(Envelope::parse);
         if let Some(last) = last {
-            return Ok(End { chain: Chain { seq: last.seq, hash: last.hash }, last_name: Some(name), cut_bytes });
+            let span = records_of(kept).filter_map(time_of).fold(None, |span, at| Some(widened(span, at)));
+            return Ok(End {
+                chain: Chain { seq: last.seq, hash: last.hash },
+                last_name: Some(opened_name(&name).to_owned()),
+                span,
+                cut_bytes,
+            });
         }
     }
-    Ok(End { chain: Chain::default(), last_name: None, cut_bytes })
+    Ok(End { chain: Chain::default(), last_name: None, span: None, cut_bytes })
 }
 
 /// The bytes up to the last line feed; a tail that a power failure filled with zeros counts as torn too.

@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use crate::error::ClientMessage;
 use crate::identity::Principal;
 use crate::locator::{Snapshot, TableEntry};
-use crate::product::{Field, Product};
+use crate::product::{Field, OWN_SCHEMA, Product};
 
 use super::oids::{Oids, name_oid};
 use super::{relations, statics};
@@ -307,6 +307,9 @@ fn schemas(snapshot: &Snapshot, oids: &Oids) -> Vec<Schema> {
 }
 
 fn domain_comment(domain: &crate::locator::Domain) -> String {
+    if domain.name.as_str() == OWN_SCHEMA {
+        return "what was asked, decided and read, and what the contracts say".to_owned();
+    }
     let oncall = domain.oncall.as_deref().map(|oncall| format!(", on call: {oncall}")).unwrap_or_default();
     format!("domain {}, owner: {}{oncall}", domain.name, domain.owner_team)
 }

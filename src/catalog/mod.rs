@@ -7,6 +7,7 @@
 mod content;
 mod facts;
 pub mod functions;
+pub mod mesh;
 mod oids;
 mod relations;
 mod rows;

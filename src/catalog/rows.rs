@@ -27,6 +27,8 @@ pub(crate) enum Value {
     Text(String),
     /// Microseconds since 1970, UTC.
     Instant(i64),
+    /// Days since 1970.
+    Day(i32),
     /// An interval of seconds.
     Seconds(i64),
     /// An array of texts.
@@ -117,6 +119,8 @@ pub(crate) fn scalar(value: &Value, data_type: &DataType) -> ScalarValue {
             list(ints.iter().map(|int| scalar(&Value::Int(*int), element)).collect(), element).unwrap_or_else(null)
         }
         (Value::Bool(value), DataType::Boolean) => ScalarValue::Boolean(Some(*value)),
+        (Value::Text(text), DataType::Utf8View) => ScalarValue::Utf8View(Some(text.clone())),
+        (Value::Day(days), DataType::Date32) => ScalarValue::Date32(Some(*days)),
         (Value::Text(text), DataType::Utf8) => ScalarValue::Utf8(Some(text.clone())),
         (Value::Int(value), DataType::Int16) => ScalarValue::Int16(i16::try_from(*value).ok()),
         (Value::Int(value), DataType::Int32) => ScalarValue::Int32(i32::try_from(*value).ok()),

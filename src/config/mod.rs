@@ -3,6 +3,7 @@
 //! INVARIANT: a [`Config`] has no credential in it, and every path in it is absolute or begins at the file's own folder.
 //! Whether the files that it names exist and are valid is left to the parts that read them.
 
+mod keeping;
 mod origin;
 mod spec;
 
@@ -19,7 +20,7 @@ use crate::document::{self, Fault, Faults, SourceMap, TEXT_BYTES_MAX};
 
 pub use origin::{Origin, OriginKeys, OriginSpec, Reference, Remote, RemoteKind};
 use origin::{OriginOf, origin, reference};
-pub use spec::{AuditSpec, ConfigSpec, Example, LimitsSpec, LineageSpec, Listen, PostgresSpec, SqlText, TlsMode, TlsSpec};
+pub use spec::{AuditSpec, ConfigSpec, Example, HeadsSpec, LimitsSpec, LineageSpec, Listen, PostgresSpec, SqlText, TlsMode, TlsSpec};
 
 /// What a gateway runs with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,6 +68,29 @@ pub struct Audit {
     pub folder: PathBuf,
     /// What is kept of a statement.
     pub sql_text: SqlText,
+    /// The roles that see everybody's records.
+    pub auditors: Vec<String>,
+    /// Where the signed head of the log is kept.
+    pub heads: Option<Heads>,
+    /// Whether closed segments are compressed.
+    pub compress: bool,
+    /// After how many days segments are removed; `None`: never.
+    pub retention_days: Option<u32>,
+}
+
+/// `audit.heads`; at least one of file and webhook is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Heads {
+    /// Where the key is that signs.
+    pub key: Reference,
+    /// The file that heads are appended to.
+    pub file: Option<PathBuf>,
+    /// The address that heads are sent to.
+    pub webhook: Option<String>,
+    /// Where the bearer token of that address is.
+    pub token: Option<Reference>,
+    /// The pause between two heads.
+    pub interval_ms: u64,
 }
 
 /// `lineage`.
@@ -74,6 +98,12 @@ pub struct Audit {
 pub struct Lineage {
     /// The file that events are appended to.
     pub file: Option<PathBuf>,
+    /// The address of an OpenLineage API that events are sent to.
+    pub url: Option<String>,
+    /// Where the bearer token of that address is.
+    pub token: Option<Reference>,
+    /// Whether events are written to the standard output.
+    pub console: bool,
     /// The namespace of jobs.
     pub namespace: String,
 }
@@ -167,8 +197,9 @@ fn config(path: &Path, file: &str, spec: ConfigSpec, map: &SourceMap) -> Result<
     let principals = resolve("/principals", &spec.principals);
     let data = spec.data.as_deref().map(|text| resolve("/data", text));
     let credentials = spec.credentials.as_deref().map(|text| resolve("/credentials", text));
-    let audit = Audit { folder: resolve("/audit/folder", &spec.audit.folder), sql_text: spec.audit.sql_text };
+    let folder_of_log = resolve("/audit/folder", &spec.audit.folder);
     let lineage_file = spec.lineage.file.as_deref().map(|text| resolve("/lineage/file", text));
+    let heads_file = spec.audit.heads.as_ref().and_then(|heads| heads.file.as_deref()).map(|text| resolve("/audit/heads/file", text));
     let tls = spec.tls.as_ref().map(|tls| Tls {
         certificate: resolve("/tls/certificate", &tls.certificate),
         key: resolve("/tls/key", &tls.key),
@@ -194,8 +225,15 @@ fn config(path: &Path, file: &str, spec: ConfigSpec, map: &SourceMap) -> Result<
         data,
         credentials,
         mask_keys: mask_keys(&spec.mask_keys, &folder, &mut faults),
-        audit,
-        lineage: Lineage { file: lineage_file, namespace: spec.lineage.namespace },
+        audit: Audit {
+            folder: folder_of_log,
+            sql_text: spec.audit.sql_text,
+            auditors: spec.audit.auditors,
+            compress: spec.audit.compress,
+            retention_days: spec.audit.retention_days,
+            heads: spec.audit.heads.and_then(|spec| keeping::heads(spec, heads_file, &folder, &mut faults)),
+        },
+        lineage: keeping::lineage(spec.lineage, lineage_file, &folder, &mut faults),
         tls,
         postgres,
         limits: limits(&spec.limits, &mut faults),

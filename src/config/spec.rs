@@ -136,6 +136,43 @@ pub struct AuditSpec {
     /// What is kept of a statement.
     #[serde(default)]
     pub sql_text: SqlText,
+    /// The roles that see everybody's records in the schema mesh.
+    #[serde(default = "auditor")]
+    pub auditors: Vec<String>,
+    /// Where the signed head of the log is kept.
+    pub heads: Option<HeadsSpec>,
+    /// Whether closed segments are compressed (gzip).
+    #[serde(default)]
+    pub compress: bool,
+    /// After how many days segments are removed; never if not given.
+    #[schemars(range(min = 1, max = 36_500))]
+    pub retention_days: Option<u32>,
+}
+
+/// `audit.heads`.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HeadsSpec {
+    /// The Ed25519 key that signs, PKCS#8: env:NAME or file:PATH.
+    pub key: String,
+    /// The file that heads are appended to, one a line.
+    pub file: Option<String>,
+    /// The address that heads are sent to (POST, JSON).
+    pub webhook: Option<String>,
+    /// Where the bearer token of that address is: env:NAME or file:PATH.
+    pub token: Option<String>,
+    /// The pause between two heads.
+    #[serde(default = "ten_seconds")]
+    #[schemars(range(min = 100, max = MS_MAX))]
+    pub interval_ms: u64,
+}
+
+fn ten_seconds() -> u64 {
+    10_000
+}
+
+fn auditor() -> Vec<String> {
+    vec!["auditor".to_owned()]
 }
 
 /// What the audit log keeps of a statement.
@@ -155,6 +192,13 @@ pub enum SqlText {
 pub struct LineageSpec {
     /// The file that OpenLineage events are appended to.
     pub file: Option<String>,
+    /// The address of an OpenLineage API that events are sent to, whole: http://marquez:5000/api/v1/lineage.
+    pub url: Option<String>,
+    /// Where the bearer token of that address is: env:NAME or file:PATH.
+    pub token: Option<String>,
+    /// Whether events are written to the standard output.
+    #[serde(default)]
+    pub console: bool,
     /// The namespace of jobs.
     #[serde(default = "meshgate")]
     pub namespace: String,
@@ -166,7 +210,7 @@ fn meshgate() -> String {
 
 impl Default for LineageSpec {
     fn default() -> Self {
-        Self { file: None, namespace: meshgate() }
+        Self { file: None, url: None, token: None, console: false, namespace: meshgate() }
     }
 }
 

@@ -10,7 +10,6 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::memory::LazyMemoryExec;
 use datafusion::physical_plan::placeholder_row::PlaceholderRowExec;
-use datafusion::physical_plan::streaming::StreamingTableExec;
 use datafusion::physical_plan::work_table::WorkTableExec;
 
 use crate::policy::{Decision, Outcome};
@@ -47,10 +46,5 @@ pub fn verify(plan: &Arc<dyn ExecutionPlan>, decisions: &[Arc<Decision>]) -> Res
 
 fn is_system_leaf(node: &Arc<dyn ExecutionPlan>) -> bool {
     let in_memory = node.downcast_ref::<DataSourceExec>().is_some_and(|scan| scan.data_source().is::<MemorySourceConfig>());
-    in_memory
-        || node.is::<EmptyExec>()
-        || node.is::<PlaceholderRowExec>()
-        || node.is::<LazyMemoryExec>()
-        || node.is::<StreamingTableExec>()
-        || node.is::<WorkTableExec>()
+    in_memory || node.is::<EmptyExec>() || node.is::<PlaceholderRowExec>() || node.is::<LazyMemoryExec>() || node.is::<WorkTableExec>()
 }

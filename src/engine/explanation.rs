@@ -99,7 +99,7 @@ impl Pipeline {
         let conditions = clauses.iter().any(|clause| clause.condition.is_some());
         let source = match port {
             // Without it, it is left open where the conditions run; the cause is in the server's log.
-            Some(port) if conditions => self.shared.ports.open(&used.product, port).await.ok(),
+            Some(port) if conditions && !used.product.is_own() => self.shared.ports.open(&used.product, port).await.ok(),
             _ => None,
         };
         clauses.into_iter().map(|clause| self.line(used, port, source.as_deref(), clause)).collect()
@@ -109,6 +109,7 @@ impl Pipeline {
         let runs_in = match (clause.effect, &clause.condition) {
             (Effect::Allow | Effect::Deny, _) => None,
             (Effect::Mask | Effect::Filter, None) => Some(ENGINE.to_owned()),
+            (Effect::Mask | Effect::Filter, Some(_)) if used.product.is_own() => Some(ENGINE.to_owned()),
             (Effect::Mask | Effect::Filter, Some(condition)) => source.zip(port).and_then(|(source, port)| {
                 let reaches = enforcement::reaches_port(condition, source).ok()?;
                 Some(if reaches { format!("{}, {ENGINE}", place_name(&port.format)) } else { ENGINE.to_owned() })
@@ -152,5 +153,6 @@ fn place_name(format: &PortFormat) -> &'static str {
         PortFormat::Parquet => "parquet",
         PortFormat::Postgres => "postgres",
         PortFormat::Stream(_) => "stream",
+        PortFormat::Own(_) => "gateway",
     }
 }

@@ -21,6 +21,7 @@ mod inference;
 mod lineage_run;
 mod notices;
 mod opener;
+mod own_relations;
 mod parameter;
 mod pipeline;
 mod place;

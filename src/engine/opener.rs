@@ -17,19 +17,22 @@ use crate::enforcement::GovernedTable;
 use crate::error::{ClientMessage, SqlState};
 use crate::locator::Located;
 use crate::ports::{self, Ports};
-use crate::product::{OutputPort, PortFormat, PortName, Product};
+use crate::product::{OutputPort, OwnRows, PortFormat, PortName, Product};
+
+use super::own_relations::OwnRelations;
 
 /// Opens ports as governed tables, for one statement.
 #[derive(Debug)]
 pub(super) struct PortOpener {
     ports: Arc<Ports>,
+    own: OwnRelations,
     located: Mutex<Vec<String>>,
 }
 
 impl PortOpener {
     /// Nothing is opened yet.
-    pub(super) fn new(ports: Arc<Ports>) -> Self {
-        Self { ports, located: Mutex::default() }
+    pub(super) fn new(ports: Arc<Ports>, own: OwnRelations) -> Self {
+        Self { ports, own, located: Mutex::default() }
     }
 
     /// The products and ports that names have led to so far.
@@ -46,12 +49,16 @@ impl Opener for PortOpener {
             located.port.as_ref().and_then(|name| product.output_port(name)).ok_or_else(|| {
                 external(ClientMessage::new(SqlState::INTERNAL_ERROR, "a name led to a port that its product does not have"))
             })?;
-        if let PortFormat::Stream(_) = port.format {
-            return Err(external(stream(product, port)));
+        match &port.format {
+            PortFormat::Stream(_) => return Err(external(stream(product, port))),
+            PortFormat::Own(OwnRows::View) => return self.own.view(located, &self.ports).await,
+            PortFormat::Own(_) | PortFormat::Csv(_) | PortFormat::Parquet | PortFormat::Postgres => {}
         }
         self.located.lock().unwrap_or_else(PoisonError::into_inner).push(format!("{} port {}", product.reference, port.name));
+        let is_own = product.is_own();
         let port = Port { ports: Arc::clone(&self.ports), product: Arc::clone(product), name: port.name.clone() };
         let source: Arc<dyn TableProvider> = match product.schema.as_deref() {
+            Some(_) if is_own => self.own.source(product)?,
             Some(fields) => Arc::new(Deferred { schema: ports::arrow_schema(fields), port }),
             None => port.open().await.map_err(|error| external(ClientMessage::from(&error)))?,
         };
@@ -134,7 +141,7 @@ fn stream(product: &Product, port: &OutputPort) -> ClientMessage {
     }
 }
 
-fn external(message: ClientMessage) -> DataFusionError {
+pub(super) fn external(message: ClientMessage) -> DataFusionError {
     DataFusionError::External(Box::new(message))
 }
 

@@ -9,11 +9,13 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::{FunctionRegistry as _, SessionState};
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 
+use crate::catalog::mesh::MeshSources;
 use crate::catalog::system::CatalogQuery;
 use crate::catalog::{ExtraSchema, PgType, SessionCatalog, SessionFacts, functions};
 use crate::error::{ClientMessage, SqlState};
 
 use super::opener::PortOpener;
+use super::own_relations::OwnRelations;
 use super::pipeline::Pipeline;
 use super::search_path::{PATH_SCHEMA, PathSchema};
 use super::sql::Query;
@@ -31,7 +33,7 @@ impl Planner {
     /// A planner for the statement of this pipeline.
     pub(super) fn new(pipeline: &Pipeline) -> Result<Self, ClientMessage> {
         let mut state = pipeline.shared.template.clone();
-        let opener = Arc::new(PortOpener::new(Arc::clone(&pipeline.shared.ports)));
+        let opener = Arc::new(PortOpener::new(Arc::clone(&pipeline.shared.ports), own_relations(pipeline)));
         let plain = SessionCatalog::new(Arc::clone(&pipeline.facts), Arc::clone(&opener) as _, Vec::new());
         let path = PathSchema::new(Arc::new(plain), pipeline.facts.search_path());
         let extra: Vec<ExtraSchema> = vec![(PATH_SCHEMA.to_owned(), Arc::new(path))];
@@ -81,6 +83,18 @@ impl Planner {
     pub(super) fn located(&self) -> Vec<String> {
         self.opener.located()
     }
+}
+
+/// What the gateway's own relations show this statement.
+fn own_relations(pipeline: &Pipeline) -> OwnRelations {
+    let sources = MeshSources {
+        log: pipeline.shared.audit.reader(),
+        facts: Arc::clone(&pipeline.facts),
+        sees_all: pipeline.world.policy.is_auditor(&pipeline.facts.principal),
+        bundle_revision: pipeline.world.bundle_revision.clone(),
+    };
+    let shared = Arc::clone(&pipeline.shared);
+    OwnRelations { sources, template: Arc::new(move || shared.template.clone()) }
 }
 
 /// `now()` and its kin answer the transaction's clock, in the session's time zone.

@@ -4,6 +4,8 @@
 //! [`Emitter`] sends OpenLineage events. Lineage fails open: a slow or broken sink drops events and counts them, and never holds up
 //! a query.
 
+#[cfg(test)]
+mod brute_force;
 mod emitter;
 mod expression;
 mod model;

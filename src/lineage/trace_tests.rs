@@ -136,6 +136,83 @@ const CASES: &[(&str, &str)] = &[
     ("SELECT id FROM c LIMIT 3", "c.id:IDENTITY ||  || c.id=p"),
     ("SELECT id FROM c INTERSECT SELECT cust FROM o", "c.id:IDENTITY || c.id:JOIN+GROUP_BY o.cust:JOIN || c.id=pjg o.cust=j"),
     ("EXPLAIN SELECT name FROM c WHERE id = 1", " |  || c.id:FILTER || c.id=f"),
+    ("SELECT name FROM c WHERE tier = 'x' AND id > 3", "c.name:IDENTITY || c.id:FILTER c.tier:FILTER || c.id=f c.name=p c.tier=f"),
+    ("SELECT id, id + 1 FROM c", "c.id:IDENTITY | c.id:TRANSFORMATION ||  || c.id=p"),
+    ("SELECT * FROM c", "c.id:IDENTITY | c.name:IDENTITY | c.tier:IDENTITY ||  || c.id=p c.name=p c.tier=p"),
+    ("SELECT coalesce(name, tier) FROM c", "c.name:TRANSFORMATION c.tier:TRANSFORMATION ||  || c.name=p c.tier=p"),
+    ("SELECT CAST(id AS text) FROM c", "c.id:TRANSFORMATION ||  || c.id=p"),
+    ("SELECT id IN (1, 2) FROM c", "c.id:TRANSFORMATION ||  || c.id=p"),
+    ("SELECT 1 FROM c WHERE id IS NULL", " || c.id:FILTER || c.id=f"),
+    ("SELECT name FROM c WHERE id BETWEEN 1 AND 3", "c.name:IDENTITY || c.id:FILTER || c.id=f c.name=p"),
+    ("SELECT name FROM c WHERE name LIKE 'a%'", "c.name:IDENTITY || c.name:FILTER || c.name=pf"),
+    ("SELECT name FROM c WHERE tier IN ('a', 'b') OR id = 1", "c.name:IDENTITY || c.id:FILTER c.tier:FILTER || c.id=f c.name=p c.tier=f"),
+    ("SELECT CASE tier WHEN 'x' THEN id END FROM c", "c.id:TRANSFORMATION c.tier:CONDITIONAL ||  || c.id=p c.tier=p"),
+    ("SELECT sum(CASE WHEN tier = 'x' THEN id ELSE 0 END) FROM c", "c.id:AGGREGATION c.tier:CONDITIONAL ||  || c.id=a c.tier=a"),
+    (
+        "SELECT avg(amount) AS m, cust FROM o GROUP BY cust ORDER BY m",
+        "o.amount:AGGREGATION | o.cust:IDENTITY || o.amount:SORT o.cust:GROUP_BY || o.amount=sa o.cust=pg",
+    ),
+    ("SELECT count(DISTINCT tier) FROM c", "c.tier:AGGREGATION ||  || c.tier=a"),
+    ("SELECT tier, count(*) FROM c GROUP BY tier ORDER BY count(*)", "c.tier:IDENTITY |  || c.tier:GROUP_BY || c.tier=pg"),
+    ("SELECT upper(tier), count(*) FROM c GROUP BY upper(tier)", "c.tier:TRANSFORMATION |  || c.tier:GROUP_BY || c.tier=pg"),
+    ("SELECT name AS a FROM c GROUP BY name HAVING count(*) > 1", "c.name:IDENTITY || c.name:GROUP_BY || c.name=pg"),
+    ("SELECT string_agg(name, ',' ORDER BY id) FROM c", "c.id:SORT c.name:AGGREGATION ||  || c.id=s c.name=a"),
+    (
+        "SELECT max(m) FROM (SELECT cust, sum(amount) AS m FROM o GROUP BY cust) s",
+        "o.amount:AGGREGATION || o.cust:GROUP_BY || o.amount=a o.cust=g",
+    ),
+    (
+        "SELECT a.amount - b.amount FROM o a JOIN o b ON a.id = b.cust",
+        "o.amount:TRANSFORMATION || o.cust:JOIN o.id:JOIN || o.amount=p o.cust=j o.id=j",
+    ),
+    ("SELECT name FROM c JOIN o USING (id)", "c.name:IDENTITY || c.id:JOIN o.id:JOIN || c.id=j c.name=p o.id=j"),
+    (
+        "SELECT c.name FROM c RIGHT JOIN o ON c.id = o.cust WHERE o.amount > 2",
+        "c.name:IDENTITY || c.id:JOIN o.amount:FILTER o.cust:JOIN || c.id=j c.name=p o.amount=f o.cust=j",
+    ),
+    ("SELECT c.id, o.id FROM c FULL JOIN o ON c.id = o.id", "c.id:IDENTITY | o.id:IDENTITY || c.id:JOIN o.id:JOIN || c.id=pj o.id=pj"),
+    ("SELECT name FROM c WHERE id NOT IN (SELECT cust FROM o)", "c.name:IDENTITY || c.id:FILTER o.cust:FILTER || c.id=f c.name=p o.cust=f"),
+    (
+        "SELECT name FROM c WHERE NOT EXISTS (SELECT 1 FROM o WHERE o.cust = c.id AND o.amount > 5)",
+        "c.name:IDENTITY || c.id:FILTER o.amount:FILTER o.cust:FILTER || c.id=f c.name=p o.amount=f o.cust=f",
+    ),
+    (
+        "SELECT name FROM c WHERE id = (SELECT max(cust) FROM o)",
+        "c.name:IDENTITY || c.id:FILTER o.cust:FILTER || c.id=f c.name=p o.cust=fa",
+    ),
+    (
+        "SELECT name, (SELECT count(*) FROM o WHERE o.cust = c.id) FROM c",
+        "c.name:IDENTITY | c.id:FILTER o.cust:FILTER ||  || c.id=f c.name=p o.cust=f",
+    ),
+    (
+        "SELECT amount FROM o WHERE EXISTS (SELECT 1 FROM c WHERE c.id = o.cust AND c.tier IN (SELECT tier FROM c WHERE name = 'n'))",
+        "o.amount:IDENTITY || c.id:FILTER c.name:FILTER c.tier:FILTER o.cust:FILTER || c.id=f c.name=f c.tier=f o.amount=p o.cust=f",
+    ),
+    (
+        "WITH a AS (SELECT id AS k, tier FROM c), b AS (SELECT cust AS k, amount FROM o) \
+         SELECT a.tier, sum(b.amount) FROM a JOIN b ON a.k = b.k GROUP BY a.tier",
+        "c.tier:IDENTITY | o.amount:AGGREGATION || c.id:JOIN c.tier:GROUP_BY o.cust:JOIN || c.id=j c.tier=pg o.amount=a o.cust=j",
+    ),
+    (
+        "SELECT s.* FROM (SELECT name, id * 2 AS d FROM c) s WHERE d > 4",
+        "c.name:IDENTITY | c.id:TRANSFORMATION || c.id:FILTER || c.id=pf c.name=p",
+    ),
+    (
+        "SELECT x FROM (SELECT name AS x, row_number() OVER (ORDER BY id) AS n FROM c) s WHERE n <= 3",
+        "c.name:IDENTITY || c.id:FILTER || c.id=fs c.name=p",
+    ),
+    ("SELECT rank() OVER (ORDER BY amount DESC) FROM o", "o.amount:WINDOW ||  || o.amount=s"),
+    (
+        "SELECT sum(amount) OVER (ORDER BY id ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) FROM o",
+        "o.amount:AGGREGATION o.id:WINDOW ||  || o.amount=a o.id=s",
+    ),
+    (
+        "SELECT name FROM c UNION SELECT tier FROM c",
+        "c.name:IDENTITY c.tier:IDENTITY || c.name:GROUP_BY c.tier:GROUP_BY || c.name=pg c.tier=pg",
+    ),
+    ("SELECT name FROM c UNION ALL SELECT name FROM c WHERE tier = 'x'", "c.name:IDENTITY || c.tier:FILTER || c.name=p c.tier=f"),
+    ("SELECT id FROM c EXCEPT SELECT cust FROM o", "c.id:IDENTITY || c.id:JOIN+GROUP_BY o.cust:JOIN || c.id=pjg o.cust=j"),
+    ("SELECT tier FROM c ORDER BY tier LIMIT 1 OFFSET 1", "c.tier:IDENTITY || c.tier:SORT || c.tier=ps"),
 ];
 
 #[tokio::test]

@@ -98,6 +98,14 @@ impl Snapshot {
         self.origins.get(product)
     }
 
+    /// The same view with relations of the gateway's own in a schema of theirs, which no domain can be called.
+    #[must_use]
+    pub fn with_own(mut self, schema: Domain, tables: impl IntoIterator<Item = TableEntry>) -> Self {
+        self.domains.insert(schema.schema.clone(), schema);
+        self.tables.extend(tables.into_iter().map(|entry| ((entry.schema.clone(), entry.table.clone()), entry)));
+        self
+    }
+
     /// The domain that owns a product.
     pub fn domain_of(&self, product: &ProductRef) -> Option<&Domain> {
         self.domains.get(&product.domain.to_sql())
@@ -113,7 +121,7 @@ impl Snapshot {
         &self.revision
     }
 
-    /// The domains by schema name.
+    /// The domains by schema name, and the schema of the gateway's own relations.
     pub fn domains(&self) -> impl Iterator<Item = &Domain> {
         self.domains.values()
     }
@@ -128,9 +136,10 @@ impl Snapshot {
         self.tables.get(&(schema.to_owned(), table.to_owned()))
     }
 
-    /// Every product, each version once.
+    /// Every product of the domains, each version once.
     pub fn products(&self) -> Vec<Arc<Product>> {
-        let mut products: Vec<Arc<Product>> = self.tables.values().map(|entry| Arc::clone(&entry.located.product)).collect();
+        let of_domains = self.tables.values().map(|entry| &entry.located.product).filter(|product| !product.is_own());
+        let mut products: Vec<Arc<Product>> = of_domains.map(Arc::clone).collect();
         products.sort_by(|a, b| a.reference.cmp(&b.reference));
         products.dedup_by(|a, b| a.reference == b.reference);
         products

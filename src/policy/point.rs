@@ -1,6 +1,6 @@
 //! The decision point: asks the guard and the rules, and makes one [`Decision`] of what they say.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use chrono::TimeDelta;
@@ -41,6 +41,8 @@ pub struct DecisionPoint {
     pub(super) contracts: HashMap<ProductRef, Contract>,
     mask_keys: MaskKeys,
     erased: Arc<SubjectSet>,
+    /// The roles that see all of the gateway's own records.
+    auditors: BTreeSet<String>,
     cache: Cache,
 }
 
@@ -72,7 +74,7 @@ impl DecisionPoint {
         let rego = bundle.rego().extended(None, &catalog)?;
         let data = rego.data();
         let cache = Cache::new(bundle.reads());
-        let point = Self { bundle, rego, data, contracts, mask_keys: MaskKeys::default(), erased, cache };
+        let point = Self { bundle, rego, data, contracts, mask_keys: MaskKeys::default(), erased, auditors: BTreeSet::new(), cache };
         proof::prove(&point, &catalog)?;
         Ok(point)
     }
@@ -81,6 +83,17 @@ impl DecisionPoint {
     #[must_use]
     pub fn with_mask_keys(self, mask_keys: MaskKeys) -> Self {
         Self { mask_keys, ..self }
+    }
+
+    /// The same decision point with the roles of auditors.
+    #[must_use]
+    pub fn with_auditors(self, roles: impl IntoIterator<Item = String>) -> Self {
+        Self { auditors: roles.into_iter().collect(), ..self }
+    }
+
+    /// Whether the principal sees all of the gateway's own records.
+    pub fn is_auditor(&self, principal: &Principal) -> bool {
+        self.auditors.iter().any(|role| principal.has_role(role))
     }
 
     /// The fields whose contract demands a mask with a secret that is not there, and the secret's name.
@@ -106,6 +119,9 @@ impl DecisionPoint {
     /// Decides about one read. Never fails: whatever goes wrong is a deny. Each decision has an id of its own, also where the rules gave
     /// their answer before.
     pub fn decide(&self, request: &AccessRequest) -> Decision {
+        if let Some(decision) = own::decide(self, request) {
+            return decision;
+        }
         if let Some(decision) = self.cache.find(request) {
             return decision;
         }
@@ -155,6 +171,9 @@ impl DecisionPoint {
     /// Whether the principal may know that the product exists. A bundle without the rule `may_discover` shows everything to everyone who
     /// has logged in; with it, whatever is not exactly true hides the product.
     pub fn may_discover(&self, principal: &Principal, product: &Product) -> bool {
+        if product.is_own() {
+            return true;
+        }
         let Some(contract) = self.contracts.get(&product.reference) else { return false };
         let Some(mesh) = self.bundle.mesh() else { return false };
         if !mesh.declares("may_discover") {
@@ -405,6 +424,8 @@ fn record(outcome: &Outcome, trace: &mut Trace) {
     }
 }
 
+mod narrow;
+mod own;
 mod proof;
 
 #[cfg(test)]

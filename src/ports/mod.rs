@@ -110,6 +110,7 @@ impl Ports {
             }
             PortFormat::Postgres => Ok(Arc::new(self.servers.open(at, port, shape).await?)),
             PortFormat::Stream(_) => Err(Error::NotSupported { at, what: "querying a stream".to_owned() }),
+            PortFormat::Own(_) => Err(Error::NotSupported { at, what: "a port for a relation of the gateway's own".to_owned() }),
         }
     }
 

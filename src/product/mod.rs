@@ -16,6 +16,9 @@ pub use data_type::{DataType, DataTypeError};
 pub use mask::Mask;
 pub use names::{DomainName, FieldName, NameError, PortName, ProductName, ProductRef, Version};
 
+/// The schema of the gateway's own relations; no domain can be called so.
+pub const OWN_SCHEMA: &str = "mesh";
+
 /// A validated data product.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Product {
@@ -53,6 +56,11 @@ impl Product {
     /// The port that answers the product's own name.
     pub fn default_output_port(&self) -> Option<&OutputPort> {
         self.output_ports.get(self.default_port?)
+    }
+
+    /// Whether it is a relation of the gateway's own and no product of a domain.
+    pub fn is_own(&self) -> bool {
+        self.output_ports.iter().any(|port| matches!(port.format, PortFormat::Own(_)))
     }
 
     /// The port of that name.
@@ -141,6 +149,19 @@ pub enum PortFormat {
     Postgres,
     /// A format of a stream port (avro, json, protobuf, …): described, not read.
     Stream(String),
+    /// A relation of the gateway's own, in the schema `mesh`. No contract can name it.
+    Own(OwnRows),
+}
+
+/// Whose the rows of a relation of the gateway's own are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OwnRows {
+    /// Each row is of the login that this field names.
+    OfLogin(FieldName),
+    /// They are made for each login from what it may know of.
+    OfReader,
+    /// It is a view over relations of the gateway's own, and has no rows by itself.
+    View,
 }
 
 /// CSV does not describe itself.

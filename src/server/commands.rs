@@ -1,21 +1,22 @@
 //! The tools beside `serve`: each reads, reports on the writer that it is given, and says whether all is well.
 
 use std::io::{self, Write};
-use std::path::Path;
 
-use crate::audit;
 use crate::config::{self, Config, Origin};
 use crate::identity::scram::{ITERATIONS_DEFAULT, ITERATIONS_MAX};
 use crate::identity::{self, ScramVerifier};
+use crate::product::OWN_SCHEMA;
 use crate::{locator, product};
 
 use super::load::{self, LoadFaults};
 use super::sources::Source;
 
+pub use audit::{HeadsOf, audit_keygen, audit_verify};
 pub use explain::{ExplainOptions, explain};
 pub use policy::{EvalOptions, Format, TestRun, policy_eval, policy_test};
 pub use replay::{ReplayOptions, policy_replay};
 
+mod audit;
 mod explain;
 mod policy;
 mod replay;
@@ -40,7 +41,7 @@ pub fn check(config: &Config, out: &mut dyn Write) -> Outcome {
     let erased = erased.map_err(&mut note).ok();
     load::principals(config).map_err(&mut note).ok();
     if let (Some(snapshot), Some(bundle), Some(erased)) = (snapshot, bundle, erased) {
-        let (domains, products) = (snapshot.domains().count(), snapshot.products().len());
+        let (domains, products) = (snapshot.domains().filter(|domain| domain.schema != OWN_SCHEMA).count(), snapshot.products().len());
         for gap in snapshot.gaps() {
             writeln!(out, "{}:{}: gap: {}", gap.file, gap.line, gap.message)?;
         }
@@ -70,19 +71,6 @@ pub fn passwd(password: &str, iterations: u32, out: &mut dyn Write) -> Outcome {
     Ok(true)
 }
 
-/// `meshgate audit verify`: whether the log is whole.
-pub fn audit_verify(folder: &Path, out: &mut dyn Write) -> Outcome {
-    let verification = audit::verify(folder)?;
-    for fault in &verification.faults {
-        writeln!(out, "{fault}")?;
-    }
-    writeln!(out, "{} records in {} segments, head {}", verification.records, verification.segments, verification.head)?;
-    if !verification.holds() {
-        writeln!(out, "{} fault(s)", verification.faults.len())?;
-    }
-    Ok(verification.holds())
-}
-
 /// `meshgate schema`: the JSON Schema of a file that meshgate reads.
 pub fn schema(of: &str, out: &mut dyn Write) -> Outcome {
     let schema = match of {
@@ -90,7 +78,8 @@ pub fn schema(of: &str, out: &mut dyn Write) -> Outcome {
         "domains" => locator::schema(),
         "principals" => identity::schema(),
         "config" => config::schema(),
-        other => anyhow::bail!("there is no schema of \"{other}\"; there are contract, domains, principals and config"),
+        "audit" => crate::audit::schema(),
+        other => anyhow::bail!("there is no schema of \"{other}\"; there are contract, domains, principals, config and audit"),
     };
     let text = serde_json::to_string_pretty(&schema).map_err(io::Error::other)?;
     writeln!(out, "{text}")?;

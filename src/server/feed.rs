@@ -195,7 +195,17 @@ fn answer(fetched: Result<Fetched, crate::source::FetchError>) -> Result<Option<
 
 /// Reads a credential anew each time, so that it can be rotated.
 pub(super) fn secret(reference: &Reference) -> Result<String, String> {
-    let text = match reference {
+    let text = secret_text(reference)?;
+    let text = text.trim();
+    if text.is_empty() || text.chars().any(char::is_control) {
+        return Err("the credential is empty or has more than one line".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+/// The same in any number of lines.
+pub(super) fn secret_text(reference: &Reference) -> Result<String, String> {
+    Ok(match reference {
         Reference::Env(name) => std::env::var(name).map_err(|_| "the environment variable of the credential is not set".to_owned())?,
         Reference::File(path) => {
             let length = fs::metadata(path).map_err(|error| format!("the file of the credential cannot be read: {}", error.kind()))?.len();
@@ -204,10 +214,5 @@ pub(super) fn secret(reference: &Reference) -> Result<String, String> {
             }
             fs::read_to_string(path).map_err(|error| format!("the file of the credential cannot be read: {}", error.kind()))?
         }
-    };
-    let text = text.trim();
-    if text.is_empty() || text.chars().any(char::is_control) {
-        return Err("the credential is empty or has more than one line".to_owned());
-    }
-    Ok(text.to_owned())
+    })
 }

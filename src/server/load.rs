@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::catalog::mesh;
 use crate::config::Config;
 use crate::document::Fault;
 use crate::engine::World;
@@ -47,9 +48,11 @@ impl LoadFaults {
     }
 }
 
-/// The contracts.
+/// The contracts, beside the gateway's own relations.
 pub fn catalog(config: &Config) -> Result<Snapshot, LoadFaults> {
-    locator::load(&config.catalogs).map_err(|faults| LoadFaults::of_documents(&faults))
+    let snapshot = locator::load(&config.catalogs).map_err(|faults| LoadFaults::of_documents(&faults))?;
+    let (schema, tables) = mesh::schema().map_err(|error| LoadFaults(vec![error.to_string()]))?;
+    Ok(snapshot.with_own(schema, tables))
 }
 
 /// The principals.
@@ -176,7 +179,7 @@ pub fn world(config: &Config, snapshot: Arc<Snapshot>, bundle: Arc<Bundle>, eras
     let retention: BTreeMap<_, _> = snapshot.domains().filter_map(|domain| Some((domain.name.clone(), domain.retention_days?))).collect();
     let bundle_revision = bundle.revision().to_owned();
     let point = DecisionPoint::new(bundle, &snapshot.products(), &retention, erased).map_err(|faults| LoadFaults::of_bundle(&faults))?;
-    let point = point.with_mask_keys(keys);
+    let point = point.with_mask_keys(keys).with_auditors(config.audit.auditors.iter().cloned());
     let missing = point.missing_mask_keys();
     if !missing.is_empty() {
         let fault = |(product, field, key)| format!("the mask of the field \"{field}\" of {product} needs the key \"{key}\" of mask_keys");

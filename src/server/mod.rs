@@ -3,6 +3,8 @@
 mod backend;
 pub mod commands;
 mod feed;
+mod heads;
+mod lineage_sink;
 pub mod load;
 mod options;
 pub mod quickstart;
@@ -28,6 +30,7 @@ use crate::ports::Ports;
 use crate::wire::{self, Served};
 
 use backend::{Directories, Gateway};
+use heads::Heads;
 use reload::{Loaded, Reloader, Seen};
 use sources::Source;
 
@@ -56,6 +59,8 @@ pub struct Running {
     shutdown: CancellationToken,
     serving: Vec<JoinHandle<Served>>,
     audit: Arc<AuditLog>,
+    heads: Option<Arc<Heads>>,
+    clock: Clock,
     emitter: Option<Arc<Emitter>>,
 }
 
@@ -79,6 +84,9 @@ impl Running {
             tracing::warn!("lineage events could not all be sent before the end");
         }
         self.audit.close().await.context("the audit log could not be closed")?;
+        if let Some(heads) = self.heads {
+            heads.publish(self.audit.head(), self.clock).await;
+        }
         served.into_iter().collect()
     }
 }
@@ -111,6 +119,7 @@ pub async fn start(config: Config, start: StartOptions) -> anyhow::Result<Runnin
     let worlds = Arc::new(Worlds::new(world));
     let directories = Arc::new(Directories::new(load::principals(&config)?));
     let audit = AuditLog::open(options::audit(&config, &clock)).context("the audit log could not be opened")?;
+    let heads = config.audit.heads.as_ref().map(Heads::new).transpose()?.map(Arc::new);
     let emitter = options::emitter(&config)?;
     let ports = Arc::new(Ports::new(options::ports(&config)));
     let engine = Engine::new(options::engine(&config, &clock), Arc::clone(&worlds), ports, Arc::clone(&audit), emitter.clone())?;
@@ -130,6 +139,9 @@ pub async fn start(config: Config, start: StartOptions) -> anyhow::Result<Runnin
         addresses.push(address);
         serving.push(tokio::spawn(wire::serve(listener, Arc::clone(&gateway), wire, shutdown.clone())));
     }
+    if let Some(heads) = &heads {
+        tokio::spawn(Arc::clone(heads).run(Arc::clone(&audit), Arc::clone(&clock), shutdown.clone()));
+    }
     let allow_lowered_protection = start.allow_lowered_protection;
     let reloader = Reloader {
         config,
@@ -138,11 +150,11 @@ pub async fn start(config: Config, start: StartOptions) -> anyhow::Result<Runnin
         worlds,
         directories,
         audit: Arc::clone(&audit),
-        clock,
+        clock: Arc::clone(&clock),
         loaded,
         seen,
         allow_lowered_protection,
     };
     tokio::spawn(reloader.run(shutdown.clone()));
-    Ok(Running { addresses, shutdown, serving, audit, emitter })
+    Ok(Running { addresses, shutdown, serving, audit, heads, clock, emitter })
 }

@@ -6,20 +6,23 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-use crate::audit::{AuditOptions, SqlText};
+use crate::audit::{AuditOptions, Keeping, SqlText};
 use crate::config::{self, Config};
 use crate::engine::{Clock, EngineOptions, TextLimits};
-use crate::lineage::{Emitter, FileSink, Sink};
+use crate::lineage::{ConsoleSink, Emitter, FileSink, Sink};
 use crate::ports::PortOptions;
 use crate::product::TlsMode;
 use crate::wire::{self, WireOptions};
+
+use super::lineage_sink::HttpSink;
 
 pub(super) fn audit(config: &Config, clock: &Clock) -> AuditOptions {
     let sql = match config.audit.sql_text {
         config::SqlText::Full => SqlText::Full,
         config::SqlText::Fingerprint => SqlText::Fingerprint,
     };
-    AuditOptions { sql, clock: Arc::clone(clock), ..AuditOptions::new(&config.audit.folder) }
+    let keeping = Keeping { compress: config.audit.compress, retention_days: config.audit.retention_days };
+    AuditOptions { sql, keeping, clock: Arc::clone(clock), ..AuditOptions::new(&config.audit.folder) }
 }
 
 /// Lineage events that may wait for their sink.
@@ -27,11 +30,23 @@ const LINEAGE_QUEUE_MAX: usize = 4096;
 
 /// The emitter with its sinks; a further sink is a further line here.
 pub(super) fn emitter(config: &Config) -> anyhow::Result<Option<Arc<Emitter>>> {
-    let Some(file) = &config.lineage.file else { return Ok(None) };
-    if let Some(folder) = file.parent() {
-        std::fs::create_dir_all(folder).context("the folder of the lineage file cannot be made")?;
+    let lineage = &config.lineage;
+    let mut sinks: Vec<Box<dyn Sink>> = Vec::new();
+    if let Some(file) = &lineage.file {
+        if let Some(folder) = file.parent() {
+            std::fs::create_dir_all(folder).context("the folder of the lineage file cannot be made")?;
+        }
+        sinks.push(Box::new(FileSink::new(file)));
     }
-    let sinks: Vec<Box<dyn Sink>> = vec![Box::new(FileSink::new(file))];
+    if let Some(url) = &lineage.url {
+        sinks.push(Box::new(HttpSink::new(url, lineage.token.clone()).context("lineage.url")?));
+    }
+    if lineage.console {
+        sinks.push(Box::new(ConsoleSink));
+    }
+    if sinks.is_empty() {
+        return Ok(None);
+    }
     Ok(Some(Arc::new(Emitter::start(sinks, LINEAGE_QUEUE_MAX))))
 }
 

@@ -102,6 +102,22 @@ impl HttpClient {
         Ok(Fetched::Document { bytes, tag })
     }
 
+    /// Sends a JSON document; any answer of success will do.
+    ///
+    /// # Errors
+    /// It was not taken, in words without a credential.
+    pub fn post_json(&self, headers: &[(String, String)], body: &[u8]) -> Result<(), FetchError> {
+        let mut request = self.agent.post(&self.url).header(header::CONTENT_TYPE, "application/json");
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        let mut response = request.send(body).map_err(|error| self.unreachable(&error))?;
+        // What it says beside its status is nobody's, but has to be read for the connection to be used again.
+        let answer = response.body_mut().with_config().limit(self.bytes_max).read_to_vec();
+        answer.map_err(|error| self.unreachable(&error))?;
+        if response.status().is_success() { Ok(()) } else { Err(FetchError::Status(response.status().as_u16())) }
+    }
+
     fn unreachable(&self, error: &Error) -> FetchError {
         match error {
             Error::BodyExceedsLimit(_) => FetchError::TooLong(self.bytes_max),

@@ -1,4 +1,4 @@
-//! Where documents come from that are not files of this machine: archives of policies, addresses, objects of a store.
+//! Where documents come from, and go to, that are not files of this machine: archives of policies, addresses, objects of a store.
 //!
 //! INVARIANT: what comes from elsewhere is bounded (in bytes, in time, in entries) before it is believed, and no credential is in an
 //! error or a log. What the bytes mean is left to whoever asked for them; when to ask again is the reloader's.

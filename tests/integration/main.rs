@@ -20,6 +20,8 @@ mod hard_statements;
 #[cfg(test)]
 mod identity;
 #[cfg(test)]
+mod killed;
+#[cfg(test)]
 mod leaks;
 #[cfg(test)]
 mod log;

@@ -1,11 +1,11 @@
 //! Segments in memory, for tests: what was written, what was synced, and a disk that fails or waits on command.
 
 use std::collections::BTreeMap;
-use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::io::{self, BufRead};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use super::{Segment, Storage, sort_segments};
+use super::{Segment, Segments, Storage, sort_segments};
 
 /// A view of a log in memory. Clones see the same log.
 #[derive(Debug, Clone, Default)]
@@ -20,6 +20,7 @@ struct Disk {
     refuse_syncs: AtomicBool,
     syncs_held: Mutex<bool>,
     syncs_released: Condvar,
+    opened: AtomicUsize,
 }
 
 #[derive(Debug, Default, Clone)]
@@ -62,12 +63,17 @@ impl MemoryLog {
     }
 
     /// The names and the bytes of the segments, whether synced or not.
-    pub fn segments(&self) -> Vec<(String, Vec<u8>)> {
+    pub fn contents(&self) -> Vec<(String, Vec<u8>)> {
         let files = self.files();
         sort_segments(files.keys().cloned())
             .into_iter()
             .filter_map(|name| files.get(&name).map(|file| (name.clone(), file.bytes.clone())))
             .collect()
+    }
+
+    /// How often a segment has been opened to be read.
+    pub fn opened(&self) -> usize {
+        self.disk.opened.load(Ordering::SeqCst)
     }
 
     fn files(&self) -> MutexGuard<'_, BTreeMap<String, MemoryFile>> {
@@ -105,6 +111,22 @@ impl Storage for MemoryLog {
         }
         files.insert(name.to_owned(), MemoryFile::default());
         Ok(Box::new(MemorySegment { log: self.clone(), name: name.to_owned() }))
+    }
+
+    fn reader(&self) -> Arc<dyn Segments> {
+        Arc::new(self.clone())
+    }
+}
+
+impl Segments for MemoryLog {
+    fn segments(&self) -> io::Result<Vec<String>> {
+        Ok(sort_segments(self.files().keys().cloned()))
+    }
+
+    fn open(&self, name: &str) -> io::Result<Box<dyn BufRead + Send>> {
+        let bytes = self.files().get(name).map(|file| file.bytes.clone()).ok_or(io::ErrorKind::NotFound)?;
+        self.disk.opened.fetch_add(1, Ordering::SeqCst);
+        Ok(Box::new(io::Cursor::new(bytes)))
     }
 }
 

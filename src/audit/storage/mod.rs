@@ -3,14 +3,17 @@
 mod folder;
 mod memory;
 
-use std::io;
+use std::io::{self, BufRead};
+use std::sync::Arc;
 
-pub(super) use folder::{FolderReader, FolderStorage};
+pub(super) use folder::{FolderSegments, FolderStorage};
 pub use memory::MemoryLog;
 
 /// The ending of a segment's name.
 const SEGMENT_PREFIX: &str = "audit-";
 const SEGMENT_SUFFIX: &str = ".jsonl";
+/// What follows it if the segment is compressed (gzip).
+const COMPRESSED_SUFFIX: &str = ".gz";
 
 /// A place for segments, held by one writer.
 pub trait Storage: Send {
@@ -25,6 +28,18 @@ pub trait Storage: Send {
 
     /// A new, empty segment whose name is durable. Fails if the name is taken.
     fn create(&mut self, name: &str) -> io::Result<Box<dyn Segment>>;
+
+    /// The same segments for those who read them while they are written.
+    fn reader(&self) -> Arc<dyn Segments>;
+}
+
+/// Segments as they are read, also while somebody writes to the newest.
+pub trait Segments: Send + Sync {
+    /// The names of the segments, in the order in which they were opened.
+    fn segments(&self) -> io::Result<Vec<String>>;
+
+    /// A segment from its beginning to where it ends now.
+    fn open(&self, name: &str) -> io::Result<Box<dyn BufRead + Send>>;
 }
 
 /// A segment that is being written.
@@ -51,7 +66,17 @@ pub(super) fn sort_segments(names: impl IntoIterator<Item = String>) -> Vec<Stri
     segments.into_iter().map(|(_, name)| name).collect()
 }
 
+/// Whether a segment of that name is compressed.
+pub(super) fn is_compressed(name: &str) -> bool {
+    name.ends_with(COMPRESSED_SUFFIX)
+}
+
+/// The name that a segment was opened with.
+pub(super) fn opened_name(name: &str) -> &str {
+    name.strip_suffix(COMPRESSED_SUFFIX).unwrap_or(name)
+}
+
 fn segment_seq(name: &str) -> Option<u64> {
-    let (_, seq) = name.strip_prefix(SEGMENT_PREFIX)?.strip_suffix(SEGMENT_SUFFIX)?.rsplit_once('-')?;
+    let (_, seq) = opened_name(name).strip_prefix(SEGMENT_PREFIX)?.strip_suffix(SEGMENT_SUFFIX)?.rsplit_once('-')?;
     seq.parse().ok()
 }

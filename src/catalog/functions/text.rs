@@ -274,6 +274,7 @@ fn shown(value: &Value) -> Option<String> {
     match value {
         Value::Text(text) => Some(text.clone()),
         Value::Int(number) | Value::Instant(number) | Value::Seconds(number) => Some(number.to_string()),
+        Value::Day(number) => Some(number.to_string()),
         Value::Float(number) => Some(number.to_string()),
         Value::Bool(truth) => Some(if *truth { "t" } else { "f" }.to_owned()),
         Value::Texts(texts) => Some(format!("{{{}}}", texts.join(","))),

@@ -29,6 +29,7 @@ use super::fault;
 use super::reply::CopyFormat;
 
 pub(super) use operators::PgOperators;
+pub(super) use query::parse_text;
 
 /// Bounds on what is parsed, so that no text can exhaust the stack or the memory.
 #[derive(Debug, Clone, Copy)]

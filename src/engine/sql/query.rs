@@ -57,7 +57,7 @@ pub(super) fn parse(
 }
 
 /// The query that a text of our own making spells; positions in errors would not be the user's and are dropped.
-pub(super) fn parse_text(text: &str, limits: &TextLimits) -> Result<Result<Query, ClientMessage>, ClientMessage> {
+pub(in crate::engine) fn parse_text(text: &str, limits: &TextLimits) -> Result<Result<Query, ClientMessage>, ClientMessage> {
     let pieces = lexer::split(text, limits)?;
     let [piece] = pieces.as_slice() else {
         return Err(ClientMessage::new(SqlState::SYNTAX_ERROR, "syntax error"));

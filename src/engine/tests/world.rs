@@ -116,6 +116,12 @@ impl TestWorld {
         TestSession { session: self.engine.open_session(principal, request).unwrap() }
     }
 
+    /// The relations of the schema `mesh`, and whether each is a view.
+    pub(super) fn own_relations(&self) -> Vec<(crate::locator::TableEntry, bool)> {
+        let (_, entries) = crate::catalog::mesh::schema().unwrap();
+        entries.into_iter().map(|entry| (entry.clone(), crate::catalog::mesh::view(&entry.table).is_some())).collect()
+    }
+
     /// The port's file vanishes.
     pub(super) fn remove_data(&self) {
         std::fs::remove_file(self.folder.path().join("people.csv")).unwrap();
@@ -145,7 +151,7 @@ impl TestWorld {
 
     /// Whether the opening of a statement is written, durable or not.
     pub(super) fn writes_an_opening(&self) -> bool {
-        self.records.segments().iter().any(|(_, bytes)| String::from_utf8_lossy(bytes).contains("statement_opened"))
+        self.records.contents().iter().any(|(_, bytes)| String::from_utf8_lossy(bytes).contains("statement_opened"))
     }
 
     /// All records; nothing can be recorded afterwards.
@@ -188,7 +194,8 @@ fn options() -> EngineOptions {
 }
 
 fn world(catalogs: &Path) -> World {
-    let snapshot = Arc::new(locator::load(catalogs).unwrap());
+    let (schema, tables) = crate::catalog::mesh::schema().unwrap();
+    let snapshot = Arc::new(locator::load(catalogs).unwrap().with_own(schema, tables));
     let policies = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies");
     let files = std::fs::read_dir(policies).unwrap().map(|entry| entry.unwrap().path());
     let of_bundle = files.filter(|path| path.extension().is_some_and(|kind| kind == "rego" || kind == "json"));
@@ -202,6 +209,7 @@ fn world(catalogs: &Path) -> World {
     let bundle_revision = bundle.revision().to_owned();
     let erased = Arc::new(SubjectSet::default());
     let policy = DecisionPoint::new(bundle, &snapshot.products(), &BTreeMap::new(), erased).unwrap();
+    let policy = policy.with_auditors(["auditor".to_owned()]);
     World { snapshot, policy: Arc::new(policy), bundle_revision }
 }
 

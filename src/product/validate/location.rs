@@ -37,7 +37,7 @@ pub(super) fn check(location: &str, format: &PortFormat) -> Result<(), LocationF
             "s3" => check_bucket(rest),
             _ => Err(("\"location\" names no place of files", "Write a path below the data folder, file:///path or s3://bucket/prefix/.")),
         },
-        PortFormat::Stream(_) => Ok(()),
+        PortFormat::Stream(_) | PortFormat::Own(_) => Ok(()),
     }
 }
 

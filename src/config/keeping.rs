@@ -1,0 +1,45 @@
+//! Where heads of the audit log and lineage events are kept: addresses and credentials as an operator writes them.
+
+use std::path::{Path, PathBuf};
+
+use crate::document::Faults;
+
+use super::origin::{Reference, reference};
+use super::spec::{HeadsSpec, LineageSpec};
+use super::{Heads, Lineage};
+
+/// `audit.heads`.
+pub(super) fn heads(spec: HeadsSpec, file: Option<PathBuf>, folder: &Path, faults: &mut Faults<'_>) -> Option<Heads> {
+    if file.is_none() && spec.webhook.is_none() {
+        faults.add_with_hint("/audit/heads", "\"heads\" says nowhere to keep them", "Give it a \"file\", a \"webhook\", or both.");
+    }
+    let key = credential("/audit/heads/key", "key", &spec.key, folder, faults);
+    let token = spec.token.and_then(|text| credential("/audit/heads/token", "token", &text, folder, faults));
+    let webhook = spec.webhook.inspect(|text| address("/audit/heads/webhook", "webhook", text, faults));
+    Some(Heads { key: key?, file, webhook, token, interval_ms: spec.interval_ms })
+}
+
+/// `lineage`.
+pub(super) fn lineage(spec: LineageSpec, file: Option<PathBuf>, folder: &Path, faults: &mut Faults<'_>) -> Lineage {
+    let token = spec.token.and_then(|text| credential("/lineage/token", "token", &text, folder, faults));
+    let url = spec.url.inspect(|text| address("/lineage/url", "url", text, faults));
+    Lineage { file, url, token, console: spec.console, namespace: spec.namespace }
+}
+
+fn credential(at: &str, key: &str, text: &str, folder: &Path, faults: &mut Faults<'_>) -> Option<Reference> {
+    let found = reference(text, folder);
+    if found.is_none() {
+        let hint = "The secret itself does not belong into the file.";
+        faults.add_with_hint(at, format!("\"{key}\" is neither env:NAME nor file:PATH"), hint);
+    }
+    found
+}
+
+fn address(at: &str, key: &str, text: &str, faults: &mut Faults<'_>) {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let sound = rest.is_some_and(|rest| !rest.is_empty() && !rest.chars().any(|c| c.is_control() || c.is_whitespace()));
+    // A login in an address would stand in the file, and in errors.
+    if !sound || rest.is_some_and(|rest| rest.split('/').next().is_some_and(|server| server.contains('@'))) {
+        faults.add_with_hint(at, format!("\"{key}\" is no address"), "Write http://host:port/path or https://host/path, without a login.");
+    }
+}
