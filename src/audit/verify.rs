@@ -182,7 +182,7 @@ impl<R: FnMut(&[u8])> Check<'_, R> {
             self.outcome.void_records += 1;
             return;
         }
-        if self.chain == Chain::default() && record.seq > 1 && record.kind == "segment_opened" && self.beginning.is_none() {
+        if self.chain.seq == 0 && record.seq > 1 && record.kind == "segment_opened" && self.beginning.is_none() {
             let said = self.heads.get(&(record.seq - 1)) == Some(&record.prev);
             self.chain = Chain { seq: record.seq - 1, hash: record.prev.clone() };
             self.beginning = Some(Beginning { removed: self.chain.clone(), said });

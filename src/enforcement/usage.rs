@@ -262,7 +262,11 @@ impl Observer {
             };
             self.expression(expr, uses, inputs)?;
         }
-        let aggregates: Vec<Uses> = aggregates.iter().map(|uses| uses.through(FieldUse::Aggregated)).collect();
+        // The optimizer makes the argument of a DISTINCT a key of groups before it looks whether the result is wanted, and then reads it.
+        let used = |(uses, expr): (&Uses, &Expr)| {
+            if is_distinct(expr) { uses.with(FieldUse::Aggregated) } else { uses.through(FieldUse::Aggregated) }
+        };
+        let aggregates: Vec<Uses> = aggregates.iter().zip(&aggregate.aggr_expr).map(used).collect();
         self.each(&aggregate.aggr_expr, &aggregates, inputs)
     }
 
@@ -359,6 +363,14 @@ impl Observer {
     }
 }
 
+fn is_distinct(expr: &Expr) -> bool {
+    match expr {
+        Expr::Alias(alias) => is_distinct(&alias.expr),
+        Expr::AggregateFunction(function) => function.params.distinct,
+        _ => false,
+    }
+}
+
 fn unnest_columns(unnest: &Unnest, wanted: &[Uses], inputs: &mut [Input]) {
     let Some(input) = inputs.first_mut() else { return };
     for (output, uses) in wanted.iter().enumerate() {
@@ -423,6 +435,12 @@ mod tests {
         assert_eq!(observed(sql).await, expected);
         assert_eq!(observed("SELECT DISTINCT dept FROM people").await, "people: dept(projected,grouped)");
         assert_eq!(observed("SELECT id FROM people ORDER BY salary").await, "people: id(projected) salary(sorted)");
+    }
+
+    #[tokio::test]
+    async fn a_distinct_argument_is_read_though_its_result_is_not_wanted() {
+        let sql = "SELECT dept FROM (SELECT dept, count(DISTINCT salary), max(bucket) FROM people GROUP BY dept) x";
+        assert_eq!(observed(sql).await, "people: salary(aggregated) dept(projected,grouped)");
     }
 
     #[tokio::test]

@@ -34,7 +34,6 @@ async fn an_auditor_sees_everybodys_rows_and_others_their_own() {
 async fn no_way_of_asking_tells_of_others_rows() {
     let world = lived_in().await;
     let mut guest = world.session("guest", &[]);
-    crate::telemetry::init(crate::telemetry::Format::Text, "warn").ok();
     for statement in [
         "SELECT principal FROM mesh.access_log WHERE principal = 'reader'",
         "SELECT principal FROM mesh.access_log WHERE principal <> 'guest' OR 1 / (CASE WHEN principal = 'reader' THEN 0 ELSE 1 END) = 0",
