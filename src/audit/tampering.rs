@@ -11,7 +11,7 @@ use super::record::{Chain, Envelope};
 use super::storage::Segments;
 use super::verify::{FaultKind, Heads, Verification, walk};
 
-const TAMPERINGS: usize = 1_500;
+const TAMPERINGS: usize = 10_000;
 
 /// Segments whose names are their numbers.
 #[derive(Clone, PartialEq)]
