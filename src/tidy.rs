@@ -65,7 +65,7 @@ const FENCES: &[(&str, &[&str])] = &[
     ("jsonschema", &["document/", "policy/schema"]),
     ("anyhow", &["main.rs", "server/", "policy/rego"]),
     ("tracing_subscriber", &["telemetry/"]),
-    ("ring", &["audit/head"]),
+    ("ring", &["audit/head", "ports/postgres", "wire/tls"]),
     ("ureq", &["source/http"]),
     ("tar", &["source/archive"]),
     ("flate2", &["source/archive", "audit/storage"]),

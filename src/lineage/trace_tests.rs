@@ -147,7 +147,8 @@ const CASES: &[(&str, &str)] = &[
     ("SELECT name FROM c WHERE name LIKE 'a%'", "c.name:IDENTITY || c.name:FILTER || c.name=pf"),
     ("SELECT name FROM c WHERE tier IN ('a', 'b') OR id = 1", "c.name:IDENTITY || c.id:FILTER c.tier:FILTER || c.id=f c.name=p c.tier=f"),
     ("SELECT CASE tier WHEN 'x' THEN id END FROM c", "c.id:TRANSFORMATION c.tier:CONDITIONAL ||  || c.id=p c.tier=p"),
-    ("SELECT sum(CASE WHEN tier = 'x' THEN id ELSE 0 END) FROM c", "c.id:AGGREGATION c.tier:CONDITIONAL ||  || c.id=a c.tier=a"),
+    // What decides inside an aggregate is called projected as well (#6).
+    ("SELECT sum(CASE WHEN tier = 'x' THEN id ELSE 0 END) FROM c", "c.id:AGGREGATION c.tier:CONDITIONAL ||  || c.id=a c.tier=pa"),
     (
         "SELECT avg(amount) AS m, cust FROM o GROUP BY cust ORDER BY m",
         "o.amount:AGGREGATION | o.cust:IDENTITY || o.amount:SORT o.cust:GROUP_BY || o.amount=sa o.cust=pg",
