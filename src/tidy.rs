@@ -53,6 +53,7 @@ const MODULES: &[(&str, &[&str])] = &[
 /// A dependency and the beginnings of the paths, below `src`, that may name it.
 const FENCES: &[(&str, &[&str])] = &[
     ("pgwire", &["wire/"]),
+    ("ring", &["identity/token/", "wire/tls"]),
     ("regorus", &["policy/rego"]),
     ("tokio_postgres", &["ports/postgres"]),
     ("webpki_roots", &["ports/postgres"]),

@@ -356,6 +356,10 @@ pub struct ConnectionOpened {
     pub application_name: String,
     /// Whether the connection is encrypted.
     pub tls: bool,
+    /// How the login was proved: `password`, `certificate` or `token`.
+    pub proof: String,
+    /// Who issued the token, if it was one.
+    pub issuer: Option<String>,
 }
 
 /// `connection_closed`
@@ -382,6 +386,8 @@ pub struct LoginFailed {
     pub database: String,
     /// The code that the client was sent.
     pub sqlstate: String,
+    /// Why, which the client is not told.
+    pub reason: String,
 }
 
 /// `reload`

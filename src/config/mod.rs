@@ -6,6 +6,9 @@
 mod keeping;
 mod origin;
 mod spec;
+mod texts;
+mod tls;
+mod tokens;
 
 #[cfg(test)]
 mod tests;
@@ -20,7 +23,10 @@ use crate::document::{self, Fault, Faults, SourceMap, TEXT_BYTES_MAX};
 
 pub use origin::{Origin, OriginKeys, OriginSpec, Reference, Remote, RemoteKind};
 use origin::{OriginOf, origin, reference};
-pub use spec::{AuditSpec, ConfigSpec, Example, HeadsSpec, LimitsSpec, LineageSpec, Listen, PostgresSpec, SqlText, TlsMode, TlsSpec};
+pub use spec::{AuditSpec, ConfigSpec, Example, HeadsSpec, LimitsSpec, LineageSpec, PostgresSpec, SqlText, TlsMode};
+pub use texts::Texts;
+pub use tls::{CertificateName, CertificateUserSpec, ClientCertificates, ClientCertificatesSpec, PlainClients, Tls, TlsSpec};
+pub use tokens::{ClaimNames, Claims, ClaimsSpec, Issuer, IssuerSpec, KeysFrom, TokenAlgorithm, Tokens, TokensSpec};
 
 /// What a gateway runs with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +57,10 @@ pub struct Config {
     pub lineage: Lineage,
     /// Certificate and key; `None`: no TLS.
     pub tls: Option<Tls>,
+    /// Which clients may do without it.
+    pub plain: PlainClients,
+    /// Whose tokens prove a login.
+    pub tokens: Option<Tokens>,
     /// How the servers of postgres ports are spoken to.
     pub postgres: Postgres,
     /// Limits.
@@ -106,17 +116,6 @@ pub struct Lineage {
     pub console: bool,
     /// The namespace of jobs.
     pub namespace: String,
-}
-
-/// `tls`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tls {
-    /// PEM file of the certificate chain.
-    pub certificate: PathBuf,
-    /// PEM file of the private key.
-    pub key: PathBuf,
-    /// Whether a client without TLS is refused.
-    pub required: bool,
 }
 
 /// `postgres`.
@@ -187,27 +186,24 @@ fn config(path: &Path, file: &str, spec: ConfigSpec, map: &SourceMap) -> Result<
     let mut faults = Faults::new(file, map);
     // The folder of a bare file name is the empty path, which is the current one.
     let folder = path.parent().unwrap_or(Path::new("")).to_path_buf();
-    let mut resolve = |pointer: &str, text: &str| {
+    let resolve = |pointer: &str, text: &str, faults: &mut Faults<'_>| {
         if text.trim().is_empty() || text.contains('\0') {
             faults.add(pointer, format!("\"{}\" names no path", pointer.rsplit('/').next().unwrap_or_default()));
         }
         folder.join(text)
     };
-    let catalogs = resolve("/catalogs", &spec.catalogs);
-    let principals = resolve("/principals", &spec.principals);
-    let data = spec.data.as_deref().map(|text| resolve("/data", text));
-    let credentials = spec.credentials.as_deref().map(|text| resolve("/credentials", text));
-    let folder_of_log = resolve("/audit/folder", &spec.audit.folder);
-    let lineage_file = spec.lineage.file.as_deref().map(|text| resolve("/lineage/file", text));
-    let heads_file = spec.audit.heads.as_ref().and_then(|heads| heads.file.as_deref()).map(|text| resolve("/audit/heads/file", text));
-    let tls = spec.tls.as_ref().map(|tls| Tls {
-        certificate: resolve("/tls/certificate", &tls.certificate),
-        key: resolve("/tls/key", &tls.key),
-        required: tls.required,
-    });
+    let catalogs = resolve("/catalogs", &spec.catalogs, &mut faults);
+    let principals = resolve("/principals", &spec.principals, &mut faults);
+    let data = spec.data.as_deref().map(|text| resolve("/data", text, &mut faults));
+    let credentials = spec.credentials.as_deref().map(|text| resolve("/credentials", text, &mut faults));
+    let lineage_file = spec.lineage.file.as_deref().map(|text| resolve("/lineage/file", text, &mut faults));
+    let folder_of_log = resolve("/audit/folder", &spec.audit.folder, &mut faults);
+    let heads_file = spec.audit.heads.as_ref().and_then(|heads| heads.file.as_deref()).map(|text| resolve("/audit/heads/file", text, &mut faults));
+    let (tls, plain) = tls::tls(spec.tls.as_ref(), resolve, &mut faults);
+    let tokens = spec.tokens.as_ref().map(|spec| tokens::tokens(spec, &folder, &mut faults));
     let postgres = Postgres {
         tls: spec.postgres.tls,
-        authorities: spec.postgres.authorities.as_deref().map(|text| resolve("/postgres/authorities", text)),
+        authorities: spec.postgres.authorities.as_deref().map(|text| resolve("/postgres/authorities", text, &mut faults)),
         connections: usize::try_from(spec.postgres.connections).unwrap_or(usize::MAX),
         wait_timeout_ms: spec.postgres.wait_timeout_ms,
         connect_timeout_ms: spec.postgres.connect_timeout_ms,
@@ -235,6 +231,8 @@ fn config(path: &Path, file: &str, spec: ConfigSpec, map: &SourceMap) -> Result<
         },
         lineage: keeping::lineage(spec.lineage, lineage_file, &folder, &mut faults),
         tls,
+        plain,
+        tokens,
         postgres,
         limits: limits(&spec.limits, &mut faults),
         notices: spec.notices,
@@ -257,7 +255,7 @@ fn read(path: &Path) -> Result<String, String> {
     String::from_utf8(bytes).map_err(|_| "the file is not UTF-8".to_owned())
 }
 
-fn listen(listen: &Listen, faults: &mut Faults<'_>) -> Vec<SocketAddr> {
+fn listen(listen: &Texts, faults: &mut Faults<'_>) -> Vec<SocketAddr> {
     if listen.0.is_empty() {
         faults.add("/listen", "\"listen\" names no address");
     }

@@ -1,14 +1,14 @@
 //! The configuration as an operator writes it: the YAML form and its defaults.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde::de::{SeqAccess, Visitor};
 
 use super::origin::OriginSpec;
+use super::texts::Texts;
+use super::tls::TlsSpec;
+use super::tokens::TokensSpec;
 
 /// A day; a longer time-out is none.
 const MS_MAX: u64 = 86_400_000;
@@ -18,8 +18,8 @@ const MS_MAX: u64 = 86_400_000;
 #[serde(deny_unknown_fields)]
 pub struct ConfigSpec {
     /// Where clients are served: an address and port, or a list of them.
-    #[serde(default)]
-    pub listen: Listen,
+    #[serde(default = "this_machine")]
+    pub listen: Texts,
     /// The one database's name.
     #[serde(default = "mesh")]
     pub database: String,
@@ -43,8 +43,10 @@ pub struct ConfigSpec {
     /// Who is told what was read.
     #[serde(default)]
     pub lineage: LineageSpec,
-    /// Certificate and key; without it there is no TLS.
+    /// Certificate and key; without it there is no TLS, and only clients on this machine are served.
     pub tls: Option<TlsSpec>,
+    /// Whose tokens prove a login; without it, none do.
+    pub tokens: Option<TokensSpec>,
     /// How the servers of postgres ports are spoken to.
     #[serde(default)]
     pub postgres: PostgresSpec,
@@ -62,61 +64,13 @@ fn mesh() -> String {
     "mesh".to_owned()
 }
 
-fn yes() -> bool {
+/// Who opens a gateway to a network says so.
+fn this_machine() -> Texts {
+    Texts(vec!["127.0.0.1:6432".to_owned()])
+}
+
+pub(super) fn yes() -> bool {
     true
-}
-
-/// One address or a list of them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listen(pub Vec<String>);
-
-impl Default for Listen {
-    /// This machine only: who opens a gateway to a network says so.
-    fn default() -> Self {
-        Self(vec!["127.0.0.1:6432".to_owned()])
-    }
-}
-
-impl JsonSchema for Listen {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "Listen".into()
-    }
-
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({"type": ["string", "array"], "items": {"type": "string"}})
-    }
-}
-
-impl<'de> Deserialize<'de> for Listen {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ListenVisitor)
-    }
-}
-
-struct ListenVisitor;
-
-impl<'de> Visitor<'de> for ListenVisitor {
-    type Value = Listen;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an address or a list of addresses")
-    }
-
-    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Listen, E> {
-        Ok(Listen(vec![text.to_owned()]))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Listen, A::Error> {
-        let mut addresses = Vec::new();
-        while let Some(address) = items.next_element::<String>()? {
-            addresses.push(address);
-        }
-        Ok(Listen(addresses))
-    }
 }
 
 /// Examples that come with the gateway.
@@ -212,19 +166,6 @@ impl Default for LineageSpec {
     fn default() -> Self {
         Self { file: None, url: None, token: None, console: false, namespace: meshgate() }
     }
-}
-
-/// `tls`.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct TlsSpec {
-    /// PEM file of the certificate chain.
-    pub certificate: String,
-    /// PEM file of the private key.
-    pub key: String,
-    /// Whether a client without TLS is refused.
-    #[serde(default = "yes")]
-    pub required: bool,
 }
 
 /// `postgres`.

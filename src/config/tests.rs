@@ -58,9 +58,10 @@ fn meaning_is_checked_all_at_once_too() {
 #[test]
 fn tls_is_required_once_it_is_given() {
     let config = read_text(&format!("{LEAST}tls: {{certificate: c.pem, key: k.pem}}\n")).unwrap();
-    assert_eq!(config.tls, Some(Tls { certificate: "/srv/mesh/c.pem".into(), key: "/srv/mesh/k.pem".into(), required: true }));
+    assert_eq!(config.tls, Some(Tls { certificate: "/srv/mesh/c.pem".into(), key: "/srv/mesh/k.pem".into(), clients: None }));
+    assert_eq!(config.plain, PlainClients::Refused);
     let config = read_text(&format!("{LEAST}tls: {{certificate: c.pem, key: k.pem, required: false}}\n")).unwrap();
-    assert!(!config.tls.unwrap().required);
+    assert_eq!((config.tls.is_some(), config.plain), (true, PlainClients::Allowed));
 }
 
 #[test]
@@ -197,4 +198,99 @@ fn a_list_from_a_table_is_read_as_protected_as_it_says() {
     assert_eq!(tls(", tls: require"), TlsMode::Require);
     assert_eq!(tls(", authorities: ca.pem"), TlsMode::VerifyFull);
     assert!(erasures(", authorities: ca.pem, tls: require").is_err());
+}
+
+#[test]
+fn without_a_certificate_only_this_machine_is_served_unless_it_is_said_otherwise() {
+    assert_eq!(read_text(LEAST).unwrap().plain, PlainClients::OnLoopback);
+    let open = read_text(&format!("{LEAST}tls: {{required: false}}\n")).unwrap();
+    assert_eq!((open.tls, open.plain), (None, PlainClients::Allowed));
+    for tls in ["{}", "{required: true}", "{certificate: c.pem}", "{key: k.pem}", "{key: k.pem, required: false}"] {
+        assert_eq!(read_text(&format!("{LEAST}tls: {tls}\n")).unwrap_err()[0].line, 5, "{tls}");
+    }
+}
+
+const TLS: &str = "tls:\n  certificate: c.pem\n  key: k.pem\n  client_certificates:\n    authorities: ca.pem\n";
+
+#[test]
+fn client_certificates_name_their_login_by_the_common_name_unless_it_is_said_otherwise() {
+    let clients = |more: &str| read_text(&format!("{LEAST}{TLS}{more}")).map(|config| config.tls.unwrap().clients.unwrap());
+    let least = clients("").unwrap();
+    assert_eq!((least.required, least.alone, least.revocations.clone()), (false, false, None));
+    assert_eq!(least.authorities, Path::new("/srv/mesh/ca.pem"));
+    assert_eq!(least.users, [CertificateUserSpec::default()]);
+    let more =
+        clients("    revocations: crl.pem\n    alone: true\n    users:\n      - {from: email, name: \"*@example.com\", login: \"*\"}\n")
+            .unwrap();
+    assert_eq!(more.users[0].from, CertificateName::Email);
+    assert!(clients("    users: []\n").unwrap().users.is_empty());
+    for wrong in [
+        "    users: []\n    alone: true\n",
+        "    users: [{name: \"\"}]\n",
+        "    users: [{name: \"*.*\"}]\n",
+        "    users: [{name: ann, login: \"*\"}]\n",
+        "    users: [{from: serial}]\n",
+        "    depth: 1\n",
+    ] {
+        assert!(clients(wrong).is_err(), "{wrong}");
+    }
+}
+
+const ISSUER: &str = "tokens:\n  issuers:\n    - issuer: https://login.example.com/mesh\n      audience: meshgate\n";
+
+fn issuer(more: &str) -> Result<Issuer, Vec<Fault>> {
+    read_text(&format!("{LEAST}{ISSUER}{more}")).map(|config| config.tokens.unwrap().issuers.remove(0))
+}
+
+#[test]
+fn the_least_issuer_is_asked_for_its_keys_and_gives_no_roles() {
+    let least = issuer("").unwrap();
+    assert_eq!((least.keys, least.audiences), (KeysFrom::Discovery, vec!["meshgate".to_owned()]));
+    assert_eq!(least.algorithms, [TokenAlgorithm::Rs256, TokenAlgorithm::Es256]);
+    assert_eq!((least.claims.user, least.claims.roles.len(), least.grace.as_secs()), (vec!["sub".to_owned()], 0, 0));
+}
+
+#[test]
+fn claims_are_named_as_they_are_or_by_a_pointer() {
+    let claims =
+        "      claims: {user: email, roles: [/realm_access/roles, \"https://example.com/roles\"], attributes: {region: /a~1b/c~0d}}\n";
+    let claims = issuer(claims).unwrap().claims;
+    assert_eq!(claims.roles, [vec!["realm_access".to_owned(), "roles".to_owned()], vec!["https://example.com/roles".to_owned()]]);
+    assert_eq!(claims.attributes["region"], ["a/b", "c~d"]);
+}
+
+#[test]
+fn keys_are_in_a_file_or_at_an_address() {
+    let keys = |text: &str| issuer(&format!("      keys: {text}\n")).map(|issuer| issuer.keys);
+    assert_eq!(keys("jwks.json").unwrap(), KeysFrom::File("/srv/mesh/jwks.json".into()));
+    assert_eq!(keys("file:///etc/jwks.json").unwrap(), KeysFrom::File("/etc/jwks.json".into()));
+    assert_eq!(keys("https://a.example/certs?x=1").unwrap(), KeysFrom::Address("https://a.example/certs?x=1".to_owned()));
+    for wrong in ["\"\"", "ftp://a.example/x", "https://ann:secret@a.example/x", "https://"] {
+        assert_eq!(keys(wrong).unwrap_err()[0].line, 9, "{wrong}");
+    }
+}
+
+#[test]
+fn tokens_that_anybody_could_make_or_that_are_for_nobody_are_faults() {
+    for wrong in [
+        "      algorithms: [none]\n",
+        "      algorithms: [HS256]\n",
+        "      algorithms: []\n",
+        "      leeway_ms: 300001\n",
+        "      claims: {user: \"\"}\n",
+        "      claims: {roles: [/a//b]}\n",
+        "      keys: jwks.json\n      authorities: ca.pem\n",
+    ] {
+        assert!(issuer(wrong).is_err(), "{wrong}");
+    }
+    for wrong in [
+        "{issuers: []}",
+        "{issuers: [{issuer: login, audience: a}]}",
+        "{issuers: [{issuer: \"https://a\"}]}",
+        "{issuers: [{issuer: \"https://a\", audience: []}]}",
+        "{issuers: [{issuer: \"https://a?b\", audience: a}]}",
+        "{issuers: [{issuer: \"https://a\", audience: a}, {issuer: \"https://a\", audience: b}]}",
+    ] {
+        assert!(read_text(&format!("{LEAST}tokens: {wrong}\n")).is_err(), "{wrong}");
+    }
 }

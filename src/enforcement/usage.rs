@@ -7,8 +7,8 @@
 use std::sync::Arc;
 
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::common::{Column, DFSchemaRef, JoinType};
-use datafusion::error::Result;
+use datafusion::common::{Column, DFSchemaRef, JoinType, SchemaError};
+use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{Aggregate, Distinct, Expr, Join, LogicalPlan, TableScan, Unnest};
 
 use crate::policy::{FieldUse, RequestedField};
@@ -81,6 +81,12 @@ impl Uses {
     fn into_vec(self) -> Vec<FieldUse> {
         ALL_USES.into_iter().filter(|field_use| self.0 & Self::of(*field_use).0 != 0).collect()
     }
+}
+
+/// A column that no input has: the planner takes any that has a qualifier in ORDER BY.
+fn unknown_column(column: &Column, inputs: &[Input]) -> DataFusionError {
+    let valid_fields = inputs.iter().flat_map(|input| input.schema.columns()).collect();
+    DataFusionError::SchemaError(Box::new(SchemaError::FieldNotFound { field: Box::new(column.clone()), valid_fields }), Box::new(None))
 }
 
 /// An input of the node at hand, and what is wanted of its columns.
@@ -327,7 +333,7 @@ impl Observer {
                     // Every input that has such a column is marked, not only the first.
                     let marked = inputs.iter_mut().filter_map(|input| input.mark(column, uses).then_some(())).count();
                     if marked == 0 {
-                        return Err(Error::Internal { invariant: "every column belongs to an input of its node" }.into());
+                        return Err(unknown_column(column, inputs));
                     }
                 }
                 Expr::OuterReferenceColumn(_, column) => {

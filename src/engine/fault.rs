@@ -39,6 +39,9 @@ pub(crate) fn client_message(error: &DataFusionError, sql: &str) -> ClientMessag
         DataFusionError::Internal(text) if text.contains("egular expression did not compile") => {
             ClientMessage::new(SqlState::INVALID_REGULAR_EXPRESSION, "invalid regular expression")
         }
+        DataFusionError::Internal(text) if wording::between(text, "Failed to coerce types ", " in BETWEEN").is_some() => {
+            wording::incomparable(text).unwrap_or_else(internal)
+        }
         DataFusionError::Internal(_) | DataFusionError::ExecutionJoin(_) | DataFusionError::Substrait(_) | DataFusionError::Ffi(_) => {
             internal()
         }
@@ -115,7 +118,7 @@ fn known(error: &(dyn std::error::Error + 'static), sql: &str) -> Option<ClientM
             return Some(ClientMessage::from(inner));
         }
         if let Some(inner) = error.downcast_ref::<enforcement::Error>() {
-            return Some(of_enforcement(inner));
+            return Some(of_enforcement(inner, sql));
         }
         if let Some(inner) = error.downcast_ref::<DataFusionError>() {
             return Some(client_message(inner, sql));
@@ -132,8 +135,11 @@ fn known(error: &(dyn std::error::Error + 'static), sql: &str) -> Option<ClientM
     None
 }
 
-/// What enforcement refused; a port's own error keeps its own code and words.
-fn of_enforcement(error: &enforcement::Error) -> ClientMessage {
+/// What enforcement refused; a port's own error keeps its own code and words, and so does a column that the planner let pass.
+fn of_enforcement(error: &enforcement::Error, sql: &str) -> ClientMessage {
+    if let enforcement::Error::Plan(DataFusionError::SchemaError(inner, _)) = error {
+        return of_schema(inner, sql);
+    }
     if let enforcement::Error::Port { cause, .. } = error
         && let Some(inner) = ports::Error::find(cause.as_error())
     {

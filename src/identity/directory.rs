@@ -31,8 +31,10 @@ pub struct PrincipalsSpec {
 pub struct PrincipalSpec {
     /// The login's name.
     pub name: String,
-    /// What `meshgate passwd` prints: SCRAM-SHA-256$…
-    pub verifier: String,
+    /// What `meshgate passwd` prints: SCRAM-SHA-256$…; without it, there is no password to log in with.
+    pub verifier: Option<String>,
+    /// Whose tokens prove this login; without it, none do.
+    pub issuer: Option<String>,
     /// Roles, as the policies name them.
     #[serde(default)]
     pub roles: Vec<String>,
@@ -59,8 +61,10 @@ impl std::fmt::Debug for PrincipalSpec {
 pub struct Login {
     /// Who it is.
     pub principal: Arc<Principal>,
-    /// What checks its password.
-    pub verifier: ScramVerifier,
+    /// What checks its password, if it has one.
+    pub verifier: Option<ScramVerifier>,
+    /// Whose tokens prove it, if any do.
+    pub issuer: Option<String>,
 }
 
 /// Everyone who may log in.
@@ -91,7 +95,6 @@ impl Directory {
                 let message = format!("the principal \"{}\" is given twice", spec.name);
                 faults.add_with_hint(&format!("{at}/name"), message, "Remove one of the two.");
             }
-            let Some(verifier) = verifier else { continue };
             let principal = Principal {
                 name: spec.name.clone(),
                 roles: names(spec.roles, &at, "roles", &mut faults),
@@ -99,7 +102,7 @@ impl Directory {
                 is_data_steward: spec.is_data_steward,
                 attributes: spec.attributes,
             };
-            logins.insert(spec.name, Login { principal: Arc::new(principal), verifier });
+            logins.insert(spec.name, Login { principal: Arc::new(principal), verifier, issuer: spec.issuer });
         }
         let iterations = usual_iterations(&logins);
         faults.into_result(Some(Self { logins, iterations }))
@@ -121,16 +124,20 @@ impl Directory {
     }
 }
 
+/// Whether a text can be the name of a login.
+pub(super) fn is_name(name: &str) -> bool {
+    !name.trim().is_empty() && name.len() <= NAME_BYTES_MAX && !name.chars().any(char::is_control)
+}
+
 fn check_name(name: &str, at: &str, faults: &mut Faults<'_>) {
-    let fits = !name.trim().is_empty() && name.len() <= NAME_BYTES_MAX && !name.chars().any(char::is_control);
-    if !fits {
+    if !is_name(name) {
         faults.add(&format!("{at}/name"), "\"name\" must be 1 to 63 bytes without control characters");
     }
 }
 
 fn check_verifier(spec: &PrincipalSpec, at: &str, faults: &mut Faults<'_>) -> Option<ScramVerifier> {
     let at = format!("{at}/verifier");
-    match ScramVerifier::parse(&spec.verifier) {
+    match ScramVerifier::parse(spec.verifier.as_deref()?) {
         Ok(verifier) if verifier.iterations() >= ITERATIONS_DEFAULT => Some(verifier),
         Ok(_) => {
             let message = format!("the verifier of \"{}\" has fewer than {ITERATIONS_DEFAULT} iterations", spec.name);
@@ -157,16 +164,15 @@ fn names(list: Vec<String>, at: &str, key: &str, faults: &mut Faults<'_>) -> BTr
 
 fn usual_iterations(logins: &HashMap<String, Login>) -> u32 {
     let mut counts: BTreeMap<u32, usize> = BTreeMap::new();
-    for login in logins.values() {
-        *counts.entry(login.verifier.iterations()).or_default() += 1;
+    for verifier in logins.values().filter_map(|login| login.verifier.as_ref()) {
+        *counts.entry(verifier.iterations()).or_default() += 1;
     }
     counts.into_iter().max_by_key(|(_, count)| *count).map_or(ITERATIONS_DEFAULT, |(iterations, _)| iterations)
 }
 
 fn explain_passwords(mut faults: Vec<Fault>) -> Vec<Fault> {
     for fault in &mut faults {
-        let about_password = fault.message.starts_with("unknown key \"password\"") || fault.message.starts_with("the key \"verifier\"");
-        if about_password {
+        if fault.message.starts_with("unknown key \"password\"") {
             fault.hint = Some(PASSWD_HINT.to_owned());
         }
     }
@@ -194,7 +200,9 @@ mod tests {
         );
         let directory = Directory::parse("p.yaml", &text).unwrap();
         let login = directory.find("analyst").unwrap();
-        assert!(login.verifier.matches("analyst") && login.principal.is_data_steward && login.principal.has_role("reader"));
+        assert!(
+            login.verifier.as_ref().unwrap().matches("analyst") && login.principal.is_data_steward && login.principal.has_role("reader")
+        );
         assert_eq!(login.principal.attributes.get("level"), Some(&serde_json::json!(3)));
         assert!(directory.find("Analyst").is_none() && directory.find("").is_none());
         assert_eq!(directory.usual_iterations(), 4096);
@@ -212,6 +220,19 @@ mod tests {
     }
 
     #[test]
+    fn a_login_without_a_password_has_no_verifier_and_counts_for_no_iterations() {
+        let text = format!(
+            "principals:\n  - {{name: machine, roles: [loader]}}\n  - {{name: ann, issuer: \"https://login.example\"}}\n  - {{name: bob, verifier: \"{}\"}}\n",
+            verifier(5000)
+        );
+        let directory = Directory::parse("p.yaml", &text).unwrap();
+        let [machine, ann] = ["machine", "ann"].map(|name| directory.find(name).unwrap());
+        assert!(machine.verifier.is_none() && machine.issuer.is_none() && machine.principal.has_role("loader"));
+        assert!(ann.verifier.is_none() && ann.issuer.as_deref() == Some("https://login.example"));
+        assert_eq!(directory.usual_iterations(), 5000);
+    }
+
+    #[test]
     fn every_fault_is_reported_at_once() {
         let good = verifier(4096);
         let text = format!(
@@ -219,6 +240,6 @@ mod tests {
             verifier(4095)
         );
         let lines: Vec<usize> = Directory::parse("p.yaml", &text).unwrap_err().iter().map(|fault| fault.line).collect();
-        assert_eq!(lines, [4, 6, 7]);
+        assert_eq!(lines, [4, 6, 7, 8]);
     }
 }

@@ -3,11 +3,18 @@
 //! INVARIANT: a principal is what the directory says of a login, and never changes itself; nothing in SQL or in the start-up options
 //! alters who one is.
 
+pub mod certificate;
+pub mod der;
 mod directory;
 pub mod scram;
+pub mod token;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
+
+pub use certificate::{CertificateNames, CertificateRules};
 pub use directory::{Directory, Login, PrincipalSpec, PrincipalsSpec, schema};
 pub use scram::{ScramError, ScramServer, ScramVerifier};
 
@@ -24,6 +31,31 @@ pub struct Principal {
     pub is_data_steward: bool,
     /// Further facts that rules may use.
     pub attributes: BTreeMap<String, serde_json::Value>,
+}
+
+/// A caller who has proved who it is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Caller {
+    /// Who it is.
+    pub principal: Arc<Principal>,
+    /// How it was proved.
+    pub proof: Proof,
+}
+
+/// How a caller has proved who it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Proof {
+    /// By knowing a password.
+    Password,
+    /// By the key of a certificate.
+    Certificate,
+    /// By a token.
+    Token {
+        /// Who issued it.
+        issuer: String,
+        /// When the session must end.
+        session_ends: DateTime<Utc>,
+    },
 }
 
 impl Principal {

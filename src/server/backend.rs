@@ -4,6 +4,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
 use crate::audit::{AuditLog, ConnectionClosed, ConnectionOpened, Event, LoginFailed};
@@ -11,9 +12,12 @@ use crate::engine::{
     self, Clock, Column, Engine, Everyone, Format, Notice, Parameter, Reply, Statement, Stop, TimeZone, TransactionStatus, Whoever,
 };
 use crate::error::ClientMessage;
-use crate::identity::{Directory, Principal, ScramServer};
+use crate::identity::token::TokenIdentity;
+use crate::identity::{Caller, Directory, Principal, Proof, ScramServer};
 use crate::telemetry::{Step, stage};
 use crate::wire::{self, EncodeSettings, InterruptCause, Login, LoginRefused, SessionRequest, StatementDescription};
+
+use super::tokens::Issuers;
 
 /// The current directory of principals; replaced whole when its file changes.
 #[derive(Debug)]
@@ -41,21 +45,47 @@ pub(super) struct Gateway {
     pub(super) directories: Arc<Directories>,
     pub(super) audit: Arc<AuditLog>,
     pub(super) clock: Clock,
+    /// Whose tokens prove a login.
+    pub(super) issuers: Option<Issuers>,
     /// Makes the salts of unknown users look like those of known ones; new in every process.
     pub(super) mock_secret: [u8; 32],
 }
 
 impl Gateway {
-    /// Asks the current directory who that login is.
-    fn whoever(&self, name: &str) -> Whoever {
-        let (directories, name) = (Arc::clone(&self.directories), name.to_owned());
-        Arc::new(move || directories.current().find(&name).map(|login| Arc::clone(&login.principal)))
+    /// Asks who that caller is at the moment: the directory by the name, or the token for as long as it holds.
+    fn whoever(&self, caller: &Caller) -> Whoever {
+        let (directories, name) = (Arc::clone(&self.directories), caller.principal.name.clone());
+        match &caller.proof {
+            Proof::Password | Proof::Certificate => Arc::new(move || find(&directories.current(), &name)),
+            Proof::Token { issuer, session_ends } => {
+                let (clock, issuer, session_ends) = (Arc::clone(&self.clock), issuer.clone(), *session_ends);
+                // One whom the directory knew is whom it says, and nobody once it says nothing any more.
+                let of_claims = directories.current().find(&name).is_none().then(|| Arc::clone(&caller.principal));
+                Arc::new(move || {
+                    let holds = clock() < session_ends;
+                    if holds { token_principal(&directories.current(), &name, &issuer, of_claims.as_ref()) } else { None }
+                })
+            }
+        }
     }
 
     /// Asks the current directory who any login is.
     fn everyone(&self) -> Everyone {
         let directories = Arc::clone(&self.directories);
-        Arc::new(move |name| directories.current().find(name).map(|login| Arc::clone(&login.principal)))
+        Arc::new(move |name| find(&directories.current(), name))
+    }
+}
+
+fn find(directory: &Directory, name: &str) -> Option<Arc<Principal>> {
+    directory.find(name).map(|login| Arc::clone(&login.principal))
+}
+
+/// Who the bearer of a good token is: the login of the directory, if it has one of that name and says that this issuer's tokens prove it;
+/// whom the claims describe, if there is none.
+fn token_principal(directory: &Directory, name: &str, issuer: &str, of_claims: Option<&Arc<Principal>>) -> Option<Arc<Principal>> {
+    match directory.find(name) {
+        Some(login) => (login.issuer.as_deref() == Some(issuer)).then(|| Arc::clone(&login.principal)),
+        None => of_claims.cloned(),
     }
 }
 
@@ -66,9 +96,22 @@ impl wire::Backend for Gateway {
     fn login(&self, user: &str) -> Login {
         let directory = self.directories.current();
         let login = directory.find(user);
-        let exchange = ScramServer::new(login.map(|login| login.verifier.clone()), &self.mock_secret, user)
-            .with_mock_iterations(directory.usual_iterations());
-        Login { principal: login.map(|login| Arc::clone(&login.principal)), exchange }
+        let verifier = login.and_then(|login| login.verifier.clone());
+        let has_password = verifier.is_some();
+        let exchange = ScramServer::new(verifier, &self.mock_secret, user).with_mock_iterations(directory.usual_iterations());
+        Login { principal: login.map(|login| Arc::clone(&login.principal)), exchange, has_password }
+    }
+
+    async fn check_token(&self, user: &str, token: &str) -> Result<Caller, String> {
+        let issuers = self.issuers.as_ref().ok_or("no tokens are taken")?;
+        let TokenIdentity { principal, issuer, session_ends } = issuers.check(token, &self.clock).await?;
+        if principal.name != user {
+            return Err("the token is somebody else's".to_owned());
+        }
+        let of_claims = Arc::new(principal);
+        let principal = token_principal(&self.directories.current(), user, &issuer, Some(&of_claims))
+            .ok_or("the login of that name is not proved by tokens of this issuer")?;
+        Ok(Caller { principal, proof: Proof::Token { issuer, session_ends } })
     }
 
     fn database_exists(&self, database: &str) -> bool {
@@ -76,7 +119,7 @@ impl wire::Backend for Gateway {
     }
 
     fn login_refused(&self, refused: &LoginRefused) {
-        tracing::warn!(target: "meshgate::query", step = "authenticate", user = %refused.user, address = %refused.client_address, sqlstate = %refused.sqlstate, "login refused");
+        tracing::warn!(target: "meshgate::query", step = "authenticate", user = %refused.user, address = %refused.client_address, sqlstate = %refused.sqlstate, reason = %refused.reason, "login refused");
         self.audit.note(
             (self.clock)(),
             Event::LoginFailed(LoginFailed {
@@ -84,11 +127,14 @@ impl wire::Backend for Gateway {
                 client_address: Some(refused.client_address.to_string()),
                 database: refused.database.clone(),
                 sqlstate: refused.sqlstate.to_string(),
+                reason: refused.reason.clone(),
             }),
         );
     }
 
-    async fn open_session(&self, principal: Arc<Principal>, request: SessionRequest) -> Result<GatewaySession, ClientMessage> {
+    async fn open_session(&self, caller: Caller, request: SessionRequest) -> Result<GatewaySession, ClientMessage> {
+        let whoever = self.whoever(&caller);
+        let Caller { principal, proof } = caller;
         tracing::info!(target: "meshgate::query", step = "authenticate", principal = %principal.name);
         let interrupt = Arc::clone(&request.interrupt);
         let stop_cause = Arc::new(move || {
@@ -103,7 +149,7 @@ impl wire::Backend for Gateway {
             client_address: Some(request.client_address),
             process_id: request.process_id,
             stop_cause,
-            whoever: self.whoever(&principal.name),
+            whoever,
             everyone: self.everyone(),
         };
         let opening = std::time::Instant::now();
@@ -119,6 +165,11 @@ impl wire::Backend for Gateway {
                 database: request.database,
                 application_name: session.with_settings(|settings| settings.application_name().to_owned()),
                 tls: request.encrypted,
+                proof: proof_name(&proof).to_owned(),
+                issuer: match &proof {
+                    Proof::Token { issuer, .. } => Some(issuer.clone()),
+                    Proof::Password | Proof::Certificate => None,
+                },
             }),
         );
         let farewell = Farewell {
@@ -128,7 +179,19 @@ impl wire::Backend for Gateway {
             session_id: session.id().to_string(),
             statements: 0,
         };
-        Ok(GatewaySession { session, farewell })
+        let ends = match proof {
+            Proof::Token { session_ends, .. } => Some(session_ends),
+            Proof::Password | Proof::Certificate => None,
+        };
+        Ok(GatewaySession { session, farewell, clock: Arc::clone(&self.clock), ends })
+    }
+}
+
+fn proof_name(proof: &Proof) -> &'static str {
+    match proof {
+        Proof::Password => "password",
+        Proof::Certificate => "certificate",
+        Proof::Token { .. } => "token",
     }
 }
 
@@ -160,6 +223,9 @@ impl Drop for Farewell {
 pub(super) struct GatewaySession {
     session: engine::Session,
     farewell: Farewell,
+    clock: Clock,
+    /// When what proved its login no longer holds.
+    ends: Option<DateTime<Utc>>,
 }
 
 #[async_trait]
@@ -237,6 +303,11 @@ impl wire::Session for GatewaySession {
 
     fn deadline(&self) -> Option<Instant> {
         self.session.deadline()
+    }
+
+    fn lasts(&self) -> Option<Duration> {
+        let ends = self.ends?;
+        Some((ends - (self.clock)()).to_std().unwrap_or_default())
     }
 
     fn idle_timeout(&self) -> Option<Duration> {

@@ -40,6 +40,7 @@ pub fn check(config: &Config, out: &mut dyn Write) -> Outcome {
     };
     let erased = erased.map_err(&mut note).ok();
     load::principals(config).map_err(&mut note).ok();
+    load::proofs(config).map_err(&mut note).ok();
     if let (Some(snapshot), Some(bundle), Some(erased)) = (snapshot, bundle, erased) {
         let (domains, products) = (snapshot.domains().filter(|domain| domain.schema != OWN_SCHEMA).count(), snapshot.products().len());
         for gap in snapshot.gaps() {
@@ -100,6 +101,8 @@ mod tests {
         assert!(passwd("secret", ITERATIONS_DEFAULT, &mut out).unwrap());
         let verifier = String::from_utf8(out).unwrap();
         let text = format!("principals: [{{name: ann, verifier: \"{}\"}}]", verifier.trim());
-        assert!(identity::Directory::parse("principals.yaml", &text).unwrap().find("ann").unwrap().verifier.matches("secret"));
+        assert!(
+            identity::Directory::parse("principals.yaml", &text).unwrap().find("ann").unwrap().verifier.as_ref().unwrap().matches("secret")
+        );
     }
 }

@@ -16,6 +16,9 @@ use crate::policy::{Bundle, BundleFault, BundleFile, DecisionPoint, MANIFEST_PAT
 use crate::source::{ArchiveLimits, read_tar_gz};
 
 use super::feed::secret;
+use super::keys::Note;
+use super::options;
+use super::tokens::Issuers;
 
 /// The longest file that is read as a policy or a list of principals.
 const TEXT_BYTES_MAX: u64 = 16 << 20;
@@ -59,6 +62,18 @@ pub fn catalog(config: &Config) -> Result<Snapshot, LoadFaults> {
 pub fn principals(config: &Config) -> Result<Directory, LoadFaults> {
     let text = read_text(&config.principals)?;
     Directory::parse(&config.principals.display().to_string(), &text).map_err(|faults| LoadFaults::of_documents(&faults))
+}
+
+/// What logins are proved by beside passwords: certificates, and keys of tokens that lie in files.
+pub fn proofs(config: &Config) -> Result<(), LoadFaults> {
+    let mut faults = Vec::new();
+    let mut note = |fault: anyhow::Error| faults.push(format!("{}: {fault:#}", config.file.display()));
+    options::tls(config).map_err(&mut note).ok();
+    if let Some(tokens) = &config.tokens {
+        let nobody: Note = Arc::new(|_: Result<(), &str>| ());
+        Issuers::open(tokens, &nobody).map_err(&mut note).ok();
+    }
+    if faults.is_empty() { Ok(()) } else { Err(LoadFaults(faults)) }
 }
 
 /// The longest archive that is read from disk.

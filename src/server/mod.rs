@@ -4,12 +4,14 @@ mod backend;
 pub mod commands;
 mod feed;
 mod heads;
+mod keys;
 mod lineage_sink;
 pub mod load;
 mod options;
 pub mod quickstart;
 mod reload;
 mod sources;
+mod tokens;
 mod watch;
 
 use std::net::SocketAddr;
@@ -18,21 +20,23 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::audit::AuditLog;
+use crate::audit::{AuditLog, Event, Reload};
 use crate::config::Config;
 use crate::engine::{Clock, Engine, Worlds};
 use crate::lineage::Emitter;
 use crate::ports::Ports;
-use crate::wire::{self, Served};
+use crate::wire::{self, Served, WireOptions};
 
 use backend::{Directories, Gateway};
 use heads::Heads;
 use reload::{Loaded, Reloader, Seen};
 use sources::Source;
+use tokens::Issuers;
 
 /// How long the last lineage events may take.
 const LINEAGE_GRACE: Duration = Duration::from_secs(5);
@@ -62,12 +66,19 @@ pub struct Running {
     heads: Option<Arc<Heads>>,
     clock: Clock,
     emitter: Option<Arc<Emitter>>,
+    gateway: Arc<Gateway>,
+    wire: WireOptions,
 }
 
 impl Running {
     /// Where it listens; never empty.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// Serves one client over any stream, as if it had connected from that address. A panic is the caller's.
+    pub async fn serve_stream(&self, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, address: SocketAddr) {
+        wire::serve_stream(stream, address, Arc::clone(&self.gateway), self.wire.clone(), self.shutdown.clone()).await;
     }
 
     /// Stops accepting, lets running statements end, writes all records.
@@ -124,20 +135,27 @@ pub async fn start(config: Config, start: StartOptions) -> anyhow::Result<Runnin
     let ports = Arc::new(Ports::new(options::ports(&config)));
     let engine = Engine::new(options::engine(&config, &clock), Arc::clone(&worlds), ports, Arc::clone(&audit), emitter.clone())?;
     let shutdown = CancellationToken::new();
+    let issuers = issuers(&config, &audit, &clock)?;
+    if let Some(issuers) = &issuers {
+        issuers.keep_fresh(&shutdown);
+    }
+    let tls = options::tls(&config)?;
+    let wire = options::wire(&config, tls.clone());
     let gateway = Arc::new(Gateway {
         engine,
         directories: Arc::clone(&directories),
         audit: Arc::clone(&audit),
         clock: Arc::clone(&clock),
+        issuers,
         mock_secret: rand::random(),
     });
     let (mut addresses, mut serving) = (Vec::new(), Vec::new());
     for listen in start.listen.as_ref().unwrap_or(&config.listen) {
         let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
         let address = listener.local_addr()?;
-        let wire = options::wire(&config, address)?;
+        options::warn_of_plain_clients(&config, address);
         addresses.push(address);
-        serving.push(tokio::spawn(wire::serve(listener, Arc::clone(&gateway), wire, shutdown.clone())));
+        serving.push(tokio::spawn(wire::serve(listener, Arc::clone(&gateway), wire.clone(), shutdown.clone())));
     }
     if let Some(heads) = &heads {
         tokio::spawn(Arc::clone(heads).run(Arc::clone(&audit), Arc::clone(&clock), shutdown.clone()));
@@ -153,8 +171,22 @@ pub async fn start(config: Config, start: StartOptions) -> anyhow::Result<Runnin
         clock: Arc::clone(&clock),
         loaded,
         seen,
+        tls,
         allow_lowered_protection,
     };
     tokio::spawn(reloader.run(shutdown.clone()));
-    Ok(Running { addresses, shutdown, serving, audit, heads, clock, emitter })
+    Ok(Running { addresses, shutdown, serving, audit, heads, clock, emitter, gateway, wire })
+}
+
+/// Those whose tokens prove a login. What becomes of their keys is noted in the audit log.
+fn issuers(config: &Config, audit: &Arc<AuditLog>, clock: &Clock) -> anyhow::Result<Option<Issuers>> {
+    let Some(tokens) = &config.tokens else { return Ok(None) };
+    let (audit, clock) = (Arc::clone(audit), Arc::clone(clock));
+    let note = move |outcome: Result<(), &str>| {
+        let (outcome, faults) = if outcome.is_ok() { ("replaced", 0) } else { ("unreachable", 1) };
+        let (what, outcome) = ("token_keys".to_owned(), outcome.to_owned());
+        audit.note(clock(), Event::Reload(Reload { what, revision: String::new(), outcome, faults }));
+    };
+    let note: keys::Note = Arc::new(note);
+    Issuers::open(tokens, &note).map(Some)
 }

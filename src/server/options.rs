@@ -9,6 +9,9 @@ use anyhow::Context as _;
 use crate::audit::{AuditOptions, Keeping, SqlText};
 use crate::config::{self, Config};
 use crate::engine::{Clock, EngineOptions, TextLimits};
+use crate::identity::CertificateRules;
+use crate::identity::certificate::{CertificateMapping, NameKind};
+use crate::identity::token::{Algorithm, ClaimMapping, ClaimPath, TokenRules};
 use crate::lineage::{ConsoleSink, Emitter, FileSink, Sink};
 use crate::ports::PortOptions;
 use crate::product::TlsMode;
@@ -95,24 +98,111 @@ pub(super) fn engine(config: &Config, clock: &Clock) -> EngineOptions {
     }
 }
 
-pub(super) fn wire(config: &Config, address: SocketAddr) -> anyhow::Result<WireOptions> {
-    let tls = match &config.tls {
-        Some(tls) => Some({
-            let chain = std::fs::read(&tls.certificate).context("the TLS certificate cannot be read")?;
-            let key = std::fs::read(&tls.key).context("the TLS key cannot be read")?;
-            wire::tls_config(&chain, &key).context("TLS cannot be set up")?
-        }),
-        None => None,
-    };
-    if tls.is_none() && !address.ip().is_loopback() {
-        tracing::warn!(%address, "listening beyond this machine without TLS; set tls.certificate and tls.key");
-    }
-    Ok(WireOptions {
-        tls_required: config.tls.as_ref().is_some_and(|tls| tls.required),
+/// The server's side of TLS, if it has one.
+pub(super) fn tls(config: &Config) -> anyhow::Result<Option<wire::Tls>> {
+    let Some(tls) = &config.tls else { return Ok(None) };
+    Ok(Some(wire::Tls::new(&tls_material(tls)?).context("TLS cannot be set up")?))
+}
+
+/// What TLS is made of, as the files are now.
+pub(super) fn tls_material(tls: &config::Tls) -> anyhow::Result<wire::TlsMaterial> {
+    let clients = tls.clients.as_ref().map(|clients| {
+        let authorities = std::fs::read(&clients.authorities).context("the authorities of client certificates cannot be read")?;
+        let revocations = clients.revocations.as_ref().map(std::fs::read).transpose();
+        let revocations = revocations.context("the lists of revoked certificates cannot be read")?;
+        anyhow::Ok(wire::ClientAuthorities { authorities, revocations })
+    });
+    Ok(wire::TlsMaterial {
+        chain: std::fs::read(&tls.certificate).context("the TLS certificate cannot be read")?,
+        key: std::fs::read(&tls.key).context("the TLS key cannot be read")?,
+        clients: clients.transpose()?,
+    })
+}
+
+pub(super) fn wire(config: &Config, tls: Option<wire::Tls>) -> WireOptions {
+    WireOptions {
         tls,
+        plain: match config.plain {
+            config::PlainClients::Refused => wire::PlainClients::Refused,
+            config::PlainClients::OnLoopback => wire::PlainClients::OnLoopback,
+            config::PlainClients::Allowed => wire::PlainClients::Allowed,
+        },
+        certificates: config.tls.as_ref().and_then(|tls| tls.clients.as_ref()).map(certificate_rules),
+        tokens: config.tokens.as_ref().map(token_offer),
         connections_max: config.limits.connections,
         authentication_timeout: Duration::from_millis(config.limits.authentication_timeout_ms),
         drain_grace: Duration::from_millis(config.limits.shutdown_timeout_ms),
         ..WireOptions::default()
-    })
+    }
+}
+
+/// Says what an operator may not expect of an address that is open to others.
+pub(super) fn warn_of_plain_clients(config: &Config, address: SocketAddr) {
+    if address.ip().is_loopback() {
+        return;
+    }
+    match config.plain {
+        config::PlainClients::Refused => {}
+        config::PlainClients::OnLoopback => {
+            tracing::warn!(%address, "there is no TLS, so clients from elsewhere than this machine are refused; set tls.certificate and tls.key");
+        }
+        config::PlainClients::Allowed => {
+            tracing::warn!(%address, "clients may connect without TLS: whoever is between reads what they read");
+        }
+    }
+}
+
+fn certificate_rules(clients: &config::ClientCertificates) -> CertificateRules {
+    let mapping = |user: &config::CertificateUserSpec| CertificateMapping {
+        from: match user.from {
+            config::CertificateName::CommonName => NameKind::CommonName,
+            config::CertificateName::Email => NameKind::Email,
+            config::CertificateName::Dns => NameKind::Dns,
+            config::CertificateName::Uri => NameKind::Uri,
+        },
+        name: user.name.clone(),
+        login: user.login.clone(),
+    };
+    CertificateRules { required: clients.required, alone: clients.alone, users: clients.users.iter().map(mapping).collect() }
+}
+
+/// What clients are told: of several issuers, the first.
+fn token_offer(tokens: &config::Tokens) -> wire::TokenOffer {
+    let first = tokens.issuers.first();
+    wire::TokenOffer {
+        password_field: tokens.password_field,
+        plain_on_loopback: tokens.plain_on_loopback,
+        openid_configuration: first.map(|issuer| super::tokens::openid_configuration(&issuer.issuer)).unwrap_or_default(),
+        scope: first.map(|issuer| issuer.scope.clone()).unwrap_or_default(),
+    }
+}
+
+pub(super) fn token_rules(issuer: &config::Issuer) -> TokenRules {
+    let algorithm = |algorithm: &config::TokenAlgorithm| match algorithm {
+        config::TokenAlgorithm::Rs256 => Algorithm::Rs256,
+        config::TokenAlgorithm::Rs384 => Algorithm::Rs384,
+        config::TokenAlgorithm::Rs512 => Algorithm::Rs512,
+        config::TokenAlgorithm::Ps256 => Algorithm::Ps256,
+        config::TokenAlgorithm::Ps384 => Algorithm::Ps384,
+        config::TokenAlgorithm::Ps512 => Algorithm::Ps512,
+        config::TokenAlgorithm::Es256 => Algorithm::Es256,
+        config::TokenAlgorithm::Es384 => Algorithm::Es384,
+        config::TokenAlgorithm::EdDsa => Algorithm::EdDsa,
+    };
+    let path = |names: &config::ClaimNames| ClaimPath(names.clone());
+    let claims = &issuer.claims;
+    TokenRules {
+        issuer: issuer.issuer.clone(),
+        audiences: issuer.audiences.clone(),
+        algorithms: issuer.algorithms.iter().map(algorithm).collect(),
+        leeway: issuer.leeway,
+        grace: issuer.grace,
+        claims: ClaimMapping {
+            user: path(&claims.user),
+            roles: claims.roles.iter().map(path).collect(),
+            groups: claims.groups.iter().map(path).collect(),
+            is_data_steward: claims.is_data_steward.as_ref().map(path),
+            attributes: claims.attributes.iter().map(|(name, names)| (name.clone(), path(names))).collect(),
+        },
+    }
 }

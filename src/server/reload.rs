@@ -7,13 +7,15 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::audit::{AuditLog, Event, Reload};
-use crate::config::Config;
+use crate::config::{Config, Tls};
 use crate::engine::{Clock, Worlds};
 use crate::locator::{self, Snapshot};
 use crate::policy::{Bundle, SubjectSet};
+use crate::wire;
 
 use super::backend::Directories;
 use super::load::{self, LoadFaults};
+use super::options;
 use super::sources::{Reach, Source, Watched};
 
 /// How often policies, erasures and principals are looked at. A change serves within a second, its coming to rest included.
@@ -40,6 +42,8 @@ pub(super) struct Reloader {
     pub(super) clock: Clock,
     pub(super) loaded: Loaded,
     pub(super) seen: Seen,
+    /// The server's side of TLS, if it has one.
+    pub(super) tls: Option<wire::Tls>,
     /// Whether a contract may lower protection when it changes.
     pub(super) allow_lowered_protection: bool,
 }
@@ -50,6 +54,7 @@ pub(super) struct Seen {
     policies: Watched,
     erasures: Watched,
     principals: Watched,
+    certificates: Watched,
 }
 
 impl Seen {
@@ -60,6 +65,7 @@ impl Seen {
             policies: policies.watch(),
             erasures: erasures.watch(),
             principals: Watched::files(vec![config.principals.clone()]),
+            certificates: Watched::files(config.tls.as_ref().map(Tls::files).unwrap_or_default()),
         }
     }
 
@@ -69,6 +75,7 @@ impl Seen {
             What::Policies => &mut self.policies,
             What::Erasures => &mut self.erasures,
             What::Principals => &mut self.principals,
+            What::Certificates => &mut self.certificates,
         }
     }
 }
@@ -80,6 +87,7 @@ enum What {
     Policies,
     Erasures,
     Principals,
+    Certificates,
 }
 
 impl What {
@@ -90,6 +98,7 @@ impl What {
             Self::Policies => "policies",
             Self::Erasures => "erasure_list",
             Self::Principals => "principals",
+            Self::Certificates => "certificates",
         }
     }
 }
@@ -157,11 +166,23 @@ impl Reloader {
             let outcome = load::principals(&self.config).map(|directory| self.directories.replace(directory));
             self.report(What::Principals, "", outcome.map_or_else(Outcome::Refused, |()| Outcome::Replaced));
         }
+        if self.seen.certificates.look(now) {
+            let outcome = self.reload_certificates();
+            self.report(What::Certificates, "", outcome.map_or_else(Outcome::Refused, |()| Outcome::Replaced));
+        }
         let catalog = with_catalog && self.seen.catalogs.look(now);
         let looks = [catalog, self.seen.policies.look(now), self.seen.erasures.look(now)];
         if looks.contains(&true) {
             self.reload_world();
         }
+    }
+
+    /// Handshakes from now on use what the files hold now, if all of it is valid together.
+    fn reload_certificates(&self) -> Result<(), LoadFaults> {
+        let (Some(files), Some(tls)) = (&self.config.tls, &self.tls) else { return Ok(()) };
+        let material = options::tls_material(files);
+        let replaced = material.and_then(|material| Ok(tls.replace(&material)?));
+        replaced.map_err(|fault| LoadFaults(vec![format!("{fault:#}")]))
     }
 
     /// Tells once, and not at every look, that a source cannot be asked.

@@ -1,6 +1,6 @@
 //! What the protocol needs of whoever answers: the seam between sockets and the engine.
 //!
-//! INVARIANT: a principal comes from [`Backend::login`] alone, after its exchange has succeeded; nothing that a client sends later
+//! INVARIANT: a principal comes from [`Backend::login`] after its proof has succeeded, or with its token from [`Backend::check_token`]; nothing that a client sends later
 //! changes it. Every future of a [`Session`] may be dropped at any await (cancel, deadline, a vanished client) and leaves the
 //! session usable.
 
@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::engine::{Column, Format, Notice, Parameter, PgType, Reply, TransactionStatus};
 use crate::error::{ClientMessage, SqlState};
-use crate::identity::{Principal, ScramServer};
+use crate::identity::{Caller, Principal, ScramServer};
 
 use super::encode::EncodeSettings;
 
@@ -21,8 +21,10 @@ use super::encode::EncodeSettings;
 pub struct Login {
     /// The principal, if there is such a login.
     pub principal: Option<Arc<Principal>>,
-    /// The exchange that proves it.
+    /// The exchange that proves it by a password.
     pub exchange: ScramServer,
+    /// Whether it has a password; a login that has none, and an unknown one, is asked for a token where tokens are taken.
+    pub has_password: bool,
 }
 
 /// A login that was refused.
@@ -36,6 +38,8 @@ pub struct LoginRefused {
     pub client_address: SocketAddr,
     /// What the client was told.
     pub sqlstate: SqlState,
+    /// Why, for the operator alone.
+    pub reason: String,
 }
 
 /// What a client asks for when it connects.
@@ -64,14 +68,17 @@ pub trait Backend: Send + Sync + 'static {
     /// Begins a login.
     fn login(&self, user: &str) -> Login;
 
+    /// Checks a token and whether it is that login's. The error says why not, for the operator alone.
+    async fn check_token(&self, user: &str, token: &str) -> Result<Caller, String>;
+
     /// Whether there is such a database.
     fn database_exists(&self, database: &str) -> bool;
 
     /// Told of every login that is refused.
     fn login_refused(&self, refused: &LoginRefused);
 
-    /// Opens a session for a principal that has proved itself. An error ends the connection.
-    async fn open_session(&self, principal: Arc<Principal>, request: SessionRequest) -> Result<Self::Session, ClientMessage>;
+    /// Opens a session for a caller who has proved itself. An error ends the connection.
+    async fn open_session(&self, caller: Caller, request: SessionRequest) -> Result<Self::Session, ClientMessage>;
 }
 
 /// What a prepared statement takes and answers.
@@ -144,6 +151,11 @@ pub trait Session: Send + 'static {
     /// When the statement whose rows are being sent must end; asked only then. The wire holds it while a client does not read; the engine
     /// holds it for itself.
     fn deadline(&self) -> Option<Instant> {
+        None
+    }
+
+    /// How much longer the session may last, if what proved its login does not hold for ever.
+    fn lasts(&self) -> Option<std::time::Duration> {
         None
     }
 

@@ -18,7 +18,8 @@ use super::backend::{Backend, LoginRefused};
 use super::cancel::CancelRegistry;
 use super::conversation::Conversation;
 use super::failures::Failures;
-use super::frame::{FrameReader, FrameWriter};
+use super::frame::{FrameReader, FrameWriter, Socket};
+use super::proof::PROOF_BYTES_MAX;
 use super::respond;
 use super::startup::{self, Client, Ended, Packet, StartUp};
 
@@ -42,11 +43,30 @@ pub(super) struct Shared<B> {
     pub(super) failures: Failures,
 }
 
-/// Serves one connection to its end.
-pub(super) async fn serve<B: Backend>(shared: &Shared<B>, stream: TcpStream, address: SocketAddr) {
+impl<B> Shared<B> {
+    pub(super) fn new(backend: Arc<B>, options: WireOptions, shutdown: CancellationToken) -> Self {
+        Self {
+            backend,
+            registry: Arc::new(CancelRegistry::default()),
+            permits: Arc::new(Semaphore::new(options.connections_max.min(Semaphore::MAX_PERMITS))),
+            shutdown,
+            kill: CancellationToken::new(),
+            failures: Failures::new(options.failed_logins),
+            options,
+        }
+    }
+}
+
+/// Serves one connection of the network to its end.
+pub(super) async fn serve_tcp<B: Backend>(shared: &Shared<B>, stream: TcpStream, address: SocketAddr) {
     if let Err(error) = stream.set_nodelay(true).and_then(|()| notice_absence(&stream)) {
         tracing::debug!(%error, "the socket cannot be set up");
     }
+    serve(shared, stream, address).await;
+}
+
+/// Serves one connection to its end.
+pub(super) async fn serve<B: Backend>(shared: &Shared<B>, stream: impl Socket + 'static, address: SocketAddr) {
     telemetry::step(Step::Accept, "");
     let timeout = shared.options.authentication_timeout;
     let started = tokio::time::Instant::now();
@@ -55,7 +75,11 @@ pub(super) async fn serve<B: Backend>(shared: &Shared<B>, stream: TcpStream, add
         () = shared.shutdown.cancelled() => return,
         opened = tokio::time::timeout(timeout, startup::open(stream, shared.options.tls.as_ref())) => opened,
     };
-    let Ok(Ok(opened)) = opened else { return };
+    let opened = match opened {
+        Ok(Ok(opened)) => opened,
+        Ok(Err(Ended::Uncertified(reason))) => return refuse_certificate(shared, address, reason).await,
+        Ok(Err(Ended::Quietly | Ended::Refused(_))) | Err(_) => return,
+    };
     let mut socket = opened.socket;
     let start = match opened.packet {
         Packet::Cancel { process_id, key } => {
@@ -68,9 +92,11 @@ pub(super) async fn serve<B: Backend>(shared: &Shared<B>, stream: TcpStream, add
         Packet::StartUp(start) => start,
     };
     let (read, write) = tokio::io::split(socket);
-    let mut reader = FrameReader::new(read, startup::PACKET_BYTES_MAX);
+    let proof_bytes_max = if shared.options.tokens.is_some() { PROOF_BYTES_MAX } else { startup::PACKET_BYTES_MAX };
+    let mut reader = FrameReader::new(read, proof_bytes_max);
     let mut writer = FrameWriter::new(write);
-    let client = Client { address, encrypted: opened.encrypted, certificate_hash: opened.certificate_hash };
+    let client =
+        Client { address, encrypted: opened.encrypted, certificate_hash: opened.certificate_hash, certificate: opened.certificate };
     let login = async {
         let start = start?;
         let permit = admit(shared, &start, address)?;
@@ -107,6 +133,13 @@ fn shutting_down() -> ClientMessage {
     ClientMessage::new(SqlState::CANNOT_CONNECT_NOW, "the gateway is shutting down")
 }
 
+/// A certificate that is not good counts like a wrong password; whose it would have been is not known.
+async fn refuse_certificate<B: Backend>(shared: &Shared<B>, client_address: SocketAddr, reason: String) {
+    let sqlstate = SqlState::INVALID_AUTHORIZATION_SPECIFICATION;
+    shared.backend.login_refused(&LoginRefused { user: String::new(), database: String::new(), client_address, sqlstate, reason });
+    shared.failures.turn(client_address.ip(), "").await.failed().await;
+}
+
 /// Takes one of the limited places.
 fn admit<B: Backend>(shared: &Shared<B>, start: &StartUp, address: SocketAddr) -> Result<OwnedSemaphorePermit, ClientMessage> {
     if shared.shutdown.is_cancelled() {
@@ -116,7 +149,8 @@ fn admit<B: Backend>(shared: &Shared<B>, start: &StartUp, address: SocketAddr) -
         let sqlstate = SqlState::TOO_MANY_CONNECTIONS;
         let user = start.user.clone().unwrap_or_default();
         let database = start.database.clone().unwrap_or_default();
-        shared.backend.login_refused(&LoginRefused { user, database, client_address: address, sqlstate });
+        let reason = "too many connections".to_owned();
+        shared.backend.login_refused(&LoginRefused { user, database, client_address: address, sqlstate, reason });
         ClientMessage::new(sqlstate, "sorry, too many clients already")
     })
 }
@@ -125,7 +159,7 @@ fn admit<B: Backend>(shared: &Shared<B>, start: &StartUp, address: SocketAddr) -
 async fn farewell(ended: Option<Ended>, writer: &mut FrameWriter) {
     match ended {
         Some(Ended::Refused(message)) => writer.put(&respond::fatal(&message)),
-        Some(Ended::Quietly) | None => {}
+        Some(Ended::Quietly | Ended::Uncertified(_)) | None => {}
     }
     let close = async {
         writer.flush().await?;

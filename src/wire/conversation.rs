@@ -110,14 +110,21 @@ impl<'a, S: Session> Conversation<'a, S> {
     /// Waits for the next message.
     async fn next_frame(&mut self) -> Result<Frame, Failure> {
         let patience = self.session.idle_timeout().filter(|_| self.idle);
-        let frame = tokio::select! {
-            biased;
-            () = self.shutdown.cancelled(), if self.idle => return Err(terminated()),
-            () = self.kill.cancelled() => return Err(terminated()),
-            () = sleep(patience.map(|patience| tokio::time::Instant::now() + patience)) => {
-                return Err(Failure::Fatal(idle_for_too_long(self.session.transaction_status())));
+        let idle_until = patience.map(|patience| tokio::time::Instant::now() + patience);
+        let frame = loop {
+            let lasts = self.session.lasts();
+            if lasts.is_some_and(|left| left.is_zero()) {
+                return Err(Failure::Fatal(proof_expired()));
             }
-            frame = self.reader.next() => frame,
+            tokio::select! {
+                biased;
+                () = self.shutdown.cancelled(), if self.idle => return Err(terminated()),
+                () = self.kill.cancelled() => return Err(terminated()),
+                () = sleep(idle_until) => return Err(Failure::Fatal(idle_for_too_long(self.session.transaction_status()))),
+                // The session says how much is left, by its own clock.
+                () = sleep(lasts.map(|left| tokio::time::Instant::now() + left)) => {}
+                frame = self.reader.next() => break frame,
+            }
         };
         self.idle = false;
         frame.map_err(|error| match error {
@@ -324,6 +331,11 @@ fn idle_for_too_long(status: TransactionStatus) -> ClientMessage {
             ClientMessage::new(SqlState::IDLE_IN_TRANSACTION_TIMEOUT, "terminating connection due to idle-in-transaction timeout")
         }
     }
+}
+
+fn proof_expired() -> ClientMessage {
+    let message = "terminating connection because the token that proved its login has expired";
+    ClientMessage::new(SqlState::INVALID_AUTHORIZATION_SPECIFICATION, message).with_hint("Connect again with a new token.")
 }
 
 fn terminated() -> Failure {

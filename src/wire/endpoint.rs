@@ -5,6 +5,8 @@
 
 use sha2::{Digest as _, Sha256, Sha384, Sha512};
 
+use crate::identity::der::element;
+
 /// DER tags.
 const SEQUENCE: u8 = 0x30;
 const OBJECT_IDENTIFIER: u8 = 0x06;
@@ -26,24 +28,6 @@ enum Hash {
     Sha256,
     Sha384,
     Sha512,
-}
-
-/// The contents of the element that stands first, and what follows it.
-fn element(bytes: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
-    let (first, rest) = bytes.split_first()?;
-    if *first != tag {
-        return None;
-    }
-    let (length, rest) = rest.split_first()?;
-    let (length, rest) = match length {
-        0..=0x7f => (usize::from(*length), rest),
-        0x81..=0x84 => {
-            let (digits, rest) = rest.split_at_checked(usize::from(length & 0x7f))?;
-            (digits.iter().try_fold(0usize, |length, digit| length.checked_mul(256)?.checked_add(usize::from(*digit)))?, rest)
-        }
-        _ => return None,
-    };
-    rest.split_at_checked(length)
 }
 
 /// The hash function within a signature's algorithm, given by its object identifier.

@@ -7,6 +7,8 @@ use bytes::{Buf, Bytes, BytesMut};
 use pgwire::messages::Message;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 
+use super::proof::PROOF_BYTES_MAX;
+
 /// How many bytes sent ahead are kept while a statement runs.
 const READ_AHEAD_BYTES: usize = 1 << 20;
 /// The longest frame of a kind that carries no statement, parameter or data.
@@ -93,7 +95,8 @@ fn split_frame(buffer: &mut BytesMut, frame_bytes_max: usize) -> Result<Option<F
     let Some(&kind) = buffer.first() else { return Ok(None) };
     let limit = match kind {
         b'Q' | b'P' | b'B' | b'F' | b'd' => frame_bytes_max,
-        b'p' | b'C' | b'D' | b'E' | b'H' | b'S' | b'X' | b'c' | b'f' => SMALL_FRAME_BYTES.min(frame_bytes_max),
+        b'p' => PROOF_BYTES_MAX.min(frame_bytes_max),
+        b'C' | b'D' | b'E' | b'H' | b'S' | b'X' | b'c' | b'f' => SMALL_FRAME_BYTES.min(frame_bytes_max),
         other => return Err(FrameError::Kind(other)),
     };
     let Some(mut header) = buffer.get(1..5) else { return Ok(None) };

@@ -17,6 +17,8 @@ mod extended;
 mod failures;
 mod frame;
 mod frontend;
+mod oauth;
+mod proof;
 mod respond;
 mod rows;
 mod startup;
@@ -25,13 +27,14 @@ mod tls;
 #[cfg(test)]
 mod tests;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::FutureExt as _;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
@@ -39,22 +42,38 @@ use tracing::Instrument as _;
 pub use backend::{Backend, Interrupt, InterruptCause, Login, LoginRefused, Session, SessionRequest, StatementDescription};
 pub use encode::EncodeSettings;
 pub use failures::FailedLogins;
-pub use tls::{Tls, TlsError, tls_config};
+pub use oauth::TokenOffer;
+pub use tls::{ClientAuthorities, Tls, TlsError, TlsMaterial};
 
-use cancel::CancelRegistry;
+use crate::identity::CertificateRules;
+
 use connection::Shared;
-use failures::Failures;
 
 /// How long killed connections may take to close their records.
 const KILL_GRACE: Duration = Duration::from_secs(5);
+
+/// Which clients may do without encryption.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PlainClients {
+    /// None.
+    Refused,
+    /// Those on the gateway's own machine.
+    OnLoopback,
+    /// All.
+    Allowed,
+}
 
 /// What the listener allows.
 #[derive(Debug, Clone)]
 pub struct WireOptions {
     /// The server's side of TLS, if it has one.
     pub tls: Option<Tls>,
-    /// Whether a client that does not encrypt is refused.
-    pub tls_required: bool,
+    /// Which clients may do without it.
+    pub plain: PlainClients,
+    /// What the certificates of clients are for, if they are asked for.
+    pub certificates: Option<CertificateRules>,
+    /// What clients are told of tokens, if any are taken.
+    pub tokens: Option<TokenOffer>,
     /// Sessions at a time; one more is told 53300.
     pub connections_max: usize,
     /// Connections beyond those that may stand at their start-up; one more is closed at once.
@@ -73,7 +92,9 @@ impl Default for WireOptions {
     fn default() -> Self {
         Self {
             tls: None,
-            tls_required: false,
+            plain: PlainClients::OnLoopback,
+            certificates: None,
+            tokens: None,
             connections_max: 100,
             start_ups_max: 100,
             frame_bytes_max: 64 << 20,
@@ -101,15 +122,7 @@ pub async fn serve<B: Backend>(listener: TcpListener, backend: Arc<B>, options: 
     let panics = Arc::new(AtomicU64::new(0));
     let mut connections = 0;
     let tasks_max = options.connections_max.saturating_add(options.start_ups_max);
-    let shared = Arc::new(Shared {
-        backend,
-        registry: Arc::new(CancelRegistry::default()),
-        permits: Arc::new(Semaphore::new(options.connections_max.min(Semaphore::MAX_PERMITS))),
-        shutdown: shutdown.clone(),
-        kill: CancellationToken::new(),
-        failures: Failures::new(options.failed_logins),
-        options,
-    });
+    let shared = Arc::new(Shared::new(backend, options, shutdown.clone()));
     loop {
         let accepted = tokio::select! {
             biased;
@@ -133,7 +146,7 @@ pub async fn serve<B: Backend>(listener: TcpListener, backend: Arc<B>, options: 
         let span = tracing::info_span!("connection", id = connections, %address);
         let (shared, panics) = (shared.clone(), panics.clone());
         let task = async move {
-            let served = std::panic::AssertUnwindSafe(connection::serve(&shared, stream, address)).catch_unwind().await;
+            let served = std::panic::AssertUnwindSafe(connection::serve_tcp(&shared, stream, address)).catch_unwind().await;
             if served.is_err() {
                 panics.fetch_add(1, Ordering::Relaxed);
                 tracing::error!("a connection's task panicked");
@@ -144,6 +157,17 @@ pub async fn serve<B: Backend>(listener: TcpListener, backend: Arc<B>, options: 
     drop(listener);
     let drained = drain(&tasks, &shared).await;
     Served { connections, panics: panics.load(Ordering::Relaxed), drained }
+}
+
+/// Serves one connection over any stream, as if it were the only one of a listener. A panic is the caller's.
+pub async fn serve_stream<B: Backend>(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    address: SocketAddr,
+    backend: Arc<B>,
+    options: WireOptions,
+    shutdown: CancellationToken,
+) {
+    connection::serve(&Shared::new(backend, options, shutdown), stream, address).await;
 }
 
 /// Waits for the connections to end, then ends them.

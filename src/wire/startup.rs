@@ -7,22 +7,23 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
+use pgwire::messages::response;
 use pgwire::messages::startup::{Authentication, BackendKeyData, NegotiateProtocolVersion, ParameterStatus, SecretKey};
-use pgwire::messages::{Message, response};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
 
 use crate::error::{ClientMessage, SqlState};
-use crate::identity::{Principal, ScramError};
+use crate::identity::CertificateNames;
 
-use super::backend::{Backend, Login, LoginRefused, SessionRequest};
+use super::PlainClients;
+use super::backend::{Backend, LoginRefused, SessionRequest};
 use super::cancel::Registration;
 use super::connection::Shared;
-use super::failures::Failures;
 use super::frame::{FrameError, FrameReader, FrameWriter, Socket};
 use super::frontend::{Cursor, violation};
+use super::proof::{Exchange, Unproved};
 use super::respond;
-use super::tls::{self, Tls};
+use super::tls::{self, HandshakeError, Side, Tls};
 
 /// The longest packet of a client that has not proved itself.
 pub(super) const PACKET_BYTES_MAX: usize = 10_000;
@@ -33,8 +34,8 @@ const PROTOCOL_MAJOR: u32 = 3;
 const PROTOCOL_MINOR: u32 = 2;
 /// The first byte of a TLS connection.
 const TLS_HANDSHAKE: u8 = 0x16;
-const SCRAM: &str = "SCRAM-SHA-256";
-const SCRAM_BOUND: &str = "SCRAM-SHA-256-PLUS";
+/// The start-up option that says how a client wants to prove itself.
+const LOGIN_OPTION: &str = "meshgate.login";
 
 /// Why a connection ends before it has a session.
 #[derive(Debug)]
@@ -43,11 +44,22 @@ pub(super) enum Ended {
     Quietly,
     /// The client is told.
     Refused(ClientMessage),
+    /// Its certificate is not good, which TLS has told it; why, for the operator.
+    Uncertified(String),
 }
 
 impl From<std::io::Error> for Ended {
     fn from(_: std::io::Error) -> Self {
         Self::Quietly
+    }
+}
+
+impl From<HandshakeError> for Ended {
+    fn from(error: HandshakeError) -> Self {
+        match error {
+            HandshakeError::Certificate(reason) => Self::Uncertified(reason),
+            HandshakeError::Other => Self::Quietly,
+        }
     }
 }
 
@@ -72,15 +84,9 @@ pub(super) struct Opened {
     pub(super) encrypted: bool,
     /// What a login can be bound to.
     pub(super) certificate_hash: Option<Arc<[u8]>>,
+    /// The names in the client's certificate.
+    pub(super) certificate: Option<CertificateNames>,
     pub(super) packet: Packet,
-}
-
-impl Opened {
-    async fn over_tls(mut socket: impl Socket + 'static, tls: &Tls) -> Result<Self, Ended> {
-        let (code, body) = read_packet(&mut socket).await?;
-        let certificate_hash = tls.certificate_hash();
-        Ok(Self { packet: packet(code, body), socket: Box::new(socket), encrypted: true, certificate_hash })
-    }
 }
 
 /// The first packet that matters.
@@ -97,33 +103,34 @@ pub(super) struct StartUp {
     pub(super) database: Option<String>,
     pub(super) parameters: Vec<(String, String)>,
     pub(super) unknown_options: Vec<String>,
+    /// How the client wants to prove itself.
+    pub(super) login: Option<String>,
 }
 
 /// Settles encryption and reads the packet.
-pub(super) async fn open(mut stream: TcpStream, tls: Option<&Tls>) -> Result<Opened, Ended> {
-    let mut first = [0u8; 1];
-    if stream.peek(&mut first).await? == 0 {
-        return Err(Ended::Quietly);
+pub(super) async fn open(mut stream: impl Socket + 'static, tls: Option<&Tls>) -> Result<Opened, Ended> {
+    let first = stream.read_u8().await?;
+    if first == TLS_HANDSHAKE {
+        let tls = tls.ok_or(Ended::Quietly)?.side();
+        // The byte belongs to the handshake, and goes back to where it came from.
+        let (read, write) = tokio::io::split(stream);
+        let stream = tokio::io::join(AsyncReadExt::chain(std::io::Cursor::new([first]), read), write);
+        return over_tls(tls::accept_direct(stream, &tls).await?, &tls).await;
     }
-    if first == [TLS_HANDSHAKE] {
-        let tls = tls.ok_or(Ended::Quietly)?;
-        let socket = tls::accept_direct(stream, tls).await?;
-        return Opened::over_tls(socket, tls).await;
-    }
+    let (mut code, mut body) = read_packet(&mut stream, Some(first)).await?;
     // Each kind of encryption may be asked for once, in either order.
     let (mut asked_for_tls, mut asked_for_gss) = (false, false);
     loop {
-        let (code, body) = read_packet(&mut stream).await?;
         match code {
             SSL_REQUEST if !asked_for_tls => {
                 asked_for_tls = true;
-                let Some(tls) = tls else {
-                    stream.write_all(&[response::SslResponse::BYTE_REFUSE]).await?;
-                    continue;
-                };
-                stream.write_all(&[response::SslResponse::BYTE_ACCEPT]).await?;
-                let socket = tls::accept(stream, tls).await?;
-                return Opened::over_tls(socket, tls).await;
+                match tls.map(Tls::side) {
+                    None => stream.write_all(&[response::SslResponse::BYTE_REFUSE]).await?,
+                    Some(tls) => {
+                        stream.write_all(&[response::SslResponse::BYTE_ACCEPT]).await?;
+                        return over_tls(tls::accept(stream, &tls).await?, &tls).await;
+                    }
+                }
             }
             GSS_REQUEST if !asked_for_gss => {
                 asked_for_gss = true;
@@ -131,15 +138,28 @@ pub(super) async fn open(mut stream: TcpStream, tls: Option<&Tls>) -> Result<Ope
             }
             _ => {
                 let packet = packet(code, body);
-                return Ok(Opened { packet, socket: Box::new(stream), encrypted: false, certificate_hash: None });
+                return Ok(Opened { packet, socket: Box::new(stream), encrypted: false, certificate_hash: None, certificate: None });
             }
         }
+        (code, body) = read_packet(&mut stream, None).await?;
     }
 }
 
-/// Reads exactly one packet without a type byte: its code and the rest.
-async fn read_packet(socket: &mut (impl Socket + ?Sized)) -> Result<(u32, Bytes), Ended> {
-    let length = usize::try_from(socket.read_u32().await?).map_err(|_| Ended::Quietly)?;
+async fn over_tls<S: Socket + 'static>(mut socket: TlsStream<S>, side: &Side) -> Result<Opened, Ended> {
+    let (code, body) = read_packet(&mut socket, None).await?;
+    let (certificate_hash, certificate) = (side.certificate_hash(), tls::client_names(&socket));
+    Ok(Opened { packet: packet(code, body), socket: Box::new(socket), encrypted: true, certificate_hash, certificate })
+}
+
+/// Reads exactly one packet without a type byte, of which the first byte may have been read: its code and the rest.
+async fn read_packet(socket: &mut impl Socket, first: Option<u8>) -> Result<(u32, Bytes), Ended> {
+    let first = match first {
+        Some(first) => first,
+        None => socket.read_u8().await?,
+    };
+    let mut rest = [0; 3];
+    socket.read_exact(&mut rest).await?;
+    let length = rest.iter().fold(usize::from(first), |length, byte| length << 8 | usize::from(*byte));
     if !(8..=PACKET_BYTES_MAX).contains(&length) {
         return Err(Ended::Quietly);
     }
@@ -184,6 +204,8 @@ fn start_up(code: u32, body: Bytes) -> Result<StartUp, ClientMessage> {
     }
     rest.end().map_err(layout)?;
     start.parameters.splice(0..0, options);
+    start.login = start.parameters.iter().rfind(|(name, _)| name == LOGIN_OPTION).map(|(_, value)| value.clone());
+    start.parameters.retain(|(name, _)| name != LOGIN_OPTION);
     Ok(start)
 }
 
@@ -237,6 +259,15 @@ pub(super) struct Client {
     pub(super) encrypted: bool,
     /// What its login can be bound to.
     pub(super) certificate_hash: Option<Arc<[u8]>>,
+    /// The names in its certificate.
+    pub(super) certificate: Option<CertificateNames>,
+}
+
+impl Client {
+    /// Whether what it sends stays on the gateway's own machine.
+    pub(super) fn is_on_this_machine(&self) -> bool {
+        self.address.ip().to_canonical().is_loopback()
+    }
 }
 
 /// Proves the client's identity and opens its session.
@@ -256,19 +287,16 @@ pub(super) async fn log_in<B: Backend>(
         Ended::Refused(ClientMessage::new(SqlState::INVALID_AUTHORIZATION_SPECIFICATION, message))
     })?;
     let database = start.database.filter(|database| !database.is_empty()).unwrap_or_else(|| user.clone());
-    let principal = if shared.options.tls_required && !client.encrypted {
-        let message = format!("no entry for user \"{user}\", database \"{database}\", no encryption");
-        let refusal = ClientMessage::new(SqlState::INVALID_AUTHORIZATION_SPECIFICATION, message).with_hint("Connect with sslmode=require.");
-        Err(Ended::Refused(refusal))
-    } else {
-        let mut exchange = Exchange { user: &user, client, failures: &shared.failures, reader, writer };
-        exchange.prove(shared.backend.login(&user)).await
+    check_encryption(shared, client, &user, &database)?;
+    let mut exchange = Exchange { user: &user, client, asked: start.login.as_deref(), shared, reader, writer };
+    let caller = match exchange.prove().await {
+        Ok(caller) => caller,
+        Err(Unproved::Ended(ended)) => return Err(ended),
+        Err(Unproved::Refused { message, reason }) => {
+            note_refused(shared, client, (&user, &database), &message, reason);
+            return Err(Ended::Refused(*message));
+        }
     };
-    if let Err(Ended::Refused(refusal)) = &principal {
-        let sqlstate = refusal.sqlstate;
-        shared.backend.login_refused(&LoginRefused { user, database: database.clone(), client_address: client.address, sqlstate });
-    }
-    let principal = principal?;
     if !shared.backend.database_exists(&database) {
         let message = format!("database \"{database}\" does not exist");
         return Err(ClientMessage::new(SqlState::INVALID_CATALOG_NAME, message).into());
@@ -282,9 +310,40 @@ pub(super) async fn log_in<B: Backend>(
         encrypted: client.encrypted,
         interrupt: registration.interrupt.clone(),
     };
-    let mut session = shared.backend.open_session(principal, request).await?;
+    let mut session = shared.backend.open_session(caller, request).await?;
     welcome(&mut session, &registration, writer);
     Ok(Ready { session, registration })
+}
+
+/// Refuses a client that would speak in the clear where it must not.
+fn check_encryption<B: Backend>(shared: &Shared<B>, client: &Client, user: &str, database: &str) -> Result<(), ClientMessage> {
+    let may = match shared.options.plain {
+        PlainClients::Allowed => true,
+        PlainClients::OnLoopback => client.is_on_this_machine(),
+        PlainClients::Refused => false,
+    };
+    if client.encrypted || may {
+        return Ok(());
+    }
+    let message = format!("no entry for user \"{user}\", database \"{database}\", no encryption");
+    let hint = match &shared.options.tls {
+        Some(_) => "Connect with sslmode=require.",
+        None => "The gateway has no certificate, so it serves clients on its own machine only.",
+    };
+    let refusal = ClientMessage::new(SqlState::INVALID_AUTHORIZATION_SPECIFICATION, message).with_hint(hint);
+    note_refused(shared, client, (user, database), &refusal, "the connection is not encrypted".to_owned());
+    Err(refusal)
+}
+
+/// Tells the backend of a login that is refused.
+fn note_refused<B: Backend>(shared: &Shared<B>, client: &Client, (user, database): (&str, &str), message: &ClientMessage, reason: String) {
+    shared.backend.login_refused(&LoginRefused {
+        user: user.to_owned(),
+        database: database.to_owned(),
+        client_address: client.address,
+        sqlstate: message.sqlstate,
+        reason,
+    });
 }
 
 /// What a client is told of its new session, but for ReadyForQuery.
@@ -299,75 +358,6 @@ fn welcome(session: &mut impl super::backend::Session, registration: &Registrati
     }
 }
 
-/// A login's SCRAM exchange.
-struct Exchange<'a> {
-    user: &'a str,
-    client: &'a Client,
-    failures: &'a Failures,
-    reader: &'a mut FrameReader,
-    writer: &'a mut FrameWriter,
-}
-
-impl Exchange<'_> {
-    async fn prove(&mut self, login: Login) -> Result<Arc<Principal>, Ended> {
-        let Login { principal, mut exchange } = login;
-        let mut mechanisms = Vec::new();
-        if let Some(hash) = &self.client.certificate_hash {
-            exchange = exchange.offering_channel_binding(hash);
-            mechanisms.push(SCRAM_BOUND.to_owned());
-        }
-        mechanisms.push(SCRAM.to_owned());
-        self.send(&Authentication::SASL(mechanisms)).await?;
-        let mut initial = Cursor::new(self.password_message().await?);
-        match initial.text()?.as_str() {
-            SCRAM => {}
-            SCRAM_BOUND => exchange.choose_channel_binding().map_err(|failure| self.refusal(failure))?,
-            _ => return Err(violation("client selected an invalid SASL authentication mechanism").into()),
-        }
-        let first = initial.value()?.ok_or_else(|| violation("malformed SCRAM message"))?;
-        initial.end()?;
-        let answer = exchange.first(&first).map_err(|failure| self.refusal(failure))?;
-        self.send(&Authentication::SASLContinue(answer.into())).await?;
-        let last = self.password_message().await?;
-        let turn = self.failures.turn(self.client.address.ip(), self.user).await;
-        match (exchange.last(&last), principal) {
-            (Ok(answer), Some(principal)) => {
-                turn.succeeded();
-                self.writer.put(&Authentication::SASLFinal(answer.into()));
-                Ok(principal)
-            }
-            (Ok(_), None) | (Err(ScramError::Failed), _) => {
-                turn.failed().await;
-                Err(self.refusal(ScramError::Failed).into())
-            }
-            (Err(failure), _) => Err(self.refusal(failure).into()),
-        }
-    }
-
-    async fn send(&mut self, message: &impl Message) -> std::io::Result<()> {
-        self.writer.put(message);
-        self.writer.flush().await
-    }
-
-    async fn password_message(&mut self) -> Result<Bytes, Ended> {
-        let frame = self.reader.next().await?;
-        match frame.kind {
-            b'p' => Ok(frame.body),
-            b'X' => Err(Ended::Quietly),
-            other => Err(violation(format!("expected SASL response, got message type {other}")).into()),
-        }
-    }
-
-    fn refusal(&self, failure: ScramError) -> ClientMessage {
-        match failure {
-            ScramError::Malformed(_) | ScramError::ChannelBinding => ClientMessage::from(&failure),
-            ScramError::Failed => {
-                ClientMessage::new(SqlState::INVALID_PASSWORD, format!("password authentication failed for user \"{}\"", self.user))
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -379,9 +369,17 @@ mod tests {
     #[test]
     fn settings_of_options_come_before_the_packets_own() {
         let start = read(b"user\0a\0application_name\0x\0options\0-c a.b=1\\ 2 --time-zone=UTC -cx=y\0\0").unwrap();
+        assert_eq!(start.login.as_deref(), None);
         let shown: Vec<_> = start.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         assert_eq!(shown, [("a.b", "1 2"), ("time_zone", "UTC"), ("x", "y"), ("application_name", "x")]);
         assert_eq!(start.user.as_deref(), Some("a"));
+    }
+
+    #[test]
+    fn the_way_to_log_in_is_no_setting() {
+        let start = read(b"user\0a\0meshgate.login\0scram\0options\0-c meshgate.login=password -cx=y\0\0").unwrap();
+        assert_eq!(start.login.as_deref(), Some("scram"));
+        assert_eq!(start.parameters, [("x".to_owned(), "y".to_owned())]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod extended;
 mod fake;
 mod faults;
+mod proof;
 mod raw;
 mod simple;
 mod startup;

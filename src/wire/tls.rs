@@ -1,18 +1,23 @@
-//! TLS: the server's certificate, and the handshake before or instead of a plain start-up.
+//! TLS: the server's certificate, those of clients, and the handshake before or instead of a plain start-up.
 //!
 //! INVARIANT: no byte that was read in the clear is ever seen as if it had come encrypted: before the handshake, nothing is read beyond the
-//! packet that asks for it.
+//! packet that asks for it. A client's certificate is looked at only after its chain, its dates, its key and its revocation have been
+//! checked, at every handshake anew: sessions of TLS are not resumed where certificates are asked for.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
-use rustls::ServerConfig;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::{RootCertStore, ServerConfig};
 use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
-use tokio::net::TcpStream;
+use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use crate::identity::CertificateNames;
+
 use super::endpoint;
+use super::frame::Socket;
 
 /// The protocol's name in ALPN.
 const ALPN: &[u8] = b"postgresql";
@@ -26,49 +31,147 @@ pub enum TlsError {
     /// Certificate and key do not fit, or are of a kind that is not supported.
     #[error("cannot use the TLS certificate or key")]
     Certificate(#[from] rustls::Error),
+    /// The authorities of client certificates, or what they revoke, cannot be used.
+    #[error("cannot use the authorities of client certificates or their lists of revoked ones")]
+    Clients(#[from] rustls::server::VerifierBuilderError),
 }
 
-/// The server's side of TLS.
+/// What TLS is made of, all of it in PEM.
+#[derive(Clone, Default)]
+pub struct TlsMaterial {
+    /// The server's chain of certificates.
+    pub chain: Vec<u8>,
+    /// Its key.
+    pub key: Vec<u8>,
+    /// Who vouches for clients, if their certificates are asked for.
+    pub clients: Option<ClientAuthorities>,
+}
+
+/// Who vouches for clients.
+#[derive(Debug, Clone, Default)]
+pub struct ClientAuthorities {
+    /// Certificates of the authorities.
+    pub authorities: Vec<u8>,
+    /// Their lists of revoked certificates. With any, a certificate that no valid list knows of is refused.
+    pub revocations: Option<Vec<u8>>,
+}
+
+/// The server's side of TLS. Copies share what it is made of, also after it is replaced.
 #[derive(Debug, Clone)]
 pub struct Tls {
+    current: Arc<RwLock<Arc<Side>>>,
+}
+
+#[derive(Debug)]
+pub(super) struct Side {
     config: Arc<ServerConfig>,
     /// The hash of the certificate, which logins can be bound to.
     certificate_hash: Option<Arc<[u8]>>,
 }
 
 impl Tls {
+    /// Makes the server's side of TLS.
+    ///
+    /// # Errors
+    /// Something of it cannot be used.
+    pub fn new(material: &TlsMaterial) -> Result<Self, TlsError> {
+        Ok(Self { current: Arc::new(RwLock::new(Arc::new(Side::new(material)?))) })
+    }
+
+    /// Handshakes from now on use this; connections that are open stay as they are.
+    ///
+    /// # Errors
+    /// Something of it cannot be used; then nothing changes.
+    pub fn replace(&self, material: &TlsMaterial) -> Result<(), TlsError> {
+        let side = Arc::new(Side::new(material)?);
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = side;
+        Ok(())
+    }
+
+    /// What a handshake that begins now uses.
+    pub(super) fn side(&self) -> Arc<Side> {
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Side {
+    fn new(material: &TlsMaterial) -> Result<Self, TlsError> {
+        let chain = CertificateDer::pem_slice_iter(&material.chain).collect::<Result<Vec<_>, _>>()?;
+        let key = PrivateKeyDer::from_pem_slice(&material.key)?;
+        let certificate_hash = chain.first().and_then(|certificate| endpoint::certificate_hash(certificate)).map(Arc::from);
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
+        let builder = match &material.clients {
+            None => builder.with_no_client_auth(),
+            Some(clients) => builder.with_client_cert_verifier(verifier(clients, provider)?),
+        };
+        let mut config = builder.with_single_cert(chain, key)?;
+        config.alpn_protocols = vec![ALPN.to_vec()];
+        if material.clients.is_some() {
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+            config.send_tls13_tickets = 0;
+        }
+        Ok(Self { config: Arc::new(config), certificate_hash })
+    }
+
     /// What a login over such a connection can be bound to.
     pub(super) fn certificate_hash(&self) -> Option<Arc<[u8]>> {
         self.certificate_hash.clone()
     }
 }
 
-/// Makes the server's side of TLS from a chain of certificates and a key, both in PEM.
-pub fn tls_config(chain: &[u8], key: &[u8]) -> Result<Tls, TlsError> {
-    let chain = CertificateDer::pem_slice_iter(chain).collect::<Result<Vec<_>, _>>()?;
-    let key = PrivateKeyDer::from_pem_slice(key)?;
-    let certificate_hash = chain.first().and_then(|certificate| endpoint::certificate_hash(certificate)).map(Arc::from);
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_single_cert(chain, key)?;
-    config.alpn_protocols = vec![ALPN.to_vec()];
-    Ok(Tls { config: Arc::new(config), certificate_hash })
+/// Checks the certificate of a client that shows one. Whether one must be shown is asked later, when the client can be told.
+fn verifier(clients: &ClientAuthorities, provider: Arc<rustls::crypto::CryptoProvider>) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for authority in CertificateDer::pem_slice_iter(&clients.authorities) {
+        roots.add(authority?)?;
+    }
+    let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).allow_unauthenticated();
+    if let Some(revocations) = &clients.revocations {
+        let lists = CertificateRevocationListDer::pem_slice_iter(revocations).collect::<Result<Vec<_>, _>>()?;
+        if lists.is_empty() {
+            return Err(TlsError::Pem(rustls_pki_types::pem::Error::NoItemsFound));
+        }
+        builder = builder.with_crls(lists).enforce_revocation_expiration();
+    }
+    Ok(builder.build()?)
+}
+
+/// Why a handshake failed.
+#[derive(Debug)]
+pub(super) enum HandshakeError {
+    /// The client's certificate is not good; why, for the operator.
+    Certificate(String),
+    /// Anything else.
+    Other,
+}
+
+impl From<std::io::Error> for HandshakeError {
+    fn from(error: std::io::Error) -> Self {
+        let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
+        match cause {
+            Some(cause @ (rustls::Error::InvalidCertificate(_) | rustls::Error::InvalidCertRevocationList(_))) => {
+                Self::Certificate(cause.to_string())
+            }
+            _ => Self::Other,
+        }
+    }
 }
 
 /// The handshake after an SSLRequest was accepted.
-pub(super) async fn accept(stream: TcpStream, tls: &Tls) -> std::io::Result<TlsStream<TcpStream>> {
-    TlsAcceptor::from(Arc::clone(&tls.config)).accept(stream).await
+pub(super) async fn accept<S: Socket>(stream: S, side: &Side) -> Result<TlsStream<S>, HandshakeError> {
+    Ok(TlsAcceptor::from(Arc::clone(&side.config)).accept(stream).await?)
 }
 
 /// The handshake of a client that starts with it. Such a client must name the protocol, lest another protocol be confused with it.
-pub(super) async fn accept_direct(stream: TcpStream, tls: &Tls) -> std::io::Result<TlsStream<TcpStream>> {
-    let stream = accept(stream, tls).await?;
+pub(super) async fn accept_direct<S: Socket>(stream: S, side: &Side) -> Result<TlsStream<S>, HandshakeError> {
+    let stream = accept(stream, side).await?;
     let (_, connection) = stream.get_ref();
-    if connection.alpn_protocol() == Some(ALPN) {
-        Ok(stream)
-    } else {
-        Err(std::io::Error::new(std::io::ErrorKind::InvalidData, "direct TLS without ALPN"))
-    }
+    if connection.alpn_protocol() == Some(ALPN) { Ok(stream) } else { Err(HandshakeError::Other) }
+}
+
+/// The names in the certificate that the client has shown, if it has shown one.
+pub(super) fn client_names<S>(stream: &TlsStream<S>) -> Option<CertificateNames> {
+    let (_, connection) = stream.get_ref();
+    connection.peer_certificates().and_then(|chain| chain.first()).map(|certificate| CertificateNames::read(certificate))
 }

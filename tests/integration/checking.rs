@@ -46,6 +46,18 @@ fn a_contract_with_five_faults_is_told_all_five_with_their_places() {
 }
 
 #[test]
+fn what_logins_are_proved_by_is_checked_too() {
+    let world = World::quickstart();
+    world.write("jwks.json", "{\"keys\": []}");
+    let tokens = "tokens: {issuers: [{issuer: \"https://login.example\", audience: mesh, keys: jwks.json}]}\n";
+    let configuration = world.configure_with(&format!("tls: {{certificate: server.pem, key: server.key}}\n{tokens}"));
+    let said = text(&run(&["check", configuration.to_str().unwrap()], ""));
+    for part in ["the TLS certificate cannot be read", "jwks.json: the document has no key that verifies signatures", "2 fault(s)"] {
+        assert!(said.contains(part), "{part}\n{said}");
+    }
+}
+
+#[test]
 fn faults_of_other_files_are_told_together() {
     let world = World::quickstart();
     let configuration = world.configure();

@@ -91,6 +91,14 @@ impl World {
         self.configure_from("policies", "data/erased_subjects.csv")
     }
 
+    /// The same with further keys.
+    pub(crate) fn configure_with(&self, more: &str) -> PathBuf {
+        let path = self.configure();
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, format!("{text}{more}")).unwrap();
+        path
+    }
+
     /// The same with policies and erasures from elsewhere.
     fn configure_from(&self, policies: &str, erasures: &str) -> PathBuf {
         self.write(
@@ -106,6 +114,11 @@ impl World {
     /// Starts a gateway over it.
     pub(crate) async fn serve(&self) -> Gateway {
         Gateway { running: start(&self.configure(), StartOptions::default()).await.unwrap() }
+    }
+
+    /// Starts a gateway over it with further keys in its configuration.
+    pub(crate) async fn serve_with(&self, more: &str) -> Gateway {
+        Gateway { running: start(&self.configure_with(more), StartOptions::default()).await.unwrap() }
     }
 
     /// Starts a gateway over it whose clock stands still.
@@ -142,6 +155,11 @@ impl Gateway {
     /// Where it listens.
     pub(crate) fn address(&self) -> SocketAddr {
         self.running.addresses()[0]
+    }
+
+    /// Serves one client over a stream in memory, as if it had connected from that address.
+    pub(crate) async fn serve_stream(&self, stream: tokio::io::DuplexStream, address: SocketAddr) {
+        self.running.serve_stream(stream, address).await;
     }
 
     /// A session of that login; its password is its name.

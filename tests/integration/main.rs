@@ -8,11 +8,15 @@ mod answers;
 #[cfg(test)]
 mod bad_input;
 #[cfg(test)]
+mod certificates;
+#[cfg(test)]
 mod checking;
 #[cfg(test)]
 mod eventually;
 #[cfg(test)]
 mod explaining;
+#[cfg(test)]
+mod fuzzed;
 #[cfg(test)]
 mod gateway;
 #[cfg(test)]
@@ -53,6 +57,8 @@ mod slt;
 mod sources;
 #[cfg(test)]
 mod streams;
+#[cfg(test)]
+mod tokens;
 #[cfg(test)]
 mod tpch;
 #[cfg(test)]

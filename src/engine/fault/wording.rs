@@ -160,6 +160,12 @@ pub(super) fn operator(text: &str) -> Option<(ClientMessage, &str)> {
     Some((message, operator))
 }
 
+/// `Failed to coerce types Boolean and Int64 in BETWEEN expression`: the operands of a comparison that there is not.
+pub(super) fn incomparable(text: &str) -> Option<ClientMessage> {
+    let (left, right) = between(text, "Failed to coerce types ", " in BETWEEN")?.split_once(" and ")?;
+    operator(&format!(" operation {left} >= {right}")).map(|(message, _)| message)
+}
+
 /// The name of a type that the planner does not know.
 pub(super) fn missing_type(text: &str) -> Option<&str> {
     let rest = text.lines().next()?.split_once("nsupported SQL type ")?.1.trim();

@@ -17,15 +17,18 @@ use crate::engine::{
     Column, CopyFormat, CopyOut, Format, Notice, Parameter, PgType, Reply, RowStream, TimeZone, TransactionStatus, decode_parameter,
 };
 use crate::error::{ClientMessage, SqlState};
-use crate::identity::{Principal, ScramServer, ScramVerifier};
+use crate::identity::{Caller, Principal, Proof, ScramServer, ScramVerifier};
 use crate::wire::{Backend, EncodeSettings, Interrupt, InterruptCause, Login, LoginRefused, Session, SessionRequest, StatementDescription};
 
-/// Answers logins of `alice` with the password `secret`.
+/// Answers logins of `alice` with the password `secret`, and of anybody with `token of <name>`.
 #[derive(Default)]
 pub(super) struct FakeBackend {
     running: Arc<AtomicI64>,
     pub(super) refused: Mutex<Vec<LoginRefused>>,
     pub(super) requests: Mutex<Vec<SessionRequest>>,
+    pub(super) callers: Mutex<Vec<Caller>>,
+    /// How long a token holds from its login on, if not for an hour.
+    pub(super) token_lasts: Mutex<Option<Duration>>,
     pub(super) causes: Arc<Mutex<Vec<Option<InterruptCause>>>>,
 }
 
@@ -51,7 +54,23 @@ impl Backend for FakeBackend {
             })
         });
         let verifier = principal.is_some().then(|| ScramVerifier::derive("secret", b"salt", 16));
-        Login { principal, exchange: ScramServer::new(verifier, b"mock", user) }
+        let has_password = verifier.is_some();
+        Login { principal, exchange: ScramServer::new(verifier, b"mock", user), has_password }
+    }
+
+    async fn check_token(&self, user: &str, token: &str) -> Result<Caller, String> {
+        if token != format!("token of {user}") {
+            return Err("no good token".to_owned());
+        }
+        let principal = Principal {
+            name: user.to_owned(),
+            roles: Default::default(),
+            groups: Default::default(),
+            is_data_steward: false,
+            attributes: Default::default(),
+        };
+        let session_ends = chrono::Utc::now() + self.token_lasts.lock().unwrap().unwrap_or(Duration::from_secs(3_600));
+        Ok(Caller { principal: Arc::new(principal), proof: Proof::Token { issuer: "issuer".to_owned(), session_ends } })
     }
 
     fn database_exists(&self, database: &str) -> bool {
@@ -62,10 +81,16 @@ impl Backend for FakeBackend {
         self.refused.lock().unwrap().push(refused.clone());
     }
 
-    async fn open_session(&self, _: Arc<Principal>, request: SessionRequest) -> Result<FakeSession, ClientMessage> {
+    async fn open_session(&self, caller: Caller, request: SessionRequest) -> Result<FakeSession, ClientMessage> {
+        let ends = match &caller.proof {
+            Proof::Token { session_ends, .. } => Some(*session_ends),
+            Proof::Password | Proof::Certificate => None,
+        };
+        self.callers.lock().unwrap().push(caller);
         let interrupt = request.interrupt.clone();
         self.requests.lock().unwrap().push(request);
         Ok(FakeSession {
+            ends,
             running: self.running.clone(),
             causes: self.causes.clone(),
             interrupt,
@@ -86,6 +111,7 @@ struct FakePortal {
 
 /// A session without an engine.
 pub(super) struct FakeSession {
+    ends: Option<chrono::DateTime<chrono::Utc>>,
     running: Arc<AtomicI64>,
     causes: Arc<Mutex<Vec<Option<InterruptCause>>>>,
     interrupt: Arc<Interrupt>,
@@ -287,6 +313,10 @@ impl Session for FakeSession {
     }
 
     fn sync(&mut self) {}
+
+    fn lasts(&self) -> Option<Duration> {
+        self.ends.map(|ends| (ends - chrono::Utc::now()).to_std().unwrap_or_default())
+    }
 
     fn take_notices(&mut self) -> Vec<Notice> {
         std::mem::take(&mut self.notices)

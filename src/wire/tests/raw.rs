@@ -76,6 +76,15 @@ impl Raw {
         (kind, body)
     }
 
+    /// The next message, if the connection has not ended.
+    pub(super) async fn try_message(&mut self) -> Option<(u8, Vec<u8>)> {
+        let kind = self.socket.read_u8().await.ok()?;
+        let length = self.socket.read_u32().await.ok()?;
+        let mut body = vec![0; usize::try_from(length).unwrap() - 4];
+        self.socket.read_exact(&mut body).await.ok()?;
+        Some((kind, body))
+    }
+
     /// Reads to the end of the connection.
     pub(super) async fn drain(&mut self) {
         let _ = self.socket.shutdown().await;

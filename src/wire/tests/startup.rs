@@ -8,7 +8,7 @@ use tokio_postgres::NoTls;
 use super::raw::{Raw, message};
 use super::*;
 use crate::error::SqlState;
-use crate::wire::{FailedLogins, tls_config};
+use crate::wire::{FailedLogins, PlainClients, Tls, TlsMaterial, serve_stream};
 
 fn code(error: &tokio_postgres::Error) -> &str {
     error.code().map_or("none", |code| code.code())
@@ -118,13 +118,15 @@ async fn a_silent_client_is_closed_after_the_timeout() {
     assert_eq!(stream.read(&mut [0]).await.unwrap(), 0);
 }
 
-fn tls_options(tls_required: bool) -> (WireOptions, rustls::pki_types::CertificateDer<'static>) {
+pub(super) fn tls_options(tls_required: bool) -> (WireOptions, rustls::pki_types::CertificateDer<'static>) {
     let certified = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
-    let config = tls_config(certified.cert.pem().as_bytes(), certified.signing_key.serialize_pem().as_bytes()).unwrap();
-    (WireOptions { tls: Some(config), tls_required, ..WireOptions::default() }, certified.cert.der().clone())
+    let (chain, key) = (certified.cert.pem().into_bytes(), certified.signing_key.serialize_pem().into_bytes());
+    let tls = Tls::new(&TlsMaterial { chain, key, clients: None }).unwrap();
+    let plain = if tls_required { PlainClients::Refused } else { PlainClients::Allowed };
+    (WireOptions { tls: Some(tls), plain, ..WireOptions::default() }, certified.cert.der().clone())
 }
 
-fn connector(certificate: rustls::pki_types::CertificateDer<'static>, alpn: bool) -> tokio_rustls::TlsConnector {
+pub(super) fn connector(certificate: rustls::pki_types::CertificateDer<'static>, alpn: bool) -> tokio_rustls::TlsConnector {
     let mut roots = rustls::RootCertStore::empty();
     roots.add(certificate).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -143,6 +145,35 @@ async fn tls_is_refused_in_the_clear_where_it_is_required() {
     let mut config = server.config("secret");
     config.ssl_mode(tokio_postgres::config::SslMode::Disable);
     assert_eq!(code(&config.connect(NoTls).await.err().unwrap()), "28000");
+}
+
+#[tokio::test]
+async fn without_tls_only_clients_on_this_machine_are_served_unless_it_is_said_otherwise() {
+    let backend = Arc::new(FakeBackend::default());
+    for (address, plain, served) in [
+        ("127.0.0.1:5", PlainClients::OnLoopback, true),
+        ("127.9.9.9:5", PlainClients::OnLoopback, true),
+        ("[::1]:5", PlainClients::OnLoopback, true),
+        ("[::ffff:127.0.0.1]:5", PlainClients::OnLoopback, true),
+        ("192.0.2.1:5", PlainClients::OnLoopback, false),
+        ("[2001:db8::1]:5", PlainClients::OnLoopback, false),
+        ("[::ffff:192.0.2.1]:5", PlainClients::OnLoopback, false),
+        ("127.0.0.1:5", PlainClients::Refused, false),
+        ("192.0.2.1:5", PlainClients::Allowed, true),
+    ] {
+        let (ours, theirs) = tokio::io::duplex(1 << 16);
+        let options = WireOptions { plain, ..WireOptions::default() };
+        tokio::spawn(serve_stream(theirs, address.parse().unwrap(), backend.clone(), options, CancellationToken::new()));
+        let mut raw = Raw::over(Box::new(ours));
+        raw.start_up(0x0003_0000, &[("user", "alice"), ("database", "mesh")]).await;
+        if served {
+            raw.authenticate().await;
+            raw.skip_to(b'Z').await;
+        } else {
+            raw.ends_with("28000").await;
+        }
+    }
+    assert_eq!(WireOptions::default().plain, PlainClients::OnLoopback);
 }
 
 #[tokio::test]
