@@ -1,6 +1,7 @@
-//! SQL cursors: a query whose rows are taken a few at a time, forward.
+//! SQL cursors: a query whose rows are taken a few at a time, forward; by a scroll cursor backward, too.
 //!
 //! The query starts at the first FETCH, and is decided then; what has not been fetched has not been read ahead.
+//! INVARIANT: rows that a scroll cursor has kept are handed out only while what the query was allowed still stands.
 
 use std::sync::Arc;
 
@@ -13,7 +14,9 @@ use crate::error::ClientMessage;
 
 use super::column::Column;
 use super::reply::RowStream;
-use super::sql::Query;
+use super::scroll::Scroll;
+use super::sql::{Direction, Query};
+use super::standing::Standing;
 use super::stream;
 
 /// A declared cursor. Its clones are the same cursor.
@@ -23,6 +26,7 @@ pub(super) struct Cursor {
     values: Arc<[ScalarValue]>,
     columns: Arc<[Column]>,
     hold: bool,
+    scroll: bool,
     /// The transaction that declared it has committed.
     settled: bool,
     state: Arc<Mutex<State>>,
@@ -37,11 +41,20 @@ struct State {
     fallen: Option<ClientMessage>,
     /// Rows that have been taken.
     position: u64,
+    /// What a scroll cursor has read.
+    kept: Scroll,
+    /// What its rows depend on.
+    standing: Option<Arc<Standing>>,
 }
 
 impl Cursor {
-    pub(super) fn new(query: Query, values: Vec<ScalarValue>, columns: Arc<[Column]>, hold: bool) -> Self {
-        Self { query: Arc::new(query), values: values.into(), columns, hold, settled: false, state: Arc::default() }
+    pub(super) fn new(query: Query, values: Vec<ScalarValue>, columns: Arc<[Column]>, hold: bool, scroll: bool) -> Self {
+        Self { query: Arc::new(query), values: values.into(), columns, hold, scroll, settled: false, state: Arc::default() }
+    }
+
+    /// Whether it can go back.
+    pub(super) fn scrolls(&self) -> bool {
+        self.scroll
     }
 
     /// Whether it outlives its transaction.
@@ -88,6 +101,7 @@ impl Cursor {
     /// Its query runs.
     pub(super) async fn start(&self, rows: RowStream) {
         let mut state = self.state.lock().await;
+        state.standing = rows.standing();
         state.rows = Some(rows);
         state.started = true;
     }
@@ -98,8 +112,12 @@ impl Cursor {
         if let Some(message) = &state.fallen {
             return Err(message.clone());
         }
-        let Some(rows) = &mut state.rows else { return Ok(()) };
-        let Err(message) = rows.resume().await else { return Ok(()) };
+        let standing = state.standing.clone().filter(|_| self.scroll);
+        let resumed = match &mut state.rows {
+            Some(rows) => rows.resume().await,
+            None => standing.map_or(Ok(()), |standing| standing.check()),
+        };
+        let Err(message) = resumed else { return Ok(()) };
         *state = State { started: true, fallen: Some(message.clone()), ..State::default() };
         Err(message)
     }
@@ -107,6 +125,28 @@ impl Cursor {
     /// Goes back to before the first row; answers how many rows that was. The query runs anew at the next fetch.
     pub(super) async fn rewind(&self) -> u64 {
         std::mem::take(&mut *self.state.lock().await).position
+    }
+
+    /// The rows of a scroll cursor.
+    pub(super) async fn scrolled(
+        &self,
+        direction: Direction,
+        verb: &'static str,
+        deadline: Option<Instant>,
+    ) -> Result<RowStream, ClientMessage> {
+        let mut state = self.state.lock().await;
+        state.read_on(direction, deadline).await?;
+        let span = state.kept.span(direction);
+        let batches = state.kept.taken(span)?;
+        Ok(RowStream::new(self.columns(), verb, futures::stream::iter(batches.into_iter().map(Ok))))
+    }
+
+    /// How many rows a MOVE of a scroll cursor passes.
+    pub(super) async fn moved(&self, direction: Direction, deadline: Option<Instant>) -> Result<u64, ClientMessage> {
+        let mut state = self.state.lock().await;
+        state.read_on(direction, deadline).await?;
+        let span = state.kept.span(direction);
+        Ok(state.kept.passed(span))
     }
 
     /// The next rows: at most `rows_max`, or all that are left.
@@ -134,6 +174,26 @@ impl Cursor {
 }
 
 impl State {
+    /// Reads as far as a scroll cursor has to.
+    async fn read_on(&mut self, direction: Direction, deadline: Option<Instant>) -> Result<(), ClientMessage> {
+        let wanted = self.kept.wanted(direction);
+        while !self.kept.has(wanted) {
+            let next = self.take(None);
+            let batch = match deadline {
+                Some(deadline) => tokio::time::timeout_at(deadline, next).await.map_err(|_| stream::timed_out())?,
+                None => next.await,
+            };
+            match batch? {
+                Some(batch) => self.kept.push(batch),
+                None => self.kept.end(),
+            }
+        }
+        if let Some(rows) = &self.rows {
+            rows.pause();
+        }
+        Ok(())
+    }
+
     /// The next batch, cut to `left` rows; what is cut off stays for the next FETCH.
     async fn next(&mut self, left: Option<u64>) -> Result<Option<RecordBatch>, ClientMessage> {
         let batch = self.take(left).await?;

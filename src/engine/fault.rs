@@ -112,7 +112,7 @@ fn known(error: &(dyn std::error::Error + 'static), sql: &str) -> Option<ClientM
     let mut next = Some(error);
     while let Some(error) = next {
         if let Some(message) = error.downcast_ref::<ClientMessage>() {
-            return Some(message.clone());
+            return Some(placed(message.clone(), sql));
         }
         if let Some(inner) = error.downcast_ref::<ports::Error>() {
             return Some(ClientMessage::from(inner));
@@ -133,6 +133,34 @@ fn known(error: &(dyn std::error::Error + 'static), sql: &str) -> Option<ClientM
         next = error.source();
     }
     None
+}
+
+/// An operator or a function that does not exist, or a constant that is no value of its type, stands somewhere in the text.
+fn placed(message: ClientMessage, sql: &str) -> ClientMessage {
+    if message.position.is_some() {
+        return message;
+    }
+    let text = message.message.clone();
+    let read = matches!(
+        message.sqlstate,
+        SqlState::INVALID_TEXT_REPRESENTATION
+            | SqlState::INVALID_DATETIME_FORMAT
+            | SqlState::DATETIME_FIELD_OVERFLOW
+            | SqlState::NUMERIC_VALUE_OUT_OF_RANGE
+    );
+    if read {
+        let constant = text.split_once('"').and_then(|(_, rest)| rest.split_once('"')).map(|(constant, _)| constant);
+        return at(message, constant.and_then(|constant| position::of_text(sql, constant)));
+    }
+    if message.sqlstate != SqlState::UNDEFINED_FUNCTION {
+        return message;
+    }
+    if let Some(types) = text.strip_prefix("operator does not exist: ") {
+        let operator = types.split(' ').find(|word| word.chars().all(|letter| "+-*/<>=~!@#%^&|`?".contains(letter)));
+        return at(message, operator.and_then(|operator| position::of_operator(sql, operator)));
+    }
+    let name = wording::between(&text, "function ", "(");
+    at(message, name.and_then(|name| position::of_name(sql, None, name)))
 }
 
 /// What enforcement refused; a port's own error keeps its own code and words, and so does a column that the planner let pass.
@@ -178,7 +206,9 @@ fn out_of_range() -> ClientMessage {
 fn execution(text: &str) -> ClientMessage {
     let lower = text.to_lowercase();
     let has = |word: &str| lower.contains(word);
-    if has("divide by zero") || has("division by zero") {
+    if has("field position must not be zero") {
+        ClientMessage::new(SqlState::INVALID_PARAMETER_VALUE, "field position must not be zero")
+    } else if has("divide by zero") || has("division by zero") {
         ClientMessage::new(SqlState::DIVISION_BY_ZERO, "division by zero")
     } else if has("more than one row") {
         ClientMessage::new(SqlState::CARDINALITY_VIOLATION, "more than one row returned by a subquery used as an expression")
@@ -197,7 +227,46 @@ fn execution(text: &str) -> ClientMessage {
     }
 }
 
+/// Types that PostgreSQL has, and of which there are no values here.
+const NO_TYPES_HERE: [&str; 30] = [
+    "money",
+    "bit",
+    "varbit",
+    "time",
+    "timetz",
+    "inet",
+    "cidr",
+    "macaddr",
+    "macaddr8",
+    "point",
+    "line",
+    "lseg",
+    "box",
+    "path",
+    "polygon",
+    "circle",
+    "int4range",
+    "int8range",
+    "numrange",
+    "daterange",
+    "tsrange",
+    "tstzrange",
+    "tsvector",
+    "tsquery",
+    "xml",
+    "jsonpath",
+    "regconfig",
+    "pg_lsn",
+    "txid_snapshot",
+    "interval",
+];
+
 fn missing_type(name: &str, sql: &str) -> ClientMessage {
+    let lower = name.to_lowercase();
+    if NO_TYPES_HERE.contains(&lower.as_str()) {
+        let message = ClientMessage::new(SqlState::FEATURE_NOT_SUPPORTED, format!("type {lower} is not supported"));
+        return at(message, position::of_name(sql, None, &lower));
+    }
     let message = ClientMessage::new(SqlState::UNDEFINED_OBJECT, format!("type \"{name}\" does not exist"));
     at(message, position::of_name(sql, None, name))
 }
@@ -307,6 +376,9 @@ fn planning(text: &str, sql: &str) -> ClientMessage {
     }
     if let Some(call) = wording::between(text, "argument types '", "'") {
         let (name, types) = call.split_once('(').unwrap_or((call, ""));
+        // A mean is planned as a sum and a count.
+        let mean = name == "sum" && position::of_name(sql, None, "sum").is_none() && position::of_name(sql, None, "avg").is_some();
+        let name = if mean { "avg" } else { name };
         return at(wording::missing_function(name, Some(types.trim_end_matches(')'))), position::of_name(sql, None, name));
     }
     if let Some(name) = wording::between(first, "call to '", "'").or_else(|| wording::between(first, "Function '", "'")) {

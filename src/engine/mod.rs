@@ -29,6 +29,7 @@ mod planner;
 mod plans;
 mod repeat;
 mod reply;
+mod scroll;
 mod search_path;
 mod semantics;
 mod serial;

@@ -42,6 +42,7 @@ use super::session_request::Whoever;
 use super::sql::Query;
 use super::standing::Standing;
 use super::stream::{self, Running, StopCause};
+use super::styles::DateStyle;
 use super::{TimeZone, World, columns, fault, hints, inference, repeat, semantics};
 
 /// One statement on its way.
@@ -60,6 +61,9 @@ pub(super) struct Pipeline {
     pub(super) application_name: String,
     pub(super) client_address: Option<std::net::SocketAddr>,
     pub(super) time_zone: String,
+    pub(super) date_style: DateStyle,
+    /// Dates, intervals and bytes are not written by default.
+    pub(super) styled: (bool, bool, bool),
     pub(super) stop_cause: StopCause,
     pub(super) whoever: Whoever,
 }
@@ -391,7 +395,14 @@ impl Pipeline {
 
     /// What expressions may know of the statement.
     pub(super) fn expression_facts(&self) -> semantics::Facts {
-        semantics::Facts { now: self.transaction_started, time_zone: TimeZone::parse(&self.time_zone).unwrap_or_default() }
+        let time_zone = TimeZone::parse(&self.time_zone).unwrap_or_default();
+        semantics::Facts {
+            now: self.transaction_started,
+            time_zone,
+            date_order: self.date_style.order,
+            styled: self.styled,
+            lenient: false,
+        }
     }
 
     fn request(&self, product: &ProductUse, principal: &Arc<Principal>) -> AccessRequest {

@@ -18,7 +18,7 @@ use super::opener::PortOpener;
 use super::own_relations::OwnRelations;
 use super::pipeline::Pipeline;
 use super::search_path::{PATH_SCHEMA, PathSchema};
-use super::sql::Query;
+use super::sql::{self, Query};
 use super::{columns, fault, semantics};
 
 /// Plans one statement.
@@ -56,7 +56,7 @@ impl Planner {
 
     /// The logical plan of a query, as yet without parameters, coercions and decisions.
     pub(super) async fn plan(&self, query: &Query) -> Result<LogicalPlan, DataFusionError> {
-        let plan = self.state.statement_to_plan(query.ast.as_ref().clone()).await?;
+        let plan = self.planned(query).await?;
         if reads_only(&plan) {
             Ok(plan)
         } else {
@@ -77,6 +77,22 @@ impl Planner {
         let Some(bound) = self.catalog(query, &declared)? else { return Ok(None) };
         let Some(answer) = bound.table(values)? else { return Ok(None) };
         LogicalPlanBuilder::scan("catalog", provider_as_source(Arc::new(answer)), None)?.build().map(Some)
+    }
+
+    /// Plans the tree, with the rows of tables where their names stand for values.
+    async fn planned(&self, query: &Query) -> Result<LogicalPlan, DataFusionError> {
+        let first = match self.state.statement_to_plan(query.ast.as_ref().clone()).await {
+            Ok(plan) => return Ok(plan),
+            Err(error) => error,
+        };
+        let Some(mut ast) = sql::expanded(&query.ast, &first) else { return Err(first) };
+        for _ in 1..sql::ROWS_MAX {
+            match self.state.statement_to_plan(ast.clone()).await {
+                Err(error) => ast = sql::expanded(&ast, &error).ok_or(error)?,
+                planned => return planned,
+            }
+        }
+        Err(first)
     }
 
     /// The products and ports that the names of the plan have led to.

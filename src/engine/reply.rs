@@ -98,6 +98,11 @@ impl RowStream {
         }
     }
 
+    /// What its rows depend on after a pause.
+    pub(super) fn standing(&self) -> Option<Arc<Standing>> {
+        self.standing.clone()
+    }
+
     /// The client takes a pause between two fetches: meanwhile others may run. `next` waits for a place again.
     pub fn pause(&self) {
         if let Some(place) = &self.place {

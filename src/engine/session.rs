@@ -37,6 +37,7 @@ use super::settings::{SERVER_VERSION, Settings};
 use super::shared_settings::SharedSettings;
 use super::sql::{self, CopyOptions, ExplainOptions, ForceQuote, Kind, Query, Statement, TransactionModes};
 use super::stream::StopCause;
+use super::styles::{ByteaOutput, DateFormat, IntervalStyle};
 use super::transaction::Transaction;
 use super::{World, answers};
 use prepared::no_statement;
@@ -281,6 +282,8 @@ impl Session {
         let world = Arc::clone(attempt.world());
         let (time_zone, purpose, application_name) =
             self.with_settings(|settings| (settings.time_zone(), settings.purpose(), settings.application_name().to_owned()));
+        let (date_style, interval_style, bytea_output) =
+            self.with_settings(|settings| (settings.date_style(), settings.interval_style(), settings.bytea_output()));
         Pipeline {
             shared: Arc::clone(&self.shared),
             facts: Arc::new(self.facts(&world, attempt.at())),
@@ -293,6 +296,12 @@ impl Session {
             application_name,
             client_address: self.client_address,
             time_zone,
+            date_style,
+            styled: (
+                date_style.format != DateFormat::default(),
+                interval_style != IntervalStyle::default(),
+                bytea_output != ByteaOutput::default(),
+            ),
             stop_cause: Arc::clone(&self.stop_cause),
             whoever: Arc::clone(&self.whoever),
         }

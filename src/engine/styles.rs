@@ -24,7 +24,7 @@ pub enum DateFormat {
 }
 
 /// The second half of `DateStyle`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum DateOrder {
     /// Month first.
     #[default]

@@ -39,6 +39,14 @@ codes! {
     INVALID_DATETIME_FORMAT = "22007";
     /// Division by zero.
     DIVISION_BY_ZERO = "22012";
+    /// A NULL where there must be a value.
+    NULL_VALUE_NOT_ALLOWED = "22004";
+    /// An object of another kind is meant.
+    WRONG_OBJECT_TYPE = "42809";
+    /// An array of a length or form that does not fit.
+    ARRAY_SUBSCRIPT_ERROR = "2202E";
+    /// A percentage of a sample that is none.
+    INVALID_TABLESAMPLE_ARGUMENT = "2202H";
     /// A parameter's value is out of its range.
     INVALID_PARAMETER_VALUE = "22023";
     /// A length of a substring below zero.

@@ -225,7 +225,7 @@ pub fn quote_ident(name: &str) -> String {
 
 fn quote_literal(text: &str) -> String {
     let quoted = text.replace('\'', "''");
-    if text.contains('\\') { format!(" E'{}'", quoted.replace('\\', "\\\\")) } else { format!("'{quoted}'") }
+    if text.contains('\\') { format!("E'{}'", quoted.replace('\\', "\\\\")) } else { format!("'{quoted}'") }
 }
 
 /// The parts of a dotted name: folded to lower case, or as quoted. `None` if it is no name.
@@ -333,7 +333,7 @@ fn converted(kind: char, argument: &Value) -> Result<String, DataFusionError> {
         ('s', text) => Ok(text.unwrap_or_default()),
         ('I', Some(text)) => Ok(quote_ident(&text)),
         ('I', None) => {
-            Err(client(ClientMessage::new(SqlState::INVALID_PARAMETER_VALUE, "null values cannot be formatted as an SQL identifier")))
+            Err(client(ClientMessage::new(SqlState::NULL_VALUE_NOT_ALLOWED, "null values cannot be formatted as an SQL identifier")))
         }
         (_, Some(text)) => Ok(quote_literal(&text)),
         (_, None) => Ok("NULL".to_owned()),

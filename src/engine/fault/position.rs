@@ -49,6 +49,26 @@ pub(super) fn of_operator(sql: &str, operator: &str) -> Option<usize> {
     found
 }
 
+/// The offset of the first constant of exactly this text.
+pub(super) fn of_text(sql: &str, text: &str) -> Option<usize> {
+    let letters: Vec<char> = sql.chars().collect();
+    let mut index = 0;
+    while let Some(letter) = letters.get(index) {
+        let start = index;
+        index += 1;
+        if matches!(letter, '\'' | '"') {
+            index = closing(&letters, index, *letter);
+            let inner = letters.get(start + 1..index.saturating_sub(1)).unwrap_or_default();
+            if *letter == '\'' && inner.iter().copied().eq(text.chars()) {
+                return Some(start + 1);
+            }
+        } else if *letter == '-' && letters.get(index) == Some(&'-') {
+            index += letters.iter().skip(index).take_while(|letter| **letter != '\n').count();
+        }
+    }
+    None
+}
+
 /// An identifier of the text.
 struct Word {
     text: String,
@@ -134,6 +154,12 @@ mod tests {
         assert_eq!(of_operator("SELECT '+' -- +\n , true + true", "+"), Some(25));
         assert_eq!(of_operator("SELECT 1 + 1, true + true", "+"), None);
         assert_eq!(of_operator("SELECT a <= b", "="), None);
+    }
+
+    #[test]
+    fn a_constant_has_the_place_of_its_quote() {
+        assert_eq!(of_text("SELECT \"abc\", -- 'abc'\n 'abc'::int", "abc"), Some(25));
+        assert_eq!(of_text("SELECT 'abcd'", "abc"), None);
     }
 
     #[test]

@@ -61,15 +61,7 @@ pub(super) fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'
 
 /// Functions of PostgreSQL that are not done here.
 const NOT_HERE: &[&str] = &[
-    "row_to_json",
-    "json_each",
-    "jsonb_each",
-    "json_array_elements",
-    "jsonb_array_elements",
     "jsonb_path_query",
-    "regexp_matches",
-    "regexp_split_to_table",
-    "string_to_table",
     "to_tsvector",
     "to_tsquery",
     "trim_scale",
@@ -78,7 +70,6 @@ const NOT_HERE: &[&str] = &[
     "setseed",
     "xmlagg",
     "xmlelement",
-    "generate_subscripts",
     "array_fill",
     "convert_from",
     "convert_to",
@@ -197,6 +188,16 @@ pub(super) fn misuse(text: &str) -> Option<ClientMessage> {
         (SqlState::INVALID_COLUMN_REFERENCE, format!("ORDER BY position {place} is not in select list"))
     } else if has("limit must be >= 0") {
         (SqlState::INVALID_ROW_COUNT_IN_LIMIT_CLAUSE, "LIMIT must not be negative".to_owned())
+    } else if has("inconsistent data length across values list") {
+        (SqlState::SYNTAX_ERROR, "VALUES lists must all be the same length".to_owned())
+    } else if has("distinct on expressions must match initial order by") {
+        (SqlState::INVALID_COLUMN_REFERENCE, "SELECT DISTINCT ON expressions must match initial ORDER BY expressions".to_owned())
+    } else if let Some((columns, names)) = aliases(text) {
+        if names > columns {
+            (SqlState::INVALID_COLUMN_REFERENCE, format!("table has {columns} columns available but {names} columns specified"))
+        } else {
+            (SqlState::FEATURE_NOT_SUPPORTED, "names for some of a table's columns are not supported; name them all".to_owned())
+        }
     } else if has("offset must be >=") {
         (SqlState::INVALID_ROW_COUNT_IN_RESULT_OFFSET_CLAUSE, "OFFSET must not be negative".to_owned())
     } else {
@@ -284,4 +285,11 @@ pub(super) fn distance(left: &str, right: &str) -> usize {
         row = next;
     }
     row.last().copied().unwrap_or(usize::MAX)
+}
+
+/// `… contains 9 columns but only 2 names given …`
+fn aliases(text: &str) -> Option<(usize, usize)> {
+    let columns = between(text, "source table contains ", " columns").or_else(|| between(text, "Source table contains ", " columns"))?;
+    let names = between(text, "but only ", " names given")?;
+    Some((columns.parse().ok()?, names.parse().ok()?))
 }

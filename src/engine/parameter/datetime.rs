@@ -182,7 +182,19 @@ pub(super) fn interval(value: &str) -> Result<IntervalMonthDayNano, ClientMessag
         } else {
             let digits = word.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(word.len());
             let (number, unit) = word.split_at(digits);
-            let unit = if unit.is_empty() { words.next().unwrap_or("seconds") } else { unit };
+            if let Some((years, months)) = number.trim_start_matches(['-', '+']).split_once('-').filter(|_| unit.is_empty()) {
+                // `1-2` is a year and two months.
+                let sign = if number.starts_with('-') { "-" } else { "" };
+                sum.add(&format!("{sign}{years}"), "years")?;
+                sum.add(&format!("{sign}{months}"), "months")?;
+                continue;
+            }
+            let unit = match words.peek() {
+                _ if !unit.is_empty() => unit,
+                // `3 4:05:06` are three days and a time.
+                Some(next) if next.contains(':') => "days",
+                _ => words.next().unwrap_or("seconds"),
+            };
             sum.add(number, unit)?;
         }
     }

@@ -5,6 +5,8 @@ use datafusion::common::ScalarValue;
 use datafusion::logical_expr::expr::Cast;
 use datafusion::logical_expr::{Expr, cast};
 
+use crate::error::{ClientMessage, SqlState};
+
 use super::{Facts, numeric, parse, temporal, text, truncation, typed};
 
 /// The cast of a value of this field, or what stands for it.
@@ -12,6 +14,9 @@ pub(super) fn rewritten(cast: Cast, from: &Field, facts: Facts) -> Expr {
     let (named, from) = (typed::named(from), from.data_type());
     let to = cast.field.data_type().clone();
     if to.is_string() {
+        if let Some(fault) = styled(from, facts) {
+            return fault;
+        }
         let target = typed::named(&cast.field).map(str::to_owned);
         let value = if text::differs(from) { text::text(facts).call(vec![*cast.expr]) } else { *cast.expr };
         let value = if from.is_string() || text::differs(from) { value } else { datafusion::logical_expr::cast(value, DataType::Utf8) };
@@ -40,13 +45,33 @@ pub(super) fn rewritten(cast: Cast, from: &Field, facts: Facts) -> Expr {
     }
 }
 
+/// The refusal of a text that the session wants written otherwise than it is made here.
+pub(super) fn styled(from: &DataType, facts: Facts) -> Option<Expr> {
+    let (dates, intervals, bytes) = facts.styled;
+    let setting = match from {
+        DataType::Timestamp(..) | DataType::Date32 | DataType::Date64 if dates => "DateStyle",
+        DataType::Interval(_) | DataType::Duration(_) if intervals => "IntervalStyle",
+        found if found.is_binary() && bytes => "bytea_output",
+        _ => return None,
+    };
+    let message = ClientMessage::new(SqlState::FEATURE_NOT_SUPPORTED, format!("texts by this {setting} are not supported in expressions"))
+        .with_hint(format!("RESET {setting}, or write the text with to_char() or encode()."));
+    Some(parse::failing(message, DataType::Utf8))
+}
+
 /// Whether the engine's own cast is PostgreSQL's.
 fn untouched(from: &DataType, to: &DataType) -> bool {
     let float = matches!(from, DataType::Float16 | DataType::Float32 | DataType::Float64);
     let exact = matches!(from, DataType::Decimal32(..) | DataType::Decimal64(..) | DataType::Decimal128(..) | DataType::Decimal256(..));
     let rounds = to.is_integer() && (float || exact);
     let local = matches!(from, DataType::Timestamp(_, Some(_))) && matches!(to, DataType::Date32 | DataType::Date64);
-    !(rounds || local || from.is_string() && !to.is_string())
+    let digits = float && matches!(to, DataType::Decimal128(..));
+    !(rounds || local || digits || from.is_string() && !to.is_string())
+}
+
+/// A value as one of the type that a function wants.
+pub(super) fn of_type(value: Expr, from: &DataType, to: &DataType, facts: Facts) -> Expr {
+    if from == to { value } else { converted(value, from, to.clone(), facts) }
 }
 
 /// A value of one type as one of another.
@@ -60,6 +85,9 @@ fn converted(value: Expr, from: &DataType, to: DataType, facts: Facts) -> Expr {
         }
         (DataType::Float16 | DataType::Float32 | DataType::Float64, to) if to.is_integer() => {
             cast(numeric::even().call(vec![value]), to.clone())
+        }
+        (DataType::Float32 | DataType::Float64, DataType::Decimal128(precision, scale)) => {
+            numeric::of_float(*precision, *scale).call(vec![value])
         }
         (DataType::Timestamp(_, Some(_)), DataType::Timestamp(_, None)) => temporal::in_session(facts, true).call(vec![value]),
         (DataType::Timestamp(_, Some(_)), DataType::Date32 | DataType::Date64 | DataType::Time64(_)) => {
@@ -76,13 +104,10 @@ fn from_text(value: Expr, to: DataType, facts: Facts) -> Expr {
     if let Some(constant) = constant(&value, &to, facts) {
         return constant;
     }
-    if let Some(function) = parse::read(&to, facts) {
-        return function.call(vec![value]);
+    if let Some(fault) = text_of(&value).and_then(|text| parse::fault_of(text, &to, facts)) {
+        return fault;
     }
-    if text_literal(&value)
-        && !matches!(to, DataType::Decimal128(..))
-        && let Some(function) = parse::strict(&to, facts)
-    {
+    if let Some(function) = parse::read(&to, facts) {
         return function.call(vec![value]);
     }
     if parse::plain(&to).is_some() && !text_literal(&value) {
@@ -111,6 +136,13 @@ fn constant(expr: &Expr, to: &DataType, facts: Facts) -> Option<Expr> {
     parse::value(text_of(expr)?, to, facts).map(|value| Expr::Literal(value, None))
 }
 
+/// `'1.5e3'::numeric`: the digits that the text has; `None` if it is no constant.
+pub(super) fn numeric_constant(expr: &Expr, facts: Facts) -> Option<Expr> {
+    let text = text_of(expr)?;
+    let number = parse::numeric(text, facts).map(|number| Expr::Literal(number, None));
+    number.or_else(|| parse::fault_of(text, &DataType::Decimal128(38, 16), facts))
+}
+
 /// A text literal beside a value of a type is of that type.
 pub(super) fn literal_as(expr: Expr, beside: &DataType, facts: Facts) -> Expr {
     if !text_literal(&expr) {
@@ -118,6 +150,9 @@ pub(super) fn literal_as(expr: Expr, beside: &DataType, facts: Facts) -> Expr {
     }
     if let Some(constant) = constant(&expr, beside, facts) {
         return constant;
+    }
+    if let Some(fault) = text_of(&expr).and_then(|text| parse::fault_of(text, beside, facts)) {
+        return fault;
     }
     match parse::read(beside, facts) {
         Some(function) => function.call(vec![expr]),

@@ -1,17 +1,22 @@
 //! One expression at a time: what stands for an operator, a literal or an aggregate of the engine.
 
+use std::sync::Arc;
+
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::logical_expr::expr::{Between, BinaryExpr, Cast, InList, ScalarFunction};
-use datafusion::logical_expr::{Expr, ExprSchemable, Operator, WindowFunctionDefinition};
+use datafusion::logical_expr::{AggregateUDF, Expr, ExprSchemable, Operator, WindowFunctionDefinition};
 
 use crate::engine::TimeZone;
 use crate::error::SqlState;
 
 use super::fields::Field;
 use super::function::Result;
-use super::{Facts, arithmetic, casts, fields, function, literals, numeric, regexes, spans, temporal, text, truncation, typed};
+use super::{
+    Facts, arithmetic, casts, fields, function, json_build, json_edit, literals, matching, meanings, membership, numbers, numeric, regexes,
+    spaced, spans, spread, temporal, text, truncation, typed,
+};
 
 pub(super) fn rewritten(expr: Expr, schema: &DFSchema, facts: Facts) -> Result<Expr> {
     expr.transform_up(|expr| one(expr, schema, facts).map(Transformed::yes)).map(|done| done.data)
@@ -20,7 +25,13 @@ pub(super) fn rewritten(expr: Expr, schema: &DFSchema, facts: Facts) -> Result<E
 fn one(expr: Expr, schema: &DFSchema, facts: Facts) -> Result<Expr> {
     Ok(match expr {
         Expr::Literal(value, metadata) => literals::typed(value, metadata),
-        Expr::BinaryExpr(binary) => operator(binary, schema, facts),
+        Expr::BinaryExpr(binary) => operator(binary, schema, facts)?,
+        Expr::Not(inner) => matching::truth("NOT", *inner, schema, facts).map(|inner| Expr::Not(Box::new(inner)))?,
+        Expr::Like(like) => {
+            matching::liked(&like, schema, facts)?;
+            Expr::Like(like)
+        }
+        Expr::Case(case) => matching::case(case, schema, facts)?,
         Expr::Negative(inner) if inner.get_type(schema).is_ok_and(|found| found.is_signed_integer()) => match inner.as_ref() {
             Expr::Literal(value, _) => literals::negated(value).map_or(Expr::Negative(inner), |value| Expr::Literal(value, None)),
             _ => arithmetic::negated(*inner),
@@ -31,23 +42,35 @@ fn one(expr: Expr, schema: &DFSchema, facts: Facts) -> Result<Expr> {
         },
         Expr::Between(between) => {
             let Between { expr, negated, low, high } = between;
+            matching::comparable(&expr, Operator::GtEq, &low, schema, facts)?;
+            matching::comparable(&expr, Operator::LtEq, &high, schema, facts)?;
             let beside = |bound: Box<Expr>| Box::new(beside(*bound, &expr, schema, facts));
             let (low, high) = (beside(low), beside(high));
             Expr::Between(Between { expr, negated, low, high })
         }
         Expr::InList(InList { expr, list, negated }) => {
+            for item in &list {
+                matching::comparable(&expr, Operator::Eq, item, schema, facts)?;
+            }
             let list = list.into_iter().map(|item| beside(item, &expr, schema, facts)).collect();
             Expr::InList(InList { expr, list, negated })
         }
         Expr::AggregateFunction(mut call) => {
             let name = call.func.name().to_owned();
+            matching::aggregated(&name, &call.params.args, schema, facts)?;
             call.params.args.iter_mut().take(1).for_each(|arg| exact(&name, arg, schema));
+            if let Some(function) = spread_of(&name, &mut call.params.args, schema) {
+                call.func = function;
+            }
             Expr::AggregateFunction(call)
         }
         Expr::WindowFunction(mut call) => {
             if let WindowFunctionDefinition::AggregateUDF(function) = &call.fun {
                 let name = function.name().to_owned();
                 call.params.args.iter_mut().take(1).for_each(|arg| exact(&name, arg, schema));
+                if let Some(function) = spread_of(&name, &mut call.params.args, schema) {
+                    call.fun = WindowFunctionDefinition::AggregateUDF(function);
+                }
             }
             Expr::WindowFunction(call)
         }
@@ -68,22 +91,28 @@ fn called(mut call: ScalarFunction, schema: &DFSchema, facts: Facts) -> Result<E
         "round" if call.args.len() == 1 && type_of(0).is_some_and(|found| found.is_floating()) => {
             Some(numeric::even().call(std::mem::take(&mut call.args)))
         }
-        "regexp_match" | "regexp_replace" | "regexp_like" => {
-            if let Some(pattern) = call.args.get_mut(1) {
-                *pattern = regexes::pattern(std::mem::replace(pattern, Expr::Literal(ScalarValue::Null, None)))?;
-            }
+        "regexp_match" | "regexp_like" => {
+            translate_pattern(&mut call.args)?;
             None
         }
-        // PostgreSQL counts them as integers.
+        // PostgreSQL counts them as integers; what has no elements has no length and no bounds.
         "cardinality" | "array_length" | "array_position" | "array_upper" | "array_lower" | "array_ndims"
             if type_of(0).is_some_and(|found| found.is_nested()) =>
         {
-            return Ok(datafusion::logical_expr::cast(Expr::ScalarFunction(call), DataType::Int32));
+            let bare = matches!(name, "cardinality" | "array_position");
+            let counted = datafusion::logical_expr::cast(Expr::ScalarFunction(call), DataType::Int32);
+            let zero = Expr::Literal(ScalarValue::Int32(Some(0)), None);
+            return Ok(if bare { counted } else { datafusion::functions::core::expr_fn::nullif(counted, zero) });
+        }
+        "array_has" if !facts.lenient => among(&call.args),
+        "to_hex" if type_of(0).is_some_and(|found| matches!(found, DataType::Int16 | DataType::Int32)) => {
+            let mask = Expr::Literal(ScalarValue::Int64(Some(i64::from(u32::MAX))), None);
+            call.args = call.args.into_iter().map(|arg| datafusion::logical_expr::cast(arg, DataType::Int64)).collect();
+            call.args = call.args.into_iter().map(|arg| plain(arg, Operator::BitwiseAnd, mask.clone())).collect();
+            None
         }
         "regexp_count" | "regexp_instr" => {
-            if let Some(pattern) = call.args.get_mut(1) {
-                *pattern = regexes::pattern(std::mem::replace(pattern, Expr::Literal(ScalarValue::Null, None)))?;
-            }
+            translate_pattern(&mut call.args)?;
             return Ok(datafusion::logical_expr::cast(Expr::ScalarFunction(call), DataType::Int32));
         }
         "gcd" | "lcm" if [type_of(0), type_of(1)].into_iter().flatten().all(|found| matches!(found, DataType::Int16 | DataType::Int32)) => {
@@ -99,6 +128,15 @@ fn called(mut call: ScalarFunction, schema: &DFSchema, facts: Facts) -> Result<E
             }
             _ => None,
         },
+        "sqrt" | "exp" | "acos" | "asin" | "power" | "pow" => mathematical(name, type_of(0), &mut call.args),
+        "coalesce" | "greatest" | "least" => {
+            let what = name.to_uppercase();
+            call.args = matching::together(&what, call.args, schema, facts)?;
+            None
+        }
+        numeric::AVERAGE => Some(mean(std::mem::take(&mut call.args), schema)?),
+        "meshgate_numeric" => call.args.first().and_then(|arg| casts::numeric_constant(arg, facts)),
+        "generate_series" | "meshgate_generate_series" => spaced::called(&call.args, schema, facts)?,
         "date_trunc" => match type_of(1) {
             Some(found) => truncation::truncated(&call.args, &found, facts).transpose()?,
             None => None,
@@ -110,6 +148,45 @@ fn called(mut call: ScalarFunction, schema: &DFSchema, facts: Facts) -> Result<E
         _ => None,
     };
     Ok(replaced.unwrap_or(Expr::ScalarFunction(call)))
+}
+
+/// `value = ANY (array)` of an array that is no constant; constants become lists of values in time.
+fn among(args: &[Expr]) -> Option<Expr> {
+    let [list, value] = args else { return None };
+    let varies = |part: &Expr| matches!(part, Expr::Column(_) | Expr::OuterReferenceColumn(..) | Expr::ScalarSubquery(_));
+    list.exists(|part| Ok(varies(part))).unwrap_or(true).then(|| membership::within(list.clone(), value.clone()))
+}
+
+/// A function that fails where the engine's answers infinity or no number, or that is exact.
+fn mathematical(name: &str, first: Option<DataType>, args: &mut Vec<Expr>) -> Option<Expr> {
+    let function = match (name, first) {
+        ("sqrt", Some(DataType::Decimal128(..))) => numeric::root(),
+        ("power" | "pow", _) if args.len() == 2 => numbers::power(),
+        (name, _) => numbers::bounded(name)?,
+    };
+    Some(function.call(std::mem::take(args)))
+}
+
+/// The second argument is a pattern of PostgreSQL's.
+fn translate_pattern(args: &mut [Expr]) -> Result<()> {
+    if let Some(pattern) = args.get_mut(1) {
+        *pattern = regexes::pattern(std::mem::replace(pattern, Expr::Literal(ScalarValue::Null, None)))?;
+    }
+    Ok(())
+}
+
+/// `avg(x)` of its sum and its count.
+fn mean(args: Vec<Expr>, schema: &DFSchema) -> Result<Expr> {
+    let mut args = args.into_iter();
+    let (Some(sum), Some(count)) = (args.next(), args.next()) else {
+        return Err(function::fault(SqlState::INTERNAL_ERROR, "a mean without its sum"));
+    };
+    let found = sum.get_type(schema)?;
+    Ok(match found {
+        found if numeric::of(&found).is_some() => numeric::mean().call(vec![sum, count]),
+        DataType::Interval(_) => temporal::divided(sum, count),
+        _ => arithmetic::checked(Operator::Divide, sum, count),
+    })
 }
 
 /// `extract(field from value)`, `date_part(field, value)`.
@@ -125,7 +202,17 @@ fn field_of(field: &Expr, value: &Expr, found: &DataType, float: bool, facts: Fa
     Ok(function.call(vec![value.clone()]))
 }
 
-/// sum(bigint) and avg() of exact numbers are numerics.
+/// A deviation or a variance of exact numbers, which become numerics.
+fn spread_of(name: &str, args: &mut [Expr], schema: &DFSchema) -> Option<Arc<AggregateUDF>> {
+    let function = spread::exact(name)?;
+    let [arg] = args else { return None };
+    let (precision, scale) = numeric::of(&arg.get_type(schema).ok()?)?;
+    let inner = std::mem::replace(arg, Expr::Literal(ScalarValue::Null, None));
+    *arg = datafusion::logical_expr::cast(inner, DataType::Decimal128(precision, scale));
+    Some(Arc::new(function))
+}
+
+/// sum(bigint) is a numeric.
 fn exact(function: &str, arg: &mut Expr, schema: &DFSchema) {
     if function == "count" {
         return literals::counted(arg);
@@ -134,12 +221,6 @@ fn exact(function: &str, arg: &mut Expr, schema: &DFSchema) {
     let Some((precision, scale)) = numeric::of(&found) else { return };
     let target = match (function, &found) {
         ("sum", DataType::Int64 | DataType::UInt64) => DataType::Decimal128(precision, scale),
-        // The engine's mean has four digits more than its argument.
-        ("avg" | "mean", _) if scale < numeric::QUOTIENT_SCALE - 4 => {
-            let more = numeric::QUOTIENT_SCALE - 4 - scale;
-            let precision = precision.saturating_add(more.unsigned_abs()).min(34);
-            DataType::Decimal128(precision, numeric::QUOTIENT_SCALE - 4)
-        }
         _ => return,
     };
     let inner = std::mem::replace(arg, Expr::Literal(ScalarValue::Null, None));
@@ -149,17 +230,36 @@ fn exact(function: &str, arg: &mut Expr, schema: &DFSchema) {
 /// A value as text where PostgreSQL's text differs from the engine's.
 fn shown(expr: Expr, schema: &DFSchema, facts: Facts, letters: bool) -> Expr {
     match expr.get_type(schema) {
+        Ok(found) if casts::styled(&found, facts).is_some() => casts::styled(&found, facts).unwrap_or(expr),
         Ok(found) if text::differs(&found) => text::text(facts).call(vec![expr]),
         Ok(DataType::Boolean) if letters => text::letter().call(vec![expr]),
         _ => expr,
     }
 }
 
-fn operator(binary: BinaryExpr, schema: &DFSchema, facts: Facts) -> Expr {
+fn operator(binary: BinaryExpr, schema: &DFSchema, facts: Facts) -> Result<Expr> {
     let BinaryExpr { left, op, right } = binary;
     let (left, right) = (*left, *right);
-    let (Ok(left_type), Ok(right_type)) = (left.get_type(schema), right.get_type(schema)) else { return plain(left, op, right) };
-    match op {
+    if matches!(op, Operator::And | Operator::Or) {
+        let word = if op == Operator::And { "AND" } else { "OR" };
+        return Ok(plain(matching::truth(word, left, schema, facts)?, op, matching::truth(word, right, schema, facts)?));
+    }
+    let (Ok(left_type), Ok(right_type)) = (left.get_type(schema), right.get_type(schema)) else { return Ok(plain(left, op, right)) };
+    let compares = matches!(
+        op,
+        Operator::Eq
+            | Operator::NotEq
+            | Operator::Lt
+            | Operator::LtEq
+            | Operator::Gt
+            | Operator::GtEq
+            | Operator::IsDistinctFrom
+            | Operator::IsNotDistinctFrom
+    );
+    if compares {
+        return compared(left, op, right, schema, facts);
+    }
+    Ok(match op {
         // Arrays and bytes are joined as they are.
         Operator::StringConcat if [&left_type, &right_type].into_iter().any(|found| found.is_nested() || found.is_binary()) => {
             plain(left, op, right)
@@ -171,22 +271,39 @@ fn operator(binary: BinaryExpr, schema: &DFSchema, facts: Facts) -> Expr {
         Operator::Plus | Operator::Minus | Operator::Multiply | Operator::Divide => {
             computed((left, left_type), op, (right, right_type), facts)
         }
-        Operator::Eq
-        | Operator::NotEq
-        | Operator::Lt
-        | Operator::LtEq
-        | Operator::Gt
-        | Operator::GtEq
-        | Operator::IsDistinctFrom
-        | Operator::IsNotDistinctFrom => {
-            if interval(&left_type) && interval(&right_type) {
-                return plain(spans::order().call(vec![left]), op, spans::order().call(vec![right]));
-            }
-            let (left, right) = (beside(left.clone(), &right, schema, facts), beside(right, &left, schema, facts));
-            plain(left, op, right)
-        }
         op => plain(left, op, right),
+    })
+}
+
+fn compared(left: Expr, op: Operator, right: Expr, schema: &DFSchema, facts: Facts) -> Result<Expr> {
+    let null_safe = matches!(op, Operator::IsDistinctFrom | Operator::IsNotDistinctFrom);
+    if interval(&left.get_type(schema)?) && interval(&right.get_type(schema)?) {
+        return Ok(plain(spans::order().call(vec![left]), op, spans::order().call(vec![right])));
     }
+    match (meanings::json_kind(&left, schema), meanings::json_kind(&right, schema)) {
+        (None, None) => {}
+        (Some(true), other) if other == Some(true) || casts::text_literal(&right) => return Ok(of_json(left, op, right, null_safe)),
+        (None, Some(true)) if casts::text_literal(&left) => return Ok(of_json(left, op, right, null_safe)),
+        _ if facts.lenient => {}
+        (one, other) => {
+            let name = |kind: Option<bool>| kind.map_or("text", |binary| if binary { "jsonb" } else { "json" });
+            return Err(matching::missing(name(one), op, name(other)));
+        }
+    }
+    matching::comparable(&left, op, &right, schema, facts)?;
+    let (left, right) = (beside(left.clone(), &right, schema, facts), beside(right, &left, schema, facts));
+    Ok(plain(left, op, right))
+}
+
+/// jsonb values by their order; beside NULL by their texts.
+fn of_json(left: Expr, op: Operator, right: Expr, null_safe: bool) -> Expr {
+    let read = |side: Expr| if casts::text_literal(&side) { json_build::read(true).call(vec![side]) } else { side };
+    let (left, right) = (read(left), read(right));
+    if null_safe {
+        return plain(left, op, right);
+    }
+    let zero = Expr::Literal(ScalarValue::Int32(Some(0)), None);
+    plain(json_edit::order().call(vec![left, right]), op, zero)
 }
 
 /// An expression that is compared with another one.
@@ -235,9 +352,23 @@ fn computed(left: (Expr, DataType), op: Operator, right: (Expr, DataType), facts
         return plain(left, op, right);
     };
     match op {
-        Operator::Divide => numeric::quotient().call(vec![left, right]),
+        Operator::Divide => {
+            let constant = match (&left, &right) {
+                (Expr::Literal(left, _), Expr::Literal(right, _)) => numeric::constant_quotient(left, right),
+                _ => None,
+            };
+            constant.map_or_else(|| numeric::quotient().call(vec![left, right]), |constant| Expr::Literal(constant, None))
+        }
         Operator::Multiply if numeric::cut_scale(left_digits, right_digits).is_some() => numeric::product().call(vec![left, right]),
         op => plain(left, op, right),
+    }
+}
+
+/// A sort key; intervals stand in the order of their lengths.
+pub(super) fn sort_key(key: Expr, schema: &DFSchema) -> Expr {
+    match key.get_type(schema) {
+        Ok(found) if interval(&found) => spans::order().call(vec![key]),
+        _ => key,
     }
 }
 

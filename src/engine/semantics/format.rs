@@ -4,8 +4,10 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, Date32Array, Decimal128Array, Float64Array, StringArray, TimestampMicrosecondArray};
-use arrow::datatypes::DataType;
+use arrow::array::{
+    Array, ArrayRef, Date32Array, Decimal128Array, Float64Array, IntervalMonthDayNanoArray, StringArray, TimestampMicrosecondArray,
+};
+use arrow::datatypes::{DataType, IntervalMonthDayNano};
 use chrono::{Datelike, NaiveDate, NaiveDateTime, Timelike};
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::ScalarUDF;
@@ -23,13 +25,14 @@ const MONTHS: [&str; 12] =
     ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"];
 const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 
-/// Patterns, longest first where one starts another. Those of the second list are PostgreSQL's too, and not done here.
-const PATTERNS: [&str; 53] = [
+/// Patterns, of which the longest that fits is meant.
+const PATTERNS: [&str; 68] = [
     "YYYY", "IYYY", "YYY", "IYY", "YY", "IY", "Y", "I", "MONTH", "Month", "month", "MON", "Mon", "mon", "MM", "MI", "MS", "DAY", "Day",
     "day", "DDD", "DD", "DY", "Dy", "dy", "D", "ID", "IW", "WW", "W", "Q", "CC", "HH24", "HH12", "HH", "SSSSS", "SSSS", "SS", "US", "AM",
-    "PM", "am", "pm", "A.M.", "P.M.", "a.m.", "p.m.", "FF1", "FF2", "FF3", "FF4", "FF5", "FF6",
+    "PM", "am", "pm", "A.M.", "P.M.", "a.m.", "p.m.", "FF1", "FF2", "FF3", "FF4", "FF5", "FF6", "IDDD", "J", "RM", "rm", "BC", "AD", "bc",
+    "ad", "B.C.", "A.D.", "TZH", "TZM", "TZ", "tz", "OF",
 ];
-const UNKNOWN: [&str; 12] = ["IDDD", "J", "RM", "rm", "BC", "AD", "TZH", "TZM", "TZ", "tz", "OF", "B.C."];
+const ROMAN: [&str; 12] = ["I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII"];
 
 enum Piece {
     Pattern { name: &'static str, fill: bool, ordinal: Option<bool> },
@@ -78,16 +81,14 @@ fn pattern(rest: &str, _fill: bool) -> Result<Option<(&'static str, &str)>> {
         let found = list.iter().filter(|name| rest.starts_with(**name) || numeric_pattern(name) && upper.starts_with(**name));
         found.max_by_key(|name| name.len()).copied()
     };
-    let (known, unknown) = (longest(&PATTERNS), longest(&UNKNOWN));
-    match (known, unknown) {
-        (known, Some(unknown)) if known.is_none_or(|known| known.len() < unknown.len()) => Err(unsupported(unknown)),
-        (Some(known), _) => Ok(Some((known, rest.get(known.len()..).unwrap_or_default()))),
-        (None, _) => Ok(None),
-    }
+    Ok(longest(&PATTERNS).map(|known| (known, rest.get(known.len()..).unwrap_or_default())))
 }
 
 fn numeric_pattern(name: &str) -> bool {
-    !matches!(name.to_ascii_uppercase().as_str(), "MONTH" | "MON" | "DAY" | "DY" | "AM" | "PM" | "A.M." | "P.M.")
+    !matches!(
+        name.to_ascii_uppercase().as_str(),
+        "MONTH" | "MON" | "DAY" | "DY" | "AM" | "PM" | "A.M." | "P.M." | "RM" | "BC" | "AD" | "B.C." | "A.D." | "TZ"
+    )
 }
 
 fn to_char(facts: Facts) -> Function {
@@ -95,6 +96,7 @@ fn to_char(facts: Facts) -> Function {
         let [value, _] = types else { return None };
         let value = match value {
             DataType::Float32 | DataType::Float64 => DataType::Float64,
+            DataType::Interval(_) | DataType::Duration(_) | DataType::Time32(_) | DataType::Time64(_) => temporal::interval(),
             other => match numeric::of(other) {
                 Some((precision, scale)) => DataType::Decimal128(precision, scale),
                 None => temporal::micros_type(other)?,
@@ -107,7 +109,7 @@ fn to_char(facts: Facts) -> Function {
         let values = args.first().ok_or_else(|| unsupported(""))?;
         let mut results: Vec<Option<String>> = Vec::with_capacity(values.len());
         for row in 0..values.len() {
-            let missing = values.is_null(row) || templates.is_null(row);
+            let missing = values.is_null(row) || templates.is_null(row) || templates.value(row).is_empty();
             results.push(if missing { None } else { Some(shown(values, row, templates.value(row), facts)?) });
         }
         Ok(Arc::new(results.into_iter().collect::<StringArray>()) as ArrayRef)
@@ -124,11 +126,81 @@ fn shown(values: &ArrayRef, row: usize, template: &str, facts: Facts) -> Result<
         let (value, scale) = (array.value(row), usize::try_from(array.scale()).unwrap_or(0));
         return number(template, |digits| decimal(value, scale, digits));
     }
+    if let Some(array) = values.as_any().downcast_ref::<IntervalMonthDayNanoArray>() {
+        return span(array.value(row), template);
+    }
     let array = values.as_any().downcast_ref::<TimestampMicrosecondArray>().ok_or_else(|| unsupported(""))?;
     let zoned = matches!(array.data_type(), DataType::Timestamp(_, Some(_)));
     let micros = array.value(row);
     let shown = if zoned { temporal::local_micros(micros, &facts.time_zone) } else { micros };
-    moment(&temporal::moment(shown)?, template)
+    let zone = if zoned {
+        let utc = temporal::moment(micros)?;
+        Zone { offset: facts.time_zone.offset_at(&utc), name: facts.time_zone.abbreviation_at(&utc) }
+    } else {
+        Zone { offset: 0, name: String::new() }
+    };
+    moment(&temporal::moment(shown)?, template, &zone)
+}
+
+/// Where the clock stands that shows a moment.
+struct Zone {
+    /// Seconds to the east.
+    offset: i32,
+    name: String,
+}
+
+impl Zone {
+    fn field(&self, pattern: &str) -> String {
+        let (sign, size) = (if self.offset < 0 { '-' } else { '+' }, self.offset.unsigned_abs());
+        let (hours, minutes) = (size / 3600, size / 60 % 60);
+        match pattern {
+            "TZH" => format!("{sign}{hours:02}"),
+            "TZM" => format!("{minutes:02}"),
+            "OF" if minutes == 0 => format!("{sign}{hours:02}"),
+            "OF" => format!("{sign}{hours:02}:{minutes:02}"),
+            "tz" => self.name.to_lowercase(),
+            _ => self.name.to_uppercase(),
+        }
+    }
+}
+
+/// An interval by its template; it has no names of months and days, and no zone.
+fn span(value: IntervalMonthDayNano, template: &str) -> Result<String> {
+    let micros = value.nanoseconds / 1000;
+    let (hours, minutes, seconds) = (micros / 3_600_000_000, micros / 60_000_000 % 60, micros / 1_000_000 % 60);
+    let fraction = micros % 1_000_000;
+    let mut text = String::new();
+    for piece in pieces(template)? {
+        let (name, fill) = match &piece {
+            Piece::Text(part) => {
+                text.push_str(part);
+                continue;
+            }
+            Piece::Pattern { ordinal: Some(_), .. } => return Err(unsupported("TH")),
+            Piece::Pattern { name, fill, .. } => (*name, *fill),
+        };
+        let twelve = if hours % 12 == 0 { 12 } else { hours % 12 };
+        let (number, width) = match name {
+            "YYYY" => (i64::from(value.months / 12), 4),
+            "MM" => (i64::from(value.months % 12), 2),
+            "DD" => (i64::from(value.days), 2),
+            "HH24" => (hours, 2),
+            "HH12" | "HH" => (twelve, 2),
+            "MI" => (minutes, 2),
+            "SS" => (seconds, 2),
+            "MS" => (fraction / 1000, 3),
+            "US" => (fraction, 6),
+            "AM" | "PM" | "am" | "pm" | "A.M." | "P.M." | "a.m." | "p.m." => {
+                text.push_str(&half(name, hours % 24 >= 12));
+                continue;
+            }
+            other => return Err(unsupported(other)),
+        };
+        let digits = if fill { format!("{:0width$}", number.unsigned_abs()) } else { number.unsigned_abs().to_string() };
+        text.push_str(if number < 0 { "-" } else { "" });
+        text.push_str(&digits);
+    }
+    Ok(text)
 }
 
 /// A decimal rounded half away from zero to so many digits.
@@ -146,13 +218,16 @@ fn decimal(value: i128, scale: usize, digits: usize) -> String {
     if digits == 0 { format!("{sign}{magnitude}") } else { format!("{sign}{}.{:0digits$}", magnitude / unit, magnitude % unit) }
 }
 
-fn moment(value: &NaiveDateTime, template: &str) -> Result<String> {
+fn moment(value: &NaiveDateTime, template: &str, zone: &Zone) -> Result<String> {
     let mut text = String::new();
     for piece in pieces(template)? {
         match piece {
             Piece::Text(part) => text.push_str(&part),
             Piece::Pattern { name, fill, ordinal } => {
-                let part = field(name, value, fill)?;
+                let part = match name {
+                    "TZH" | "TZM" | "TZ" | "tz" | "OF" => zone.field(name),
+                    name => field(name, value, fill)?,
+                };
                 text.push_str(&part);
                 if let Some(upper) = ordinal {
                     text.push_str(&suffix(&part, upper));
@@ -177,7 +252,9 @@ fn suffix(digits: &str, upper: bool) -> String {
 
 fn field(name: &str, value: &NaiveDateTime, fill: bool) -> Result<String> {
     let padded = |number: i64, width: usize| if fill { format!("{number:0width$}") } else { number.to_string() };
-    let year = i64::from(value.year());
+    let shown = i64::from(value.year());
+    // There is no year 0: what comes before 1 is 1 before Christ.
+    let year = if shown > 0 { shown } else { 1 - shown };
     let iso = i64::from(value.iso_week().year());
     let micros = value.nanosecond() / 1000;
     let month = MONTHS.get(usize::try_from(value.month0()).unwrap_or(0)).copied().unwrap_or_default();
@@ -212,6 +289,16 @@ fn field(name: &str, value: &NaiveDateTime, fill: bool) -> Result<String> {
         "FF2" => format!("{:02}", micros / 10_000),
         "FF4" => format!("{:04}", micros / 100),
         "FF5" => format!("{:05}", micros / 10),
+        "IDDD" => padded(i64::from(value.iso_week().week0() * 7 + value.weekday().number_from_monday()), 3),
+        "J" => (i64::from(value.num_days_from_ce()) + 1_721_425).to_string(),
+        "RM" | "rm" => {
+            let roman = ROMAN.get(usize::try_from(value.month0()).unwrap_or(0)).copied().unwrap_or_default();
+            let roman = if name == "rm" { roman.to_lowercase() } else { roman.to_owned() };
+            if fill { format!("{roman:<4}") } else { roman }
+        }
+        "BC" | "AD" => if shown > 0 { "AD" } else { "BC" }.to_owned(),
+        "bc" | "ad" => if shown > 0 { "ad" } else { "bc" }.to_owned(),
+        "B.C." | "A.D." => if shown > 0 { "A.D." } else { "B.C." }.to_owned(),
         "MONTH" | "Month" | "month" => cased(name, month, fill),
         "MON" | "Mon" | "mon" => cased(name, month.get(..3).unwrap_or_default(), false),
         "DAY" | "Day" | "day" => cased(name, day, fill),
@@ -261,7 +348,8 @@ fn number(template: &str, written: impl Fn(usize) -> String) -> Result<String> {
     let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, ""));
     let negative = negative && unsigned.bytes().any(|byte| matches!(byte, b'1'..=b'9'));
     // A zero before the point is shown only where a 0 stands, or where nothing stands behind the point.
-    let whole = if whole == "0" && fraction_places > 0 { "" } else { whole };
+    let zero = !unsigned.bytes().any(|byte| matches!(byte, b'1'..=b'9'));
+    let whole = if whole == "0" && fraction_places > 0 && (fill || !zero) { "" } else { whole };
     let overflow = whole.len() > places || !whole.bytes().all(|byte| byte.is_ascii_digit());
     let mut body = whole_part(before, if overflow { "" } else { whole }, places, overflow);
     if let Some(after) = after {

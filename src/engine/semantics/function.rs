@@ -152,9 +152,36 @@ impl ScalarUDFImpl for Function {
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let scalar = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
         let rows = if scalar { 1 } else { args.number_rows };
+        let constant = args.args.iter().map(|arg| if let ColumnarValue::Scalar(value) = arg { value.size() } else { 0 }).sum::<usize>();
+        let most = (CONSTANT_BYTES_MAX / constant.max(1)).max(1);
+        if rows > most {
+            return self.in_parts(&args, most).map(ColumnarValue::Array);
+        }
         let arrays = args.args.iter().map(|arg| arg.to_array(rows)).collect::<Result<Vec<_>>>()?;
         let array = (self.computes)(&arrays, &args.arg_fields, rows)?;
         if scalar { Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&array, 0)?)) } else { Ok(ColumnarValue::Array(array)) }
+    }
+}
+
+/// Bytes that constants beside a column may take, which stand there once for each row.
+const CONSTANT_BYTES_MAX: usize = 16 << 20;
+
+impl Function {
+    /// So many rows at a time, for constants that are long.
+    fn in_parts(&self, args: &ScalarFunctionArgs, most: usize) -> Result<ArrayRef> {
+        let mut parts = Vec::new();
+        let mut start = 0;
+        while start < args.number_rows {
+            let length = most.min(args.number_rows - start);
+            let arrays = args.args.iter().map(|arg| match arg {
+                ColumnarValue::Array(array) => Ok(array.slice(start, length)),
+                ColumnarValue::Scalar(value) => value.to_array_of_size(length),
+            });
+            parts.push((self.computes)(&arrays.collect::<Result<Vec<_>>>()?, &args.arg_fields, length)?);
+            start += length;
+        }
+        let parts: Vec<&dyn arrow::array::Array> = parts.iter().map(AsRef::as_ref).collect();
+        Ok(arrow::compute::concat(&parts)?)
     }
 }
 
@@ -189,4 +216,38 @@ pub(super) fn first(args: &[ArrayRef]) -> Result<&ArrayRef> {
 pub(super) fn arg<T: arrow::array::Array + 'static>(args: &[ArrayRef], at: usize) -> Result<&T> {
     let array = args.get(at).and_then(|array| array.as_any().downcast_ref::<T>());
     array.ok_or_else(|| DataFusionError::Internal("an argument is not of its type".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{Array, Int32Array, StringArray};
+    use datafusion::config::ConfigOptions;
+
+    use super::*;
+
+    #[test]
+    fn a_long_constant_is_not_there_for_all_rows_at_once() {
+        let computes = |args: &[ArrayRef], rows: usize| {
+            assert!(rows <= 4, "{rows} rows at once");
+            let texts = arg::<StringArray>(args, 0)?;
+            let numbers = arg::<Int32Array>(args, 1)?;
+            let sums = (0..rows).map(|row| i32::try_from(texts.value(row).len()).unwrap() + numbers.value(row));
+            Ok(Arc::new(Int32Array::from_iter_values(sums)) as ArrayRef)
+        };
+        let function = Function::new("f", |types| Some(types.to_vec()), |_| Some(DataType::Int32), computes);
+        let text = ScalarValue::Utf8(Some("x".repeat(4 << 20)));
+        let numbers = Arc::new(Int32Array::from_iter_values(0..10)) as ArrayRef;
+        let field = |name: &str, data_type: DataType| Arc::new(Field::new(name, data_type, true));
+        let args = ScalarFunctionArgs {
+            args: vec![ColumnarValue::Scalar(text), ColumnarValue::Array(numbers)],
+            arg_fields: vec![field("a", DataType::Utf8), field("b", DataType::Int32)],
+            number_rows: 10,
+            return_field: field("f", DataType::Int32),
+            config_options: Arc::new(ConfigOptions::default()),
+        };
+        let ColumnarValue::Array(made) = function.invoke_with_args(args).unwrap() else { panic!("one value") };
+        assert_eq!(made.len(), 10);
+        let made = made.as_any().downcast_ref::<Int32Array>().unwrap();
+        assert_eq!(made.value(9), (4 << 20) + 9);
+    }
 }

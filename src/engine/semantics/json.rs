@@ -18,8 +18,10 @@ pub(super) fn all() -> Vec<Arc<ScalarUDF>> {
     vec![
         length().udf(),
         kind().udf(),
-        extract("json_extract_path", "jsonb_extract_path", false).udf(),
-        extract("json_extract_path_text", "jsonb_extract_path_text", true).udf(),
+        extract("json_extract_path", false, false).udf(),
+        extract("jsonb_extract_path", false, true).udf(),
+        extract("json_extract_path_text", true, false).udf(),
+        extract("jsonb_extract_path_text", true, true).udf(),
     ]
 }
 
@@ -118,12 +120,13 @@ fn unquoted(text: &str) -> Option<String> {
     }
 }
 
-fn given(found: Option<&str>, text: bool) -> Option<String> {
+/// A part as it stands, or its text.
+pub(super) fn given(found: Option<&str>, text: bool) -> Option<String> {
     if text { found.and_then(unquoted) } else { found.map(str::to_owned) }
 }
 
 /// `json -> key`, `json ->> key`.
-pub(super) fn member(text: bool) -> Function {
+pub(super) fn member(text: bool, binary: bool) -> Function {
     let takes = |types: &[DataType]| {
         let [_, key] = types else { return None };
         Some(vec![DataType::Utf8, if key.is_integer() { DataType::Int64 } else { DataType::Utf8 }])
@@ -147,12 +150,15 @@ pub(super) fn member(text: bool) -> Function {
         Ok(Arc::new((0..rows).map(one).collect::<Result<StringArray>>()?) as ArrayRef)
     };
     let name = if text { "json_object_field_text" } else { "json_object_field" };
-    answering(Function::new(name, takes, |_| Some(DataType::Utf8), computes), text)
+    answering(Function::new(name, takes, |_| Some(DataType::Utf8), computes), text, binary)
 }
 
 /// A part of a JSON is a JSON, unless its text was asked for.
-fn answering(function: Function, text: bool) -> Function {
-    if text { function } else { function.answers("json") }
+fn answering(function: Function, text: bool, binary: bool) -> Function {
+    match (text, binary) {
+        (true, _) => function,
+        (false, binary) => function.answers(if binary { "jsonb" } else { "json" }),
+    }
 }
 
 /// What a path of keys and numbers leads to.
@@ -179,7 +185,7 @@ fn texts() -> DataType {
 }
 
 /// `json #> path`, `json #>> path`.
-pub(super) fn path(text: bool) -> Function {
+pub(super) fn path(text: bool, binary: bool) -> Function {
     let computes = move |args: &[ArrayRef], rows: usize| {
         let (values, paths) = (arg::<StringArray>(args, 0)?, arg::<ListArray>(args, 1)?);
         let one = |row: usize| {
@@ -195,11 +201,11 @@ pub(super) fn path(text: bool) -> Function {
     };
     let name = if text { "json_path_text" } else { "json_path" };
     let takes = |types: &[DataType]| (types.len() == 2).then(|| vec![DataType::Utf8, texts()]);
-    answering(Function::new(name, takes, |_| Some(DataType::Utf8), computes), text)
+    answering(Function::new(name, takes, |_| Some(DataType::Utf8), computes), text, binary)
 }
 
 /// `json_extract_path(json, key, …)`.
-fn extract(name: &'static str, other: &'static str, text: bool) -> Function {
+fn extract(name: &'static str, text: bool, binary: bool) -> Function {
     let computes = move |args: &[ArrayRef], rows: usize| {
         let columns = (0..args.len()).map(|at| arg::<StringArray>(args, at)).collect::<Result<Vec<_>>>()?;
         let one = |row: usize| {
@@ -213,7 +219,7 @@ fn extract(name: &'static str, other: &'static str, text: bool) -> Function {
         Ok(Arc::new((0..rows).map(one).collect::<Result<StringArray>>()?) as ArrayRef)
     };
     let takes = |types: &[DataType]| (types.len() > 1).then(|| vec![DataType::Utf8; types.len()]);
-    answering(Function::new(name, takes, |_| Some(DataType::Utf8), computes).aliases(&[other]), text)
+    answering(Function::new(name, takes, |_| Some(DataType::Utf8), computes), text, binary)
 }
 
 /// `json @> json`.

@@ -27,6 +27,8 @@ pub(super) fn all(facts: Facts) -> Vec<Arc<ScalarUDF>> {
         functions.push(list(name("meshgate_json_agg", "meshgate_jsonb_agg"), binary));
         functions.push(pairs(name("meshgate_json_object_agg", "meshgate_jsonb_object_agg"), binary, facts));
     }
+    functions.push(to_json("array_to_json", false, facts));
+    functions.push(to_json("row_to_json", false, facts));
     functions.into_iter().map(Function::udf).collect()
 }
 
@@ -60,7 +62,12 @@ fn to_json(name: &'static str, binary: bool, facts: Facts) -> Function {
         let one = |row: usize| first(args).is_ok_and(|value| value.is_valid(row)).then(|| done(text_at(&texts, row), binary));
         Ok(Arc::new((0..rows).map(one).collect::<StringArray>()) as ArrayRef)
     };
-    let takes = |types: &[DataType]| if types.len() == 1 { any(types) } else { None };
+    let takes = move |types: &[DataType]| match (name, types) {
+        ("array_to_json", [found]) if !found.is_list() => None,
+        ("row_to_json", [found]) if !matches!(found, DataType::Struct(_)) => None,
+        (_, [_]) => any(types),
+        _ => None,
+    };
     Function::with_fields(name, takes, |_| Some(DataType::Utf8), computes).of_statement(facts).answers(typed(binary))
 }
 
@@ -117,7 +124,8 @@ fn iso(text: &str) -> String {
     }
 }
 
-fn quoted(text: &str) -> String {
+/// A text as JSON.
+pub(super) fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
@@ -226,8 +234,25 @@ pub(super) fn canonical(text: &str) -> String {
         }
         Some(parts) => format!("[{}]", parts.map(|(_, value)| canonical(value)).collect::<Vec<_>>().join(", ")),
         None if text.starts_with('"') => serde_json::from_str::<String>(text).map_or_else(|_| text.to_owned(), |text| quoted(&text)),
-        None => text.to_owned(),
+        None => plain_number(text).unwrap_or_else(|| text.to_owned()),
     }
+}
+
+/// A number without its exponent, with the digits that it then has; `None` if it has none, or would be too long.
+fn plain_number(text: &str) -> Option<String> {
+    let (mantissa, exponent) = text.split_once(['e', 'E'])?;
+    let exponent: i32 = exponent.parse().ok().filter(|exponent: &i32| exponent.unsigned_abs() <= 400)?;
+    let (sign, digits) = mantissa.strip_prefix('-').map_or(("", mantissa), |digits| ("-", digits));
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let all = format!("{whole}{fraction}");
+    let point = i32::try_from(whole.len()).ok()? + exponent;
+    let padded = if point <= 0 { format!("{}{all}", "0".repeat(usize::try_from(1 - point).ok()?)) } else { all };
+    let point = usize::try_from(point.max(1)).ok()?;
+    let padded = format!("{padded:0<point$}");
+    let (whole, fraction) = padded.split_at_checked(point)?;
+    let whole = whole.trim_start_matches('0');
+    let whole = if whole.is_empty() { "0" } else { whole };
+    Some(if fraction.is_empty() { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") })
 }
 
 /// A text as json or jsonb, or a fault if it is none.
@@ -248,7 +273,13 @@ mod tests {
     use super::*;
 
     fn facts() -> Facts {
-        Facts { now: chrono::Utc::now(), time_zone: Default::default() }
+        Facts {
+            now: chrono::Utc::now(),
+            time_zone: Default::default(),
+            date_order: Default::default(),
+            styled: Default::default(),
+            lenient: false,
+        }
     }
 
     #[test]
@@ -265,6 +296,7 @@ mod tests {
     fn a_jsonb_has_one_form() {
         assert_eq!(canonical(r#" {"bb":1,"a" : [1,{"x":null}],"a":"\u0041"} "#), r#"{"a": "A", "bb": 1}"#);
         assert_eq!(canonical("[ ]"), "[]");
+        assert_eq!(canonical("[1e2, 1.5E-3, -2.50e1, 1.50]"), "[100, 0.0015, -25.0, 1.50]");
     }
 
     #[test]

@@ -2,14 +2,13 @@
 
 use arrow::datatypes::DataType;
 use datafusion::common::DFSchema;
-use datafusion::error::DataFusionError;
 use datafusion::functions_nested::expr_fn::array_has_any;
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator};
 
 use crate::error::SqlState;
 
 use super::function::{Result, fault};
-use super::{casts, json, numeric, regexes, spans, temporal, typed};
+use super::{casts, json, json_edit, numeric, regexes, spans, temporal, typed};
 
 /// An operator that the engine does not plan by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +33,13 @@ pub(in crate::engine) enum Meaning {
     },
     /// `?`
     HasKey,
+    /// `?|`, and `?&` which wants them all
+    HasKeys {
+        /// Whether all of them are wanted.
+        all: bool,
+    },
+    /// `#-`
+    WithoutPath,
     /// `~` and its like
     Matches(Operator),
 }
@@ -45,6 +51,7 @@ pub(in crate::engine) fn operator(
     of_left: &DataType,
     right: Expr,
     of_right: &DataType,
+    binary: bool,
 ) -> Result<Option<Expr>> {
     let (texts, arrays) = (of_left.is_string() && of_right.is_string(), of_left.is_nested() && of_right.is_nested());
     Ok(match meaning {
@@ -52,9 +59,11 @@ pub(in crate::engine) fn operator(
         Meaning::Contains if texts => Some(json::contains().call(vec![left, right])),
         Meaning::Contained if texts => Some(json::contains().call(vec![right, left])),
         Meaning::StartsWith if texts => Some(datafusion::functions::string::expr_fn::starts_with(left, right)),
-        Meaning::Member { text } if of_left.is_string() => Some(json::member(text).call(vec![left, right])),
-        Meaning::Path { text } if of_left.is_string() => Some(json::path(text).call(vec![left, path(right)])),
+        Meaning::Member { text } if of_left.is_string() => Some(json::member(text, binary).call(vec![left, right])),
+        Meaning::Path { text } if of_left.is_string() => Some(json::path(text, binary).call(vec![left, path(right)])),
         Meaning::HasKey if texts => Some(json::has_key().call(vec![left, right])),
+        Meaning::HasKeys { all } if of_left.is_string() => Some(json_edit::has_keys(all).call(vec![left, path(right)])),
+        Meaning::WithoutPath if of_left.is_string() => Some(json_edit::without_all(true).call(vec![left, path(right)])),
         Meaning::Matches(op) if of_right.is_string() => {
             let right = regexes::pattern(right)?;
             Some(Expr::BinaryExpr(BinaryExpr { left: Box::new(left), op, right: Box::new(right) }))
@@ -102,12 +111,39 @@ pub(in crate::engine) fn matched(text: Expr, pattern: Expr) -> Expr {
     regexes::substring().call(vec![text, pattern])
 }
 
-/// Whether the value is a JSON.
-pub(in crate::engine) fn is_json(expr: &Expr, schema: &DFSchema) -> bool {
-    expr.to_field(schema).is_ok_and(|(_, field)| matches!(typed::named(&field), Some("json" | "jsonb")))
+/// Whether the value is a jsonb; `None` if it is no JSON.
+pub(in crate::engine) fn json_kind(expr: &Expr, schema: &DFSchema) -> Option<bool> {
+    let (_, field) = expr.to_field(schema).ok()?;
+    match typed::named(&field)? {
+        "json" => Some(false),
+        "jsonb" => Some(true),
+        _ => None,
+    }
 }
 
-/// The refusal of a form.
-pub(in crate::engine) fn unsupported(what: &str) -> DataFusionError {
-    fault(SqlState::FEATURE_NOT_SUPPORTED, &format!("{what} is not supported"))
+/// `jsonb || jsonb`, `jsonb - …`; `None` leaves it to the engine, in which a JSON is a text.
+pub(in crate::engine) fn of_json(op: Operator, left: &Expr, right: &Expr, schema: &DFSchema) -> Result<Option<Expr>> {
+    let (kind_left, kind_right) = (json_kind(left, schema), json_kind(right, schema));
+    let unknown = |expr: &Expr| casts::text_of(expr).is_some();
+    let args = || vec![left.clone(), right.clone()];
+    Ok(match (op, kind_left, kind_right) {
+        (Operator::StringConcat, Some(true), Some(true)) => Some(json_edit::joined().call(args())),
+        (Operator::StringConcat, Some(true), None) if unknown(right) => Some(json_edit::joined().call(args())),
+        (Operator::StringConcat, None, Some(true)) if unknown(left) => Some(json_edit::joined().call(args())),
+        (Operator::StringConcat, Some(_), Some(_)) => {
+            return Err(fault(SqlState::UNDEFINED_FUNCTION, "operator does not exist: json || json"));
+        }
+        (Operator::Minus, Some(true), None) => match right.get_type(schema)? {
+            found if found.is_integer() => Some(json_edit::without_element().call(args())),
+            found if found.is_string() => Some(json_edit::without_key().call(args())),
+            found if found.is_nested() => Some(json_edit::without_all(false).call(args())),
+            _ => None,
+        },
+        _ => None,
+    })
+}
+
+/// `jsonb['key']`.
+pub(in crate::engine) fn json_member(value: Expr, key: Expr) -> Expr {
+    json::member(false, true).call(vec![value, key])
 }

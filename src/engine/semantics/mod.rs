@@ -6,15 +6,20 @@
 mod arithmetic;
 mod bytes;
 mod casts;
+mod date_text;
 mod expression;
 mod fields;
 mod format;
 mod function;
 mod json;
 mod json_build;
+mod json_edit;
 mod lateral;
+mod lists;
 mod literals;
+mod matching;
 mod meanings;
+mod membership;
 mod numbers;
 mod numeric;
 mod ordered;
@@ -23,7 +28,9 @@ mod regexes;
 mod rule;
 mod series;
 mod single;
+mod spaced;
 mod spans;
+mod spread;
 mod temporal;
 mod text;
 mod truncation;
@@ -35,10 +42,11 @@ use chrono::{DateTime, Utc};
 use datafusion::logical_expr::ScalarUDF;
 
 use super::TimeZone;
+use super::styles::DateOrder;
 
 pub(super) use casts::text_of;
 pub(super) use literals::bound;
-pub(super) use meanings::{Meaning, is_json, matched, numeric_of, operator, timed, unsupported};
+pub(super) use meanings::{Meaning, json_kind, json_member, matched, numeric_of, of_json, operator, timed};
 pub(super) use rule::apply;
 pub(super) use single::single;
 
@@ -49,6 +57,12 @@ pub(super) struct Facts {
     pub(super) now: DateTime<Utc>,
     /// The session's zone.
     pub(super) time_zone: TimeZone,
+    /// Which field of `1/2/2026` is the month.
+    pub(super) date_order: DateOrder,
+    /// The session wants values of these kinds written otherwise than their texts are made here: dates, intervals, bytes.
+    pub(super) styled: (bool, bool, bool),
+    /// System relations are read, whose types are not all PostgreSQL's.
+    pub(super) lenient: bool,
 }
 
 /// The functions that queries call by name.
@@ -64,6 +78,8 @@ pub(super) fn functions(facts: Facts) -> Vec<Arc<ScalarUDF>> {
     functions.extend(regexes::all());
     functions.extend(json::all());
     functions.extend(json_build::all(facts));
+    functions.extend(json_edit::all());
+    functions.extend(lists::all());
     functions.extend(ordered::all());
     functions
 }

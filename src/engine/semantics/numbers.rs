@@ -191,6 +191,56 @@ fn floats(name: &'static str, compute: fn(f64) -> f64) -> Function {
     Function::new(name, |types| (types.len() == 1).then(|| vec![DataType::Float64]), |_| Some(DataType::Float64), computes)
 }
 
+/// `exp(x)`, `acos(x)`, `asin(x)`, which fail where the engine's answer infinity or no number; `None` for other names.
+pub(super) fn bounded(name: &str) -> Option<Function> {
+    Some(match name {
+        "exp" => partial("exp", |value| {
+            let result = value.exp();
+            if value.is_finite() && result.is_infinite() { Err("value out of range: overflow") } else { Ok(result) }
+        }),
+        "acos" => partial("acos", |value| if value.abs() > 1.0 { Err("input is out of range") } else { Ok(value.acos()) }),
+        "asin" => partial("asin", |value| if value.abs() > 1.0 { Err("input is out of range") } else { Ok(value.asin()) }),
+        _ => return None,
+    })
+}
+
+fn partial(name: &'static str, compute: fn(f64) -> std::result::Result<f64, &'static str>) -> Function {
+    let computes = move |args: &[ArrayRef], _rows: usize| {
+        let values = arg::<Float64Array>(args, 0)?.try_unary::<_, Float64Type, DataFusionError>(|value| {
+            compute(value).map_err(|text| fault(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, text))
+        });
+        Ok(Arc::new(values?) as ArrayRef)
+    };
+    Function::new(name, |types| (types.len() == 1).then(|| vec![DataType::Float64]), |_| Some(DataType::Float64), computes)
+}
+
+/// `power(x, y)`, which fails where there is none.
+pub(super) fn power() -> Function {
+    let one = |base: f64, exponent: f64| {
+        let refused = |text: &str| Err(fault(SqlState::INVALID_ARGUMENT_FOR_POWER_FUNCTION, text));
+        if base == 0.0 && exponent < 0.0 {
+            return refused("zero raised to a negative power is undefined");
+        }
+        if base < 0.0 && base.is_finite() && exponent.is_finite() && exponent.fract() != 0.0 {
+            return refused("a negative number raised to a non-integer power yields a complex result");
+        }
+        let result = base.powf(exponent);
+        if result.is_infinite() && base.is_finite() && exponent.is_finite() {
+            return Err(fault(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "value out of range: overflow"));
+        }
+        Ok(result)
+    };
+    let computes = move |args: &[ArrayRef], _rows: usize| {
+        let (bases, exponents) = (arg::<Float64Array>(args, 0)?, arg::<Float64Array>(args, 1)?);
+        let powers = bases.iter().zip(exponents.iter()).map(|pair| match pair {
+            (Some(base), Some(exponent)) => one(base, exponent).map(Some),
+            _ => Ok(None),
+        });
+        Ok(Arc::new(powers.collect::<Result<Float64Array>>()?) as ArrayRef)
+    };
+    Function::new("power", |types| (types.len() == 2).then(|| vec![DataType::Float64; 2]), |_| Some(DataType::Float64), computes)
+}
+
 /// A logarithm, which zero and what is less have none of.
 fn logarithm(name: &'static str, compute: fn(f64) -> f64) -> Function {
     let computes = move |args: &[ArrayRef], _rows: usize| {

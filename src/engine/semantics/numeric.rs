@@ -1,7 +1,7 @@
 //! Division, products and rounding of numeric and floating-point values.
 //!
-//! A numeric of the engine has one scale a column, where PostgreSQL has one a value: quotients keep [`QUOTIENT_SCALE`] digits,
-//! rounded, and a result that does not fit 38 digits is an error.
+//! A numeric of the engine has one scale a column, where PostgreSQL has one a value: each quotient is rounded where PostgreSQL rounds it,
+//! if the column's scale reaches so far, and filled with zeros. A result that does not fit 38 digits is an error.
 
 use std::sync::Arc;
 
@@ -16,10 +16,28 @@ use super::function::{Function, Result, arg, fault, first};
 
 /// Digits behind the point of a quotient.
 pub(super) const QUOTIENT_SCALE: i8 = 16;
-const PRECISION_MAX: u8 = 38;
+/// Digits behind the point of quotients that are small enough.
+const QUOTIENT_SCALE_MAX: i8 = 20;
+pub(super) const PRECISION_MAX: u8 = 38;
 
 pub(super) fn all() -> Vec<Arc<ScalarUDF>> {
-    vec![unconstrained().udf()]
+    vec![unconstrained().udf(), average().udf()]
+}
+
+/// What stands for `avg(x)`, as the sum and the count of x, until their types are known.
+pub(super) const AVERAGE: &str = "meshgate_avg";
+
+/// The function of that name, which never runs.
+fn average() -> Function {
+    let never = |_: &[ArrayRef], _: usize| Err(fault(SqlState::INTERNAL_ERROR, "a mean was left to compute"));
+    let gives = |types: &[DataType]| {
+        let sum = types.first()?;
+        Some(match of(sum) {
+            Some(_) => DataType::Decimal128(PRECISION_MAX, QUOTIENT_SCALE),
+            None => sum.clone(),
+        })
+    };
+    Function::new(AVERAGE, |types| (types.len() == 2).then(|| types.to_vec()), gives, never)
 }
 
 /// The numeric type that holds every value of a type; `None` if there is none.
@@ -39,24 +57,91 @@ fn both(types: &[DataType]) -> Option<Vec<DataType>> {
     types.iter().map(|found| of(found).map(|(precision, scale)| DataType::Decimal128(precision, scale))).collect()
 }
 
+/// The scale of a column of quotients: as many digits as PostgreSQL gives to those around one, unless larger ones would not fit.
+fn quotient_scale(whole_digits: i16, scale: i8) -> i8 {
+    let room = i16::from(PRECISION_MAX) - whole_digits;
+    let room = room.clamp(i16::from(QUOTIENT_SCALE), i16::from(QUOTIENT_SCALE_MAX));
+    i8::try_from(room).unwrap_or(QUOTIENT_SCALE).max(scale)
+}
+
 /// `left / right`.
 pub(super) fn quotient() -> Function {
-    let gives = |types: &[DataType]| {
-        let (_, left) = types.first().and_then(of)?;
-        Some(DataType::Decimal128(PRECISION_MAX, left.max(QUOTIENT_SCALE)))
+    divided("numeric_divide", |left, right| quotient_scale(i16::from(left.0) - i16::from(left.1) + i16::from(right.1), left.1))
+}
+
+/// A sum by the count of its values: most means are above one.
+pub(super) fn mean() -> Function {
+    divided("numeric_mean", |sum, _| QUOTIENT_SCALE.max(sum.1))
+}
+
+/// The quotient of two constants, with the digits that PostgreSQL gives it; `None` leaves it, or its fault, to the run.
+pub(super) fn constant_quotient(left: &ScalarValue, right: &ScalarValue) -> Option<ScalarValue> {
+    let exact = |value: &ScalarValue| match value {
+        ScalarValue::Int16(Some(value)) => Some((i128::from(*value), 0)),
+        ScalarValue::Int32(Some(value)) => Some((i128::from(*value), 0)),
+        ScalarValue::Int64(Some(value)) => Some((i128::from(*value), 0)),
+        ScalarValue::Decimal128(Some(value), _, scale) => Some((*value, *scale)),
+        _ => None,
     };
+    let ((left, left_scale), (right, right_scale)) = (exact(left)?, exact(right)?);
+    if right == 0 || left_scale < 0 || right_scale < 0 {
+        return None;
+    }
+    let kept = division_scale(Digits::of(left, left_scale), Digits::of(right, right_scale), left_scale.max(right_scale));
+    let shift = i32::from(kept) - i32::from(left_scale) + i32::from(right_scale);
+    let raised = i256::from_i128(left).checked_mul(power(shift).ok()?);
+    let quotient = rounded(Some(raised?), i256::from_i128(right)).ok()?;
+    let fits = kept <= 37 && quotient.unsigned_abs() < 10_u128.pow(u32::from(PRECISION_MAX));
+    fits.then_some(ScalarValue::Decimal128(Some(quotient), PRECISION_MAX, kept))
+}
+
+fn divided(name: &'static str, scale: fn((u8, i8), (u8, i8)) -> i8) -> Function {
+    let gives =
+        move |types: &[DataType]| Some(DataType::Decimal128(PRECISION_MAX, scale(types.first().and_then(of)?, types.get(1).and_then(of)?)));
     let computes = move |args: &[ArrayRef], _rows: usize| {
         let (left, right) = (arg::<Decimal128Array>(args, 0)?, arg::<Decimal128Array>(args, 1)?);
-        let scale = left.scale().max(QUOTIENT_SCALE);
-        let shift = power(i32::from(scale) - i32::from(left.scale()) + i32::from(right.scale()))?;
+        let (left_scale, right_scale) = (left.scale(), right.scale());
+        let scale = scale((left.precision(), left_scale), (right.precision(), right_scale));
         decimals(left, right, scale, |left, right| {
             if right == 0 {
                 return Err(fault(SqlState::DIVISION_BY_ZERO, "division by zero"));
             }
-            rounded(i256::from_i128(left).checked_mul(shift), i256::from_i128(right))
+            let kept = division_scale(Digits::of(left, left_scale), Digits::of(right, right_scale), left_scale.max(right_scale)).min(scale);
+            let shift = i32::from(kept) - i32::from(left_scale) + i32::from(right_scale);
+            let (raise, lower) = if shift < 0 { (power(0)?, power(-shift)?) } else { (power(shift)?, power(0)?) };
+            let divisor = i256::from_i128(right).checked_mul(lower).ok_or_else(overflow)?;
+            let quotient = rounded(i256::from_i128(left).checked_mul(raise), divisor)?;
+            let zeros = 10_i128.pow(u32::from(scale.abs_diff(kept)));
+            quotient.checked_mul(zeros).ok_or_else(overflow)
         })
     };
-    Function::new("numeric_divide", both, gives, computes)
+    Function::new(name, both, gives, computes)
+}
+
+/// Where a number begins: the place of its first digit, and that digit, to the base of ten thousand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Digits {
+    weight: i32,
+    first: i128,
+}
+
+impl Digits {
+    /// Of a number with so many digits behind the point.
+    pub(super) fn of(value: i128, scale: i8) -> Self {
+        let size = value.unsigned_abs();
+        let Some(log) = size.checked_ilog10() else { return Self { weight: 0, first: 0 } };
+        let weight = (i32::try_from(log).unwrap_or(0) - i32::from(scale)).div_euclid(4);
+        let unit = i32::from(scale) + 4 * weight;
+        let ten = |exponent: i32| 10_u128.pow(exponent.unsigned_abs().min(38));
+        let first = if unit >= 0 { size / ten(unit) } else { size.saturating_mul(ten(unit)) };
+        Self { weight, first: i128::try_from(first).unwrap_or(i128::MAX) }
+    }
+}
+
+/// Digits behind the point that PostgreSQL gives to a quotient, whose arguments have so many at most.
+pub(super) fn division_scale(left: Digits, right: Digits, scale: i8) -> i8 {
+    let weight = left.weight - right.weight - i32::from(left.first <= right.first);
+    i8::try_from(16 - 4 * weight).unwrap_or(i8::MAX).max(scale).max(0)
 }
 
 /// The scale of a product that would not fit with all its digits; `None` if it fits.
@@ -82,16 +167,16 @@ pub(super) fn product() -> Function {
     Function::new("numeric_multiply", both, gives, computes)
 }
 
-fn power(exponent: i32) -> Result<i256> {
+pub(super) fn power(exponent: i32) -> Result<i256> {
     u32::try_from(exponent).ok().and_then(|exponent| i256::from_i128(10).checked_pow(exponent)).ok_or_else(overflow)
 }
 
-fn overflow() -> datafusion::error::DataFusionError {
+pub(super) fn overflow() -> datafusion::error::DataFusionError {
     fault(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "value overflows numeric format")
 }
 
 /// Half away from zero, as PostgreSQL rounds numerics; in the machine's own integers where they suffice.
-fn rounded(dividend: Option<i256>, divisor: i256) -> Result<i128> {
+pub(super) fn rounded(dividend: Option<i256>, divisor: i256) -> Result<i128> {
     if let Some((dividend, divisor)) = dividend.and_then(i256::to_i128).zip(divisor.to_i128())
         && let (Some(whole), Some(rest)) = (dividend.checked_div(divisor), dividend.checked_rem(divisor))
     {
@@ -153,10 +238,87 @@ pub(super) fn unconstrained() -> Function {
             None => DataType::Decimal128(PRECISION_MAX, QUOTIENT_SCALE),
         })
     };
-    let takes = move |types: &[DataType]| if types.len() == 1 { target(types).map(|found| vec![found]) } else { None };
-    Function::new("meshgate_numeric", takes, target, |args, rows| {
-        args.first().cloned().map_or_else(|| ScalarValue::Null.to_array_of_size(rows), Ok)
+    let takes = move |types: &[DataType]| match types {
+        [found @ (DataType::Float32 | DataType::Float64)] => Some(vec![found.clone()]),
+        [_] => target(types).map(|found| vec![found]),
+        _ => None,
+    };
+    Function::new("meshgate_numeric", takes, target, |args, rows| match args.first() {
+        Some(array) if array.data_type().is_floating() => floats(array, PRECISION_MAX, QUOTIENT_SCALE),
+        Some(array) => Ok(Arc::clone(array)),
+        None => Ok(ScalarValue::Null.to_array_of_size(rows)?),
     })
+}
+
+/// A floating-point number as a numeric: of the digits that its type is sure of.
+pub(super) fn of_float(precision: u8, scale: i8) -> Function {
+    let takes = |types: &[DataType]| match types {
+        [found @ (DataType::Float32 | DataType::Float64)] => Some(vec![found.clone()]),
+        _ => None,
+    };
+    let gives = move |_: &[DataType]| Some(DataType::Decimal128(precision, scale));
+    let computes = move |args: &[ArrayRef], _rows: usize| floats(first(args)?, precision, scale);
+    Function::new("float_numeric", takes, gives, computes).variant(u64::from(precision) << 8 | u64::from(scale.unsigned_abs()))
+}
+
+fn floats(array: &ArrayRef, precision: u8, scale: i8) -> Result<ArrayRef> {
+    let limit = 10_i128.checked_pow(u32::from(precision)).ok_or_else(overflow)?;
+    let one = |written: String| match exact(&written, scale) {
+        Some(value) if value.abs() < limit => Ok(value),
+        _ => Err(fault(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "numeric field overflow")),
+    };
+    let values: Vec<Option<i128>> = if let Some(array) = array.as_any().downcast_ref::<Float64Array>() {
+        array.iter().map(|value| value.map(|value| one(format!("{value:.14e}"))).transpose()).collect::<Result<_>>()?
+    } else {
+        let array = array.as_any().downcast_ref::<Float32Array>().ok_or_else(overflow)?;
+        array.iter().map(|value| value.map(|value| one(format!("{value:.5e}"))).transpose()).collect::<Result<_>>()?
+    };
+    Ok(Arc::new(Decimal128Array::from(values).with_precision_and_scale(precision, scale)?))
+}
+
+/// `1.25e3` at a scale, rounded half away from zero; `None` if it is no number, or does not fit.
+fn exact(written: &str, scale: i8) -> Option<i128> {
+    let (mantissa, exponent) = written.split_once('e')?;
+    let exponent: i32 = exponent.parse().ok()?;
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits: i128 = format!("{whole}{fraction}").parse().ok()?;
+    let shift = exponent - i32::try_from(fraction.len()).ok()? + i32::from(scale);
+    if shift >= 0 {
+        return digits.checked_mul(10_i128.checked_pow(u32::try_from(shift).ok()?)?);
+    }
+    let Some(unit) = 10_i128.checked_pow(shift.unsigned_abs()) else { return Some(0) };
+    let (whole, rest) = (digits / unit, digits % unit);
+    Some(if rest.unsigned_abs() >= unit.unsigned_abs() - rest.unsigned_abs() { whole + rest.signum() } else { whole })
+}
+
+/// Digits behind the point of a column of roots.
+const ROOT_SCALE: i8 = 18;
+
+/// `sqrt(x)` of an exact number.
+pub(super) fn root() -> Function {
+    let takes = |types: &[DataType]| if types.len() == 1 { both(types) } else { None };
+    let computes = |args: &[ArrayRef], _rows: usize| {
+        let values = arg::<Decimal128Array>(args, 0)?;
+        let scale = values.scale();
+        let one = |value: i128| {
+            if value < 0 {
+                let text = "cannot take square root of a negative number";
+                return Err(fault(SqlState::INVALID_ARGUMENT_FOR_POWER_FUNCTION, text));
+            }
+            let weight = Digits::of(value, scale).weight;
+            let before = if weight >= 0 { weight * 4 / 2 + 1 } else { 1 - (1 - weight * 4) / 2 };
+            let kept = (16 - before).max(i32::from(scale)).clamp(0, i32::from(ROOT_SCALE));
+            // One digit more than are kept decides how the last is rounded.
+            let places = 2 * (kept + 1) - i32::from(scale);
+            let raised = i256::from_i128(value).checked_mul(power(places)?).ok_or_else(overflow)?;
+            let root = rounded(Some(super::spread::root(raised)), i256::from_i128(10))?;
+            let zeros = u32::try_from(i32::from(ROOT_SCALE) - kept).map_err(|_| overflow())?;
+            root.checked_mul(10_i128.pow(zeros)).ok_or_else(overflow)
+        };
+        let roots = values.iter().map(|value| value.map(one).transpose()).collect::<Result<Vec<_>>>()?;
+        Ok(Arc::new(Decimal128Array::from(roots).with_precision_and_scale(PRECISION_MAX, ROOT_SCALE)?) as ArrayRef)
+    };
+    Function::new("numeric_sqrt", takes, |_| Some(DataType::Decimal128(PRECISION_MAX, ROOT_SCALE)), computes)
 }
 
 #[cfg(test)]
@@ -172,6 +334,39 @@ mod tests {
         assert_eq!(cut_scale((15, 2), (15, 2)), None);
         assert_eq!(cut_scale((38, 16), (38, 16)), Some(16));
         assert_eq!(cut_scale((38, 2), (38, 2)), None);
+    }
+
+    #[test]
+    fn a_quotient_has_as_many_digits_as_its_size_asks_for() {
+        let scale = |left: (i128, i8), right: (i128, i8)| {
+            division_scale(Digits::of(left.0, left.1), Digits::of(right.0, right.1), left.1.max(right.1))
+        };
+        assert_eq!(scale((10, 1), (3, 0)), 20);
+        assert_eq!(scale((7, 0), (20, 1)), 16);
+        assert_eq!(scale((12_345_678, 3), (1, 2)), 12);
+        assert_eq!(scale((1, 0), (10_000_000, 1)), 24);
+        assert_eq!(scale((0, 0), (3, 0)), 20);
+        assert_eq!(scale((4_335_027, 2), (3, 0)), 12);
+    }
+
+    #[test]
+    fn a_float_is_as_exact_as_its_type() {
+        let of = |value: f64, scale: i8| exact(&format!("{value:.14e}"), scale).unwrap();
+        assert_eq!(
+            [of(0.1, 16), of(1e15, 0), of(2.675, 2), of(-2.5, 0), of(1e-30, 16)],
+            [1_000_000_000_000_000, 1_000_000_000_000_000, 268, -3, 0]
+        );
+        assert_eq!(exact("NaN", 2), None);
+        assert_eq!(exact("1.0e40", 2), None);
+    }
+
+    #[test]
+    fn a_quotient_of_constants_has_its_own_digits() {
+        let numeric = |value: i128, scale: i8| ScalarValue::Decimal128(Some(value), 38, scale);
+        let seven = ScalarValue::Int32(Some(7));
+        assert_eq!(constant_quotient(&seven, &numeric(20, 1)), Some(numeric(35_000_000_000_000_000, 16)));
+        assert_eq!(constant_quotient(&numeric(10, 1), &ScalarValue::Int32(Some(3))), Some(numeric(33_333_333_333_333_333_333, 20)));
+        assert_eq!(constant_quotient(&seven, &numeric(0, 1)), None);
     }
 
     #[test]

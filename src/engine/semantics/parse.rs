@@ -2,6 +2,7 @@
 //!
 //! INVARIANT: the text may come from a row, so no error holds it.
 
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Date32Array, StringArray};
@@ -9,13 +10,14 @@ use arrow::datatypes::{DataType, IntervalUnit, TimeUnit};
 use bytes::Bytes;
 use chrono::{Datelike as _, NaiveDate};
 use datafusion::common::ScalarValue;
+use datafusion::logical_expr::Expr;
 
 use crate::engine::PgType;
 use crate::engine::parameter::{self, Format, Parameter};
 use crate::error::{ClientMessage, SqlState};
 
-use super::Facts;
 use super::function::{Function, Result, arg, client};
+use super::{Facts, date_text};
 
 /// The type that a text is read as where the engine's own reading differs, and a number for it.
 fn target(data_type: &DataType) -> Option<(PgType, DataType, u64)> {
@@ -58,8 +60,15 @@ pub(super) fn read(data_type: &DataType, facts: Facts) -> Option<Function> {
 }
 
 fn decoded(text: &str, pg_type: PgType, facts: Facts) -> std::result::Result<ScalarValue, ClientMessage> {
-    let parameter = Parameter { format: Format::Text, value: Some(Bytes::copy_from_slice(text.as_bytes())) };
-    parameter::decode(&parameter, pg_type, &facts.time_zone)
+    let decode = |text: &str| {
+        let parameter = Parameter { format: Format::Text, value: Some(Bytes::copy_from_slice(text.as_bytes())) };
+        parameter::decode(&parameter, pg_type, &facts.time_zone)
+    };
+    let moment = [PgType::DATE, PgType::TIME, PgType::TIMESTAMP, PgType::TIMESTAMPTZ].contains(&pg_type);
+    decode(text).or_else(|fault| match date_text::normalized(text, facts).filter(|_| moment) {
+        Some(text) => decode(&text).map_err(|_| fault),
+        None => Err(fault),
+    })
 }
 
 fn dates(texts: &StringArray, facts: Facts) -> Result<ArrayRef> {
@@ -100,21 +109,23 @@ pub(super) fn value(text: &str, data_type: &DataType, facts: Facts) -> Option<Sc
     decoded(text, pg_type, facts).ok()?.cast_to(&gives).ok()
 }
 
-/// A function from a constant text to a plain type, whose fault says what is wrong with it.
-pub(super) fn strict(data_type: &DataType, facts: Facts) -> Option<Function> {
-    let pg_type = plain(data_type)?;
-    let (returned, gives) = (data_type.clone(), data_type.clone());
-    let computes = move |args: &[ArrayRef], _rows: usize| {
-        let values = arg::<StringArray>(args, 0)?.iter().map(|text| match text {
-            None => Ok(ScalarValue::try_from(&returned)?),
-            Some(text) => decoded(text, pg_type, facts).map_err(|message| client(quiet(&message, pg_type)))?.cast_to(&returned),
-        });
-        ScalarValue::iter_to_array(values.collect::<Result<Vec<_>>>()?)
+/// A call that fails as reading the constant text does; `None` if it can be read. The text is the client's own.
+pub(super) fn fault_of(text: &str, data_type: &DataType, facts: Facts) -> Option<Expr> {
+    let (pg_type, gives) = match target(data_type) {
+        Some((pg_type, gives, _)) => (pg_type, gives),
+        None => (plain(data_type)?, data_type.clone()),
     };
-    Some(
-        Function::new("read_constant", |_| Some(vec![DataType::Utf8]), move |_| Some(gives.clone()), computes)
-            .variant(u64::from(pg_type.oid)),
-    )
+    let message = decoded(text, pg_type, facts).err()?;
+    Some(failing(message, gives))
+}
+
+/// A call that fails when it runs.
+pub(super) fn failing(message: ClientMessage, gives: DataType) -> Expr {
+    let mut number = std::hash::DefaultHasher::new();
+    (message.sqlstate, &message.message, &gives).hash(&mut number);
+    let fails = move |_: &[ArrayRef], _: usize| Err(client(message.clone()));
+    let none = |types: &[DataType]| types.is_empty().then(Vec::new);
+    Function::new("read_constant", none, move |_| Some(gives.clone()), fails).variant(number.finish()).call(Vec::new())
 }
 
 /// A numeric with the digits that its text has.
@@ -166,7 +177,13 @@ mod tests {
 
     #[test]
     fn a_fault_does_not_show_the_text() {
-        let facts = Facts { now: chrono::Utc::now(), time_zone: Default::default() };
+        let facts = Facts {
+            now: chrono::Utc::now(),
+            time_zone: Default::default(),
+            date_order: Default::default(),
+            styled: Default::default(),
+            lenient: false,
+        };
         for text in ["secret", "2024-13-01", "infinity"] {
             let fault = dates(&StringArray::from(vec![text]), facts).unwrap_err();
             assert!(!fault.to_string().contains(text), "{fault}");

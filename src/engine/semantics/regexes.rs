@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, ListBuilder, StringArray, StringBuilder};
+use arrow::array::{Array, ArrayRef, Int64Array, ListBuilder, StringArray, StringBuilder};
 use arrow::datatypes::{DataType, Field};
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator, ScalarUDF};
@@ -19,7 +19,7 @@ use super::function::{Function, Result, arg, fault};
 const COMPILED_MAX: usize = 1 << 20;
 
 pub(super) fn all() -> Vec<Arc<ScalarUDF>> {
-    vec![substring().udf(), split().udf()]
+    vec![nth_match().udf(), replace().udf(), split().udf()]
 }
 
 /// A pattern as the engine reads it.
@@ -105,29 +105,53 @@ fn translated(pattern: &str) -> Result<String> {
 }
 
 /// Compiles the patterns of a column, of which most are the same.
-struct Compiled {
-    last: Option<(String, Regex)>,
+#[derive(Default)]
+pub(super) struct Compiled {
+    last: Option<(String, String, Regex, bool)>,
 }
 
 impl Compiled {
     fn of(&mut self, pattern: &str) -> Result<&Regex> {
-        if self.last.as_ref().is_none_or(|(known, _)| known != pattern) {
-            let regex = RegexBuilder::new(&translated(pattern)?).size_limit(COMPILED_MAX).build();
-            let regex = regex.map_err(|_| fault(SqlState::INVALID_REGULAR_EXPRESSION, "invalid regular expression"))?;
-            self.last = Some((pattern.to_owned(), regex));
+        self.flagged(pattern, "").map(|(regex, _)| regex)
+    }
+
+    /// The pattern under flags, and whether they ask for all matches.
+    pub(super) fn flagged(&mut self, pattern: &str, flags: &str) -> Result<(&Regex, bool)> {
+        if self.last.as_ref().is_none_or(|(known, with, ..)| known != pattern || with != flags) {
+            let (regex, global) = compiled(pattern, flags)?;
+            self.last = Some((pattern.to_owned(), flags.to_owned(), regex, global));
         }
         match &self.last {
-            Some((_, regex)) => Ok(regex),
+            Some((_, _, regex, global)) => Ok((regex, *global)),
             None => Err(fault(SqlState::INTERNAL_ERROR, "no pattern was compiled")),
         }
     }
+}
+
+fn compiled(pattern: &str, flags: &str) -> Result<(Regex, bool)> {
+    let mut builder = RegexBuilder::new(&translated(pattern)?);
+    let mut global = false;
+    for flag in flags.chars() {
+        match flag {
+            'g' => global = true,
+            'i' => _ = builder.case_insensitive(true),
+            'c' => _ = builder.case_insensitive(false),
+            'x' => _ = builder.ignore_whitespace(true),
+            's' | 't' | 'e' => {}
+            'n' | 'm' | 'p' | 'w' | 'q' | 'b' => return Err(refused("these options")),
+            _ => return Err(fault(SqlState::INVALID_PARAMETER_VALUE, "invalid regular expression option")),
+        }
+    }
+    let regex = builder.size_limit(COMPILED_MAX).build();
+    let regex = regex.map_err(|_| fault(SqlState::INVALID_REGULAR_EXPRESSION, "invalid regular expression"))?;
+    Ok((regex, global))
 }
 
 /// `substring(text from pattern)`: the first group that the pattern has, else all that it matches.
 pub(super) fn substring() -> Function {
     let computes = |args: &[ArrayRef], _rows: usize| {
         let (texts, patterns) = (arg::<StringArray>(args, 0)?, arg::<StringArray>(args, 1)?);
-        let mut compiled = Compiled { last: None };
+        let mut compiled = Compiled::default();
         let found = texts.iter().zip(patterns.iter()).map(|pair| match pair {
             (Some(text), Some(pattern)) => {
                 let captures = compiled.of(pattern)?.captures(text);
@@ -138,28 +162,185 @@ pub(super) fn substring() -> Function {
         Ok(Arc::new(found.collect::<Result<StringArray>>()?) as ArrayRef)
     };
     let takes = |types: &[DataType]| (types.len() == 2).then(|| vec![DataType::Utf8; 2]);
+    Function::new("substring_match", takes, |_| Some(DataType::Utf8), computes)
+}
+
+/// A whole number of a call, which has to be at least one.
+fn whole(args: &[ArrayRef], at: usize, row: usize, absent: i64, what: &str, least: i64) -> Result<Option<i64>> {
+    if args.len() <= at {
+        return Ok(Some(absent));
+    }
+    let values = arg::<Int64Array>(args, at)?;
+    if values.is_null(row) {
+        return Ok(None);
+    }
+    let value = values.value(row);
+    if value < least {
+        return Err(fault(SqlState::INVALID_PARAMETER_VALUE, &format!("invalid value for parameter \"{what}\"")));
+    }
+    Ok(Some(value))
+}
+
+/// What stands from a letter on, and what stands before it.
+fn from_letter(text: &str, start: i64) -> (&str, &str) {
+    let skipped = usize::try_from(start - 1).unwrap_or(usize::MAX);
+    let at = text.char_indices().nth(skipped).map_or(text.len(), |(at, _)| at);
+    text.split_at(at)
+}
+
+/// `regexp_substr(text, pattern [, start [, n [, flags [, subexpr]]]])`.
+fn nth_match() -> Function {
+    let computes = |args: &[ArrayRef], rows: usize| {
+        let (texts, patterns) = (arg::<StringArray>(args, 0)?, arg::<StringArray>(args, 1)?);
+        let flags = if args.len() > 4 { Some(arg::<StringArray>(args, 4)?) } else { None };
+        let mut compiled = Compiled::default();
+        let mut one = |row: usize| {
+            let start = whole(args, 2, row, 1, "start", 1)?;
+            let number = whole(args, 3, row, 1, "n", 1)?;
+            let group = whole(args, 5, row, 0, "subexpr", 0)?;
+            let flag = flags.map_or(Some(""), |flags| flags.is_valid(row).then(|| flags.value(row)));
+            let (Some(start), Some(number), Some(group), Some(flag)) = (start, number, group, flag) else { return Ok(None) };
+            if texts.is_null(row) || patterns.is_null(row) {
+                return Ok(None);
+            }
+            let (_, text) = from_letter(texts.value(row), start);
+            let (regex, _) = compiled.flagged(patterns.value(row), flag)?;
+            let found = regex.captures_iter(text).nth(usize::try_from(number - 1).unwrap_or(usize::MAX));
+            let group = usize::try_from(group).unwrap_or(usize::MAX);
+            Ok(found.and_then(|found| found.get(group).map(|found| found.as_str().to_owned())))
+        };
+        Ok(Arc::new((0..rows).map(&mut one).collect::<Result<StringArray>>()?) as ArrayRef)
+    };
+    let takes = |types: &[DataType]| {
+        let wanted = [DataType::Utf8, DataType::Utf8, DataType::Int64, DataType::Int64, DataType::Utf8, DataType::Int64];
+        (2..=6).contains(&types.len()).then(|| wanted.into_iter().take(types.len()).collect())
+    };
     Function::new("regexp_substr", takes, |_| Some(DataType::Utf8), computes)
+}
+
+/// Bytes that one call may make for a batch.
+const REPLACED_BYTES_MAX: usize = 128 << 20;
+
+/// `regexp_replace(text, pattern, new [, flags])`, `regexp_replace(text, pattern, new, start [, n [, flags]])`.
+fn replace() -> Function {
+    let computes = |args: &[ArrayRef], rows: usize| {
+        let (texts, patterns) = (arg::<StringArray>(args, 0)?, arg::<StringArray>(args, 1)?);
+        let news = arg::<StringArray>(args, 2)?;
+        let counted = args.get(3).is_some_and(|found| found.data_type().is_integer());
+        let flags = if counted { args.get(5) } else { args.get(3) };
+        let flags = flags.and_then(|flags| flags.as_any().downcast_ref::<StringArray>());
+        let mut compiled = Compiled::default();
+        let mut made = 0_usize;
+        let mut one = |row: usize| {
+            let start = if counted { whole(args, 3, row, 1, "start", 1)? } else { Some(1) };
+            let number = if counted { whole(args, 4, row, -1, "n", 0)? } else { Some(-1) };
+            let flag = flags.map_or(Some(""), |flags| flags.is_valid(row).then(|| flags.value(row)));
+            let (Some(start), Some(number), Some(flag)) = (start, number, flag) else { return Ok(None) };
+            if texts.is_null(row) || patterns.is_null(row) || news.is_null(row) {
+                return Ok(None);
+            }
+            let (regex, global) = compiled.flagged(patterns.value(row), flag)?;
+            // Without a number it is the first match, or all of them; a number of zero is all of them, too.
+            let which = match number {
+                -1 if global => None,
+                -1 => Some(1),
+                0 => None,
+                number => usize::try_from(number).ok(),
+            };
+            let (before, text) = from_letter(texts.value(row), start);
+            let replaced = substituted(regex, text, news.value(row), which, REPLACED_BYTES_MAX - made)?;
+            made += replaced.len() + before.len();
+            if made > REPLACED_BYTES_MAX { Err(too_long()) } else { Ok(Some(format!("{before}{replaced}"))) }
+        };
+        Ok(Arc::new((0..rows).map(&mut one).collect::<Result<StringArray>>()?) as ArrayRef)
+    };
+    let takes = |types: &[DataType]| {
+        let mut wanted = vec![DataType::Utf8; types.len().min(6)];
+        let counted = types.get(3).is_some_and(DataType::is_integer);
+        for at in [3, 4] {
+            if let (true, Some(wanted)) = (counted, wanted.get_mut(at)) {
+                *wanted = DataType::Int64;
+            }
+        }
+        let fits = matches!((types.len(), counted), (3 | 4, _) | (5 | 6, true));
+        fits.then_some(wanted)
+    };
+    Function::new("regexp_replace", takes, |_| Some(DataType::Utf8), computes)
+}
+
+fn too_long() -> datafusion::error::DataFusionError {
+    fault(SqlState::PROGRAM_LIMIT_EXCEEDED, "requested length too large")
+}
+
+/// The text with a match, or all of them, replaced: `\1` is the first group, `\&` the whole match.
+fn substituted(regex: &Regex, text: &str, new: &str, which: Option<usize>, bytes_max: usize) -> Result<String> {
+    let mut out = String::with_capacity(text.len());
+    let mut last = 0;
+    for (number, found) in regex.captures_iter(text).enumerate() {
+        let Some(whole) = found.get(0) else { continue };
+        if which.is_some_and(|which| number + 1 < which) {
+            continue;
+        }
+        out.push_str(text.get(last..whole.start()).unwrap_or_default());
+        let mut letters = new.chars();
+        while let Some(letter) = letters.next() {
+            let group = match letter {
+                '\\' => match letters.next() {
+                    Some('&') => found.get(0),
+                    Some(digit @ '1'..='9') => found.get(digit.to_digit(10).and_then(|digit| usize::try_from(digit).ok()).unwrap_or(0)),
+                    Some('\\') | None => {
+                        out.push('\\');
+                        continue;
+                    }
+                    Some(other) => {
+                        out.extend(['\\', other]);
+                        continue;
+                    }
+                },
+                other => {
+                    out.push(other);
+                    continue;
+                }
+            };
+            out.push_str(group.map_or("", |group| group.as_str()));
+        }
+        last = whole.end();
+        if out.len() > bytes_max {
+            return Err(too_long());
+        }
+        if which.is_some() {
+            break;
+        }
+    }
+    out.push_str(text.get(last..).unwrap_or_default());
+    Ok(out)
 }
 
 /// `regexp_split_to_array(text, pattern)`.
 fn split() -> Function {
     let computes = |args: &[ArrayRef], _rows: usize| {
         let (texts, patterns) = (arg::<StringArray>(args, 0)?, arg::<StringArray>(args, 1)?);
-        let mut compiled = Compiled { last: None };
+        let mut compiled = Compiled::default();
         let mut lists = ListBuilder::new(StringBuilder::new());
-        for pair in texts.iter().zip(patterns.iter()) {
+        let flags = if args.len() > 2 { Some(arg::<StringArray>(args, 2)?) } else { None };
+        for (row, pair) in texts.iter().zip(patterns.iter()).enumerate() {
             let (Some(text), Some(pattern)) = pair else {
                 lists.append(false);
                 continue;
             };
-            for part in parts(compiled.of(pattern)?, text) {
+            let flag = flags.and_then(|flags| flags.is_valid(row).then(|| flags.value(row))).unwrap_or("");
+            let (regex, global) = compiled.flagged(pattern, flag)?;
+            if global {
+                return Err(fault(SqlState::INVALID_PARAMETER_VALUE, "regexp_split_to_array() does not support the \"global\" option"));
+            }
+            for part in parts(regex, text) {
                 lists.values().append_value(part);
             }
             lists.append(true);
         }
         Ok(Arc::new(lists.finish()) as ArrayRef)
     };
-    let takes = |types: &[DataType]| (types.len() == 2).then(|| vec![DataType::Utf8; 2]);
+    let takes = |types: &[DataType]| matches!(types.len(), 2 | 3).then(|| vec![DataType::Utf8; types.len()]);
     let gives = |_: &[DataType]| Some(DataType::List(Arc::new(Field::new_list_field(DataType::Utf8, true))));
     Function::new("regexp_split_to_array", takes, gives, computes)
 }
@@ -201,6 +382,16 @@ mod tests {
         for pattern in [r"(a)\1", "(?=a)", "(?<!a)b", "a\\"] {
             assert!(translated(pattern).is_err(), "{pattern}");
         }
+    }
+
+    #[test]
+    fn matches_are_replaced_by_their_groups() {
+        let of =
+            |text: &str, pattern: &str, new: &str, which| substituted(&Regex::new(pattern).unwrap(), text, new, which, 1 << 20).unwrap();
+        assert_eq!(of("abcabc", "b", r"[\&]", None), "a[b]ca[b]c");
+        assert_eq!(of("foo bar", r"(\w+) (\w+)", r"\2 \1\\", Some(1)), r"bar foo\");
+        assert_eq!(of("aXbXc", "X", "-", Some(2)), "aXb-c");
+        assert_eq!(of("abc", "x*", "-", None), "-a-b-c-");
     }
 
     #[test]

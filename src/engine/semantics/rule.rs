@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{Field, Schema};
 use datafusion::catalog::cte_worktable::CteWorkTable;
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, ExprSchema, ScalarValue};
 use datafusion::datasource::{provider_as_source, source_as_provider};
 use datafusion::logical_expr::expr_rewriter::{NamePreserver, coerce_plan_expr_for_schema};
@@ -12,13 +12,32 @@ use datafusion::logical_expr::logical_plan::Subquery;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{Expr, ExprSchemable, GroupingSet, LogicalPlan, LogicalPlanBuilder, RecursiveQuery, TableScan, Union};
 
+use crate::enforcement::GovernedTable;
+
 use super::function::Result;
-use super::{Facts, expression, lateral, typed};
+use super::{Facts, expression, lateral, matching, typed};
 
 /// Rewrites the plan of a query that the planner has just made, before its types are coerced.
 pub(in crate::engine) fn apply(plan: LogicalPlan, facts: Facts) -> Result<LogicalPlan> {
+    let facts = Facts { lenient: reads_system(&plan)?, ..facts };
     let plan = lateral::flattened(plan)?;
     plan.transform_up_with_subqueries(|node| rewritten(node, facts).map(Transformed::yes)).map(|done| done.data)
+}
+
+/// Whether any table is the system's.
+fn reads_system(plan: &LogicalPlan) -> Result<bool> {
+    let mut found = false;
+    plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node
+            && GovernedTable::of_scan(scan).is_none()
+            && !works(scan)
+            && !scan.table_name.table().ends_with("()")
+        {
+            found = true;
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(found)
 }
 
 fn rewritten(plan: LogicalPlan, facts: Facts) -> Result<LogicalPlan> {
@@ -35,7 +54,19 @@ fn rewritten(plan: LogicalPlan, facts: Facts) -> Result<LogicalPlan> {
         }
         LogicalPlan::RecursiveQuery(query) => recursive(query),
         // The branches may have other types by now; what they have in common is found when types are coerced.
-        LogicalPlan::Union(union) => Ok(LogicalPlan::Union(Union::try_new_with_loose_types(union.inputs)?)),
+        LogicalPlan::Union(union) => {
+            let inputs = union.inputs.into_iter().map(Arc::unwrap_or_clone).collect();
+            let inputs = matching::united(inputs, facts)?.into_iter().map(Arc::new).collect();
+            Ok(LogicalPlan::Union(Union::try_new_with_loose_types(inputs)?))
+        }
+        LogicalPlan::Sort(mut sort) => {
+            let schema = Arc::clone(sort.input.schema());
+            for key in &mut sort.expr {
+                let expr = refreshed(std::mem::take(&mut key.expr), &schema)?;
+                key.expr = expression::sort_key(expression::rewritten(expr, &schema, facts)?, &schema);
+            }
+            Ok(LogicalPlan::Sort(sort))
+        }
         plan => {
             let schema = merge_schema(&plan.inputs());
             let names = NamePreserver::new(&plan);
@@ -134,8 +165,13 @@ fn recursive(query: RecursiveQuery) -> Result<LogicalPlan> {
     LogicalPlanBuilder::from(query.static_term.as_ref().clone()).to_recursive_query(query.name, term, query.is_distinct)?.build()
 }
 
+/// Whether it is what a recursive query reads itself through.
+fn works(scan: &TableScan) -> bool {
+    source_as_provider(&scan.source).is_ok_and(|provider| (provider.as_ref() as &dyn std::any::Any).is::<CteWorkTable>())
+}
+
 fn work_table(scan: TableScan, fields: &DFSchema) -> Result<Transformed<LogicalPlan>> {
-    let own = source_as_provider(&scan.source).is_ok_and(|provider| (provider.as_ref() as &dyn std::any::Any).is::<CteWorkTable>());
+    let own = works(&scan);
     let known = scan.source.schema();
     let differs = known.fields().iter().zip(fields.fields()).any(|(left, right)| left.data_type() != right.data_type());
     if !own || !differs || known.fields().len() != fields.fields().len() {

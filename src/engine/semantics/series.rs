@@ -12,14 +12,15 @@ use datafusion::logical_expr::ScalarUDF;
 use crate::error::SqlState;
 
 use super::function::{Function, Result, arg, fault};
+use super::spaced;
 
 /// The function, and the one that numbers rows, which are bigints.
 pub(super) fn all() -> Vec<Arc<ScalarUDF>> {
-    vec![series("generate_series", false).udf(), series("meshgate_series", true).udf()]
+    vec![series("generate_series", false).udf(), series("meshgate_generate_series", false).udf(), series("meshgate_series", true).udf()]
 }
 
 /// Elements of all series of one batch.
-const ELEMENTS_MAX: i128 = 2 << 20;
+pub(super) const ELEMENTS_MAX: i128 = 2 << 20;
 
 /// Integers make integers.
 fn element(types: &[DataType]) -> DataType {
@@ -30,11 +31,15 @@ fn element(types: &[DataType]) -> DataType {
 /// The numbers from a start to an end, as a list.
 fn series(name: &'static str, wide: bool) -> Function {
     let element = move |types: &[DataType]| if wide { DataType::Int64 } else { element(types) };
+    let fits = |types: &[DataType]| matches!(types.len(), 2 | 3) && types.iter().all(|found| found.is_integer() || found.is_null());
     let takes = move |types: &[DataType]| {
-        let fits = matches!(types.len(), 2 | 3) && types.iter().all(|found| found.is_integer() || found.is_null());
-        fits.then(|| vec![element(types); types.len()])
+        if fits(types) { Some(vec![element(types); types.len()]) } else { spaced::element(types).map(|_| types.to_vec()) }
     };
-    let gives = move |types: &[DataType]| Some(DataType::List(Arc::new(Field::new_list_field(element(types), true))));
+    let gives = move |types: &[DataType]| {
+        // Other types are other functions by the time that they run.
+        let element = if fits(types) { element(types) } else { spaced::element(types)? };
+        Some(DataType::List(Arc::new(Field::new_list_field(element, true))))
+    };
     let computes = |args: &[ArrayRef], rows: usize| {
         let narrow = args.first().is_some_and(|values| *values.data_type() == DataType::Int32);
         let args = &args.iter().map(|values| Ok(cast(values, &DataType::Int64)?)).collect::<Result<Vec<_>>>()?;
@@ -68,7 +73,7 @@ fn series(name: &'static str, wide: bool) -> Function {
 }
 
 /// What is left of a budget.
-fn left(budget: i128, count: i128) -> Result<i128> {
+pub(super) fn left(budget: i128, count: i128) -> Result<i128> {
     let left = budget - count;
     if left < 0 { Err(fault(SqlState::PROGRAM_LIMIT_EXCEEDED, "requested length too large")) } else { Ok(left) }
 }

@@ -13,8 +13,8 @@ use datafusion::logical_expr::{Expr, Operator, ScalarUDF};
 use crate::engine::TimeZone;
 use crate::error::SqlState;
 
-use super::Facts;
 use super::function::{Function, Result, arg, fault};
+use super::{Facts, date_text};
 
 pub(super) const SECOND: i64 = 1_000_000;
 pub(super) const DAY: i64 = 86_400 * SECOND;
@@ -112,7 +112,7 @@ pub(super) fn zone(facts: Facts) -> Function {
             };
             let zone = match &last {
                 Some((known, zone)) if known == name => *zone,
-                _ => TimeZone::parse(name).ok_or_else(|| fault(SqlState::INVALID_PARAMETER_VALUE, "time zone not recognized"))?,
+                _ => named_zone(name).ok_or_else(|| fault(SqlState::INVALID_PARAMETER_VALUE, "time zone not recognized"))?,
             };
             last = Some((name.to_owned(), zone));
             results.push(Some(if zoned { local_micros(micros, &zone) } else { utc_micros(micros, &zone) }));
@@ -120,6 +120,16 @@ pub(super) fn zone(facts: Facts) -> Function {
         Ok(if zoned { Arc::new(TimestampMicrosecondArray::from(results)) as ArrayRef } else { instants(results) })
     };
     Function::new("timezone", takes, gives, computes).of_statement(facts)
+}
+
+/// A zone by its name or abbreviation; a number is hours to the west, as in POSIX.
+fn named_zone(name: &str) -> Option<TimeZone> {
+    let turned = match name.trim().split_at_checked(1) {
+        Some(("+", hours)) => format!("-{hours}"),
+        Some(("-", hours)) => format!("+{hours}"),
+        _ => return date_text::zone(&name.trim().to_lowercase()).as_deref().and_then(TimeZone::parse),
+    };
+    TimeZone::parse(&turned)
 }
 
 /// A moment as clocks of the session show it, or the moment at which they show it.

@@ -234,7 +234,13 @@ mod tests {
 
     #[test]
     fn arrays_are_laid_out_as_postgres_does() {
-        let facts = Facts { now: chrono::Utc::now(), time_zone: Default::default() };
+        let facts = Facts {
+            now: chrono::Utc::now(),
+            time_zone: Default::default(),
+            date_order: Default::default(),
+            styled: Default::default(),
+            lenient: false,
+        };
         let words: ArrayRef = Arc::new(StringArray::from(vec![Some("a"), None, Some("b c"), Some(""), Some("nuLL"), Some("q\"\\")]));
         assert_eq!(braced(&words, facts).unwrap(), r#"{a,NULL,"b c","","nuLL","q\"\\"}"#);
         assert_eq!(braced(&(Arc::new(BooleanArray::from(vec![true, false])) as ArrayRef), facts).unwrap(), "{t,f}");

@@ -191,7 +191,8 @@ pub(super) fn moved(facts: Facts, back: bool) -> Function {
         .variant(u64::from(back))
 }
 
-fn one_moved(moment: i64, span: IntervalMonthDayNano, back: bool, facts: Facts) -> Result<i64> {
+/// A moment and an interval later, or earlier.
+pub(super) fn one_moved(moment: i64, span: IntervalMonthDayNano, back: bool, facts: Facts) -> Result<i64> {
     let sign = if back { -1 } else { 1 };
     let mut moment = moment;
     if span.months != 0 || span.days != 0 {
@@ -220,7 +221,13 @@ mod tests {
 
     #[test]
     fn a_day_is_added_by_the_zone_s_calendar() {
-        let facts = Facts { now: chrono::Utc::now(), time_zone: crate::engine::TimeZone::parse("Europe/Paris").unwrap() };
+        let facts = Facts {
+            now: chrono::Utc::now(),
+            time_zone: crate::engine::TimeZone::parse("Europe/Paris").unwrap(),
+            date_order: Default::default(),
+            styled: Default::default(),
+            lenient: false,
+        };
         // On the 29th of March 2026 the clocks of Paris go forward: the day has 23 hours.
         let noon = 1_774_695_600 * SECOND;
         let day = IntervalMonthDayNano::new(0, 1, 0);

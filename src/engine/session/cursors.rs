@@ -6,7 +6,7 @@
 use datafusion::common::ScalarValue;
 
 use crate::engine::cursor::Cursor;
-use crate::engine::reply::{Notice, Reply, TransactionStatus};
+use crate::engine::reply::{Reply, TransactionStatus};
 use crate::engine::sql::{self, Query};
 use crate::error::{ClientMessage, SqlState};
 
@@ -21,10 +21,6 @@ impl Session {
         query: &Query,
         values: &[ScalarValue],
     ) -> Result<Reply, ClientMessage> {
-        if scroll {
-            // Forward fetches of a scroll cursor work; going back does not, and FETCH says so.
-            self.notices.push(Notice::warning(SqlState::FEATURE_NOT_SUPPORTED, "cursors move forward only"));
-        }
         if !hold && !self.several && self.transaction.status() == TransactionStatus::Idle {
             return Err(ClientMessage::new(SqlState::NO_ACTIVE_TRANSACTION, "DECLARE CURSOR can only be used in transaction blocks"));
         }
@@ -36,7 +32,7 @@ impl Session {
                 .with_hint("Close cursors that are no longer needed."));
         }
         let (_, columns) = self.describe_query(query, &vec![None; values.len()]).await?;
-        self.cursors.insert(name.to_owned(), Cursor::new(query.clone(), values.to_vec(), columns, hold));
+        self.cursors.insert(name.to_owned(), Cursor::new(query.clone(), values.to_vec(), columns, hold, scroll));
         Ok(Reply::Done("DECLARE CURSOR".to_owned()))
     }
 
@@ -47,6 +43,7 @@ impl Session {
     pub(super) async fn fetch(&mut self, name: &str, direction: sql::Direction, skip: bool) -> Result<Reply, ClientMessage> {
         let cursor = self.cursor(name)?.clone();
         let rows_max = match direction {
+            _ if cursor.scrolls() => None,
             sql::Direction::Forward(rows) => Some(rows),
             sql::Direction::All => None,
             sql::Direction::Start => {
@@ -57,9 +54,13 @@ impl Session {
                     Reply::Rows(cursor.fetch(Some(0), "FETCH", self.deadline))
                 });
             }
-            sql::Direction::Backward => {
+            sql::Direction::Relative(distance) if distance > 0 => {
+                return Err(ClientMessage::new(SqlState::FEATURE_NOT_SUPPORTED, "FETCH RELATIVE is supported of scroll cursors only")
+                    .with_hint("Declare it with SCROLL option."));
+            }
+            sql::Direction::Backward(_) | sql::Direction::Absolute(_) | sql::Direction::Relative(_) => {
                 return Err(ClientMessage::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, "cursor can only scan forward")
-                    .with_hint("Declare it again to start from the first row."));
+                    .with_hint("Declare it with SCROLL option to enable backward scan."));
             }
         };
         if cursor.needs_start().await {
@@ -69,6 +70,13 @@ impl Session {
             cursor.start(started.rows).await;
         } else {
             cursor.resume().await?;
+        }
+        if cursor.scrolls() {
+            return Ok(if skip {
+                Reply::Done(format!("MOVE {}", cursor.moved(direction, self.deadline).await?))
+            } else {
+                Reply::Rows(cursor.scrolled(direction, "FETCH", self.deadline).await?)
+            });
         }
         if skip {
             let mut rows = cursor.fetch(rows_max, "FETCH", self.deadline);

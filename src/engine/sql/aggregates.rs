@@ -5,13 +5,16 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments, Ident,
-    ObjectName, Select, VisitMut, VisitorMut,
+    ObjectName, Select, VisitMut, Visitor, VisitorMut,
 };
 
 use super::spelling::{call, last, string};
 
 /// What stands for an aggregate; `None` if it is one of the engine's, or no aggregate.
 pub(super) fn rewritten(function: &mut Function) -> Option<Expr> {
+    if rewritten_within(function) > REWRITTEN_MAX {
+        return None;
+    }
     match last(&function.name).as_str() {
         "percentile_disc" => within_group(function, "meshgate_percentile_disc"),
         "mode" => within_group(function, "meshgate_mode"),
@@ -19,11 +22,37 @@ pub(super) fn rewritten(function: &mut Function) -> Option<Expr> {
         "jsonb_agg" => listed(function, "meshgate_jsonb_agg"),
         "json_object_agg" => paired(function, "meshgate_json_object_agg"),
         "jsonb_object_agg" => paired(function, "meshgate_jsonb_object_agg"),
+        "avg" => mean(function),
         "array_agg" => distinct(function).map(|(list, _)| list),
         // NULLs are no part of the text, and nothing but NULLs is NULL.
         "string_agg" => distinct(function).and_then(|(list, delimiter)| Some(call("array_to_string", vec![list, delimiter?]))),
         _ => None,
     }
+}
+
+/// Aggregates that may stand within one that is written twice: each level of them doubles.
+const REWRITTEN_MAX: usize = 16;
+
+fn rewritten_within(function: &Function) -> usize {
+    struct Counter(usize);
+    impl Visitor for Counter {
+        type Break = ();
+
+        fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+            self.0 += usize::from(matches!(expr, Expr::Function(function) if last(&function.name).starts_with("meshgate_")));
+            if self.0 > REWRITTEN_MAX { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        }
+    }
+    let mut counter = Counter(0);
+    let _ = datafusion::sql::sqlparser::ast::Visit::visit(function, &mut counter);
+    counter.0
+}
+
+/// `avg(x …)` of the sum and the count of x, with the same clauses.
+fn mean(function: &Function) -> Option<Expr> {
+    let FunctionArguments::List(list) = &function.args else { return None };
+    let of = |name: &str| Expr::Function(renamed(function, name));
+    (list.args.len() == 1).then(|| call("meshgate_avg", vec![of("sum"), of("count")]))
 }
 
 fn renamed(function: &Function, name: &str) -> Function {
@@ -185,13 +214,13 @@ mod tests {
     #[test]
     fn casts_of_one_column_are_told_apart() {
         let mut query = Parser::new(&PostgreSqlDialect {})
-            .try_with_sql("SELECT sum(x), sum(x::int8), sum(x::int2), avg(x::int8)")
+            .try_with_sql("SELECT sum(x), sum(x::int8), sum(x::int2), max(x::int8)")
             .unwrap()
             .parse_query()
             .unwrap();
         let datafusion::sql::sqlparser::ast::SetExpr::Select(select) = query.body.as_mut() else { panic!("no select") };
         tell_apart(select);
-        assert_eq!(select.to_string(), "SELECT sum(x), sum(coalesce(coalesce(x::INT8))), sum(coalesce(x::INT2)), avg(x::INT8)");
+        assert_eq!(select.to_string(), "SELECT sum(x), sum(coalesce(coalesce(x::INT8))), sum(coalesce(x::INT2)), max(x::INT8)");
     }
 
     #[test]
@@ -211,5 +240,6 @@ mod tests {
         );
         assert_eq!(spelled("array_agg(DISTINCT x ORDER BY x DESC)"), "array_sort(array_agg(DISTINCT x), 'DESC', 'NULLS FIRST')");
         assert_eq!(spelled("array_agg(x)"), "array_agg(x)");
+        assert_eq!(spelled("avg(DISTINCT x) OVER w"), "meshgate_avg(sum(DISTINCT x) OVER w, count(DISTINCT x) OVER w)");
     }
 }

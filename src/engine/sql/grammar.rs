@@ -396,23 +396,28 @@ impl Cursor<'_> {
         if self.take_word("all") {
             return Ok(Direction::All);
         }
-        if self.take_word("prior") || self.take_word("first") || self.take_word("last") {
-            return Ok(Direction::Backward);
+        for (word, direction) in
+            [("prior", Direction::Backward(Some(1))), ("first", Direction::Absolute(1)), ("last", Direction::Absolute(-1))]
+        {
+            if self.take_word(word) {
+                return Ok(direction);
+            }
         }
         if self.take_word("absolute") {
-            return Ok(if self.count() == Some(0) { Direction::Start } else { Direction::Backward });
+            return Ok(match self.expect_count()? {
+                0 => Direction::Start,
+                place => Direction::Absolute(place),
+            });
         }
         if self.take_word("relative") {
-            self.count();
-            return Ok(Direction::Backward);
+            return Ok(Direction::Relative(self.expect_count()?));
         }
         if self.take_word("backward") {
-            let all = self.take_word("all");
-            if !all {
-                self.count();
+            if self.take_word("all") {
+                // To fetch backward is to see the rows again, last first; to move there is to begin again.
+                return Ok(if moves { Direction::Start } else { Direction::Backward(None) });
             }
-            // To fetch backward is to see the rows again, last first; to move there is to begin again.
-            return Ok(if all && moves { Direction::Start } else { Direction::Backward });
+            return Ok(self.count().map_or(Direction::Backward(Some(1)), |count| forward(-count)));
         }
         if self.take_word("forward") {
             if self.take_word("all") {
@@ -421,6 +426,13 @@ impl Cursor<'_> {
             return Ok(self.count().map_or(Direction::Forward(1), forward));
         }
         Ok(self.count().map_or(Direction::Forward(1), forward))
+    }
+
+    fn expect_count(&mut self) -> Result<i64, ClientMessage> {
+        match self.count() {
+            Some(count) => Ok(count),
+            None => Err(self.syntax_error(self.at)),
+        }
     }
 
     /// A signed whole number.
@@ -552,7 +564,7 @@ impl Cursor<'_> {
 }
 
 fn forward(count: i64) -> Direction {
-    u64::try_from(count).map_or(Direction::Backward, Direction::Forward)
+    u64::try_from(count).map_or(Direction::Backward(Some(count.unsigned_abs())), Direction::Forward)
 }
 
 fn is_true(text: &str) -> bool {

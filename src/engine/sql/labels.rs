@@ -33,7 +33,7 @@ impl VisitorMut for Labeller {
                 SelectItem::UnnamedExpr(expr) => {
                     let label = label(expr);
                     let bare = matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_));
-                    let key = expr.to_string();
+                    let key = path(expr);
                     if bare && seen.insert(key) {
                         continue;
                     }
@@ -45,6 +45,15 @@ impl VisitorMut for Labeller {
             }
         }
         ControlFlow::Continue(())
+    }
+}
+
+/// A column with its qualifier, in the letters that it is looked up by.
+fn path(expr: &Expr) -> String {
+    match expr {
+        Expr::Identifier(ident) => folded(ident),
+        Expr::CompoundIdentifier(parts) => parts.iter().map(folded).collect::<Vec<_>>().join("."),
+        expr => expr.to_string(),
     }
 }
 

@@ -5,17 +5,22 @@
 
 mod aggregates;
 mod ctes;
+mod foreign;
 mod grammar;
 mod labels;
 mod lexer;
-mod operator_names;
 mod operators;
+mod quantified;
 mod query;
 mod rows;
 mod scalars;
 mod sizes;
 mod spelling;
+mod tables;
+mod ties;
+mod tokens;
 mod using;
+mod whole_rows;
 
 use std::sync::Arc;
 
@@ -30,6 +35,7 @@ use super::reply::CopyFormat;
 
 pub(super) use operators::PgOperators;
 pub(super) use query::parse_text;
+pub(super) use whole_rows::{ROWS_MAX, expanded};
 
 /// Bounds on what is parsed, so that no text can exhaust the stack or the memory.
 #[derive(Debug, Clone, Copy)]
@@ -246,8 +252,12 @@ pub enum Direction {
     All,
     /// To before the first row.
     Start,
-    /// Backward, absolute, …: not supported by forward cursors.
-    Backward,
+    /// So many rows backward; `None` is all of them.
+    Backward(Option<u64>),
+    /// To the row of this number; below zero from the end.
+    Absolute(i64),
+    /// To the row so far from where the cursor is.
+    Relative(i64),
 }
 
 /// Modes of BEGIN and SET TRANSACTION.

@@ -5,8 +5,8 @@
 use arrow::datatypes::DataType;
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::Result;
-use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
-use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator, cast};
+use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr, RawFieldAccessExpr};
+use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, GetFieldAccess, Operator, cast};
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 
 use crate::engine::semantics::{self, Meaning};
@@ -20,14 +20,18 @@ impl ExprPlanner for PgOperators {
         let (Ok(left), Ok(right)) = (raw.left.get_type(schema), raw.right.get_type(schema)) else {
             return Ok(PlannerResult::Original(raw));
         };
+        let binary = semantics::json_kind(&raw.left, schema) == Some(true);
         if let Some(meaning) = meaning(&raw.op) {
-            return Ok(match semantics::operator(meaning, raw.left.clone(), &left, raw.right.clone(), &right)? {
+            return Ok(match semantics::operator(meaning, raw.left.clone(), &left, raw.right.clone(), &right, binary)? {
                 Some(planned) => PlannerResult::Planned(planned),
                 None => PlannerResult::Original(raw),
             });
         }
-        if raw.op == BinaryOperator::StringConcat && [&raw.left, &raw.right].into_iter().any(|side| semantics::is_json(side, schema)) {
-            return Err(semantics::unsupported("joining of JSON values with ||"));
+        let joins = matches!(raw.op, BinaryOperator::StringConcat).then_some(Operator::StringConcat);
+        if let Some(op) = joins.or_else(|| arithmetic(&raw.op))
+            && let Some(planned) = semantics::of_json(op, &raw.left, &raw.right, schema)?
+        {
+            return Ok(PlannerResult::Planned(planned));
         }
         let Some(op) = arithmetic(&raw.op) else { return Ok(PlannerResult::Original(raw)) };
         if let Some(planned) = semantics::timed(op, &raw.left, &left, &raw.right, &right) {
@@ -40,6 +44,18 @@ impl ExprPlanner for PgOperators {
             return Ok(PlannerResult::Original(RawBinaryExpr { op: spelled, left: one, right: other }));
         }
         Ok(PlannerResult::Planned(Expr::BinaryExpr(BinaryExpr { left: Box::new(one_typed), op, right: Box::new(other_typed) })))
+    }
+
+    fn plan_field_access(&self, raw: RawFieldAccessExpr, schema: &DFSchema) -> Result<PlannerResult<RawFieldAccessExpr>> {
+        if semantics::json_kind(&raw.expr, schema) != Some(true) {
+            return Ok(PlannerResult::Original(raw));
+        }
+        let RawFieldAccessExpr { field_access, expr } = raw;
+        Ok(match field_access {
+            GetFieldAccess::NamedStructField { name } => PlannerResult::Planned(semantics::json_member(expr, Expr::Literal(name, None))),
+            GetFieldAccess::ListIndex { key } => PlannerResult::Planned(semantics::json_member(expr, *key)),
+            field_access => PlannerResult::Original(RawFieldAccessExpr { field_access, expr }),
+        })
     }
 
     fn plan_substring(&self, args: Vec<Expr>) -> Result<PlannerResult<Vec<Expr>>> {
@@ -64,6 +80,9 @@ fn meaning(op: &BinaryOperator) -> Option<Meaning> {
         BinaryOperator::HashArrow => Meaning::Path { text: false },
         BinaryOperator::HashLongArrow => Meaning::Path { text: true },
         BinaryOperator::Question => Meaning::HasKey,
+        BinaryOperator::QuestionPipe => Meaning::HasKeys { all: false },
+        BinaryOperator::QuestionAnd => Meaning::HasKeys { all: true },
+        BinaryOperator::HashMinus => Meaning::WithoutPath,
         BinaryOperator::PGRegexMatch => Meaning::Matches(Operator::RegexMatch),
         BinaryOperator::PGRegexIMatch => Meaning::Matches(Operator::RegexIMatch),
         BinaryOperator::PGRegexNotMatch => Meaning::Matches(Operator::RegexNotMatch),

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use datafusion::sql::parser::Statement as Ast;
-use datafusion::sql::sqlparser::ast::{self, SetExpr, TableFactor, Visit, Visitor};
+use datafusion::sql::sqlparser::ast::{self, SetExpr, Visit, Visitor};
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Location, TokenWithSpan};
@@ -14,7 +14,7 @@ use crate::error::{ClientMessage, SqlState};
 
 use super::grammar::syntax_error;
 use super::lexer::{self, Piece};
-use super::{Query, TextLimits, ctes, labels, operator_names, sizes, spelling};
+use super::{Query, TextLimits, ctes, foreign, labels, sizes, spelling, tokens as words};
 
 /// The query that these tokens spell. The inner error is a refusal: well-formed, and not done here.
 pub(super) fn parse(
@@ -23,12 +23,12 @@ pub(super) fn parse(
     text: &str,
     limits: &TextLimits,
 ) -> Result<Result<Query, ClientMessage>, ClientMessage> {
-    if let Some(refusal) = spelling::refused(tokens) {
+    words::check(piece, tokens)?;
+    if let Some(refusal) = words::refused(tokens) {
         return Ok(Err(refusal));
     }
-    let mut parser = Parser::new(&PostgreSqlDialect {})
-        .with_recursion_limit(limits.depth_max * 4)
-        .with_tokens_with_locations(spelling::join_strings(&operator_names::bare(tokens)));
+    let mut parser =
+        Parser::new(&PostgreSqlDialect {}).with_recursion_limit(limits.depth_max * 4).with_tokens_with_locations(words::respelled(tokens));
     let query = parser.parse_query().map_err(|error| parser_error(piece, tokens, &error))?;
     let next = parser.peek_token();
     if next.token != datafusion::sql::sqlparser::tokenizer::Token::EOF {
@@ -45,6 +45,9 @@ pub(super) fn parse(
         catalog = Some(Arc::new(statement.clone()));
         statement = system::rewrite_system(statement);
     } else {
+        if let Err(refusal) = foreign::check(&statement, piece) {
+            return Ok(Err(refusal));
+        }
         system::normalize(&mut statement);
         labels::name_columns(&mut statement);
         if let ControlFlow::Break(refusal) = spelling::rewrite(&mut statement) {
@@ -117,13 +120,6 @@ impl Visitor for Refusals {
     fn pre_visit_select(&mut self, select: &ast::Select) -> ControlFlow<Self::Break> {
         if select.into.is_some() {
             return refuse(SqlState::READ_ONLY_SQL_TRANSACTION, "cannot execute SELECT INTO in a read-only transaction");
-        }
-        ControlFlow::Continue(())
-    }
-
-    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<Self::Break> {
-        if let TableFactor::Table { sample: Some(_), .. } = factor {
-            return refuse(SqlState::FEATURE_NOT_SUPPORTED, "TABLESAMPLE is not supported");
         }
         ControlFlow::Continue(())
     }

@@ -2,12 +2,14 @@
 
 use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, Interval};
 
+use super::quantified::repeatable;
 use super::spelling::call;
 
 /// What stands for a comparison of rows; `None` if it is none.
 pub(super) fn compared(left: &Expr, op: &BinaryOperator, right: &Expr) -> Option<Expr> {
     let (left, right) = (columns(left)?, columns(right)?);
-    if left.len() != right.len() || left.is_empty() {
+    let repeated = !matches!(op, BinaryOperator::Eq | BinaryOperator::NotEq);
+    if left.len() != right.len() || left.is_empty() || repeated && !left.iter().chain(right).all(repeatable) {
         return None;
     }
     let compared = match op {
@@ -28,7 +30,7 @@ pub(super) fn compared(left: &Expr, op: &BinaryOperator, right: &Expr) -> Option
 
 /// `(a, b) IN ((1, 2), …)`
 pub(super) fn listed(row: &Expr, list: &[Expr], negated: bool) -> Option<Expr> {
-    let row = columns(row)?;
+    let row = columns(row).filter(|row| row.iter().all(repeatable))?;
     let mut any: Option<Expr> = None;
     for item in list {
         let item = columns(item).filter(|item| item.len() == row.len() && !item.is_empty())?;

@@ -81,6 +81,11 @@ fn shape(query: &Query) -> Option<(bool, Option<Keys>)> {
     Some((first, order))
 }
 
+/// Whether the item is made of an aggregate.
+pub(super) fn aggregates_in(item: &SelectItem) -> bool {
+    matches!(item, SelectItem::UnnamedExpr(value) | SelectItem::ExprWithAlias { expr: value, .. } if aggregates(value))
+}
+
 fn aggregates(value: &Expr) -> bool {
     struct Finder(bool);
     impl Visitor for Finder {

@@ -11,7 +11,6 @@ use datafusion::sql::sqlparser::ast::{
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
-use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use crate::error::{ClientMessage, SqlState};
 
@@ -20,34 +19,6 @@ pub(super) type Flow = ControlFlow<Box<ClientMessage>>;
 /// Rewrites a statement in place, or answers why it cannot be done here.
 pub(super) fn rewrite(statement: &mut Statement) -> Flow {
     statement.visit(&mut Spelling)
-}
-
-/// String constants with nothing but a line's end between them are one.
-pub(super) fn join_strings(tokens: &[TokenWithSpan]) -> Vec<TokenWithSpan> {
-    let mut joined: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len());
-    for token in tokens {
-        if let (Some(TokenWithSpan { token: Token::SingleQuotedString(text), span }), Token::SingleQuotedString(more)) =
-            (joined.last_mut(), &token.token)
-            && span.end.line < token.span.start.line
-        {
-            text.push_str(more);
-            span.end = token.span.end;
-            continue;
-        }
-        joined.push(token.clone());
-    }
-    joined
-}
-
-/// What the parser does not read and PostgreSQL does.
-pub(super) fn refused(tokens: &[TokenWithSpan]) -> Option<ClientMessage> {
-    let words: Vec<&TokenWithSpan> = tokens.iter().filter(|token| !matches!(token.token, Token::Whitespace(_))).collect();
-    let is = |token: &Token, word: &str| matches!(token, Token::Word(found) if found.quote_style.is_none() && found.value.eq_ignore_ascii_case(word));
-    let symmetric = words.windows(2).any(|pair| matches!(pair, [one, other] if is(&one.token, "between") && is(&other.token, "symmetric")));
-    symmetric.then(|| {
-        ClientMessage::new(SqlState::FEATURE_NOT_SUPPORTED, "BETWEEN SYMMETRIC is not supported")
-            .with_hint("Write BETWEEN least(a, b) AND greatest(a, b).")
-    })
 }
 
 struct Spelling;
@@ -61,10 +32,41 @@ impl VisitorMut for Spelling {
         {
             query.body = select;
         }
+        super::ties::numbered(&mut query.body)?;
+        if let SetExpr::Values(values) = query.body.as_mut() {
+            name_types(values);
+        }
         match query.fetch.take() {
             Some(fetch) => first_rows(query, fetch),
             None => ControlFlow::Continue(()),
         }
+    }
+
+    fn pre_visit_select(&mut self, select: &mut ast::Select) -> Flow {
+        select.projection.iter_mut().for_each(super::quantified::in_list);
+        super::tables::name_values(select);
+        qualify_wildcards(select);
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> Flow {
+        if super::quantified::too_deep(expr) {
+            let message = ClientMessage::new(SqlState::STATEMENT_TOO_COMPLEX, "statement is too complex");
+            return ControlFlow::Break(Box::new(
+                message.with_detail("ANY and ALL nest too deeply in it.").with_hint("Split the statement."),
+            ));
+        }
+        let respelled = match &*expr {
+            Expr::UnaryOp { op, expr } => super::quantified::signed_power(*op, expr),
+            // Before what is inside them, so that nothing that is written twice is written twice again.
+            Expr::BinaryOp { left, op, right } => super::rows::compared(left, op, right),
+            Expr::InList { expr, list, negated } => super::rows::listed(expr, list, *negated),
+            other => super::quantified::condition(other),
+        };
+        if let Some(respelled) = respelled {
+            *expr = respelled;
+        }
+        ControlFlow::Continue(())
     }
 
     fn post_visit_select(&mut self, select: &mut ast::Select) -> Flow {
@@ -81,22 +83,14 @@ impl VisitorMut for Spelling {
     }
 
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> Flow {
+        super::ties::sampled(factor)?;
+        super::tables::word(factor);
+        super::tables::function(factor)?;
         match factor {
-            TableFactor::UNNEST { array_exprs, alias, with_ordinality, .. } if *with_ordinality => {
-                let [array] = array_exprs.as_slice() else {
-                    return refuse("WITH ORDINALITY over several arrays is not supported");
-                };
-                array_exprs.push(call("meshgate_series", vec![number("1"), call("cardinality", vec![array.clone()])]));
-                name_columns(alias, "unnest", &["ordinality"]);
-                *with_ordinality = false;
-            }
             TableFactor::Table { name, args: Some(_), alias: Some(alias), .. }
                 if alias.name.value == SERIES && last(name) == "generate_series" => {}
-            TableFactor::Table { name, args: Some(_), alias, with_ordinality, .. } if last(name) == "generate_series" => {
-                if *with_ordinality {
-                    return refuse("WITH ORDINALITY is supported over unnest only");
-                }
-                name_columns(alias, "generate_series", &[]);
+            TableFactor::Table { name, args: Some(_), alias, .. } if last(name) == "generate_series" => {
+                name_columns(alias, "generate_series");
                 if let Some(typed) = typed_series(factor) {
                     *factor = typed;
                 }
@@ -134,9 +128,9 @@ impl VisitorMut for Spelling {
                 let op = if *negated { BinaryOperator::PGRegexNotMatch } else { BinaryOperator::PGRegexMatch };
                 Some(Expr::BinaryOp { left: expr.clone(), op, right: Box::new(string(&similar(text, escape))) })
             }
-            Expr::Function(function) => super::aggregates::rewritten(function).or_else(|| named(function)),
-            Expr::BinaryOp { left, op, right } => super::rows::compared(left, op, right),
-            Expr::InList { expr, list, negated } => super::rows::listed(expr, list, *negated),
+            Expr::Function(function) => {
+                super::aggregates::rewritten(function).or_else(|| super::tables::in_list(function)).or_else(|| named(function))
+            }
             Expr::UnaryOp { op, expr } => unary(*op, expr),
             Expr::Like { pattern, escape_char, .. } | Expr::ILike { pattern, escape_char, .. } => return escaped(pattern, escape_char),
             Expr::Subquery(query) => {
@@ -219,6 +213,45 @@ fn with_backslashes(pattern: &str, escape: Option<char>) -> String {
     out
 }
 
+/// Text constants below a value whose type is named are of that type.
+fn name_types(values: &mut ast::Values) {
+    let width = values.rows.iter().map(|row| row.content.len()).min().unwrap_or(0);
+    for at in 0..width {
+        let named = values.rows.iter().find_map(|row| match row.content.get(at) {
+            Some(Expr::Cast { data_type, .. }) => Some(data_type.clone()),
+            Some(Expr::TypedString(typed)) => Some(typed.data_type.clone()),
+            _ => None,
+        });
+        let Some(named) = named else { continue };
+        for row in &mut values.rows {
+            if let Some(value) = row.content.get_mut(at)
+                && let Some(text) = literal(value)
+            {
+                *value = cast_to(string(text), named.clone());
+            }
+        }
+    }
+}
+
+/// `t.*` of a table that is written with its schema.
+fn qualify_wildcards(select: &mut ast::Select) {
+    let factors = select.from.iter().flat_map(|from| std::iter::once(&from.relation).chain(from.joins.iter().map(|join| &join.relation)));
+    let tables: Vec<ObjectName> = factors
+        .filter_map(|factor| match factor {
+            TableFactor::Table { name, alias: None, args: None, .. } if name.0.len() > 1 => Some(name.clone()),
+            _ => None,
+        })
+        .collect();
+    for item in &mut select.projection {
+        if let SelectItem::QualifiedWildcard(ast::SelectItemQualifiedWildcardKind::ObjectName(name), _) = item
+            && name.0.len() == 1
+            && let Some(table) = tables.iter().find(|table| last(table) == last(name))
+        {
+            *name = table.clone();
+        }
+    }
+}
+
 /// `TABLE name`.
 fn whole_table(table: &ast::Table) -> Option<Box<SetExpr>> {
     let quoted = |name: &String| format!("\"{}\"", name.replace('"', "\"\""));
@@ -229,10 +262,14 @@ fn whole_table(table: &ast::Table) -> Option<Box<SetExpr>> {
 
 /// `FETCH FIRST n ROWS ONLY` is `LIMIT n`.
 fn first_rows(query: &mut Query, fetch: ast::Fetch) -> Flow {
-    if fetch.with_ties || fetch.percent {
-        return refuse("FETCH WITH TIES is not supported");
+    let count = fetch.quantity.unwrap_or_else(|| number("1"));
+    if fetch.percent {
+        return refuse("FETCH of a percentage is not supported");
     }
-    let count = Some(fetch.quantity.unwrap_or_else(|| number("1")));
+    if fetch.with_ties {
+        return super::ties::with_ties(query, count);
+    }
+    let count = Some(count);
     match &mut query.limit_clause {
         None => query.limit_clause = Some(LimitClause::LimitOffset { limit: count, offset: None, limit_by: Vec::new() }),
         Some(LimitClause::LimitOffset { limit: limit @ None, .. }) => *limit = count,
@@ -254,31 +291,10 @@ fn by_position(key: &mut Expr, projection: &[SelectItem]) {
 /// The name of the engine's series within the one that the client sees.
 const SERIES: &str = "meshgate_series";
 
-/// `generate_series` over a type that the engine has no series of: integers, and dates, which are moments of the session's zone.
+/// `generate_series` over integers, where the engine's are bigints.
 fn typed_series(factor: &mut TableFactor) -> Option<TableFactor> {
-    let TableFactor::Table { args: Some(arguments), alias, .. } = factor else { return None };
-    let values: Vec<&mut Expr> = arguments
-        .args
-        .iter_mut()
-        .filter_map(|arg| if let FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) = arg { Some(expr) } else { None })
-        .collect();
-    let integers = values.iter().all(|value| integer(value));
-    let dates = values.first().is_some_and(|value| match value {
-        Expr::TypedString(typed) => typed.data_type == DataType::Date,
-        Expr::Cast { data_type, .. } => *data_type == DataType::Date,
-        _ => false,
-    });
-    if let [_, _, step] = values.as_slice()
-        && let Some(text) = literal(step)
-    {
-        let step = cast_to(string(text), DataType::Interval { fields: None, precision: None });
-        *values.into_iter().nth(2)? = step;
-    }
-    let target = match (integers, dates) {
-        (true, _) => DataType::Integer(None),
-        (_, true) => DataType::Timestamp(None, ast::TimezoneInfo::WithTimeZone),
-        _ => return None,
-    };
+    let TableFactor::Table { alias, .. } = factor else { return None };
+    let target = DataType::Integer(None);
     let alias = alias.take()?;
     let text = format!("SELECT value FROM f() AS {SERIES}(value)");
     let mut query = Parser::new(&PostgreSqlDialect {}).try_with_sql(&text).ok()?.parse_query().ok()?;
@@ -297,7 +313,8 @@ fn typed_series(factor: &mut TableFactor) -> Option<TableFactor> {
     Some(TableFactor::Derived { lateral: false, subquery: query, alias: Some(alias), sample: None })
 }
 
-fn integer(expr: &Expr) -> bool {
+/// Whether it is a constant integer.
+pub(super) fn integer(expr: &Expr) -> bool {
     match expr {
         Expr::Value(value) => matches!(&value.value, Value::Number(digits, _) if digits.parse::<i32>().is_ok()),
         Expr::UnaryOp { op: UnaryOperator::Minus, expr } => integer(expr),
@@ -306,14 +323,10 @@ fn integer(expr: &Expr) -> bool {
 }
 
 /// A function in FROM names its column as itself, or as its alias.
-fn name_columns(alias: &mut Option<TableAlias>, function: &str, more: &[&str]) {
+fn name_columns(alias: &mut Option<TableAlias>, function: &str) {
     let alias = alias.get_or_insert_with(|| TableAlias { explicit: true, name: Ident::new(function), columns: Vec::new(), at: None });
-    let column = |name: Ident| TableAliasColumnDef { name, data_type: None };
     if alias.columns.is_empty() {
-        alias.columns.push(column(alias.name.clone()));
-    }
-    if alias.columns.len() == 1 {
-        alias.columns.extend(more.iter().map(|name| column(Ident::new(*name))));
+        alias.columns.push(TableAliasColumnDef { name: alias.name.clone(), data_type: None });
     }
 }
 
@@ -361,17 +374,22 @@ fn extract(field: &str, value: &Expr) -> Expr {
 
 /// An interval is read by the rules that parameters are read by.
 fn interval_text(interval: &ast::Interval) -> Option<Expr> {
+    use ast::DateTimeField as Field;
     let text = literal(&interval.value)?;
     if interval.leading_field.is_none() && simple_interval(text) {
         return None;
     }
-    let plain = interval.last_field.is_none() && interval.leading_precision.is_none() && interval.fractional_seconds_precision.is_none();
-    let text = match &interval.leading_field {
-        None => text.to_owned(),
-        Some(unit) if plain && text.trim().parse::<f64>().is_ok() => format!("{} {}", text.trim(), unit.to_string().to_lowercase()),
-        Some(_) => return None,
+    let precise = interval.leading_precision.is_some() || interval.fractional_seconds_precision.is_some();
+    let number = text.trim().parse::<f64>().is_ok();
+    let text = match (&interval.leading_field, &interval.last_field) {
+        (None, None) => text.to_owned(),
+        (Some(unit), None) if number => format!("{} {}", text.trim(), unit.to_string().to_lowercase()),
+        (Some(Field::Year), Some(Field::Month)) | (Some(Field::Day | Field::Hour), Some(Field::Second)) => text.to_owned(),
+        (Some(Field::Day | Field::Hour), Some(Field::Minute)) if text.matches(':').count() == 1 => text.to_owned(),
+        (Some(Field::Minute), Some(Field::Second)) if text.matches(':').count() == 1 => format!("00:{}", text.trim()),
+        _ => return None,
     };
-    Some(cast_to(string(&text), DataType::Interval { fields: None, precision: None })).filter(|_| plain)
+    Some(cast_to(string(&text), DataType::Interval { fields: None, precision: None })).filter(|_| !precise)
 }
 
 /// Whether the engine reads it as PostgreSQL does. Bounds of window frames must stay literals.
@@ -451,12 +469,11 @@ fn named(function: &mut Function) -> Option<Expr> {
         "every" => "bool_and",
         "ceiling" => "ceil",
         "variance" => "var_samp",
+        "gen_random_uuid" => return Some(cast_to(call("uuid", Vec::new()), DataType::Uuid)),
+        "date" => return one_argument(function).map(|value| cast_to(value, DataType::Date)),
         // The engine's own take the first of equal elements only.
         "array_remove" => "array_remove_all",
         "array_replace" => "array_replace_all",
-        "generate_series" if function.over.is_none() => {
-            return Some(call("unnest", vec![Expr::Function(function.clone())]));
-        }
         "make_interval" => {
             by_place(function, &["years", "months", "weeks", "days", "hours", "mins", "secs"]);
             return None;
@@ -475,6 +492,14 @@ fn named(function: &mut Function) -> Option<Expr> {
     };
     function.name = ObjectName::from(vec![Ident::new(other)]);
     None
+}
+
+fn one_argument(function: &Function) -> Option<Expr> {
+    let FunctionArguments::List(list) = &function.args else { return None };
+    match list.args.as_slice() {
+        [FunctionArg::Unnamed(FunctionArgExpr::Expr(value))] => Some(value.clone()),
+        _ => None,
+    }
 }
 
 /// Arguments by name in the places of their names; what is left out is zero.

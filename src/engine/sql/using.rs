@@ -23,6 +23,10 @@ struct Merged {
 /// Puts what merged columns mean in the place of their names.
 pub(super) fn resolve(select: &mut Select) -> Flow {
     let [from] = select.from.as_slice() else { return ControlFlow::Continue(()) };
+    let natural = |join: &Join| matches!(constraint(&join.join_operator), Some((JoinConstraint::Natural, Side::Right | Side::Both)));
+    if from.joins.iter().any(natural) {
+        return refuse("a NATURAL RIGHT or FULL JOIN is not supported; write USING");
+    }
     let merged = merged(&from.relation, &from.joins);
     if merged.is_empty() {
         return ControlFlow::Continue(());

@@ -1,0 +1,211 @@
+//! Rows that a scroll cursor has read, so that it can go back to them.
+//!
+//! INVARIANT: it keeps at most [`KEPT_BYTES_MAX`]; of more, the first rows are let go, and going back to them is an error.
+
+use arrow::array::UInt64Array;
+use arrow::compute::{concat_batches, take_record_batch};
+use arrow::record_batch::RecordBatch;
+
+use crate::error::{ClientMessage, SqlState};
+
+use super::sql::Direction;
+
+/// Bytes of rows that one cursor keeps.
+const KEPT_BYTES_MAX: usize = 64 << 20;
+
+/// What has been read, and where the cursor stands.
+#[derive(Default)]
+pub(super) struct Scroll {
+    batches: Vec<RecordBatch>,
+    /// Rows that were let go, before those that are kept.
+    dropped: u64,
+    /// Rows that have been read.
+    read: u64,
+    /// Nothing comes after what has been read.
+    ended: bool,
+    /// The row that it is on, from 1; 0 is before the first, and one more than there are is behind the last.
+    at: u64,
+}
+
+/// What a FETCH asks for, once it is known where the rows end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Span {
+    /// The first and the last row, from 1.
+    rows: (u64, u64),
+    backward: bool,
+    /// Where the cursor stands then.
+    to: u64,
+}
+
+impl Scroll {
+    /// How many rows have to be read before the request can be told; `None` is all of them.
+    pub(super) fn wanted(&self, direction: Direction) -> Option<u64> {
+        match direction {
+            Direction::Forward(rows) => Some(self.at.saturating_add(rows)),
+            Direction::All => None,
+            Direction::Start | Direction::Backward(_) => Some(0),
+            Direction::Absolute(place) => u64::try_from(place).ok(),
+            Direction::Relative(distance) => Some(self.at.saturating_add_signed(distance)),
+        }
+    }
+
+    /// Whether so many rows have been read, or there are no more.
+    pub(super) fn has(&self, wanted: Option<u64>) -> bool {
+        self.ended || wanted.is_some_and(|wanted| self.read >= wanted)
+    }
+
+    /// More rows have been read.
+    pub(super) fn push(&mut self, batch: RecordBatch) {
+        self.read = self.read.saturating_add(count(&batch));
+        self.batches.push(batch);
+        let size = |batches: &[RecordBatch]| batches.iter().map(RecordBatch::get_array_memory_size).sum::<usize>();
+        while self.batches.len() > 1 && size(&self.batches) > KEPT_BYTES_MAX && self.first_passed() {
+            self.dropped = self.dropped.saturating_add(count(&self.batches.remove(0)));
+        }
+    }
+
+    /// Whether the cursor is past the first batch that is kept.
+    fn first_passed(&self) -> bool {
+        self.batches.first().is_some_and(|first| self.dropped.saturating_add(count(first)) <= self.at)
+    }
+
+    pub(super) fn end(&mut self) {
+        self.ended = true;
+    }
+
+    /// What the request means, of the rows that have been read.
+    pub(super) fn span(&self, direction: Direction) -> Span {
+        let behind = self.read.saturating_add(1);
+        let none = |to: u64| Span { rows: (1, 0), backward: false, to };
+        let single = |place: u64| match place {
+            0 => none(0),
+            place if place > self.read => none(behind),
+            place => Span { rows: (place, place), backward: false, to: place },
+        };
+        match direction {
+            // To fetch no rows is to fetch the one that it is on again.
+            Direction::Forward(0) | Direction::Backward(Some(0)) => single(self.at),
+            Direction::Forward(rows) => {
+                let last = self.at.saturating_add(rows);
+                let to = if last > self.read { behind } else { last };
+                Span { rows: (self.at.saturating_add(1), last.min(self.read)), backward: false, to }
+            }
+            Direction::All => Span { rows: (self.at.saturating_add(1), self.read), backward: false, to: behind },
+            Direction::Start => none(0),
+            Direction::Backward(rows) => {
+                let first = rows.map_or(0, |rows| self.at.saturating_sub(rows));
+                Span { rows: (first.max(1), self.at.saturating_sub(1)), backward: true, to: first }
+            }
+            Direction::Absolute(place) => single(match u64::try_from(place) {
+                Ok(place) => place,
+                Err(_) => behind.saturating_sub(place.unsigned_abs()),
+            }),
+            Direction::Relative(distance) => single(self.at.saturating_add_signed(distance)),
+        }
+    }
+
+    /// The rows of a span, and the cursor stands behind them.
+    pub(super) fn taken(&mut self, span: Span) -> Result<Vec<RecordBatch>, ClientMessage> {
+        let (first, last) = span.rows;
+        if first > last {
+            self.at = span.to;
+            return Ok(Vec::new());
+        }
+        if first <= self.dropped {
+            return Err(ClientMessage::new(
+                SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
+                "the cursor has passed too many rows to go back to this one",
+            )
+            .with_hint("Declare it again to start from the first row."));
+        }
+        let mut before = self.dropped;
+        let mut rows = Vec::new();
+        for batch in &self.batches {
+            let (from, to) = (before.saturating_add(1), before.saturating_add(count(batch)));
+            if from <= last && to >= first {
+                let (low, high) = (first.max(from), last.min(to));
+                let offset = usize::try_from(low - from).unwrap_or(usize::MAX);
+                rows.push(batch.slice(offset, usize::try_from(high - low).map_or(0, |length| length + 1)));
+            }
+            before = to;
+        }
+        if span.backward
+            && let Some(one) = rows.first()
+        {
+            let turned = concat_batches(&one.schema(), &rows).and_then(|all| {
+                let places: UInt64Array = (0..count(&all)).rev().collect();
+                take_record_batch(&all, &places)
+            });
+            rows = vec![turned.map_err(|_| ClientMessage::new(SqlState::INTERNAL_ERROR, "rows could not be turned"))?];
+        }
+        self.at = span.to;
+        Ok(rows)
+    }
+
+    /// How many rows a MOVE over the span passes.
+    pub(super) fn passed(&mut self, span: Span) -> u64 {
+        self.at = span.to;
+        span.rows.1.saturating_add(1).saturating_sub(span.rows.0)
+    }
+}
+
+fn count(batch: &RecordBatch) -> u64 {
+    u64::try_from(batch.num_rows()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, AsArray, Int32Array};
+    use arrow::datatypes::Int32Type;
+
+    use super::*;
+
+    fn five() -> Scroll {
+        let batch = |numbers: Vec<i32>| RecordBatch::try_from_iter([("x", Arc::new(Int32Array::from(numbers)) as ArrayRef)]).unwrap();
+        let mut scroll = Scroll::default();
+        scroll.push(batch(vec![1, 2, 3]));
+        scroll.push(batch(vec![4, 5]));
+        scroll.end();
+        scroll
+    }
+
+    fn fetched(scroll: &mut Scroll, direction: Direction) -> Vec<i32> {
+        let span = scroll.span(direction);
+        let rows = scroll.taken(span).unwrap();
+        rows.iter().flat_map(|batch| batch.column(0).as_primitive::<Int32Type>().values().to_vec()).collect()
+    }
+
+    #[test]
+    fn it_goes_forward_and_back() {
+        let mut scroll = five();
+        for (direction, expected) in [
+            (Direction::Forward(2), vec![1, 2]),
+            (Direction::Forward(0), vec![2]),
+            (Direction::Backward(Some(1)), vec![1]),
+            (Direction::Backward(Some(1)), vec![]),
+            (Direction::All, vec![1, 2, 3, 4, 5]),
+            (Direction::Backward(Some(2)), vec![5, 4]),
+            (Direction::Relative(-2), vec![2]),
+            (Direction::Absolute(-1), vec![5]),
+            (Direction::Backward(None), vec![4, 3, 2, 1]),
+            (Direction::Absolute(3), vec![3]),
+            (Direction::Absolute(9), vec![]),
+            (Direction::Backward(Some(1)), vec![5]),
+            (Direction::Start, vec![]),
+            (Direction::Forward(1), vec![1]),
+        ] {
+            assert_eq!(fetched(&mut scroll, direction), expected, "{direction:?}");
+        }
+    }
+
+    #[test]
+    fn it_reads_no_further_than_it_must() {
+        let scroll = five();
+        assert_eq!(scroll.wanted(Direction::Forward(2)), Some(2));
+        assert_eq!(scroll.wanted(Direction::Absolute(4)), Some(4));
+        assert_eq!(scroll.wanted(Direction::Absolute(-1)), None);
+        assert!(scroll.has(None));
+    }
+}

@@ -1,0 +1,348 @@
+//! Comparisons with the rows of a subquery or the elements of an array: IN, ANY, ALL; and bounds in either order.
+//!
+//! The planner joins with the subquery of an IN that is a condition. Anywhere else the subquery becomes the array of its values, of
+//! which ANY and ALL answer the same, NULL included.
+
+use datafusion::sql::sqlparser::ast::{
+    BinaryOperator, Expr, Function, FunctionArguments, Ident, ObjectName, Query, SelectItem, SetExpr, TableAlias, TableAliasColumnDef,
+    TableFactor, UnaryOperator, Visit, VisitMut, Visitor, VisitorMut,
+};
+use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use datafusion::sql::sqlparser::parser::Parser;
+
+use std::ops::ControlFlow;
+
+/// What stands for the expression where it is a condition; `None` leaves it.
+pub(super) fn condition(expr: &Expr) -> Option<Expr> {
+    match expr {
+        Expr::AnyOp { left, compare_op, right, .. } => {
+            of_rows(left, compare_op, right, true).or_else(|| each(left, compare_op, right, true))
+        }
+        Expr::AllOp { left, compare_op, right } => of_rows(left, compare_op, right, false).or_else(|| each(left, compare_op, right, false)),
+        Expr::InSubquery { expr, subquery, negated } => row_within(expr, subquery, *negated),
+        Expr::Between { expr, negated, low, high } => symmetric(expr, *negated, low, high),
+        Expr::Like { negated, any: true, expr, pattern, escape_char: None } if repeatable(expr) => {
+            liked(pattern, |pattern| Expr::Like { negated: *negated, any: false, expr: expr.clone(), pattern, escape_char: None })
+        }
+        Expr::ILike { negated, any: true, expr, pattern, escape_char: None } if repeatable(expr) => {
+            liked(pattern, |pattern| Expr::ILike { negated: *negated, any: false, expr: expr.clone(), pattern, escape_char: None })
+        }
+        _ => None,
+    }
+}
+
+/// ANY and ALL within one of them: the planner writes its sides several times.
+const NESTED_MAX: usize = 4;
+
+/// Whether it is an ANY or ALL around too many others.
+pub(super) fn too_deep(expr: &Expr) -> bool {
+    struct Counter(usize);
+    impl Visitor for Counter {
+        type Break = ();
+
+        fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+            self.0 += usize::from(matches!(expr, Expr::AnyOp { .. } | Expr::AllOp { .. }));
+            if self.0 > NESTED_MAX { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        }
+    }
+    if !matches!(expr, Expr::AnyOp { .. } | Expr::AllOp { .. }) {
+        return false;
+    }
+    let mut counter = Counter(0);
+    let _ = Visit::visit(expr, &mut counter);
+    counter.0 > NESTED_MAX
+}
+
+/// What stands for an IN that is a value.
+fn valued(expr: &Expr) -> Option<Expr> {
+    let (left, subquery, any) = match expr {
+        Expr::InSubquery { expr, subquery, negated } if !matches!(expr.as_ref(), Expr::Tuple(_)) => (expr, subquery, !negated),
+        Expr::AnyOp { left, compare_op: BinaryOperator::Eq, right, .. } => match right.as_ref() {
+            Expr::Subquery(subquery) => (left, subquery, true),
+            array => {
+                let none = Expr::AllOp { left: left.clone(), compare_op: BinaryOperator::NotEq, right: Box::new(array.clone()) };
+                return Some(Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(Expr::Nested(Box::new(none))) });
+            }
+        },
+        Expr::AllOp { left, compare_op: BinaryOperator::NotEq, right } => match right.as_ref() {
+            Expr::Subquery(subquery) => (left, subquery, false),
+            _ => return None,
+        },
+        _ => return None,
+    };
+    let (left, right) = (left.clone(), Box::new(array(subquery)));
+    // The planner's `= ANY` of an array forgets that a NULL in it may be the value.
+    let none = Expr::AllOp { left, compare_op: BinaryOperator::NotEq, right };
+    Some(if any { Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(Expr::Nested(Box::new(none))) } } else { none })
+}
+
+/// Puts arrays in the place of the subqueries of INs in a select list.
+pub(super) fn in_list(item: &mut SelectItem) {
+    if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item {
+        let _ = expr.visit(&mut Outermost { depth: 0 });
+    }
+}
+
+/// Visits what belongs to the select list itself, and not to subqueries in it.
+struct Outermost {
+    depth: usize,
+}
+
+impl VisitorMut for Outermost {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
+        self.depth += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
+        self.depth -= 1;
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if self.depth == 0
+            && let Some(value) = valued(expr)
+        {
+            *expr = value;
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// `x op ANY (SELECT …)`, `x op ALL (SELECT …)`.
+fn of_rows(left: &Expr, op: &BinaryOperator, right: &Expr, any: bool) -> Option<Expr> {
+    let Expr::Subquery(query) = right else { return None };
+    let (expr, subquery) = (Box::new(left.clone()), query.clone());
+    Some(match (op, any) {
+        (BinaryOperator::Eq, true) => Expr::InSubquery { expr, subquery, negated: false },
+        (BinaryOperator::NotEq, false) => Expr::InSubquery { expr, subquery, negated: true },
+        (op, true) => Expr::AnyOp { left: expr, compare_op: op.clone(), right: Box::new(array(query)), is_some: false },
+        (op, false) => Expr::AllOp { left: expr, compare_op: op.clone(), right: Box::new(array(query)) },
+    })
+}
+
+/// `ARRAY(SELECT …)`.
+fn array(query: &Query) -> Expr {
+    Expr::Function(Function {
+        name: ObjectName::from(vec![Ident::new("array")]),
+        uses_odbc_syntax: false,
+        parameters: FunctionArguments::None,
+        args: FunctionArguments::Subquery(Box::new(plain(query))),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: Vec::new(),
+    })
+}
+
+/// A query whose rows can be gathered in place; one with a limit, a set or groups becomes the table of another.
+fn plain(query: &Query) -> Query {
+    let simple = match query.body.as_ref() {
+        SetExpr::Select(select) => {
+            select.distinct.is_none()
+                && select.having.is_none()
+                && matches!(&select.group_by, datafusion::sql::sqlparser::ast::GroupByExpr::Expressions(keys, _) if keys.is_empty())
+                && !select.projection.iter().any(|item| {
+                    !matches!(item, SelectItem::UnnamedExpr(_) | SelectItem::ExprWithAlias { .. }) || super::scalars::aggregates_in(item)
+                })
+        }
+        _ => false,
+    };
+    if simple && query.limit_clause.is_none() && query.fetch.is_none() && query.with.is_none() {
+        return query.clone();
+    }
+    wrapped(query, "SELECT value FROM (SELECT 1) AS meshgate_rows(value)").unwrap_or_else(|| query.clone())
+}
+
+/// The query as the derived table of this text.
+fn wrapped(query: &Query, text: &str) -> Option<Query> {
+    let mut outer = Parser::new(&PostgreSqlDialect {}).try_with_sql(text).ok()?.parse_query().ok()?;
+    let SetExpr::Select(select) = outer.body.as_mut() else { return None };
+    let TableFactor::Derived { subquery, .. } = &mut select.from.first_mut()?.relation else { return None };
+    **subquery = query.clone();
+    Some(*outer)
+}
+
+/// `(a, b) IN (SELECT …)`: a row that is the same; NOT IN: no row that may be the same.
+fn row_within(row: &Expr, subquery: &Query, negated: bool) -> Option<Expr> {
+    let Expr::Tuple(values) = row else { return None };
+    if !values.iter().all(repeatable) {
+        return None;
+    }
+    let name = |at: usize| Ident::new(format!("meshgate_column{at}"));
+    let mut outer = wrapped(subquery, "SELECT 1 FROM (SELECT 1) AS meshgate_rows WHERE true")?;
+    let SetExpr::Select(select) = outer.body.as_mut() else { return None };
+    if let TableFactor::Derived { alias: Some(TableAlias { columns, .. }), .. } = &mut select.from.first_mut()?.relation {
+        *columns = (0..values.len()).map(|at| TableAliasColumnDef { name: name(at), data_type: None }).collect();
+    }
+    let binary = |left: Expr, op: BinaryOperator, right: Expr| Expr::BinaryOp { left: Box::new(left), op, right: Box::new(right) };
+    let same = values.iter().enumerate().map(|(at, value)| {
+        let column = || Expr::CompoundIdentifier(vec![Ident::new("meshgate_rows"), name(at)]);
+        let same = binary(column(), BinaryOperator::Eq, Expr::Nested(Box::new(value.clone())));
+        if !negated {
+            return same;
+        }
+        let unknown = binary(Expr::IsNull(Box::new(column())), BinaryOperator::Or, Expr::IsNull(Box::new(value.clone())));
+        Expr::Nested(Box::new(binary(same, BinaryOperator::Or, unknown)))
+    });
+    select.selection = same.reduce(|one, other| binary(one, BinaryOperator::And, other));
+    Some(Expr::Exists { subquery: Box::new(outer), negated })
+}
+
+/// `x ~ ANY (ARRAY[…])`: operators that are not the planner's, one element at a time.
+fn each(left: &Expr, op: &BinaryOperator, right: &Expr, any: bool) -> Option<Expr> {
+    use BinaryOperator as Op;
+    let planned = matches!(op, Op::Eq | Op::NotEq | Op::Lt | Op::LtEq | Op::Gt | Op::GtEq);
+    if planned || !repeatable(left) {
+        return None;
+    }
+    let parts = elements(right)?.iter().map(|element| Expr::BinaryOp {
+        left: Box::new(left.clone()),
+        op: op.clone(),
+        right: Box::new(Expr::Nested(Box::new(element.clone()))),
+    });
+    joined(parts, any)
+}
+
+/// `x LIKE ANY (ARRAY[…])`.
+fn liked(pattern: &Expr, like: impl Fn(Box<Expr>) -> Expr) -> Option<Expr> {
+    joined(elements(pattern)?.iter().map(|element| like(Box::new(element.clone()))), true)
+}
+
+fn joined(parts: impl Iterator<Item = Expr>, any: bool) -> Option<Expr> {
+    let op = if any { BinaryOperator::Or } else { BinaryOperator::And };
+    let joined = parts.reduce(|one, other| Expr::BinaryOp { left: Box::new(one), op: op.clone(), right: Box::new(other) })?;
+    Some(Expr::Nested(Box::new(joined)))
+}
+
+fn elements(array: &Expr) -> Option<&[Expr]> {
+    match array {
+        Expr::Array(array) => Some(&array.elem),
+        Expr::Nested(inner) => elements(inner),
+        Expr::Tuple(elements) => match elements.as_slice() {
+            [one] => self::elements(one),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// `x BETWEEN SYMMETRIC a AND b`: between them in one order or in the other.
+fn symmetric(value: &Expr, negated: bool, low: &Expr, high: &Expr) -> Option<Expr> {
+    let mut low = low.clone();
+    let marked = unmarked(&mut low);
+    (marked && [value, &low, high].into_iter().all(repeatable)).then(|| {
+        let between = |low: &Expr, high: &Expr| Expr::Between {
+            expr: Box::new(value.clone()),
+            negated: false,
+            low: Box::new(Expr::Nested(Box::new(low.clone()))),
+            high: Box::new(Expr::Nested(Box::new(high.clone()))),
+        };
+        let either = Expr::BinaryOp { left: Box::new(between(&low, high)), op: BinaryOperator::Or, right: Box::new(between(high, &low)) };
+        let either = Expr::Nested(Box::new(either));
+        if negated { Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(either) } } else { either }
+    })
+}
+
+/// Whether it may be written twice: what is itself written twice would grow with the power of its depth.
+pub(super) fn repeatable(expr: &Expr) -> bool {
+    struct Finder(bool);
+    impl Visitor for Finder {
+        type Break = ();
+
+        fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
+            self.0 = true;
+            ControlFlow::Break(())
+        }
+
+        fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+            let several = matches!(
+                expr,
+                Expr::AnyOp { .. }
+                    | Expr::AllOp { .. }
+                    | Expr::Tuple(_)
+                    | Expr::Like { any: true, .. }
+                    | Expr::ILike { any: true, .. }
+                    | Expr::UnaryOp { op: UnaryOperator::PGPrefixFactorial, .. }
+            );
+            self.0 |= several;
+            if several { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        }
+    }
+    let mut finder = Finder(false);
+    let _ = expr.visit(&mut finder);
+    !finder.0
+}
+
+/// Takes the mark of [`super::tokens`] from where the expression begins; whether it was there.
+fn unmarked(expr: &mut Expr) -> bool {
+    match expr {
+        Expr::UnaryOp { op: UnaryOperator::PGPrefixFactorial, expr: inner } => {
+            *expr = inner.as_ref().clone();
+            true
+        }
+        Expr::BinaryOp { left: inner, .. }
+        | Expr::Cast { expr: inner, .. }
+        | Expr::AtTimeZone { timestamp: inner, .. }
+        | Expr::Collate { expr: inner, .. }
+        | Expr::CompoundFieldAccess { root: inner, .. } => unmarked(inner),
+        _ => false,
+    }
+}
+
+/// `- x ^ y` is `(- x) ^ y`.
+pub(super) fn signed_power(op: UnaryOperator, operand: &Expr) -> Option<Expr> {
+    fn sign(power: &Expr, op: UnaryOperator) -> Option<Expr> {
+        let Expr::BinaryOp { left, op: caret @ BinaryOperator::PGExp, right } = power else { return None };
+        let left = sign(left, op).unwrap_or_else(|| Expr::Nested(Box::new(Expr::UnaryOp { op, expr: left.clone() })));
+        Some(Expr::BinaryOp { left: Box::new(left), op: caret.clone(), right: right.clone() })
+    }
+    if matches!(op, UnaryOperator::Minus | UnaryOperator::Plus) { sign(operand, op) } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spelled(sql: &str) -> Option<String> {
+        let expr = Parser::new(&PostgreSqlDialect {}).try_with_sql(sql).unwrap().parse_expr().unwrap();
+        condition(&expr).map(|expr| expr.to_string())
+    }
+
+    #[test]
+    fn subqueries_become_joins_or_arrays() {
+        assert_eq!(spelled("x = ANY (SELECT y FROM t)").unwrap(), "x IN (SELECT y FROM t)");
+        assert_eq!(spelled("x <> ALL (SELECT y FROM t)").unwrap(), "x NOT IN (SELECT y FROM t)");
+        assert_eq!(spelled("x > ALL (SELECT y FROM t)").unwrap(), "x > ALL(array(SELECT y FROM t))");
+        assert!(spelled("x > ALL (SELECT y FROM t LIMIT 3)").unwrap().contains("FROM (SELECT y FROM t LIMIT 3)"));
+        assert_eq!(spelled("x = ANY (y)"), None);
+        let nested = (0..6).fold("1".to_owned(), |inner, _| format!("(1 = ANY (ARRAY[({inner})]))::int"));
+        let mut parser = Parser::new(&PostgreSqlDialect {}).try_with_sql(&nested).unwrap();
+        let Expr::Cast { expr, .. } = parser.parse_expr().unwrap() else { panic!("no cast") };
+        let Expr::Nested(expr) = *expr else { panic!("no parentheses") };
+        assert!(too_deep(&expr) && !too_deep(&Expr::Nested(expr)));
+    }
+
+    #[test]
+    fn bounds_come_in_either_order() {
+        assert_eq!(spelled("x BETWEEN !! a + 1 AND b").unwrap(), "(x BETWEEN (a + 1) AND (b) OR x BETWEEN (b) AND (a + 1))");
+        assert_eq!(spelled("x BETWEEN a AND b"), None);
+    }
+
+    #[test]
+    fn patterns_are_matched_one_by_one() {
+        assert_eq!(spelled("x LIKE ANY (ARRAY['a', 'b'])").unwrap(), "(x LIKE 'a' OR x LIKE 'b')");
+        assert_eq!(spelled("x ~ ALL (ARRAY['a', 'b'])").unwrap(), "(x ~ ('a') AND x ~ ('b'))");
+    }
+
+    #[test]
+    fn a_sign_binds_closer_than_a_power() {
+        let Expr::UnaryOp { op, expr } = Parser::new(&PostgreSqlDialect {}).try_with_sql("-2 ^ 3 ^ 2").unwrap().parse_expr().unwrap()
+        else {
+            panic!("no sign")
+        };
+        assert_eq!(signed_power(op, &expr).unwrap().to_string(), "(-2) ^ 3 ^ 2");
+    }
+}

@@ -1,0 +1,311 @@
+//! Functions in FROM: as queries over the lists that they stand for, which may name what stands before them.
+//!
+//! A function of several rows is a list in the engine, whose elements are its rows; one of a single row is that row.
+
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{
+    self, Expr, FunctionArg, FunctionArgExpr, Ident, ObjectName, Select, SelectItem, SetExpr, TableAlias, TableAliasColumnDef, TableFactor,
+    VisitMut, VisitorMut,
+};
+use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use datafusion::sql::sqlparser::parser::Parser;
+
+use super::spelling::{Flow, call, last, refuse, string};
+
+/// A column of a function's rows: its name, the function of its list, and the type that its elements have.
+struct Listed {
+    column: &'static str,
+    list: &'static str,
+    /// What makes an element of its type, where the list does not say it.
+    typed: Option<&'static str>,
+}
+
+const fn listed(column: &'static str, list: &'static str, typed: Option<&'static str>) -> Listed {
+    Listed { column, list, typed }
+}
+
+const JSON: Option<&str> = Some("meshgate_as_json");
+const JSONB: Option<&str> = Some("meshgate_as_jsonb");
+
+/// The columns of a function of several rows; an empty name is that of the function or its alias.
+fn columns(function: &str) -> Option<Vec<Listed>> {
+    Some(match function {
+        "generate_series" => vec![listed("", "meshgate_generate_series", None)],
+        "generate_subscripts" => vec![listed("", "meshgate_subscripts", None)],
+        "unnest" => vec![listed("", "", None)],
+        "json_array_elements" => vec![listed("value", "meshgate_json_elements", JSON)],
+        "jsonb_array_elements" => vec![listed("value", "meshgate_json_elements", JSONB)],
+        "json_array_elements_text" | "jsonb_array_elements_text" => vec![listed("value", "meshgate_json_elements_text", None)],
+        "json_object_keys" | "jsonb_object_keys" => vec![listed("", "meshgate_json_keys", None)],
+        "json_each" => vec![listed("key", "meshgate_json_keys", None), listed("value", "meshgate_json_values", JSON)],
+        "jsonb_each" => vec![listed("key", "meshgate_json_keys", None), listed("value", "meshgate_json_values", JSONB)],
+        "json_each_text" | "jsonb_each_text" => {
+            vec![listed("key", "meshgate_json_keys", None), listed("value", "meshgate_json_values_text", None)]
+        }
+        "regexp_matches" => vec![listed("", "meshgate_regexp_matches", None)],
+        "regexp_split_to_table" => vec![listed("", "regexp_split_to_array", None)],
+        "string_to_table" => vec![listed("", "string_to_array", None)],
+        _ => return None,
+    })
+}
+
+/// Arguments of a function of jsonb values, which have one form.
+fn canonical(function: &str, mut args: Vec<Expr>) -> Vec<Expr> {
+    if function.starts_with("jsonb_")
+        && let Some(value) = args.first_mut()
+    {
+        let inner = Box::new(std::mem::replace(value, string("")));
+        *value = Expr::Cast { kind: ast::CastKind::Cast, expr: inner, data_type: ast::DataType::JSONB, array: false, format: None };
+    }
+    args
+}
+
+/// A function of several rows in a select list.
+pub(super) fn in_list(function: &ast::Function) -> Option<Expr> {
+    if function.over.is_some() || function.filter.is_some() {
+        return None;
+    }
+    let name = last(&function.name);
+    match columns(&name)?.as_slice() {
+        [Listed { list: "", .. }] => None,
+        [Listed { list, typed, .. }] => {
+            let elements = call("unnest", vec![call(list, canonical(&name, arguments(function)?))]);
+            Some(match typed {
+                Some(typed) => call(typed, vec![elements]),
+                None => elements,
+            })
+        }
+        _ => None,
+    }
+}
+
+fn arguments(function: &ast::Function) -> Option<Vec<Expr>> {
+    match &function.args {
+        ast::FunctionArguments::List(list) => list.args.iter().map(argument).collect(),
+        _ => None,
+    }
+}
+
+fn argument(arg: &FunctionArg) -> Option<Expr> {
+    match arg {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr.clone()),
+        _ => None,
+    }
+}
+
+/// Puts a query in the place of a function in FROM.
+pub(super) fn function(factor: &mut TableFactor) -> Flow {
+    let lateral = matches!(factor, TableFactor::Function { .. });
+    let (name, args, alias, ordinality) = match factor {
+        TableFactor::Table { name, args: Some(args), alias, with_ordinality, .. } => {
+            let Some(args) = args.args.iter().map(argument).collect::<Option<Vec<_>>>() else { return ControlFlow::Continue(()) };
+            (last(name), args, alias, *with_ordinality)
+        }
+        TableFactor::Function { name, args, alias, .. } => {
+            let Some(args) = args.iter().map(argument).collect::<Option<Vec<_>>>() else { return ControlFlow::Continue(()) };
+            (last(name), args, alias, false)
+        }
+        TableFactor::UNNEST { array_exprs, alias, with_ordinality, .. } => {
+            ("unnest".to_owned(), array_exprs.clone(), alias, *with_ordinality)
+        }
+        _ => return ControlFlow::Continue(()),
+    };
+    // The engine makes long series of constants a batch at a time.
+    let streamed = name == "generate_series" && !ordinality && args.iter().all(super::spelling::integer);
+    if name.starts_with("pg_") || streamed && !lateral {
+        return ControlFlow::Continue(());
+    }
+    let Some((exprs, names)) = rows(&name, &args, alias.as_ref(), ordinality) else {
+        return refuse("this form of a function in FROM is not supported");
+    };
+    match derived(&name, exprs, names, alias.take()) {
+        Some(derived) => *factor = derived,
+        None => return refuse("this form of a function in FROM is not supported"),
+    }
+    ControlFlow::Continue(())
+}
+
+/// What a function's rows are made of, and the names of its columns.
+fn rows(name: &str, args: &[Expr], alias: Option<&TableAlias>, ordinality: bool) -> Option<(Vec<Expr>, Vec<String>)> {
+    let own = || alias.map_or_else(|| name.to_owned(), |alias| folded(&alias.name));
+    let typed = alias.map_or(&[][..], |alias| &alias.columns).iter().any(|column| column.data_type.is_some());
+    let several = typed || ordinality || columns(name).is_some_and(|columns| columns.len() > 1);
+    if several && !args.iter().all(super::quantified::repeatable) {
+        return None;
+    }
+    if typed {
+        return record(name, args, alias?).filter(|_| !ordinality);
+    }
+    let Some(columns) = columns(name) else {
+        let value = call(name, args.to_vec());
+        return (!ordinality).then(|| (vec![value], vec![own()]));
+    };
+    let lists: Vec<(Expr, Option<&str>, String)> = if name == "unnest" {
+        let single = args.len() == 1;
+        args.iter().map(|array| (array.clone(), None, if single { own() } else { "unnest".to_owned() })).collect()
+    } else {
+        let named = |column: &Listed| if column.column.is_empty() { own() } else { column.column.to_owned() };
+        let args = canonical(name, args.to_vec());
+        columns.iter().map(|column| (call(column.list, args.clone()), column.typed, named(column))).collect()
+    };
+    let all: Vec<Expr> = lists.iter().map(|(list, _, _)| list.clone()).collect();
+    let mut exprs = Vec::new();
+    let mut names = Vec::new();
+    for (list, typed, name) in lists {
+        let elements = call("unnest", vec![list]);
+        exprs.push(match typed {
+            Some(typed) => call(typed, vec![elements]),
+            None => elements,
+        });
+        names.push(name);
+    }
+    if ordinality {
+        exprs.push(call("unnest", vec![call("meshgate_ordinals", all)]));
+        names.push("ordinality".to_owned());
+    }
+    Some((exprs, names))
+}
+
+/// `json_to_record(…) AS t(a integer, …)`: a member for each column.
+fn record(name: &str, args: &[Expr], alias: &TableAlias) -> Option<(Vec<Expr>, Vec<String>)> {
+    let [value] = args else { return None };
+    let row = match name {
+        "json_to_record" | "jsonb_to_record" => value.clone(),
+        "json_to_recordset" | "jsonb_to_recordset" => call("unnest", vec![call("meshgate_json_elements", vec![value.clone()])]),
+        _ => return None,
+    };
+    let member = |column: &TableAliasColumnDef| {
+        let key = string(&folded(&column.name));
+        let text = call("json_extract_path_text", vec![row.clone(), key]);
+        let data_type = column.data_type.clone()?;
+        Some(Expr::Cast { kind: ast::CastKind::Cast, expr: Box::new(text), data_type, array: false, format: None })
+    };
+    let members = alias.columns.iter().map(member).collect::<Option<Vec<_>>>()?;
+    Some((members, alias.columns.iter().map(|column| folded(&column.name)).collect()))
+}
+
+fn derived(name: &str, exprs: Vec<Expr>, names: Vec<String>, alias: Option<TableAlias>) -> Option<TableFactor> {
+    let mut query = Parser::new(&PostgreSqlDialect {}).try_with_sql("SELECT 1").ok()?.parse_query().ok()?;
+    let SetExpr::Select(select) = query.body.as_mut() else { return None };
+    let item = |(at, (expr, name)): (usize, (Expr, String))| SelectItem::ExprWithAlias {
+        expr,
+        alias: Ident::with_quote('"', if at == 0 { name } else { crate::catalog::system::numbered(&name, at) }),
+    };
+    let labels: Vec<String> = names.clone();
+    select.projection = exprs.into_iter().zip(names).enumerate().map(item).collect();
+    let column = |name: String| TableAliasColumnDef { name: Ident::with_quote('"', name), data_type: None };
+    let mut alias =
+        alias.unwrap_or_else(|| TableAlias { explicit: true, name: Ident::with_quote('"', name), columns: Vec::new(), at: None });
+    let given: Vec<String> = alias.columns.iter().map(|column| folded(&column.name)).collect();
+    let full = given.iter().cloned().chain(labels.into_iter().skip(given.len()));
+    alias.columns = full.map(column).collect();
+    Some(TableFactor::Derived { lateral: true, subquery: query, alias: Some(alias), sample: None })
+}
+
+/// The alias of a function whose only column has another name stands for that column, too.
+pub(super) fn name_values(select: &mut Select) {
+    let mut values: Vec<(String, String)> = Vec::new();
+    let factors = select.from.iter().flat_map(|from| std::iter::once(&from.relation).chain(from.joins.iter().map(|join| &join.relation)));
+    for factor in factors {
+        if let TableFactor::Table { name, args: Some(_), alias: Some(alias), with_ordinality: false, .. }
+        | TableFactor::Function { name, alias: Some(alias), .. } = factor
+            && alias.columns.is_empty()
+            && let Some([Listed { column, .. }]) = columns(&last(name)).as_deref()
+            && !column.is_empty()
+        {
+            values.push((folded(&alias.name), (*column).to_owned()));
+        }
+    }
+    if values.is_empty() {
+        return;
+    }
+    let mut names = Names { values };
+    for item in &mut select.projection {
+        if let SelectItem::UnnamedExpr(Expr::Identifier(ident)) = item {
+            // It keeps the name that it was written with.
+            *item = SelectItem::ExprWithAlias { expr: Expr::Identifier(ident.clone()), alias: ident.clone() };
+        }
+        let _ = item.visit(&mut names);
+    }
+    let _ = select.selection.visit(&mut names);
+    let _ = select.having.visit(&mut names);
+    let _ = select.group_by.visit(&mut names);
+    let _ = select.from.visit(&mut names);
+}
+
+struct Names {
+    values: Vec<(String, String)>,
+}
+
+impl VisitorMut for Names {
+    type Break = ();
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if let Expr::Identifier(ident) = expr
+            && let Some((_, column)) = self.values.iter().find(|(alias, _)| *alias == folded(ident))
+        {
+            *expr = Expr::CompoundIdentifier(vec![ident.clone(), Ident::with_quote('"', column.clone())]);
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+fn folded(ident: &Ident) -> String {
+    if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() }
+}
+
+/// Words that are written like tables and are functions.
+pub(super) fn word(factor: &mut TableFactor) {
+    let TableFactor::Table { name: ObjectName(parts), args: None, alias, .. } = factor else { return };
+    let [part] = parts.as_slice() else { return };
+    let Some(ident) = part.as_ident().filter(|ident| ident.quote_style.is_none()) else { return };
+    let word = ident.value.to_lowercase();
+    if !matches!(word.as_str(), "current_date" | "current_timestamp" | "localtimestamp" | "current_user" | "session_user") {
+        return;
+    }
+    let own = alias.as_ref().map_or_else(|| word.clone(), |alias| folded(&alias.name));
+    if let Some(derived) = derived(&word, vec![call(&word, Vec::new())], vec![own], alias.take()) {
+        *factor = derived;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spelled(from: &str) -> String {
+        let sql = format!("SELECT * FROM {from}");
+        let mut query = Parser::new(&PostgreSqlDialect {}).try_with_sql(&sql).unwrap().parse_query().unwrap();
+        let SetExpr::Select(select) = query.body.as_mut() else { panic!("no select") };
+        let _ = function(&mut select.from[0].relation);
+        select.from[0].relation.to_string()
+    }
+
+    #[test]
+    fn functions_of_rows_are_the_elements_of_lists() {
+        assert_eq!(
+            spelled("json_each(x) AS e"),
+            "LATERAL (SELECT unnest(meshgate_json_keys(x)) AS \"key\", meshgate_as_json(unnest(meshgate_json_values(x))) AS \"value\u{1}1\") \
+             AS e (\"key\", \"value\")"
+        );
+        assert_eq!(spelled("unnest(a) AS u"), "LATERAL (SELECT unnest(a) AS \"u\") AS u (\"u\")");
+        assert!(
+            spelled("unnest(a) WITH ORDINALITY AS t(x, n)")
+                .ends_with("unnest(meshgate_ordinals(a)) AS \"ordinality\u{1}1\") AS t (\"x\", \"n\")")
+        );
+        assert_eq!(spelled("upper('a')"), "LATERAL (SELECT upper('a') AS \"upper\") AS \"upper\" (\"upper\")");
+        assert_eq!(spelled("generate_series(1, 3)"), "generate_series(1, 3)");
+        assert!(spelled("jsonb_to_record(x) AS t(a INT)").contains("CAST(json_extract_path_text(x, 'a') AS INT)"));
+    }
+
+    #[test]
+    fn an_alias_stands_for_the_only_column() {
+        let sql = "SELECT e ->> 'a', e.value FROM jsonb_array_elements(x) AS e WHERE e IS NOT NULL";
+        let mut query = Parser::new(&PostgreSqlDialect {}).try_with_sql(sql).unwrap().parse_query().unwrap();
+        let SetExpr::Select(select) = query.body.as_mut() else { panic!("no select") };
+        name_values(select);
+        assert!(select.to_string().starts_with("SELECT e.\"value\" ->> 'a', e.value FROM"), "{select}");
+        assert!(select.to_string().ends_with("WHERE e.\"value\" IS NOT NULL"), "{select}");
+    }
+}

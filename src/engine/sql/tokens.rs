@@ -1,0 +1,222 @@
+//! PostgreSQL's words that the parser does not read, in words that it reads; and what it reads and PostgreSQL does not.
+//!
+//! INVARIANT: what is put in keeps its place in the text, so that errors still point at what the client wrote.
+
+use std::iter::Peekable;
+use std::slice::Iter;
+
+use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::tokenizer::{Span, Token, TokenWithSpan, Word};
+
+use crate::error::{ClientMessage, SqlState};
+
+use super::grammar::syntax_error;
+use super::lexer::Piece;
+
+/// The tokens as the parser reads them.
+pub(super) fn respelled(tokens: &[TokenWithSpan]) -> Vec<TokenWithSpan> {
+    let mut out: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len());
+    let mut rest = tokens.iter().peekable();
+    while let Some(token) = rest.next() {
+        let last = out.iter().rev().find(|token| !blank(token));
+        let after = |word: &str| last.is_some_and(|last| is(&last.token, word));
+        match &token.token {
+            Token::SingleQuotedString(text) => match out.last_mut() {
+                // String constants with nothing but a line's end between them are one.
+                Some(TokenWithSpan { token: Token::SingleQuotedString(before), span }) if span.end.line < token.span.start.line => {
+                    before.push_str(text);
+                    span.end = token.span.end;
+                }
+                _ => out.push(token.clone()),
+            },
+            // The parser knows no bounds in either order; a sign that nothing else uses says so until it is a tree.
+            found if is(found, "symmetric") && after("between") => out.push(placed(Token::DoubleExclamationMark, token.span)),
+            found if is(found, "asymmetric") && after("between") => {}
+            found if is(found, "isnull") && last.is_some_and(|last| ends_a_value(&last.token)) && !opens(&mut rest) => {
+                out.push(placed(word("IS", Keyword::IS), token.span));
+                out.push(placed(word("NULL", Keyword::NULL), token.span));
+            }
+            found if is(found, "operator") => match quantified(&mut rest) {
+                Some(operator) => out.push(placed(operator, token.span)),
+                None => out.push(token.clone()),
+            },
+            // `trim(trailing from x)` trims blanks.
+            found if is(found, "from") && trims(&out) => {
+                out.push(placed(Token::SingleQuotedString(" ".to_owned()), token.span));
+                out.push(token.clone());
+            }
+            found if is(found, "using") && sorts(&out) => match direction(&mut rest) {
+                Some(way) => out.push(placed(way, token.span)),
+                None => out.push(token.clone()),
+            },
+            // `(t).*` are the columns of t, `(t).a` is one of them.
+            Token::Mul | Token::Word(_) if matches!(out.last(), Some(TokenWithSpan { token: Token::Period, .. })) => {
+                if let Some(name) = row_name(&out) {
+                    let kept = out.len().saturating_sub(4);
+                    out.truncate(kept);
+                    out.push(name);
+                    out.push(placed(Token::Period, token.span));
+                }
+                out.push(token.clone());
+            }
+            _ => out.push(token.clone()),
+        }
+    }
+    out
+}
+
+/// The name in `(name).`, which ends here.
+fn row_name(out: &[TokenWithSpan]) -> Option<TokenWithSpan> {
+    let [.., open, name, close, period] = out else { return None };
+    let row = open.token == Token::LParen && close.token == Token::RParen && period.token == Token::Period;
+    (row && matches!(name.token, Token::Word(_))).then(|| name.clone())
+}
+
+/// Refuses what the parser would read, and PostgreSQL does not.
+pub(super) fn check(piece: &Piece, tokens: &[TokenWithSpan]) -> Result<(), ClientMessage> {
+    let words: Vec<&TokenWithSpan> = tokens.iter().filter(|token| !blank(token)).collect();
+    for pair in words.windows(2) {
+        let [one, other] = pair else { continue };
+        let beside = one.span.end.line == other.span.start.line;
+        let texts = matches!((&one.token, &other.token), (Token::SingleQuotedString(_), Token::SingleQuotedString(_)));
+        // `1_000` and `0x1F` are a number and a word to PostgreSQL 15, which do not stand side by side.
+        let number = matches!(&one.token, Token::Number(digits, _) if digits.contains('_'));
+        if texts && beside {
+            return Err(syntax_error(piece, Some(other)));
+        }
+        if number {
+            return Err(syntax_error(piece, Some(one)));
+        }
+    }
+    Ok(())
+}
+
+/// The refusal of what is PostgreSQL's, and not read here.
+pub(super) fn refused(tokens: &[TokenWithSpan]) -> Option<ClientMessage> {
+    let words: Vec<&Token> = tokens.iter().filter(|token| !blank(token)).map(|token| &token.token).collect();
+    let frames = words.windows(3).any(|three| {
+        let [one, two, three] = three else { return false };
+        let bound = is(one, "row") || is(one, "preceding") || is(one, "following");
+        bound && is(two, "exclude") && ["current", "group", "ties", "no"].iter().any(|word| is(three, word))
+    });
+    let rows = words.windows(3).any(|three| {
+        let [one, two, three] = three else { return false };
+        is(one, "rows") && is(two, "from") && **three == Token::LParen
+    });
+    let refuse = |text: &str, hint: &str| Some(ClientMessage::new(SqlState::FEATURE_NOT_SUPPORTED, text).with_hint(hint));
+    if frames {
+        return refuse("EXCLUDE of a window frame is not supported", "Compute the window without it, and take the rows out again.");
+    }
+    if rows {
+        return refuse("ROWS FROM is not supported", "Join the functions WITH ORDINALITY.");
+    }
+    None
+}
+
+fn blank(token: &TokenWithSpan) -> bool {
+    matches!(token.token, Token::Whitespace(_))
+}
+
+/// Whether a token is this word, not quoted.
+fn is(token: &Token, word: &str) -> bool {
+    matches!(token, Token::Word(found) if found.quote_style.is_none() && found.value.eq_ignore_ascii_case(word))
+}
+
+fn placed(token: Token, span: Span) -> TokenWithSpan {
+    TokenWithSpan { token, span }
+}
+
+fn word(value: &str, keyword: Keyword) -> Token {
+    Token::Word(Word { value: value.to_owned(), quote_style: None, keyword })
+}
+
+fn ends_a_value(token: &Token) -> bool {
+    match token {
+        Token::Word(word) => {
+            word.quote_style.is_some() || !matches!(word.keyword, Keyword::SELECT | Keyword::AS | Keyword::AND | Keyword::OR)
+        }
+        Token::Number(..) | Token::SingleQuotedString(_) | Token::RParen | Token::RBracket | Token::Placeholder(_) => true,
+        _ => false,
+    }
+}
+
+/// Whether a parenthesis comes next.
+fn opens(rest: &mut Peekable<Iter<'_, TokenWithSpan>>) -> bool {
+    let mut ahead = rest.clone();
+    ahead.find(|token| !blank(token)).is_some_and(|token| token.token == Token::LParen)
+}
+
+/// The sign in `OPERATOR(pg_catalog.=) ANY`, which the parser reads before a value only.
+fn quantified(rest: &mut Peekable<Iter<'_, TokenWithSpan>>) -> Option<Token> {
+    let mut ahead = rest.clone();
+    let mut next = || ahead.find(|token| !blank(token)).map(|token| &token.token);
+    let opens = next()? == &Token::LParen;
+    let schema = is(next()?, "pg_catalog") && next()? == &Token::Period;
+    let operator = next()?.clone();
+    let closes = next()? == &Token::RParen;
+    let quantifier = next()?;
+    let known = ["any", "all", "some"].iter().any(|word| is(quantifier, word));
+    if !(opens && schema && closes && known) || matches!(operator, Token::Word(_)) {
+        return None;
+    }
+    let mut ahead = rest.clone();
+    ahead.by_ref().find(|token| token.token == Token::RParen)?;
+    *rest = ahead;
+    Some(operator)
+}
+
+/// Whether `trim (both`, or `trim (`, ends here.
+fn trims(out: &[TokenWithSpan]) -> bool {
+    let mut back = out.iter().rev().filter(|token| !blank(token)).map(|token| &token.token);
+    let side = |token: &Token| ["both", "leading", "trailing"].iter().any(|word| is(token, word));
+    let trim = |token: Option<&Token>| token.is_some_and(|token| is(token, "trim"));
+    match back.next() {
+        Some(found) if side(found) => back.next() == Some(&Token::LParen) && trim(back.next()),
+        _ => false,
+    }
+}
+
+/// Whether a sort key has just ended: `ORDER BY x`, with no clause begun since.
+fn sorts(out: &[TokenWithSpan]) -> bool {
+    let mut back = out.iter().rev().filter(|token| !blank(token)).map(|token| &token.token);
+    let begun = back.find(|token| ["by", "join", "from", "where", "select"].iter().any(|word| is(token, word)));
+    begun.is_some_and(|token| is(token, "by")) && back.next().is_some_and(|token| is(token, "order"))
+}
+
+/// `USING <` and `USING >` behind a sort key.
+fn direction(rest: &mut Peekable<Iter<'_, TokenWithSpan>>) -> Option<Token> {
+    let mut ahead = rest.clone();
+    let way = match ahead.find(|token| !blank(token))?.token {
+        Token::Lt => word("ASC", Keyword::ASC),
+        Token::Gt => word("DESC", Keyword::DESC),
+        _ => return None,
+    };
+    *rest = ahead;
+    Some(way)
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+    use datafusion::sql::sqlparser::tokenizer::Tokenizer;
+
+    use super::*;
+
+    fn spelled(sql: &str) -> String {
+        let tokens = Tokenizer::new(&PostgreSqlDialect {}, sql).tokenize_with_location().unwrap();
+        respelled(&tokens).iter().map(|token| token.token.to_string()).collect()
+    }
+
+    #[test]
+    fn words_become_others() {
+        assert_eq!(spelled("a between symmetric 3 and 1"), "a between !! 3 and 1");
+        assert_eq!(spelled("1 isnull, isnull(x)"), "1 ISNULL, isnull(x)");
+        assert_eq!(spelled("trim(trailing from x)"), "trim(trailing ' 'from x)");
+        assert_eq!(spelled("select 1 order by x using >, y"), "select 1 order by x DESC, y");
+        assert_eq!(spelled("from a join b using (x)"), "from a join b using (x)");
+        assert_eq!(spelled("'a'\n'b'"), "'ab'");
+        assert_eq!(spelled("a operator(pg_catalog.=) any (b)"), "a = any (b)");
+        assert_eq!(spelled("a operator(pg_catalog.=) b"), "a operator(pg_catalog.=) b");
+        assert_eq!(spelled("select (t).*, (2) * 3, (t).a, s.t"), "select t.*, (2) * 3, t.a, s.t");
+    }
+}

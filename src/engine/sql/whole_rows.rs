@@ -1,0 +1,160 @@
+//! Whole rows as values: `SELECT t FROM t`, `row_to_json(t)`, `count(t)`.
+//!
+//! Only the planner knows whether a name is a column or a table, and which columns that has. So a name that it does not find becomes the
+//! row of the table's columns, and the statement is planned again.
+
+use std::ops::ControlFlow;
+
+use datafusion::common::{Column, SchemaError};
+use datafusion::error::DataFusionError;
+use datafusion::sql::parser::Statement as Ast;
+use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
+use datafusion::sql::sqlparser::ast::{
+    BinaryOperator, CaseWhen, Expr, Ident, JoinOperator, Query, Select, SelectItem, Value, VisitMut, VisitorMut,
+};
+
+use super::spelling::{call, string};
+
+/// Rows of one statement that are expanded.
+pub(in crate::engine) const ROWS_MAX: usize = 32;
+
+/// Columns that are written for all of them.
+const COLUMNS_MAX: usize = 20_000;
+
+/// The statement with a row in the place of the name that was not found; `None` if it is no table's.
+pub(in crate::engine) fn expanded(ast: &Ast, error: &DataFusionError) -> Option<Ast> {
+    let Ast::Statement(statement) = ast else { return None };
+    let (name, columns) = missing(error)?;
+    let mut outer = OuterJoins(false);
+    let mut statement = statement.clone();
+    let _ = statement.visit(&mut outer);
+    let row = row(&name, &columns, outer.0)?;
+    let mut rows = Rows { name, row, width: columns.len(), left: COLUMNS_MAX, found: false };
+    let _ = statement.visit(&mut rows);
+    rows.found.then_some(Ast::Statement(statement))
+}
+
+/// The table that was taken for a column, and its columns.
+fn missing(error: &DataFusionError) -> Option<(String, Vec<Column>)> {
+    match error {
+        DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => missing(inner),
+        DataFusionError::Shared(inner) => missing(inner),
+        DataFusionError::Collection(errors) => errors.first().and_then(missing),
+        DataFusionError::SchemaError(inner, _) => match inner.as_ref() {
+            SchemaError::FieldNotFound { field, valid_fields } if field.relation.is_none() => {
+                let of_table = |column: &&Column| column.relation.as_ref().is_some_and(|relation| relation.table() == field.name);
+                let mut columns: Vec<Column> = Vec::new();
+                for column in valid_fields.iter().filter(of_table) {
+                    if !columns.contains(column) {
+                        columns.push(column.clone());
+                    }
+                }
+                (!columns.is_empty()).then(|| (field.name.clone(), columns))
+            }
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// `named_struct('a', t.a, …)`; NULL where an outer join has found no row.
+fn row(table: &str, columns: &[Column], outer: bool) -> Option<Expr> {
+    let quoted = |name: &str| Ident::with_quote('"', name);
+    let value = |column: &Column| Expr::CompoundIdentifier(vec![quoted(table), quoted(&column.name)]);
+    let members = columns.iter().flat_map(|column| [string(crate::catalog::system::client_label(&column.name)), value(column)]);
+    let row = call("named_struct", members.collect());
+    if !outer {
+        return Some(row);
+    }
+    let absent = columns.iter().map(|column| Expr::IsNull(Box::new(value(column))));
+    let absent = absent.reduce(|one, other| Expr::BinaryOp { left: Box::new(one), op: BinaryOperator::And, right: Box::new(other) })?;
+    Some(Expr::Case {
+        case_token: AttachedToken::empty(),
+        end_token: AttachedToken::empty(),
+        operand: None,
+        conditions: vec![CaseWhen { condition: absent, result: Expr::Value(Value::Null.with_empty_span()) }],
+        else_result: Some(Box::new(row)),
+    })
+}
+
+struct OuterJoins(bool);
+
+impl VisitorMut for OuterJoins {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        if let datafusion::sql::sqlparser::ast::SetExpr::Select(select) = query.body.as_ref() {
+            self.0 |= select
+                .from
+                .iter()
+                .flat_map(|from| &from.joins)
+                .any(|join| !matches!(join.join_operator, JoinOperator::Join(_) | JoinOperator::Inner(_) | JoinOperator::CrossJoin(_)));
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+struct Rows {
+    name: String,
+    row: Expr,
+    /// Columns of the row, and how many more may be written.
+    width: usize,
+    left: usize,
+    found: bool,
+}
+
+impl Rows {
+    fn names(&self, ident: &Ident) -> bool {
+        let name = if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() };
+        name == self.name
+    }
+}
+
+impl VisitorMut for Rows {
+    type Break = ();
+
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
+        for item in &mut select.projection {
+            if let SelectItem::UnnamedExpr(Expr::Identifier(ident)) = item
+                && self.names(ident)
+            {
+                *item = SelectItem::ExprWithAlias { expr: Expr::Identifier(ident.clone()), alias: ident.clone() };
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if let Expr::Identifier(ident) = expr
+            && self.names(ident)
+            && self.left >= self.width
+        {
+            *expr = self.row.clone();
+            self.found = true;
+            self.left -= self.width;
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::sql::sqlparser::{dialect::PostgreSqlDialect, parser::Parser};
+
+    use super::*;
+
+    #[test]
+    fn a_table_s_name_becomes_the_row_of_its_columns() {
+        let columns = [Column::new(Some("t"), "a"), Column::new(Some("t"), "b")];
+        let statement = || Parser::parse_sql(&PostgreSqlDialect {}, "SELECT row_to_json(t), t.a FROM t").unwrap().remove(0);
+        let rows = |outer| Rows { name: "t".to_owned(), row: row("t", &columns, outer).unwrap(), width: 2, left: 2, found: false };
+        let members = "named_struct('a', \"t\".\"a\", 'b', \"t\".\"b\")";
+        let applied = |outer: bool| {
+            let mut statement = statement();
+            let _ = statement.visit(&mut rows(outer));
+            statement.to_string()
+        };
+        assert_eq!(applied(false), format!("SELECT row_to_json({members}), t.a FROM t"));
+        assert!(applied(true).contains("CASE WHEN \"t\".\"a\" IS NULL AND \"t\".\"b\" IS NULL THEN NULL ELSE named_struct"));
+    }
+}
