@@ -13,10 +13,6 @@ use meshgate::server::commands::{EvalOptions, ExplainOptions, HeadsOf, ReplayOpt
 use meshgate::server::{self, StartOptions, commands};
 use meshgate::telemetry;
 
-/// Plans and batches are many small and some large allocations on all threads.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// One Postgres endpoint over the data products of a mesh, with policies enforced in process.
 #[derive(Parser)]
 #[command(name = "meshgate", version)]

@@ -151,7 +151,10 @@ mod tests {
                 let opened = StatementOpened { principal: format!("p{number}"), ..StatementOpened::default() };
                 let opened = StatementOpened { query_id: uuid::Uuid::from_u128(u128::try_from(number).unwrap()), ..opened };
                 let closing = Closing::completed();
-                log.note_statement(None, StatementNote { at: day(number), opened, decisions: Vec::new(), ended: day(number), closing });
+                log.note_statement(
+                    None,
+                    StatementNote { at: day(number), opened, decisions: Vec::new(), ended: day(number), closing, rows: 0 },
+                );
                 log.close().await.unwrap();
                 heads.push(log.head());
             }

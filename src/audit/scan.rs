@@ -319,7 +319,7 @@ mod tests {
         let mut memory = MemoryLog::default();
         let log = log(&memory);
         let closing = Closing::completed();
-        log.note_statement(None, StatementNote { at: day(1), opened: opened(1), decisions: Vec::new(), ended: day(1), closing });
+        log.note_statement(None, StatementNote { at: day(1), opened: opened(1), decisions: Vec::new(), ended: day(1), closing, rows: 0 });
         log.close().await.unwrap();
         let name = "audit-20300101T000000.000000Z-000000000999.jsonl";
         memory

@@ -25,7 +25,7 @@ mod tests {
         let (log, memory) = AuditLog::in_memory().unwrap();
         let at = DateTime::UNIX_EPOCH;
         let opened = StatementOpened { query_id: Uuid::from_u128(7), sql: Some("SELECT 1".to_owned()), ..StatementOpened::default() };
-        log.note_statement(None, StatementNote { at, opened, decisions: Vec::new(), ended: at, closing: Closing::denied() });
+        log.note_statement(None, StatementNote { at, opened, decisions: Vec::new(), ended: at, closing: Closing::denied(), rows: 0 });
         for event in [
             Event::ConnectionOpened(ConnectionOpened::default()),
             Event::ConnectionClosed(ConnectionClosed::default()),

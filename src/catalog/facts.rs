@@ -293,7 +293,6 @@ fn schemas(snapshot: &Snapshot, oids: &Oids) -> Vec<Schema> {
     };
     let mut schemas: Vec<Schema> = vec![
         system("pg_catalog", 11, "system catalog schema"),
-        system("pg_toast", 99, "reserved schema for TOAST tables"),
         system("information_schema", 13_212, ""),
         system("public", 2200, "standard public schema"),
     ];

@@ -195,8 +195,6 @@ pub(crate) struct Routine {
     pub(crate) returns: u32,
     /// Whether it answers rows.
     pub(crate) set: bool,
-    /// The type of the arguments that may come any number of times.
-    pub(crate) variadic: u32,
     /// `f`, `p`, `a`, `w`.
     pub(crate) kind: String,
 }
@@ -218,7 +216,6 @@ fn routine(line: &str) -> Option<(u32, Routine)> {
     let defaults = unescaped(cell(23));
     let found = Routine {
         name: cell(1).to_owned(),
-        variadic: number(7),
         kind: cell(9).to_owned(),
         set: cell(13) == "t",
         returns: number(18),

@@ -198,7 +198,8 @@ fn config(path: &Path, file: &str, spec: ConfigSpec, map: &SourceMap) -> Result<
     let credentials = spec.credentials.as_deref().map(|text| resolve("/credentials", text, &mut faults));
     let lineage_file = spec.lineage.file.as_deref().map(|text| resolve("/lineage/file", text, &mut faults));
     let folder_of_log = resolve("/audit/folder", &spec.audit.folder, &mut faults);
-    let heads_file = spec.audit.heads.as_ref().and_then(|heads| heads.file.as_deref()).map(|text| resolve("/audit/heads/file", text, &mut faults));
+    let heads_file =
+        spec.audit.heads.as_ref().and_then(|heads| heads.file.as_deref()).map(|text| resolve("/audit/heads/file", text, &mut faults));
     let (tls, plain) = tls::tls(spec.tls.as_ref(), resolve, &mut faults);
     let tokens = spec.tokens.as_ref().map(|spec| tokens::tokens(spec, &folder, &mut faults));
     let postgres = Postgres {

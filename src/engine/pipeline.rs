@@ -349,7 +349,7 @@ impl Pipeline {
         self.attempt.trace().done(Step::Plan, "");
         self.attempt.trace().done(Step::Locate, &planner.located().join(", "));
         let plan = self.bind_and_analyze(&planner.state, written.clone(), values, query)?;
-        let uses = enforcement::observe(&plan).map_err(|error| self.refused(&error))?;
+        let uses = enforcement::observe(&plan).map_err(|error| self.shown(query, &error.into()))?;
         self.trace_uses(&uses);
         Ok(Observed { written, plan, uses })
     }

@@ -424,7 +424,6 @@ fn record(outcome: &Outcome, trace: &mut Trace) {
     }
 }
 
-mod narrow;
 mod own;
 mod proof;
 

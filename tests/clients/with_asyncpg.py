@@ -22,8 +22,8 @@ def session(body):
 @check
 def rows_come_as_records():
     async def body(connection):
-        rows = await connection.fetch("SELECT customer_id, tier FROM customer.customer_360 WHERE customer_id < $1 ORDER BY 1", 500)
-        assert rows and all(row["customer_id"] < 500 for row in rows)
+        rows = await connection.fetch("SELECT customer_id, tier FROM customer.customer_360 WHERE customer_id < $1 ORDER BY 1", 1500)
+        assert rows and all(row["customer_id"] < 1500 for row in rows)
 
     session(body)
 

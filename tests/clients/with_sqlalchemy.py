@@ -74,7 +74,7 @@ def a_schema_is_reflected_and_read(driver):
         metadata = sqlalchemy.MetaData()
         metadata.reflect(connection, schema=SCHEMA)
         table = metadata.tables[f"{SCHEMA}.{TABLE}"]
-        query = sqlalchemy.select(table.c.tier, sqlalchemy.func.count()).where(table.c.customer_id < 500).group_by(table.c.tier)
+        query = sqlalchemy.select(table.c.tier, sqlalchemy.func.count()).where(table.c.customer_id < 1500).group_by(table.c.tier)
         return [column.name for column in table.columns], connection.execute(query).fetchall()
 
     columns, rows = driver(work)

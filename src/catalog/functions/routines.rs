@@ -55,7 +55,7 @@ fn arguments(routine: &Routine, with_defaults: bool) -> String {
         let name = name.map(|name| format!("{} ", quote_ident(name))).unwrap_or_default();
         let mut part = format!("{word}{name}{}", type_name(*oid));
         if mode != "o" {
-            let default = taken.checked_sub(first_default).and_then(|place: usize| routine.defaults.get(place));
+            let default = usize::checked_sub(taken, first_default).and_then(|place| routine.defaults.get(place));
             if let Some(default) = default.filter(|_| with_defaults) {
                 part.push_str(&format!(" DEFAULT {default}"));
             }

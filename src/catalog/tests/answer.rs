@@ -7,6 +7,7 @@ use datafusion::catalog::TableProvider as _;
 use datafusion::common::ScalarValue;
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
+use futures::TryStreamExt as _;
 
 use super::fixture;
 use crate::catalog::PgType;
@@ -24,7 +25,8 @@ async fn with(sql: &str, values: &[ScalarValue]) -> Vec<Vec<String>> {
     let answer = query.table(values).unwrap().unwrap();
     let session = datafusion::prelude::SessionContext::new();
     let plan = answer.scan(&session.state(), None, &[], None).await.unwrap_or_else(|error| panic!("{error}\n{sql}"));
-    let batches = datafusion::physical_plan::collect(plan, session.task_ctx()).await.unwrap();
+    let stream = datafusion::physical_plan::execute_stream(plan, session.task_ctx()).unwrap();
+    let batches: Vec<arrow::record_batch::RecordBatch> = stream.try_collect().await.unwrap();
     let options = FormatOptions::new().with_null("∅");
     let mut rows = Vec::new();
     for batch in &batches {

@@ -1,6 +1,6 @@
 //! Prepared statements and portals, of the protocol and of SQL.
 //!
-//! INVARIANT: what is prepared is a tree and what it takes and answers. Each execution plans and decides anew; if it then answers other
+//! INVARIANT: what is prepared is a tree and what it takes and answers. Each execution is decided anew, whether it is planned anew or not; if it then answers other
 //! columns than were described, it is refused.
 
 use std::sync::Arc;

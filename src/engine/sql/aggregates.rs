@@ -31,7 +31,11 @@ pub(super) fn rewritten(function: &mut Function) -> Option<Expr> {
 }
 
 /// Aggregates that may stand within one that is written twice: each level of them doubles.
-const REWRITTEN_MAX: usize = 16;
+const REWRITTEN_MAX: usize = 4;
+
+/// The aggregates that something else may stand for.
+const REPLACED: [&str; 9] =
+    ["percentile_disc", "mode", "json_agg", "jsonb_agg", "json_object_agg", "jsonb_object_agg", "avg", "array_agg", "string_agg"];
 
 fn rewritten_within(function: &Function) -> usize {
     struct Counter(usize);
@@ -39,7 +43,10 @@ fn rewritten_within(function: &Function) -> usize {
         type Break = ();
 
         fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
-            self.0 += usize::from(matches!(expr, Expr::Function(function) if last(&function.name).starts_with("meshgate_")));
+            if let Expr::Function(function) = expr {
+                let name = last(&function.name);
+                self.0 += usize::from(name.starts_with("meshgate_") || REPLACED.contains(&name.as_str()));
+            }
             if self.0 > REWRITTEN_MAX { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         }
     }

@@ -5,6 +5,7 @@
 
 mod aggregates;
 mod ctes;
+mod dialect;
 mod foreign;
 mod grammar;
 mod labels;

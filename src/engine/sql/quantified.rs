@@ -59,10 +59,7 @@ fn valued(expr: &Expr) -> Option<Expr> {
         Expr::InSubquery { expr, subquery, negated } if !matches!(expr.as_ref(), Expr::Tuple(_)) => (expr, subquery, !negated),
         Expr::AnyOp { left, compare_op: BinaryOperator::Eq, right, .. } => match right.as_ref() {
             Expr::Subquery(subquery) => (left, subquery, true),
-            array => {
-                let none = Expr::AllOp { left: left.clone(), compare_op: BinaryOperator::NotEq, right: Box::new(array.clone()) };
-                return Some(Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(Expr::Nested(Box::new(none))) });
-            }
+            _ => return None,
         },
         Expr::AllOp { left, compare_op: BinaryOperator::NotEq, right } => match right.as_ref() {
             Expr::Subquery(subquery) => (left, subquery, false),

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use datafusion::sql::parser::Statement as Ast;
 use datafusion::sql::sqlparser::ast::{self, SetExpr, Visit, Visitor};
-use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Location, TokenWithSpan};
 
 use crate::catalog::system;
 use crate::error::{ClientMessage, SqlState};
 
+use super::dialect::PgDialect;
 use super::grammar::syntax_error;
 use super::lexer::{self, Piece};
 use super::{Query, TextLimits, ctes, foreign, labels, sizes, spelling, tokens as words};
@@ -28,7 +28,7 @@ pub(super) fn parse(
         return Ok(Err(refusal));
     }
     let mut parser =
-        Parser::new(&PostgreSqlDialect {}).with_recursion_limit(limits.depth_max * 4).with_tokens_with_locations(words::respelled(tokens));
+        Parser::new(&PgDialect).with_recursion_limit(limits.depth_max * 4).with_tokens_with_locations(words::respelled(tokens));
     let query = parser.parse_query().map_err(|error| parser_error(piece, tokens, &error))?;
     let next = parser.peek_token();
     if next.token != datafusion::sql::sqlparser::tokenizer::Token::EOF {

@@ -102,9 +102,9 @@ pub(super) fn function(factor: &mut TableFactor) -> Flow {
             let Some(args) = args.args.iter().map(argument).collect::<Option<Vec<_>>>() else { return ControlFlow::Continue(()) };
             (last(name), args, alias, *with_ordinality)
         }
-        TableFactor::Function { name, args, alias, .. } => {
+        TableFactor::Function { name, args, alias, with_ordinality, .. } => {
             let Some(args) = args.iter().map(argument).collect::<Option<Vec<_>>>() else { return ControlFlow::Continue(()) };
-            (last(name), args, alias, false)
+            (last(name), args, alias, *with_ordinality)
         }
         TableFactor::UNNEST { array_exprs, alias, with_ordinality, .. } => {
             ("unnest".to_owned(), array_exprs.clone(), alias, *with_ordinality)

@@ -154,8 +154,8 @@ impl VisitorMut for Sides {
     fn post_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
         if let TableFactor::Derived { subquery, alias: Some(alias), .. } = factor {
             match alias.name.value.as_str() {
-                "meshgate_left" => subquery.body = Box::new(self.left.clone()),
-                "meshgate_right" => subquery.body = Box::new(self.right.clone()),
+                "meshgate_left" => *subquery.body = self.left.clone(),
+                "meshgate_right" => *subquery.body = self.right.clone(),
                 _ => {}
             }
         }

@@ -21,14 +21,15 @@ pub(super) fn respelled(tokens: &[TokenWithSpan]) -> Vec<TokenWithSpan> {
         let last = out.iter().rev().find(|token| !blank(token));
         let after = |word: &str| last.is_some_and(|last| is(&last.token, word));
         match &token.token {
-            Token::SingleQuotedString(text) => match out.last_mut() {
-                // String constants with nothing but a line's end between them are one.
-                Some(TokenWithSpan { token: Token::SingleQuotedString(before), span }) if span.end.line < token.span.start.line => {
+            // String constants with nothing but a line's end between them are one.
+            Token::SingleQuotedString(text) if continues(last, token) => {
+                let kept = out.iter().rposition(|token| !blank(token)).map_or(0, |place| place + 1);
+                out.truncate(kept);
+                if let Some(TokenWithSpan { token: Token::SingleQuotedString(before), span }) = out.last_mut() {
                     before.push_str(text);
                     span.end = token.span.end;
                 }
-                _ => out.push(token.clone()),
-            },
+            }
             // The parser knows no bounds in either order; a sign that nothing else uses says so until it is a tree.
             found if is(found, "symmetric") && after("between") => out.push(placed(Token::DoubleExclamationMark, token.span)),
             found if is(found, "asymmetric") && after("between") => {}
@@ -63,6 +64,11 @@ pub(super) fn respelled(tokens: &[TokenWithSpan]) -> Vec<TokenWithSpan> {
         }
     }
     out
+}
+
+/// Whether a string constant goes on with one before it: on a later line.
+fn continues(last: Option<&TokenWithSpan>, token: &TokenWithSpan) -> bool {
+    last.is_some_and(|last| matches!(last.token, Token::SingleQuotedString(_)) && last.span.end.line < token.span.start.line)
 }
 
 /// The name in `(name).`, which ends here.

@@ -250,7 +250,7 @@ impl<'a> Translator<'a> {
         let rule = definition.rule.as_ref();
         let span = rule.span();
         let plain = definition.plain;
-        let mut scope = ClauseScope { shared: self, names, module: definition.module, scopes: vec![Vec::new()], slots: 0 };
+        let mut scope = ClauseScope { shared: self, names, module: definition.module, scopes: vec![Vec::new()], slots: 0, sought: 0 };
         if !plain {
             return Err(scope.fault(span, "a rule of this form"));
         }
@@ -282,6 +282,8 @@ struct ClauseScope<'t, 'a> {
     module: usize,
     scopes: Vec<Vec<(String, usize)>>,
     slots: usize,
+    /// Values that were looked for so far: by `_`, or by a name that nothing else binds.
+    sought: usize,
 }
 
 impl ClauseScope<'_, '_> {
@@ -376,7 +378,13 @@ impl ClauseScope<'_, '_> {
                 }
                 Literal::Expr { expr, .. } => stmts.push(Stmt::Holds(site, self.expr(expr)?)),
                 Literal::NotExpr { expr, .. } => {
+                    let sought = self.sought;
                     let inner = self.scoped(|scope| scope.expr(expr))?;
+                    if self.sought > sought {
+                        // OPA takes it for "for none of them", the interpreter for "not for one of them".
+                        let message = "\"not\" around a value that is looked for; look for it in a rule of its own, and negate that";
+                        return Err(self.fault(&stmt.span, message));
+                    }
                     stmts.push(Stmt::Fails(site, inner));
                 }
                 Literal::Every { key, value, domain, query, .. } => {
@@ -481,11 +489,15 @@ impl ClauseScope<'_, '_> {
     }
 
     fn comprehension(&mut self, shape: Shape, key: Option<&Ref<Tree>>, term: &Ref<Tree>, query: &Query) -> Result<Expr, BundleFault> {
-        self.scoped(|scope| {
+        let sought = self.sought;
+        let made = self.scoped(|scope| {
             let query = scope.query(query)?;
             let key = key.map(|key| scope.boxed(key)).transpose()?;
             Ok(Expr::Compr(shape, key, scope.boxed(term)?, query))
-        })
+        });
+        // What is looked for within is looked for there.
+        self.sought = sought;
+        made
     }
 
     fn call(&mut self, fcn: &Ref<Tree>, params: &[Ref<Tree>], span: &Span) -> Result<Expr, BundleFault> {
@@ -514,12 +526,16 @@ impl ClauseScope<'_, '_> {
         let site = self.site(root);
         let name = root.text();
         let (mut expr, mut steps) = if name == "_" && steps.is_empty() {
+            self.sought = self.sought.saturating_add(1);
             return Ok(Expr::Any);
         } else if let Some(slot) = self.local(name) {
             (Expr::Local(slot), steps)
         } else {
             match self.names.origin(name) {
-                Origin::Other => (Expr::Local(self.declare(name)), steps),
+                Origin::Other => {
+                    self.sought = self.sought.saturating_add(1);
+                    (Expr::Local(self.declare(name)), steps)
+                }
                 Origin::Input(path) => {
                     let path = path.into_iter().map(Step::Name);
                     (Expr::Root(Root::Input), path.chain(steps).collect())

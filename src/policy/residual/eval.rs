@@ -529,7 +529,7 @@ impl<'a> Evaluator<'a> {
     fn enter(&mut self, input: Value) -> Elsewhere {
         let session = self.session.with_input(&input);
         Elsewhere {
-            session: std::mem::replace(&mut self.replaced, Some(session)),
+            session: self.replaced.replace(session),
             input: std::mem::replace(&mut self.input, input),
             rules: std::mem::replace(&mut self.rules, vec![Memo::Unasked; self.program.groups.len()]),
             ground: std::mem::take(&mut self.ground),

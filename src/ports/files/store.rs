@@ -158,3 +158,26 @@ fn read_error(at: &Place, error: object_store::Error) -> Error {
         _ => Error::Unreadable { at, source: Box::new(error) },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_seen_holds_for_the_file_that_was_looked_at() {
+        let file = ObjectMeta {
+            location: ObjectPath::from("a.parquet"),
+            last_modified: chrono::DateTime::UNIX_EPOCH,
+            size: 7,
+            e_tag: Some("1-0-7".to_owned()),
+            version: None,
+        };
+        let looks = Looks::default();
+        looks.keep(file.clone(), Arc::new(1));
+        assert_eq!(looks.find(&file).as_deref(), Some(&1));
+        // Another file in its place, of the same size and time.
+        assert!(looks.find(&ObjectMeta { e_tag: Some("2-0-7".to_owned()), ..file.clone() }).is_none());
+        assert!(looks.find(&ObjectMeta { size: 8, ..file.clone() }).is_none());
+        assert!(looks.find(&ObjectMeta { last_modified: chrono::DateTime::UNIX_EPOCH + chrono::TimeDelta::seconds(1), ..file }).is_none());
+    }
+}

@@ -161,7 +161,7 @@ fn out_of_range(name: &str) -> DataFusionError {
     client(ClientMessage::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, format!("{name} out of range")))
 }
 
-#[expect(clippy::as_conversions, clippy::cast_possible_truncation, reason = "the bounds are checked before")]
+#[expect(clippy::cast_possible_truncation, reason = "the bounds are checked before")]
 fn rounded(value: &Datum, to: &Ty) -> Outcome {
     let Datum::Float(number) = value else { return Ok(value.clone()) };
     let number = if to.is(PgType::NUMERIC) { number.round() } else { number.round_ties_even() };

@@ -182,7 +182,6 @@ impl Hash for Datum {
 }
 
 /// The nearest float.
-#[expect(clippy::as_conversions, clippy::cast_precision_loss, reason = "what PostgreSQL's own cast gives")]
 pub(super) fn float(number: i64) -> f64 {
     number as f64
 }
@@ -304,6 +303,7 @@ pub(super) fn from_value(value: Value) -> Datum {
         Value::Float(number) => Datum::Float(number),
         Value::Text(text) => text.into(),
         Value::Instant(micros) => Datum::Instant(micros),
+        Value::Day(days) => Datum::Instant(i64::from(days).saturating_mul(86_400_000_000)),
         Value::Seconds(seconds) => Datum::Span(seconds.saturating_mul(1_000_000)),
         Value::Texts(texts) => Datum::list(texts.into_iter().map(Datum::from).collect()),
         Value::Ints(ints) => Datum::list(ints.into_iter().map(Datum::from).collect()),

@@ -183,9 +183,7 @@ impl Binder {
         let mut types = Vec::with_capacity(width);
         for at in 0..width {
             let ty = operators::unify(rows.iter().filter_map(|row| row.get(at)))?;
-            let unknown = rows.iter().filter_map(|row| row.get(at)).all(|typed| typed.unknown);
             columns.push(Output { name: format!("column{}", at + 1), ty: ty.clone(), unknown: false });
-            let _ = unknown;
             types.push(ty);
         }
         let mut cells = Vec::with_capacity(rows.len());
@@ -238,8 +236,7 @@ impl Binder {
                         }
                     }
                     Body::Query(inner) => {
-                        let all: Vec<Ty> = inner.columns.iter().map(|column| column.ty.clone()).collect();
-                        let mut all = all;
+                        let mut all: Vec<Ty> = inner.columns.iter().map(|column| column.ty.clone()).collect();
                         if let Some(place) = all.get_mut(at) {
                             *place = ty.clone();
                         }

@@ -270,7 +270,9 @@ fn a_rule_that_cannot_be_a_filter_denies_where_it_is_reached() {
 
 #[test]
 fn a_rule_that_no_product_can_make_a_filter_refuses_the_bundle() {
-    let bundle = Arc::new(Bundle::parse(rules("allow := true\n\ndeny contains \"x\" if input.resource.record.visits % 2 == 0")).unwrap());
+    let bundle = Arc::new(
+        Bundle::parse(rules("allow := true\n\ndeny contains \"x\" if input.resource.record.tier == input.resource.record.visits")).unwrap(),
+    );
     let faults = DecisionPoint::new(bundle, &[Arc::new(customer_360())], &BTreeMap::new(), erased()).unwrap_err();
     assert_eq!((faults[0].file.as_str(), faults[0].line), ("rules.rego", 5));
     assert!(faults[0].message.contains("cannot be made a filter"), "{}", faults[0].message);

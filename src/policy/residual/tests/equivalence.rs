@@ -265,9 +265,10 @@ impl Maker {
 
     fn statement(&mut self) -> String {
         let condition = self.condition();
+        let sought = condition.contains("[_]");
         let plain = !condition.contains("some ") && !condition.starts_with("every") && !condition.contains(" with ");
         match self.rng.random_range(0..6) {
-            0 | 1 if plain => format!("not {condition}"),
+            0 | 1 if plain && !sought => format!("not {condition}"),
             2 if plain => format!("count([1 | {condition}]) {}", self.pick(&["> 0", "== 0"])),
             _ => condition,
         }
