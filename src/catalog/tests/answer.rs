@@ -161,9 +161,27 @@ async fn products_are_left_to_their_planner() {
 
 #[tokio::test]
 async fn a_join_of_all_with_all_ends() {
-    let query = bound("SELECT count(*) FROM pg_attribute a, pg_attribute b, pg_attribute c WHERE a.attname < b.attname", &[]).unwrap();
-    let answer = query.table(&[]).unwrap().unwrap();
+    ends("SELECT count(*) FROM pg_attribute a, pg_attribute b, pg_attribute c WHERE a.attname < b.attname").await;
+}
+
+#[tokio::test]
+async fn what_grows_from_row_to_row_ends() {
+    let recursive = |step: &str| {
+        format!(
+            "WITH RECURSIVE r AS (SELECT datname::text AS t FROM pg_database UNION ALL SELECT {step} FROM r) SELECT max(length(t)) FROM r"
+        )
+    };
+    for step in ["t || t", "concat(t, t)", "replace(t, 'm', t)", "regexp_replace(t, '.', t, 'g')", "array_to_string(ARRAY[t, t], t)"] {
+        ends(&recursive(step)).await;
+    }
+    let long = "WITH RECURSIVE r AS (SELECT datname::text AS t FROM pg_database UNION ALL SELECT t || t FROM r WHERE length(t) < 2000000)";
+    ends(&format!("{long} SELECT string_agg(r.t, '') FROM r, pg_attribute")).await;
+    ends(&format!("{long} SELECT r.t FROM r, pg_attribute")).await;
+}
+
+async fn ends(sql: &str) {
+    let answer = bound(sql, &[]).unwrap().table(&[]).unwrap().unwrap();
     let state = Arc::new(datafusion::prelude::SessionContext::new().state());
     let error = answer.scan(state.as_ref(), None, &[], None).await.unwrap_err();
-    assert!(error.to_string().contains("too many rows"), "{error}");
+    assert!(error.to_string().contains("too many rows"), "{sql}: {error}");
 }

@@ -10,6 +10,7 @@ use super::aggregates::shared;
 use super::bind::{Binder, Bound, Typed, unsupported};
 use super::datum::{Datum, Family, Ty};
 use super::expr::lenient;
+use super::run::{Failure, VALUE_BYTES_MAX};
 use super::tree::{Compute, Node, Outcome};
 use super::{casts, json, operators, texts};
 
@@ -64,6 +65,7 @@ fn simple(name: &str, count: usize) -> Option<(&'static [PgType], PgType, Simple
         ("ascii", 1) => (&[TEXT], INT, |args| Ok(i64::from(at(args, 0).chars().next().map_or(0, u32::from)).into())),
         ("chr", 1) => (&[INT], TEXT, |args| Ok(u32::try_from(int(args, 0)).ok().and_then(char::from_u32).map(String::from).into())),
         ("replace", 3) => (&[TEXT, TEXT, TEXT], TEXT, |args| {
+            grows_by(at(args, 0), at(args, 2))?;
             Ok(if at(args, 1).is_empty() { at(args, 0).into() } else { at(args, 0).replace(at(args, 1), at(args, 2)).into() })
         }),
         ("strpos", 2) => (&[TEXT, TEXT], INT, |args| {
@@ -148,6 +150,11 @@ fn initcap(text: &str) -> String {
     shown
 }
 
+/// Each letter of a text may be replaced, by what may itself name the text.
+fn grows_by(text: &str, with: &str) -> Result<(), datafusion::error::DataFusionError> {
+    if text.len().saturating_mul(with.len()) > VALUE_BYTES_MAX.saturating_mul(4) { Err(Failure::TooMuch.into()) } else { Ok(()) }
+}
+
 fn replaced(args: &[Datum], flags: &str) -> Outcome {
     let pattern = operators::regex(at(args, 1), flags.contains('i'))?;
     // `\1` here is `${1}` there, and a dollar is only a dollar.
@@ -166,6 +173,7 @@ fn replaced(args: &[Datum], flags: &str) -> Outcome {
         }
     }
     let text = at(args, 0);
+    grows_by(text, &with)?;
     Ok(if flags.contains('g') { pattern.replace_all(text, with) } else { pattern.replace(text, with) }.as_ref().into())
 }
 

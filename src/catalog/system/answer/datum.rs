@@ -33,6 +33,10 @@ pub(super) enum Datum {
     Row(Arc<[Datum]>),
 }
 
+fn held(values: &[Datum]) -> usize {
+    values.iter().fold(0, |bytes, value| bytes.saturating_add(value.bytes()).saturating_add(size_of::<Datum>()))
+}
+
 /// An array of one dimension. The vectors of the system count from 0, all others from 1.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub(super) struct List {
@@ -43,6 +47,16 @@ pub(super) struct List {
 }
 
 impl Datum {
+    /// What it takes beside its place in a row.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Datum::Text(text) => text.len(),
+            Datum::List(list) => held(&list.items),
+            Datum::Row(cells) => held(cells),
+            _ => 0,
+        }
+    }
+
     /// A text.
     pub(super) fn text(text: impl AsRef<str>) -> Self {
         Datum::Text(Arc::from(text.as_ref()))

@@ -53,7 +53,9 @@ impl Run {
                     }
                     values.push(value);
                 }
-                compute(&values)
+                let value = compute(&values)?;
+                self.made(&value)?;
+                Ok(value)
             }
             Node::And(parts) => self.joined(parts, env, false),
             Node::Or(parts) => self.joined(parts, env, true),

@@ -105,6 +105,7 @@ impl CatalogQuery {
     fn run(&self, values: Vec<datum::Datum>, abandoned: Arc<AtomicBool>) -> Result<RecordBatch, DataFusionError> {
         let run = run::Run::new(Arc::clone(&self.facts), values, abandoned);
         let rows = run.plan(&self.plan, None)?;
+        run::Run::fits(rows.iter().flatten())?;
         rows::batch(&self.plan.columns, &self.schema, &rows, &self.facts)
     }
 }

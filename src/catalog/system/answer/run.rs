@@ -29,7 +29,11 @@ pub(super) type Ran<T> = Result<T, DataFusionError>;
 /// Rows that one statement may look at; catalogs are small, and joins of all with all are not.
 const STEPS_MAX: u64 = 30_000_000;
 /// Values that one step of a statement may hold.
-const VALUES_MAX: usize = 20_000_000;
+const VALUES_MAX: usize = 5_000_000;
+/// Bytes of one text, and what a list takes.
+pub(super) const VALUE_BYTES_MAX: usize = 16 << 20;
+/// Bytes that calls may make within one statement, that one aggregate may take, and that a result may have.
+const MADE_BYTES_MAX: usize = 256 << 20;
 
 /// Why a run ends.
 pub(super) enum Failure {
@@ -61,6 +65,7 @@ pub(super) struct Run {
     ctes: RefCell<HashMap<usize, Rc<Vec<Row>>>>,
     pub(super) subqueries: RefCell<HashMap<usize, Rc<Kept>>>,
     steps: Cell<u64>,
+    made: Cell<usize>,
     abandoned: Arc<AtomicBool>,
 }
 
@@ -75,8 +80,22 @@ impl Run {
             ctes: RefCell::default(),
             subqueries: RefCell::default(),
             steps: Cell::new(0),
+            made: Cell::new(0),
             abandoned,
         }
+    }
+
+    /// Counts what a call has made.
+    pub(super) fn made(&self, value: &Datum) -> Ran<()> {
+        let bytes = value.bytes();
+        self.made.set(self.made.get().saturating_add(bytes));
+        if bytes > VALUE_BYTES_MAX || self.made.get() > MADE_BYTES_MAX { Err(Failure::TooMuch.into()) } else { Ok(()) }
+    }
+
+    /// Whether these are too many bytes to be put together.
+    pub(super) fn fits<'a>(values: impl Iterator<Item = &'a Datum>) -> Ran<()> {
+        let bytes = values.fold(0_usize, |bytes, value| bytes.saturating_add(value.bytes()));
+        if bytes > MADE_BYTES_MAX { Err(Failure::TooMuch.into()) } else { Ok(()) }
     }
 
     /// Counts what is looked at.

@@ -115,7 +115,10 @@ impl Run {
         } else if aggregate.distinct {
             found.sort_by(|(_, one), (_, other)| one.cmp(other));
         }
-        (aggregate.fold)(found.into_iter().map(|(_, args)| args).collect())
+        Self::fits(found.iter().flat_map(|(_, args)| args))?;
+        let value = (aggregate.fold)(found.into_iter().map(|(_, args)| args).collect())?;
+        self.made(&value)?;
+        Ok(value)
     }
 
     fn windowed(
