@@ -151,7 +151,7 @@ impl Pipeline {
     /// What a plan of the query hangs on.
     fn key<T>(&self, query: &Query, types: Vec<T>) -> Key<T> {
         let search_path = self.facts.settings.value("search_path").unwrap_or_default();
-        Key::new(query, &self.facts.principal, search_path, &self.time_zone, types)
+        Key::new(query, &self.facts.principal, search_path, &self.time_zone, self.expression_facts(), types)
     }
 
     /// Runs a query.

@@ -1,7 +1,7 @@
 //! What is kept of statements for when they come again: trees, descriptions, plans.
 //!
 //! INVARIANT: nothing here is a permission. A description or a plan is found only by everything that it was made from: the world, the
-//! principal as the directory has it now, the text and its tree, the search path, the time zone, the types of parameters. Whoever runs a
+//! principal as the directory has it now, the text and its tree, the search path, all that expressions know but the moment, the types of parameters. Whoever runs a
 //! plan again decides anew and opens its table anew under that decision ([`super::repeat`]). Of a world that is no longer the current
 //! one, nothing is found and nothing kept. Trees are made of the text alone.
 
@@ -10,6 +10,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use arrow::datatypes::DataType;
+use chrono::DateTime;
 use datafusion::sql::parser::Statement as Ast;
 
 use crate::error::ClientMessage;
@@ -18,6 +19,7 @@ use crate::identity::Principal;
 use super::World;
 use super::column::{Column, PgType};
 use super::repeat::Known;
+use super::semantics::Facts;
 use super::sql::{Query, Statement};
 
 /// Entries of each kind in each of two generations.
@@ -34,7 +36,10 @@ pub(super) struct Key<T> {
     pub(super) ast: Arc<Ast>,
     pub(super) text: String,
     pub(super) search_path: String,
+    /// The zone by its name; two names of one zone are written differently.
     pub(super) time_zone: String,
+    /// All that expressions may know, at no moment.
+    pub(super) facts: Facts,
     /// The types of the parameters.
     pub(super) types: Vec<T>,
 }
@@ -45,6 +50,7 @@ impl<T: PartialEq> PartialEq for Key<T> {
             && self.text == other.text
             && self.search_path == other.search_path
             && self.time_zone == other.time_zone
+            && self.facts == other.facts
             && self.types == other.types
             && (Arc::ptr_eq(&self.ast, &other.ast) || self.ast == other.ast)
     }
@@ -57,6 +63,7 @@ impl<T: Hash> Hash for Key<T> {
         Arc::as_ptr(&self.principal).hash(state);
         self.text.hash(state);
         self.search_path.hash(state);
+        self.facts.hash(state);
         self.types.hash(state);
     }
 }
@@ -191,13 +198,21 @@ impl Made {
 
 impl<T> Key<T> {
     /// What is made of a query.
-    pub(super) fn new(query: &Query, principal: &Arc<Principal>, search_path: String, time_zone: &str, types: Vec<T>) -> Self {
+    pub(super) fn new(
+        query: &Query,
+        principal: &Arc<Principal>,
+        search_path: String,
+        time_zone: &str,
+        facts: Facts,
+        types: Vec<T>,
+    ) -> Self {
         Self {
             principal: Arc::clone(principal),
             ast: Arc::clone(&query.ast),
             text: query.text.clone(),
             search_path,
             time_zone: time_zone.to_owned(),
+            facts: Facts { now: DateTime::UNIX_EPOCH, ..facts },
             types,
         }
     }

@@ -106,3 +106,23 @@ async fn a_constant_is_refused_where_nothing_can_be_recorded() {
     let _closed = world.records().await;
     assert!(reader.rows("SELECT 1").await.is_err());
 }
+
+#[tokio::test]
+async fn a_setting_that_expressions_hang_on_is_part_of_the_key() {
+    let world = TestWorld::new();
+    let mut reader = world.session("reader", &[]);
+    let query = "SELECT EXTRACT(month FROM '01/02/2026'::date)::int";
+    let over = "SELECT EXTRACT(month FROM '01/02/2026'::date)::int FROM crm.people WHERE id = 1";
+    for (style, month) in [("ISO, MDY", "1"), ("ISO, DMY", "2"), ("ISO, MDY", "1")] {
+        reader.rows(&format!("SET datestyle = '{style}'")).await.unwrap();
+        for _ in 0..2 {
+            assert_eq!(reader.rows(query).await.unwrap(), [month], "{style}");
+            assert_eq!(reader.rows(over).await.unwrap(), [month], "{style}");
+        }
+    }
+    // Texts of dates are made in one style only; another is refused, known plan or not.
+    let text = "SELECT '2026-02-01'::date::text";
+    assert_eq!(reader.rows(text).await.unwrap(), ["2026-02-01"]);
+    reader.rows("SET datestyle = 'German'").await.unwrap();
+    assert_eq!(reader.rows(text).await.unwrap_err().sqlstate, SqlState::FEATURE_NOT_SUPPORTED);
+}
