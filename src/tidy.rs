@@ -58,7 +58,6 @@ const FENCES: &[(&str, &[&str])] = &[
     ("webpki_roots", &["ports/postgres"]),
     ("sqlparser", &["engine/sql", "catalog/system"]),
     ("object_store", &["ports/", "locator/"]),
-    ("datafusion_pg_catalog", &["catalog/"]),
     ("datafusion", &["ports/", "enforcement/", "lineage/", "catalog/", "engine/", "server/"]),
     ("clap", &["main.rs", "server/cli"]),
     ("saphyr_parser", &["document/"]),
