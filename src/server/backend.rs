@@ -3,7 +3,6 @@
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
@@ -89,7 +88,6 @@ fn token_principal(directory: &Directory, name: &str, issuer: &str, of_claims: O
     }
 }
 
-#[async_trait]
 impl wire::Backend for Gateway {
     type Session = GatewaySession;
 
@@ -228,21 +226,20 @@ pub(super) struct GatewaySession {
     ends: Option<DateTime<Utc>>,
 }
 
-#[async_trait]
 impl wire::Session for GatewaySession {
     type Statement = Statement;
 
     async fn parse(&mut self, text: &str) -> Result<Vec<Statement>, ClientMessage> {
-        self.session.parse(text).await
+        Box::pin(self.session.parse(text)).await
     }
 
     async fn run(&mut self, statement: Statement) -> Result<Reply, ClientMessage> {
         self.farewell.statements += 1;
-        self.session.run(&statement).await
+        Box::pin(self.session.run(&statement)).await
     }
 
     async fn prepare(&mut self, name: &str, text: &str, parameter_oids: &[u32]) -> Result<(), ClientMessage> {
-        self.session.prepare(name, text, parameter_oids).await
+        Box::pin(self.session.prepare(name, text, parameter_oids)).await
     }
 
     async fn describe_statement(&mut self, name: &str) -> Result<StatementDescription, ClientMessage> {
@@ -251,7 +248,7 @@ impl wire::Session for GatewaySession {
     }
 
     async fn bind(&mut self, portal: &str, statement: &str, parameters: Vec<Parameter>, _formats: &[Format]) -> Result<(), ClientMessage> {
-        self.session.bind(portal, statement, &parameters).await
+        Box::pin(self.session.bind(portal, statement, &parameters)).await
     }
 
     async fn describe_portal(&mut self, portal: &str) -> Result<Option<Arc<[Column]>>, ClientMessage> {
@@ -260,7 +257,7 @@ impl wire::Session for GatewaySession {
 
     async fn execute_portal(&mut self, portal: &str) -> Result<Reply, ClientMessage> {
         self.farewell.statements += 1;
-        self.session.execute_portal(portal).await
+        Box::pin(self.session.execute_portal(portal)).await
     }
 
     fn close_statement(&mut self, name: &str) {

@@ -7,7 +7,6 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use async_trait::async_trait;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -60,7 +59,6 @@ pub struct SessionRequest {
 }
 
 /// Answers logins and opens sessions.
-#[async_trait]
 pub trait Backend: Send + Sync + 'static {
     /// The sessions it opens.
     type Session: Session;
@@ -69,7 +67,7 @@ pub trait Backend: Send + Sync + 'static {
     fn login(&self, user: &str) -> Login;
 
     /// Checks a token and whether it is that login's. The error says why not, for the operator alone.
-    async fn check_token(&self, user: &str, token: &str) -> Result<Caller, String>;
+    fn check_token(&self, user: &str, token: &str) -> impl Future<Output = Result<Caller, String>> + Send;
 
     /// Whether there is such a database.
     fn database_exists(&self, database: &str) -> bool;
@@ -78,7 +76,7 @@ pub trait Backend: Send + Sync + 'static {
     fn login_refused(&self, refused: &LoginRefused);
 
     /// Opens a session for a caller who has proved itself. An error ends the connection.
-    async fn open_session(&self, caller: Caller, request: SessionRequest) -> Result<Self::Session, ClientMessage>;
+    fn open_session(&self, caller: Caller, request: SessionRequest) -> impl Future<Output = Result<Self::Session, ClientMessage>> + Send;
 }
 
 /// What a prepared statement takes and answers.
@@ -91,38 +89,37 @@ pub struct StatementDescription {
 }
 
 /// One client's session. It owns the prepared statements and what is bound to portals; the wire owns the running rows of a portal.
-#[async_trait]
 pub trait Session: Send + 'static {
     /// A parsed statement of a simple query.
     type Statement: Send;
 
     /// Splits and parses the text of a simple query. An error anywhere runs none of its statements.
-    async fn parse(&mut self, text: &str) -> Result<Vec<Self::Statement>, ClientMessage>;
+    fn parse(&mut self, text: &str) -> impl Future<Output = Result<Vec<Self::Statement>, ClientMessage>> + Send;
 
     /// Runs one statement of a simple query.
-    async fn run(&mut self, statement: Self::Statement) -> Result<Reply, ClientMessage>;
+    fn run(&mut self, statement: Self::Statement) -> impl Future<Output = Result<Reply, ClientMessage>> + Send;
 
     /// Parse: stores a statement. The empty name may be replaced; another that exists is 42P05. More than one statement is 42601.
     /// In a failed transaction, all but its end is 25P02. An OID of 0 leaves the type to be inferred.
-    async fn prepare(&mut self, name: &str, text: &str, parameter_oids: &[u32]) -> Result<(), ClientMessage>;
+    fn prepare(&mut self, name: &str, text: &str, parameter_oids: &[u32]) -> impl Future<Output = Result<(), ClientMessage>> + Send;
 
     /// Describe; 26000 for an unknown name.
-    async fn describe_statement(&mut self, name: &str) -> Result<StatementDescription, ClientMessage>;
+    fn describe_statement(&mut self, name: &str) -> impl Future<Output = Result<StatementDescription, ClientMessage>> + Send;
 
     /// Bind: decodes the parameters. The wire has already checked their number, and that the portal's name is free or empty.
-    async fn bind(
+    fn bind(
         &mut self,
         portal: &str,
         statement: &str,
         parameters: Vec<Parameter>,
         result_formats: &[Format],
-    ) -> Result<(), ClientMessage>;
+    ) -> impl Future<Output = Result<(), ClientMessage>> + Send;
 
     /// The columns of a bound portal, if it answers rows; 34000 for an unknown name.
-    async fn describe_portal(&mut self, portal: &str) -> Result<Option<Arc<[Column]>>, ClientMessage>;
+    fn describe_portal(&mut self, portal: &str) -> impl Future<Output = Result<Option<Arc<[Column]>>, ClientMessage>> + Send;
 
     /// The first Execute of a portal. Later ones of a suspended portal do not reach the session.
-    async fn execute_portal(&mut self, portal: &str) -> Result<Reply, ClientMessage>;
+    fn execute_portal(&mut self, portal: &str) -> impl Future<Output = Result<Reply, ClientMessage>> + Send;
 
     /// Forgets a prepared statement; an unknown name is no error.
     fn close_statement(&mut self, name: &str);

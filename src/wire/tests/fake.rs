@@ -9,7 +9,6 @@ use std::time::Duration;
 use arrow::array::{Int64Array, StringViewArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::record_batch::RecordBatch;
-use async_trait::async_trait;
 use datafusion::common::ScalarValue;
 use futures::{StreamExt as _, stream};
 
@@ -39,7 +38,6 @@ impl FakeBackend {
     }
 }
 
-#[async_trait]
 impl Backend for FakeBackend {
     type Session = FakeSession;
 
@@ -244,7 +242,6 @@ impl FakeSession {
     }
 }
 
-#[async_trait]
 impl Session for FakeSession {
     type Statement = String;
 
