@@ -66,6 +66,7 @@ const FENCES: &[(&str, &[&str])] = &[
     ("tracing_subscriber", &["telemetry/"]),
     ("ring", &["audit/head", "identity/token", "ports/postgres", "wire/tls"]),
     ("ureq", &["source/http"]),
+    ("reqwest", &["ports/files/connect"]),
     ("tar", &["source/archive"]),
     ("flate2", &["source/archive", "audit/storage"]),
 ];

@@ -6,6 +6,7 @@
 mod keeping;
 mod origin;
 mod spec;
+mod stores;
 mod texts;
 mod tls;
 mod tokens;
@@ -24,6 +25,7 @@ use crate::document::{self, Fault, Faults, SourceMap, TEXT_BYTES_MAX};
 pub use origin::{Origin, OriginKeys, OriginSpec, Reference, Remote, RemoteKind};
 use origin::{OriginOf, origin, reference};
 pub use spec::{AuditSpec, ConfigSpec, Example, HeadsSpec, LimitsSpec, LineageSpec, PostgresSpec, SqlText, TlsMode};
+pub use stores::{Store, StoreIdentity, StoreSpec};
 pub use texts::Texts;
 pub use tls::{CertificateName, CertificateUserSpec, ClientCertificates, ClientCertificatesSpec, PlainClients, Tls, TlsSpec};
 pub use tokens::{ClaimNames, Claims, ClaimsSpec, Issuer, IssuerSpec, KeysFrom, TokenAlgorithm, Tokens, TokensSpec};
@@ -63,6 +65,8 @@ pub struct Config {
     pub tokens: Option<Tokens>,
     /// How the servers of postgres ports are spoken to.
     pub postgres: Postgres,
+    /// The object stores that contracts may name.
+    pub stores: Vec<Store>,
     /// Limits.
     pub limits: Limits,
     /// Whether clients get notices of what applied (deprecation, masks, limits).
@@ -235,6 +239,7 @@ fn config(path: &Path, file: &str, spec: ConfigSpec, map: &SourceMap) -> Result<
         plain,
         tokens,
         postgres,
+        stores: stores::stores(spec.stores, &folder, &mut faults),
         limits: limits(&spec.limits, &mut faults),
         notices: spec.notices,
         example: spec.example,

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::origin::OriginSpec;
+use super::stores::StoreSpec;
 use super::texts::Texts;
 use super::tls::TlsSpec;
 use super::tokens::TokensSpec;
@@ -50,6 +51,9 @@ pub struct ConfigSpec {
     /// How the servers of postgres ports are spoken to.
     #[serde(default)]
     pub postgres: PostgresSpec,
+    /// The object stores that contracts may name.
+    #[serde(default)]
+    pub stores: Vec<StoreSpec>,
     /// Limits.
     #[serde(default)]
     pub limits: LimitsSpec,

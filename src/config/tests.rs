@@ -294,3 +294,28 @@ fn tokens_that_anybody_could_make_or_that_are_for_nobody_are_faults() {
         assert!(read_text(&format!("{LEAST}tokens: {wrong}\n")).is_err(), "{wrong}");
     }
 }
+
+#[test]
+fn stores_are_named_with_what_they_need_and_nothing_else() {
+    let config = read_text(&format!(
+        "{LEAST}stores:\n  - {{location: s3://mesh/shop/, endpoint: \"http://127.0.0.1:9000\", identity: instance, authorities: ca.pem}}\n"
+    ));
+    let store = &config.unwrap().stores[0];
+    assert_eq!((store.location.as_str(), store.identity), ("s3://mesh/shop", StoreIdentity::Instance));
+    assert_eq!(store.authorities.as_deref(), Some(Path::new("/srv/mesh/ca.pem")));
+    assert!(read_text(LEAST).unwrap().stores.is_empty());
+    for store in [
+        "{location: ftp://mesh}",
+        "{location: \"s3://\"}",
+        "{location: \"s3://id:key@mesh\"}",
+        "{location: az://mesh}",
+        "{location: s3://mesh, account: a}",
+        "{location: gs://mesh, identity: web-identity}",
+        "{location: \"https://h\", endpoint: \"https://h\"}",
+        "{location: s3://mesh, endpoint: 127.0.0.1}",
+        "{location: s3://mesh}, {location: s3://mesh/}",
+    ] {
+        let faults = read_text(&format!("{LEAST}stores: [{store}]\n")).unwrap_err();
+        assert_eq!((faults.len(), faults[0].line), (1, 5), "{store}: {faults:?}");
+    }
+}

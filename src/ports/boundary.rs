@@ -22,6 +22,7 @@ use futures::StreamExt;
 
 use super::error::{Error, Place};
 use super::estimate::row_statistics;
+use super::files::{StoreFault, find_store_error};
 
 /// The border between the engine's own file scan and us.
 #[derive(Debug)]
@@ -136,31 +137,12 @@ pub(super) fn translate(at: &Place, error: DataFusionError) -> DataFusionError {
     if Error::find(&error).is_some() || matches!(error.find_root(), DataFusionError::ResourcesExhausted(_)) {
         return error;
     }
-    let at = at.clone();
-    if let Some(store) = find_store_error(&error) {
-        return match store {
-            object_store::Error::NotFound { .. } => Error::NoData { at, source: Some(Box::new(error)) },
-            object_store::Error::Precondition { .. } => Error::Changed { at, source: Box::new(error) },
-            _ => Error::Unreadable { at, source: Box::new(error) },
-        }
-        .into();
+    if let Some(fault) = find_store_error(&error).map(StoreFault::of) {
+        return fault.into_error(at, Box::new(error)).into();
     }
+    let at = at.clone();
     match error.find_root() {
         DataFusionError::ArrowError(inner, _) if matches!(inner.as_ref(), ArrowError::MemoryError(_)) => error,
         _ => Error::Damaged { at, source: Box::new(error) }.into(),
     }
-}
-
-fn find_store_error(error: &DataFusionError) -> Option<&object_store::Error> {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        if let Some(DataFusionError::ObjectStore(found)) = error.downcast_ref::<DataFusionError>() {
-            return Some(found);
-        }
-        if let Some(found) = error.downcast_ref::<object_store::Error>() {
-            return Some(found);
-        }
-        cause = error.source();
-    }
-    None
 }

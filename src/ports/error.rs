@@ -157,6 +157,15 @@ pub enum Error {
         /// What is wrong with them.
         reason: &'static str,
     },
+    /// The store does not take the credentials.
+    #[error("{at}: its store refuses the gateway's credentials")]
+    Refused {
+        /// The port.
+        at: Place,
+        /// The cause.
+        #[source]
+        source: Cause,
+    },
     /// The server does not answer, or does not let us in.
     #[error("{at}: its server cannot be reached")]
     Unreachable {
@@ -216,6 +225,7 @@ impl Error {
             | Self::Changed { at, .. }
             | Self::Unreadable { at, .. }
             | Self::Credentials { at, .. }
+            | Self::Refused { at, .. }
             | Self::Unreachable { at, .. }
             | Self::Exhausted { at }
             | Self::ConnectionLost { at, .. }
@@ -256,7 +266,7 @@ impl ClientError for Error {
             Self::MissingColumn { .. } | Self::ColumnType { .. } => SqlState::FDW_INCONSISTENT_DESCRIPTOR_INFORMATION,
             // Not class 22: the client's statement is sound, the stored data is not, and no other statement will mend it.
             Self::BadValue { .. } | Self::Unfit { .. } | Self::BadRecord { .. } | Self::Damaged { .. } => SqlState::DATA_CORRUPTED,
-            Self::Credentials { .. } | Self::Unreachable { .. } => SqlState::FDW_UNABLE_TO_ESTABLISH_CONNECTION,
+            Self::Credentials { .. } | Self::Refused { .. } | Self::Unreachable { .. } => SqlState::FDW_UNABLE_TO_ESTABLISH_CONNECTION,
             Self::Exhausted { .. } => SqlState::TOO_MANY_CONNECTIONS,
             Self::ConnectionLost { .. } => SqlState::CONNECTION_FAILURE,
             Self::Failed { .. } => SqlState::FDW_ERROR,

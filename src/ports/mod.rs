@@ -1,4 +1,4 @@
-//! Where the rows are: files (CSV, Parquet) and tables of PostgreSQL servers.
+//! Where the rows are: files of this machine and of object stores, and tables of PostgreSQL servers.
 //!
 //! INVARIANT: a port answers with exactly the contract's columns, complete, or with an error. A source that is missing, unreachable,
 //! damaged or different from its contract never looks like an empty or a shorter one.
@@ -11,6 +11,7 @@ mod estimate;
 mod files;
 mod parquet;
 mod postgres;
+mod reference;
 mod schema;
 mod shape;
 mod statement;
@@ -27,6 +28,7 @@ use std::time::Duration;
 use datafusion::catalog::TableProvider;
 
 pub use error::{Error, Place};
+pub use files::{StoreIdentity, StoreOptions};
 pub use postgres::{IdError, IdTable, read_ids};
 pub use schema::{PG_TYPE, PG_TYPMOD, arrow_schema};
 pub use statement::Statement;
@@ -56,6 +58,8 @@ pub struct PortOptions {
     pub postgres_authorities: Option<PathBuf>,
     /// How long connecting to a server may take.
     pub connect_timeout: Duration,
+    /// The object stores that contracts may name; no other is asked.
+    pub stores: Vec<StoreOptions>,
     /// Whether the Parquet reader tests filters row by row while it decodes, besides pruning by statistics.
     pub parquet_pushdown: bool,
 }
@@ -72,6 +76,7 @@ impl Default for PortOptions {
             postgres_tls: TlsMode::Disable,
             postgres_authorities: None,
             connect_timeout: Duration::from_secs(5),
+            stores: Vec::new(),
             parquet_pushdown: false,
         }
     }
@@ -89,7 +94,8 @@ impl Ports {
     /// Nothing is opened yet.
     pub fn new(options: PortOptions) -> Self {
         let servers = postgres::Servers::new(&options);
-        Self { options, stores: Stores::default(), servers }
+        let stores = Stores::new(&options);
+        Self { options, stores, servers }
     }
 
     /// The port as a table whose schema is the contract's, or the source's own where the contract has none.
@@ -116,7 +122,7 @@ impl Ports {
 
     fn files(&self, at: &Place, port: &OutputPort) -> Result<(FileLocation, Arc<files::Rooted>), Error> {
         let location = FileLocation::parse(at, &port.location, &self.options.data_root)?;
-        let rooted = self.stores.open(at, &location)?;
+        let rooted = self.stores.open(at, &location, port.credentials.as_ref())?;
         Ok((location, rooted))
     }
 }

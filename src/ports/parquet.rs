@@ -28,7 +28,7 @@ use object_store::ObjectMeta;
 use super::boundary::{BoundaryExec, translate};
 use super::error::{Error, Place};
 use super::estimate::at_most;
-use super::files::{FileLocation, Rooted};
+use super::files::{FileLocation, Pinned, Rooted};
 use super::shape::{Shape, shown_type};
 
 const EXTENSIONS: &[&str] = &[".parquet", ".parq"];
@@ -167,13 +167,14 @@ impl ParquetTable {
         &self,
         layout: &Layout,
         indices: &[usize],
+        files: Arc<Pinned>,
         predicate: Option<Arc<dyn PhysicalExpr>>,
         pushdown: bool,
     ) -> Result<Arc<dyn FileSource>> {
         let mut options = TableParquetOptions::default();
         options.global.coerce_int96 = Some("us".to_owned());
         options.global.pushdown_filters = pushdown;
-        let readers = CachedParquetFileReaderFactory::new(Arc::clone(&self.rooted.store), Arc::clone(&self.rooted.footers));
+        let readers = CachedParquetFileReaderFactory::new(files, Arc::clone(&self.rooted.footers));
         let mut source = ParquetSource::new(Arc::clone(&layout.schema))
             .with_table_parquet_options(options)
             .with_metadata_size_hint(FOOTER_HINT_BYTES)
@@ -226,10 +227,10 @@ impl TableProvider for ParquetTable {
         let layout = self.layout(&files).await?;
         let indices = self.shape.project(&self.at, projection)?;
         let predicate = self.predicate(session, &layout, filters)?;
-        let source = self.source(&layout, &indices, predicate, self.pushdown || self.asks_for_few(filters))?;
+        let source = self.source(&layout, &indices, self.rooted.pin(&files), predicate, self.pushdown || self.asks_for_few(filters))?;
         session.runtime_env().register_object_store(self.rooted.url.as_ref(), Arc::clone(&self.rooted.store));
         let partitions = session.config().target_partitions().max(1);
-        let files = files.into_iter().map(PartitionedFile::new_from_meta).collect();
+        let files = files.iter().map(|file| PartitionedFile::new_from_meta(Pinned::named(file))).collect();
         let limit = limit.filter(|_| filters.is_empty());
         let config = FileScanConfigBuilder::new(self.rooted.url.clone(), source)
             .with_file_groups(FileGroup::new(files).split_files(partitions))
@@ -250,15 +251,14 @@ async fn footer(at: Place, rooted: Arc<Rooted>, file: ObjectMeta) -> Result<Arc<
     if let Some(footer) = rooted.looks.find(&file) {
         return Ok(footer);
     }
-    // What the reader keeps it checks by size and time alone.
-    rooted.footers.remove(&file.location);
     let footer = Arc::new(read_footer(at, &rooted, &file).await?);
     rooted.looks.keep(file, Arc::clone(&footer));
     Ok(footer)
 }
 
 async fn read_footer(at: Place, rooted: &Rooted, file: &ObjectMeta) -> Result<Footer, Error> {
-    let metadata = DFParquetMetadata::new(rooted.store.as_ref(), file)
+    let (store, file) = (rooted.pin(std::slice::from_ref(file)), Pinned::named(file));
+    let metadata = DFParquetMetadata::new(store.as_ref(), &file)
         .with_metadata_size_hint(Some(FOOTER_HINT_BYTES))
         .with_file_metadata_cache(Some(Arc::clone(&rooted.footers)))
         .with_coerce_int96(Some(TimeUnit::Microsecond));

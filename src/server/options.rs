@@ -13,7 +13,7 @@ use crate::identity::CertificateRules;
 use crate::identity::certificate::{CertificateMapping, NameKind};
 use crate::identity::token::{Algorithm, ClaimMapping, ClaimPath, TokenRules};
 use crate::lineage::{ConsoleSink, Emitter, FileSink, Sink};
-use crate::ports::PortOptions;
+use crate::ports::{PortOptions, StoreIdentity, StoreOptions};
 use crate::product::TlsMode;
 use crate::wire::{self, WireOptions};
 
@@ -63,7 +63,23 @@ pub(super) fn ports(config: &Config) -> PortOptions {
         postgres_tls: tls_mode(config.postgres.tls),
         postgres_authorities: config.postgres.authorities.clone(),
         connect_timeout: Duration::from_millis(config.postgres.connect_timeout_ms),
+        stores: config.stores.iter().map(store).collect(),
         ..PortOptions::default()
+    }
+}
+
+fn store(store: &config::Store) -> StoreOptions {
+    StoreOptions {
+        location: store.location.clone(),
+        endpoint: store.endpoint.clone(),
+        region: store.region.clone(),
+        account: store.account.clone(),
+        identity: match store.identity {
+            config::StoreIdentity::Nobody => StoreIdentity::Nobody,
+            config::StoreIdentity::Instance => StoreIdentity::Instance,
+            config::StoreIdentity::WebIdentity => StoreIdentity::WebIdentity,
+        },
+        authorities: store.authorities.clone(),
     }
 }
 

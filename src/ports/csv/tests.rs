@@ -96,7 +96,7 @@ async fn a_limit_stops_reading() {
 }
 
 #[tokio::test]
-async fn stores_that_are_not_built_are_refused() {
+async fn stores_that_the_configuration_does_not_name_are_refused() {
     let folder = tempfile::tempdir().unwrap();
-    assert_eq!(refusal(&ports(folder.path(), false), &csv("s3://bucket/a.csv", CsvDialect::default())).await.0, "0A000");
+    assert_eq!(refusal(&ports(folder.path(), false), &csv("s3://bucket/a.csv", CsvDialect::default())).await.0, "HV000");
 }

@@ -1,22 +1,39 @@
-//! The text of a location as a root folder and a pattern below it.
+//! The text of a location as a root and a pattern below it.
 //!
-//! A location is a file, a folder (all files of the port's extension below it) or a glob whose wildcards stand in the last segments:
-//! `*` and `?` within a segment, `**` for any number of segments. Names that start with `.` or `_` are skipped unless the location
-//! itself spells them.
+//! A location is a file, a folder (all files of the port's extension below it) or a glob: `*` and `?` within a segment, `**` for any
+//! number of segments. Names that start with `.` or `_` are skipped unless the location itself spells them. The root is a folder of
+//! this machine, or an object store: then every segment is of the pattern.
 
 use std::path::{Path, PathBuf};
 
 use super::super::error::{Error, Place};
+use super::remote::Scheme;
 
 /// Where files are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in super::super) struct FileLocation {
-    /// The folder that everything is relative to.
-    pub(super) root: PathBuf,
+    /// What everything is relative to.
+    pub(super) root: Root,
     /// The segments below the root; wildcards only here.
     pub(super) pattern: Vec<String>,
     /// Whether the pattern has wildcards.
     pub(super) glob: bool,
+    /// Whether the text says that it is a folder, by a slash at its end.
+    pub(super) folder: bool,
+}
+
+/// What files are below.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Root {
+    /// A folder of this machine.
+    Folder(PathBuf),
+    /// A bucket, a container or a server.
+    Store {
+        /// How it is spoken to.
+        scheme: Scheme,
+        /// The name of the bucket or container; of a server `host` or `host:port`.
+        name: String,
+    },
 }
 
 impl FileLocation {
@@ -25,7 +42,10 @@ impl FileLocation {
         let path = match text.split_once("://") {
             Some(("file", path)) if path.starts_with('/') => PathBuf::from(path),
             Some(("file", _)) => return Err(invalid(at, "a file URL needs an absolute path")),
-            Some((scheme, _)) => return Err(Error::NotSupported { at: at.clone(), what: format!("a location of scheme \"{scheme}\"") }),
+            Some((scheme, rest)) => match Scheme::parse(scheme) {
+                Some(scheme) => return Self::remote(at, scheme, rest),
+                None => return Err(Error::NotSupported { at: at.clone(), what: format!("a location of scheme \"{scheme}\"") }),
+            },
             None if text.is_empty() => return Err(invalid(at, "it is empty")),
             None => data_root.join(text),
         };
@@ -44,7 +64,29 @@ impl FileLocation {
         let pattern = segments.split_off(fixed);
         let mut root = if path.is_absolute() { PathBuf::from("/") } else { PathBuf::new() };
         root.extend(&segments);
-        Ok(Self { root, pattern, glob: wild.is_some() })
+        Ok(Self { root: Root::Folder(root), pattern, glob: wild.is_some(), folder: text.ends_with('/') })
+    }
+
+    fn remote(at: &Place, scheme: Scheme, rest: &str) -> Result<Self, Error> {
+        let (name, path) = rest.split_once('/').unwrap_or((rest, ""));
+        if name.is_empty() || name.contains(['@', '?', '#']) {
+            return Err(invalid(at, "it names no bucket, container or server"));
+        }
+        let pattern: Vec<String> = path.split('/').filter(|segment| !segment.is_empty()).map(str::to_owned).collect();
+        if pattern.iter().any(|segment| segment == "." || segment == "..") {
+            return Err(invalid(at, "it goes up with \"..\""));
+        }
+        let (glob, folder) = (pattern.iter().any(|segment| is_wild(segment)), path.is_empty() || path.ends_with('/'));
+        if scheme.is_web() && (glob || folder) {
+            return Err(invalid(at, "a server over HTTP lists no files: it must name one"));
+        }
+        Ok(Self { root: Root::Store { scheme, name: name.to_owned() }, pattern, glob, folder })
+    }
+
+    /// The segments that every file begins with: those before the first wildcard.
+    pub(super) fn fixed(&self) -> &[String] {
+        let wild = self.pattern.iter().position(|segment| is_wild(segment));
+        self.pattern.get(..wild.unwrap_or(self.pattern.len())).unwrap_or_default()
     }
 
     /// Whether a file, by its segments below the root, belongs to the port.
@@ -53,9 +95,9 @@ impl FileLocation {
         if matches(&pattern, segments) {
             return !self.glob || !segments.last().is_some_and(|name| is_hidden(name));
         }
-        // The pattern names a folder: everything of the extension below it.
+        // The pattern names a folder: everything of the extension below it. A bucket is one, too.
         has_extension
-            && (1..segments.len()).any(|depth| {
+            && (pattern.len().min(1)..segments.len()).any(|depth| {
                 let (folder, below) = segments.split_at(depth);
                 matches(&pattern, folder) && !below.iter().any(|name| is_hidden(name))
             })
@@ -108,8 +150,8 @@ mod tests {
 
     #[test]
     fn a_relative_location_is_below_the_data_root() {
-        assert_eq!(location("a/b.csv").root, Path::new("/data/a"));
-        assert_eq!(location("file:///x/y/*.csv").root, Path::new("/x/y"));
+        assert_eq!(location("a/b.csv").root, Root::Folder("/data/a".into()));
+        assert_eq!(location("file:///x/y/*.csv").root, Root::Folder("/x/y".into()));
     }
 
     #[test]
@@ -131,8 +173,25 @@ mod tests {
     }
 
     #[test]
+    fn a_store_is_a_root_and_all_below_it_the_pattern() {
+        let folder = location("s3://mesh/a/daily/");
+        assert_eq!(folder.root, Root::Store { scheme: Scheme::S3, name: "mesh".to_owned() });
+        assert_eq!(folder.fixed(), ["a", "daily"]);
+        assert!(folder.matches(&["a", "daily", "2026", "x.parquet"], true));
+        assert!(!folder.matches(&["a", "daily2", "x.parquet"], true) && !folder.matches(&["a", "daily"], false));
+        assert!(location("s3://mesh/").matches(&["x.parquet"], true) && !location("s3://mesh").matches(&["_tmp", "x.parquet"], true));
+        let glob = location("gs://mesh/a/*/x?.parquet");
+        assert_eq!(glob.fixed(), ["a"]);
+        assert!(glob.matches(&["a", "b", "x1.parquet"], true) && !glob.matches(&["b", "b", "x1.parquet"], true));
+        assert_eq!(location("https://data.example/a/b.csv").pattern, ["a", "b.csv"]);
+    }
+
+    #[test]
     fn other_schemes_and_parent_folders_are_refused() {
-        assert!(matches!(FileLocation::parse(&place(), "s3://b/k", Path::new("/")), Err(Error::NotSupported { .. })));
-        assert!(matches!(FileLocation::parse(&place(), "../x", Path::new("/d")), Err(Error::Location { .. })));
+        let parse = |text: &str| FileLocation::parse(&place(), text, Path::new("/d"));
+        assert!(matches!(parse("ftp://b/k"), Err(Error::NotSupported { .. })));
+        for text in ["../x", "s3://b/../k", "s3:///k", "https://h/a/", "https://h/*.csv", "https://u:p@h/a.csv"] {
+            assert!(matches!(parse(text), Err(Error::Location { .. })), "{text}");
+        }
     }
 }

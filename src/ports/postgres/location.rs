@@ -6,6 +6,7 @@
 use std::path::Path;
 
 use super::super::error::{Error, Place};
+use super::super::reference::follow;
 use crate::product::CredentialsRef;
 
 /// Where a table is.
@@ -97,22 +98,6 @@ impl Credentials {
         }
         let (user, password) = text.split_once(':')?;
         (!user.is_empty()).then(|| Self { user: user.to_owned(), password: Some(password.to_owned()) })
-    }
-}
-
-/// The text that a reference leads to.
-pub(super) fn follow(reference: &CredentialsRef, root: Option<&Path>) -> Result<String, &'static str> {
-    match reference {
-        CredentialsRef::Env(name) => std::env::var(name).map_err(|_| "the environment variable is not set"),
-        CredentialsRef::File(path) => {
-            let path = Path::new(path);
-            let full = match root {
-                _ if path.is_absolute() => path.to_owned(),
-                Some(root) => root.join(path),
-                None => return Err("no folder for credentials is configured"),
-            };
-            std::fs::read_to_string(full).map_err(|_| "the file cannot be read")
-        }
     }
 }
 

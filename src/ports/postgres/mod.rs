@@ -33,11 +33,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::PortOptions;
 use super::error::{Error, Place};
+use super::reference::follow;
 use super::shape::Shape;
 use crate::product::OutputPort;
 use breaker::Breaker;
 pub use ids::{IdError, IdTable, read_ids};
-use location::{Credentials, TableLocation, follow};
+use location::{Credentials, TableLocation};
 use server::Server;
 pub(super) use table::PostgresTable;
 use tls::Security;

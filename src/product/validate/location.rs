@@ -34,8 +34,12 @@ pub(super) fn check(location: &str, format: &PortFormat) -> Result<(), LocationF
         }
         PortFormat::Csv(_) | PortFormat::Parquet => match scheme.as_str() {
             "" | "file" => check_path(rest),
-            "s3" => check_bucket(rest),
-            _ => Err(("\"location\" names no place of files", "Write a path below the data folder, file:///path or s3://bucket/prefix/.")),
+            "s3" | "gs" | "az" => check_bucket(rest),
+            "http" | "https" => check_web(rest),
+            _ => Err((
+                "\"location\" names no place of files",
+                "Write a path below the data folder, file:///path, s3://bucket/prefix/, gs://…, az://… or https://host/file.",
+            )),
         },
         PortFormat::Stream(_) | PortFormat::Own(_) => Ok(()),
     }
@@ -106,6 +110,15 @@ fn check_bucket(rest: &str) -> Result<(), LocationFault> {
     if bucket.contains([':', '@']) { Err(CREDENTIALS) } else { check_path(rest) }
 }
 
+/// A server over HTTP lists no files, so the location names one.
+fn check_web(rest: &str) -> Result<(), LocationFault> {
+    let (server, path) = rest.split_once('/').unwrap_or((rest, ""));
+    if server.is_empty() || path.is_empty() || path.ends_with('/') || path.contains(['*', '?', '#']) {
+        return Err(("\"location\" names no single file of a server", "Write https://host:port/path/file, without wildcards."));
+    }
+    check_path(path)
+}
+
 /// A contract cannot climb out of the folder that it is given.
 fn check_path(path: &str) -> Result<(), LocationFault> {
     let climbs = path.split(['/', '\\']).any(|segment| {
@@ -126,12 +139,26 @@ mod tests {
             "file:///data/part-?.csv",
             "/data/*.parquet",
             "s3://bucket/a/b=1/",
+            "gs://bucket/a/*.parquet",
+            "az://container/a/",
+            "https://host:8443/a/b.parquet",
             "data/token=1/x",
             "data/day=2026-01-01/mail@x.parquet",
         ] {
             assert_eq!(check(location, &PortFormat::Parquet), Ok(()), "{location}");
         }
-        for location in ["", "../x.csv", "data/%2E%2e/x", "http://x/y", "postgres://h/d/s/t", "s3:///x", "data/\n"] {
+        for location in [
+            "",
+            "../x.csv",
+            "data/%2E%2e/x",
+            "http://x/",
+            "https://x/*.csv",
+            "ftp://x/y",
+            "postgres://h/d/s/t",
+            "s3:///x",
+            "gs:///x",
+            "data/\n",
+        ] {
             assert!(check(location, &PortFormat::Parquet).is_err(), "{location}");
         }
     }

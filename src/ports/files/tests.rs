@@ -1,0 +1,205 @@
+//! Ports over object stores: what is found, who is asked and as whom, and what a failing store comes to.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+
+use super::super::tests::{Ask, field, message, open, product, refusal, rows, scan, texts, write_parquet};
+use super::super::{PortOptions, Ports};
+use super::web::{Mood, Web};
+use super::{StoreIdentity, StoreOptions};
+use crate::product::{CsvDialect, DataType, PortFormat, Product};
+
+fn csv(location: &str) -> Product {
+    product(PortFormat::Csv(CsvDialect::default()), location, Some(vec![field("id", DataType::Int64)]))
+}
+
+fn parquet(location: &str) -> Product {
+    product(PortFormat::Parquet, location, Some(vec![field("id", DataType::Int64)]))
+}
+
+fn parquet_bytes(ids: std::ops::Range<i64>) -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x");
+    write_parquet(&path, &RecordBatch::try_from_iter([("id", Arc::new(Int64Array::from_iter_values(ids)) as ArrayRef)]).unwrap());
+    std::fs::read(path).unwrap()
+}
+
+fn ports_of(folder: &Path, stores: Vec<StoreOptions>) -> Ports {
+    let root = folder.to_owned();
+    Ports::new(PortOptions { data_root: root.clone(), credentials_root: Some(root), stores, ..PortOptions::default() })
+}
+
+/// A server, and ports that may ask it as a bucket `mesh` and for what is below `/open`.
+async fn world() -> (Web, Ports, tempfile::TempDir) {
+    let (web, folder) = (Web::start().await, tempfile::tempdir().unwrap());
+    std::fs::write(folder.path().join("login"), "ada:secret").unwrap();
+    let endpoint = format!("http://{}", web.address);
+    let stores = vec![
+        StoreOptions { location: "s3://mesh".to_owned(), endpoint: Some(endpoint.clone()), ..StoreOptions::default() },
+        StoreOptions { location: format!("{endpoint}/open"), ..StoreOptions::default() },
+    ];
+    let ports = ports_of(folder.path(), stores);
+    (web, ports, folder)
+}
+
+#[tokio::test]
+async fn a_prefix_of_a_bucket_is_a_folder() {
+    let (web, ports, _folder) = world().await;
+    web.put("/mesh/shop/day=1/a.csv", "id\n1\n");
+    web.put("/mesh/shop/day=2/b.csv", "id\n2\n");
+    web.put("/mesh/shop/_tmp/c.csv", "id\n3\n");
+    web.put("/mesh/shopping/d.csv", "id\n4\n");
+    assert_eq!(rows(&ports, &csv("s3://mesh/shop/")).await.unwrap(), ["1", "2"]);
+    assert_eq!(rows(&ports, &csv("s3://mesh/shop")).await.unwrap(), ["1", "2"]);
+    assert_eq!(rows(&ports, &csv("s3://mesh/shop/*/b.csv")).await.unwrap(), ["2"]);
+    assert_eq!(rows(&ports, &csv("s3://mesh/shop/day=1/a.csv")).await.unwrap(), ["1"]);
+    assert_eq!(refusal(&ports, &csv("s3://mesh/nothing/")).await.0, "58030");
+    let signed = web.requests().iter().filter(|request| request.contains("AWS4-HMAC-SHA256 Credential=ada/")).count();
+    assert_eq!(signed, web.requests().len(), "a request was not signed");
+    assert!(!web.requests().iter().any(|request| request.contains("secret")));
+}
+
+#[tokio::test]
+async fn parquet_is_read_by_ranges() {
+    let (web, ports, _folder) = world().await;
+    web.put("/mesh/a.parquet", parquet_bytes(0..5000));
+    web.put("/open/a.parquet", parquet_bytes(0..3));
+    assert_eq!(rows(&ports, &parquet("s3://mesh/a.parquet")).await.unwrap().len(), 5000);
+    let location = format!("http://{}/open/a.parquet", web.address);
+    assert_eq!(rows(&ports, &parquet(&location)).await.unwrap(), ["0", "1", "2"]);
+    assert!(web.requests().iter().any(|request| request.contains("/open/") && request.contains("Basic YWRhOnNlY3JldA==")));
+}
+
+#[tokio::test]
+async fn only_what_the_configuration_names_is_asked() {
+    let (web, ports, _folder) = world().await;
+    web.put("/closed/a.csv", "id\n1\n");
+    web.put("/mesh/a.csv", "id\n1\n");
+    for location in [
+        format!("http://{}/closed/a.csv", web.address),
+        format!("http://{}/mesh/a.csv", web.address),
+        "s3://other/a.csv".to_owned(),
+        "http://169.254.169.254/latest/meta-data/iam".to_owned(),
+    ] {
+        let (code, text) = refusal(&ports, &csv(&location)).await;
+        assert_eq!(code, "HV000", "{location}");
+        assert!(!text.contains(&web.address) && !text.contains("169.254"), "{text}");
+    }
+    assert!(web.requests().is_empty());
+}
+
+#[tokio::test]
+async fn a_redirect_to_another_server_is_not_followed() {
+    let (web, ports, _folder) = world().await;
+    web.put("/open/a.csv", "id\n1\n");
+    web.feel(Mood::Elsewhere);
+    let (code, text) = refusal(&ports, &csv(&format!("http://{}/open/a.csv", web.address))).await;
+    assert_eq!((code.as_str(), text.contains("127.0.0")), ("58030", false), "{text}");
+}
+
+#[tokio::test]
+async fn an_object_that_changes_during_a_scan_is_an_error_even_where_the_store_is_careless() {
+    let (web, ports, _folder) = world().await;
+    let context = datafusion::prelude::SessionContext::new();
+    for mood in [Mood::Well, Mood::Careless] {
+        web.feel(mood);
+        for (path, product, first, second) in [
+            ("/mesh/a.csv", csv("s3://mesh/a.csv"), b"id\n1\n".to_vec(), b"id\n2\n".to_vec()),
+            ("/mesh/a.parquet", parquet("s3://mesh/a.parquet"), parquet_bytes(0..5000), parquet_bytes(1..5001)),
+        ] {
+            web.put(path, first);
+            let table = open(&ports, &product).await.unwrap();
+            let plan = table.scan(&context.state(), None, &[], None).await.unwrap();
+            web.put(path, second);
+            let error = datafusion::physical_plan::collect(plan, context.task_ctx()).await.unwrap_err();
+            assert_eq!(message(&error).0, "58030", "{mood:?} {path}");
+            assert!(message(&error).1.contains("changed"), "{mood:?} {path}");
+            // The next scan sees the new version whole, though size and time are the same.
+            let found = scan(&table, &Ask::default()).await.unwrap();
+            assert!(!texts(&found).contains(&"0".to_owned()) && texts(&found).contains(&"2".to_owned()));
+            web.remove(path);
+            assert_eq!(refusal(&ports, &product).await.0, "58030", "{mood:?} {path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_failing_store_is_an_error_that_tells_nothing() {
+    let (web, ports, _folder) = world().await;
+    web.put("/mesh/a.csv", "id\n1\n");
+    for (mood, codes) in [(Mood::Refusing, ["HV00N"]), (Mood::Down, ["08006"]), (Mood::Cut, ["08006"])] {
+        web.feel(mood);
+        let (code, text) = refusal(&ports, &csv("s3://mesh/a.csv")).await;
+        assert!(codes.contains(&code.as_str()), "{mood:?}: {code} {text}");
+        assert!(!["127.0.0.1", "secret", "mesh/a", "ada"].iter().any(|secret| text.contains(secret)), "{text}");
+    }
+    web.feel(Mood::Well);
+    assert_eq!(rows(&ports, &csv("s3://mesh/a.csv")).await.unwrap(), ["1"]);
+}
+
+#[tokio::test]
+async fn a_store_that_nobody_serves_cannot_be_reached() {
+    let folder = tempfile::tempdir().unwrap();
+    let endpoint = Some("http://127.0.0.1:9".to_owned());
+    let store = StoreOptions { location: "s3://mesh".to_owned(), endpoint, ..StoreOptions::default() };
+    let mut product = csv("s3://mesh/a.csv");
+    let ports = ports_of(folder.path(), vec![store]);
+    assert_eq!(refusal(&ports, &product).await.0, "HV00N", "credentials that are not there");
+    product.output_ports[0].credentials = None;
+    assert_eq!(refusal(&ports, &product).await.0, "HV00N");
+}
+
+#[tokio::test]
+async fn without_credentials_requests_are_not_signed_unless_an_identity_is_lent() {
+    let (web, _, folder) = world().await;
+    web.put("/mesh/a.csv", "id\n1\n");
+    let endpoint = Some(format!("http://{}", web.address));
+    let store = StoreOptions { location: "s3://mesh".to_owned(), endpoint, ..StoreOptions::default() };
+    let mut product = csv("s3://mesh/a.csv");
+    product.output_ports[0].credentials = None;
+    assert_eq!(rows(&ports_of(folder.path(), vec![store.clone()]), &product).await.unwrap(), ["1"]);
+    assert!(!web.requests().iter().any(|request| request.to_ascii_lowercase().contains("authorization:")));
+    // The environment of the test names no web identity.
+    let lent = StoreOptions { identity: StoreIdentity::WebIdentity, ..store };
+    assert_eq!(refusal(&ports_of(folder.path(), vec![lent]), &product).await.0, "HV00N");
+}
+
+/// Against a real S3 API, whose address `MESHGATE_TEST_S3` is: scripts/test starts one.
+#[tokio::test]
+async fn a_bucket_of_a_real_service_is_read() {
+    let Ok(endpoint) = std::env::var("MESHGATE_TEST_S3") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("login"), "testing:testing").unwrap();
+    let bucket = format!("mesh-{}", std::process::id());
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    assert!(http.put(format!("{endpoint}/{bucket}")).send().await.unwrap().status().is_success());
+    let upload = object_store::aws::AmazonS3Builder::new()
+        .with_endpoint(&endpoint)
+        .with_allow_http(true)
+        .with_bucket_name(&bucket)
+        .with_access_key_id("testing")
+        .with_secret_access_key("testing")
+        .build()
+        .unwrap();
+    use object_store::ObjectStoreExt;
+    for file in 0..1_200_i64 {
+        let path = object_store::path::Path::from(format!("many/day={}/{file}.csv", file % 3));
+        upload.put(&path, format!("id\n{file}\n").into()).await.unwrap();
+    }
+    upload.put(&"big/a b.parquet".into(), parquet_bytes(0..100_000).into()).await.unwrap();
+    let store = StoreOptions { location: format!("s3://{bucket}"), endpoint: Some(endpoint), ..StoreOptions::default() };
+    let ports = ports_of(folder.path(), vec![store]);
+    // More than one page of the listing.
+    assert_eq!(rows(&ports, &csv(&format!("s3://{bucket}/many/"))).await.unwrap().len(), 1_200);
+    assert_eq!(rows(&ports, &parquet(&format!("s3://{bucket}/big/a b.parquet"))).await.unwrap().len(), 100_000);
+    assert_eq!(refusal(&ports, &csv(&format!("s3://{bucket}/none/"))).await.0, "58030");
+    assert_eq!(refusal(&ports, &csv("s3://elsewhere/none/")).await.0, "HV000");
+    let table = open(&ports, &parquet(&format!("s3://{bucket}/big/a b.parquet"))).await.unwrap();
+    let context = datafusion::prelude::SessionContext::new();
+    let plan = table.scan(&context.state(), None, &[], None).await.unwrap();
+    upload.put(&"big/a b.parquet".into(), parquet_bytes(1..100_001).into()).await.unwrap();
+    let error = datafusion::physical_plan::collect(plan, context.task_ctx()).await.unwrap_err();
+    assert_eq!(message(&error).0, "58030", "{}", message(&error).1);
+}
