@@ -92,7 +92,7 @@ impl FileLocation {
     /// Whether a file, by its segments below the root, belongs to the port.
     pub(super) fn matches(&self, segments: &[&str], has_extension: bool) -> bool {
         let pattern: Vec<&str> = self.pattern.iter().map(String::as_str).collect();
-        if matches(&pattern, segments) {
+        if !self.folder && matches(&pattern, segments) {
             return !self.glob || !segments.last().is_some_and(|name| is_hidden(name));
         }
         // The pattern names a folder: everything of the extension below it. A bucket is one, too.
