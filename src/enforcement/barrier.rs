@@ -4,6 +4,9 @@
 //! for an optimizer rule to move, and the operator answers every rule that would move something past it, in either direction, with no. The one exception:
 //! a dynamic filter (of a join or a TopK) over bare unmasked columns is handed to the source, which may skip rows by it.
 //!
+//! A barrier can absorb a top-N or the first half of an aggregation ([`super::absorption`]): then its source leaves out what is not needed. The rows of
+//! a top-N pass the barrier as all rows do; states of aggregates were made of rows that the source has filtered, all by itself.
+//!
 //! It has no statistics but one: where it hides nothing, about how many rows there are, which anyone who may read it could count.
 //! It has no orderings, and a text without literals, ids, paths or counts. Rows are collected to batches of full size before they leave,
 //! and the user's leakproof predicates are tested before that. So what leaves is the same, batch for batch, whatever rows were hidden
@@ -34,6 +37,7 @@ use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Par
 use futures::StreamExt;
 
 use crate::policy::DecisionId;
+use crate::ports::{Kept, Reduction, Without, reduced};
 use crate::product::ProductRef;
 
 use super::Error;
@@ -77,18 +81,44 @@ pub(super) struct Terms {
     pub(super) hints: Vec<Arc<dyn PhysicalExpr>>,
     /// No partition needs to deliver more visible rows than this.
     pub(super) row_limit: Option<usize>,
+    /// The source was offered the whole row filter and all predicates.
+    pub(super) offered: bool,
 }
 
 impl Terms {
     fn hide_rows(&self) -> bool {
         self.row_filter.is_some() || self.exclusion.is_some()
     }
+
+    /// Those of states that a source has made under these.
+    fn of_states(&self, columns: usize) -> Self {
+        Self {
+            product: self.product.clone(),
+            decision: self.decision,
+            row_filter: None,
+            exclusion: None,
+            kept: columns,
+            shown: (0..columns).map(Shown::AsItIs).collect(),
+            predicates: Vec::new(),
+            hints: Vec::new(),
+            row_limit: None,
+            offered: false,
+        }
+    }
+}
+
+/// What a barrier has absorbed, and whether rows may have been hidden below it.
+#[derive(Debug, Clone)]
+struct Absorbed {
+    kept: Kept,
+    hides_rows: bool,
 }
 
 /// The barrier: visible rows leave it, masked.
 pub struct GovernedExec {
     input: Arc<dyn ExecutionPlan>,
     terms: Arc<Terms>,
+    absorbed: Option<Absorbed>,
     properties: Arc<PlanProperties>,
 }
 
@@ -111,7 +141,36 @@ impl GovernedExec {
         let properties = PlanProperties::new(EquivalenceProperties::new(schema), partitioning, from.emission_type, from.boundedness)
             .with_scheduling_type(from.scheduling_type)
             .with_evaluation_type(from.evaluation_type);
-        Self { input, terms, properties: Arc::new(properties) }
+        Self { input, terms, absorbed: None, properties: Arc::new(properties) }
+    }
+
+    /// What stood above, if the source does it.
+    pub(super) fn absorbed(&self) -> Option<&Kept> {
+        self.absorbed.as_ref().map(|absorbed| &absorbed.kept)
+    }
+
+    /// The barrier over a source that leaves out what is not needed. Columns are those that leave. `None` if the source cannot, or if it
+    /// does not do all that the barrier does.
+    pub(super) fn absorbing(&self, kept: &Kept) -> Option<Self> {
+        let terms = &self.terms;
+        if self.absorbed.is_some() || !terms.offered || terms.row_limit.is_some() {
+            return None;
+        }
+        let without = match &terms.exclusion {
+            None => None,
+            Some((column, probe)) => Some(Without { column: *column, subjects: probe.few()? }),
+        };
+        let below = kept.over(|column| match terms.shown.get(column) {
+            Some(Shown::AsItIs(position)) => Some(*position),
+            Some(Shown::Masked { .. }) | None => None,
+        })?;
+        let input = reduced(&self.input, &Reduction { without, kept: below })?;
+        let barrier = match kept {
+            Kept::First { .. } => Self::over(input, Arc::clone(self.properties.eq_properties.schema()), Arc::clone(terms)),
+            Kept::States { schema, .. } => Self::over(input, Arc::clone(schema), Arc::new(terms.of_states(schema.fields().len()))),
+        };
+        let absorbed = Absorbed { kept: kept.clone(), hides_rows: terms.hide_rows() };
+        Some(Self { absorbed: Some(absorbed), ..barrier })
     }
 
     /// The decision under which the rows are read.
@@ -126,7 +185,7 @@ impl GovernedExec {
 
     /// Whether rows may be hidden.
     pub(super) fn hides_rows(&self) -> bool {
-        self.terms.hide_rows()
+        self.terms.hide_rows() || self.absorbed.as_ref().is_some_and(|absorbed| absorbed.hides_rows)
     }
 
     /// About how many rows the source has, hidden ones included; `None` if nobody knows.
@@ -180,7 +239,8 @@ impl ExecutionPlan for GovernedExec {
         if input.schema().fields() != self.input.schema().fields() {
             return Err(Error::Internal { invariant: "the barrier's input keeps its columns" }.into());
         }
-        Ok(Arc::new(Self::over(input, Arc::clone(self.properties.eq_properties.schema()), Arc::clone(&self.terms))))
+        let barrier = Self::over(input, Arc::clone(self.properties.eq_properties.schema()), Arc::clone(&self.terms));
+        Ok(Arc::new(Self { absorbed: self.absorbed.clone(), ..barrier }))
     }
 
     fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
@@ -210,7 +270,7 @@ impl ExecutionPlan for GovernedExec {
     fn statistics_from_inputs(&self, inputs: &[Arc<Statistics>], _: &StatisticsArgs) -> Result<Arc<Statistics>> {
         let mut statistics = Statistics::new_unknown(&self.schema());
         // INVARIANT: inexact, so that no answer is made of it; and nothing if a row may be hidden.
-        if let (false, [input]) = (self.terms.hide_rows(), inputs) {
+        if let (false, [input]) = (self.hides_rows(), inputs) {
             let rows = input.num_rows.to_inexact();
             let tested = !self.terms.predicates.is_empty();
             statistics.num_rows = if tested { rows.with_estimated_selectivity(ROWS_LEFT_BY_PREDICATES) } else { rows };

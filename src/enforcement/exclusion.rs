@@ -1,7 +1,8 @@
 //! Hides the rows of erased subjects.
 //!
 //! INVARIANT: runs below the barrier and straight above the row filter, so no user expression sees an erased row, not even to fail
-//! on it. A row without a subject is hidden. The ids are in no plan, no text and no expression.
+//! on it. A row without a subject is hidden. The ids are in no plan, no text and no expression. A source that aggregates is told them
+//! as the value of a parameter.
 //! Who is in the set is the policy's business.
 
 use std::sync::Arc;
@@ -13,8 +14,12 @@ use datafusion::arrow::datatypes::{DataType, Decimal128Type, Field, Int64Type, U
 use datafusion::error::{DataFusionError, Result};
 
 use crate::policy::SubjectSet;
+use crate::ports::Subjects;
 
 use super::row_filter::is_uuid;
+
+/// A longer list stays here.
+const SUBJECTS_TOLD_MAX: usize = 1_000;
 
 /// Looks up the subject of each row in the set of the erased.
 #[derive(Clone)]
@@ -68,6 +73,22 @@ impl SubjectProbe {
     /// Whether both look in one and the same set.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         self.kind == other.kind && Arc::ptr_eq(&self.subjects, &other.subjects)
+    }
+
+    /// The ids, if they are few enough to be told to a source that compares them as values; none of them is a text.
+    pub(super) fn few(&self) -> Option<Subjects> {
+        if self.subjects.len() > SUBJECTS_TOLD_MAX {
+            return None;
+        }
+        match self.kind {
+            SubjectKind::Integer => Some(Subjects::Integers(self.subjects.iter().filter_map(|id| id.parse().ok()).collect())),
+            SubjectKind::Uuid => {
+                // Other spellings of a UUID are nobody's id.
+                let canonical = |id: &str| uuid::Uuid::try_parse(id).ok().filter(|uuid| uuid.to_string().eq_ignore_ascii_case(id));
+                Some(Subjects::Uuids(self.subjects.iter().filter_map(canonical).collect()))
+            }
+            SubjectKind::Unsigned | SubjectKind::Decimal | SubjectKind::Text => None,
+        }
     }
 
     /// Identifies the set without looking into it.

@@ -15,6 +15,7 @@ use regex::Regex;
 
 use crate::policy::{Obligations, Outcome};
 
+use super::absorption::TakenOver;
 use super::table::GovernedTable;
 
 /// An operator with what is below it.
@@ -39,16 +40,16 @@ pub enum Shown {
     Texts(Vec<String>),
 }
 
-/// A governed, optimized plan.
-pub fn explain_above_barrier(plan: &LogicalPlan) -> ShownPlan {
-    let mut shown = operator(plan);
+/// A governed, optimized plan, of which the sources have taken over so much.
+pub fn explain_above_barrier(plan: &LogicalPlan, taken_over: &[TakenOver]) -> ShownPlan {
+    let mut shown = operator(plan, taken_over);
     let mut below: Vec<LogicalPlan> = plan.inputs().into_iter().cloned().collect();
     // Rendering cannot fail halfway: a subquery that cannot be walked is left out.
     let _ = plan.apply_subqueries(|subquery| {
         below.push(subquery.clone());
         Ok(TreeNodeRecursion::Continue)
     });
-    shown.below.extend(below.iter().map(explain_above_barrier));
+    shown.below.extend(below.iter().map(|below| explain_above_barrier(below, taken_over)));
     match shown {
         // What only renames or computes columns is no step of its own in PostgreSQL.
         ShownPlan { below, .. } if passes_through(plan) && below.len() == 1 => below.into_iter().next().unwrap_or_default(),
@@ -60,10 +61,10 @@ fn passes_through(plan: &LogicalPlan) -> bool {
     matches!(plan, LogicalPlan::Projection(_) | LogicalPlan::SubqueryAlias(_) | LogicalPlan::Subquery(_) | LogicalPlan::Repartition(_))
 }
 
-fn operator(plan: &LogicalPlan) -> ShownPlan {
+fn operator(plan: &LogicalPlan, taken_over: &[TakenOver]) -> ShownPlan {
     let mut properties = Vec::new();
     let name = match plan {
-        LogicalPlan::TableScan(scan) => return scanned(scan),
+        LogicalPlan::TableScan(scan) => return scanned(scan, taken_over),
         LogicalPlan::Filter(filter) => {
             properties.extend(text("Filter", std::slice::from_ref(&filter.predicate)));
             "Filter"
@@ -110,7 +111,7 @@ fn joined(join: &Join) -> ShownPlan {
     ShownPlan { name, properties, ..ShownPlan::default() }
 }
 
-fn scanned(scan: &TableScan) -> ShownPlan {
+fn scanned(scan: &TableScan, taken_over: &[TakenOver]) -> ShownPlan {
     let columns: Vec<String> = scan.projected_schema.fields().iter().map(|field| field.name().clone()).collect();
     let schema = scan.table_name.schema().map(|schema| format!("{schema}.")).unwrap_or_default();
     let object = Some(format!("{schema}{}", scan.table_name.table()));
@@ -122,6 +123,11 @@ fn scanned(scan: &TableScan) -> ShownPlan {
     properties.extend(text("Filter", &scan.filters));
     if let Some(Outcome::Allow(obligations)) = table.decision().map(|decision| &decision.outcome) {
         properties.extend(applied(obligations, &columns));
+    }
+    // Of several scans of one product it is not said which one it is of.
+    let mut of_product = taken_over.iter().filter(|(product, _)| *product == table.product().reference);
+    if let (Some((_, Some(what))), None) = (of_product.next(), of_product.next()) {
+        properties.push(("Done by Source", Shown::Text((*what).to_owned())));
     }
     ShownPlan { name: "Governed Scan".to_owned(), object, properties, below: Vec::new() }
 }

@@ -7,6 +7,9 @@
 //! values that a mask replaces never reach an operator above [`GovernedExec`], not even to make it fail.
 //! What is decided, and why, belongs to `policy`; where the rows are belongs to `ports`.
 
+mod absorption;
+#[cfg(test)]
+mod alike;
 mod barrier;
 mod compiled;
 mod computed;
@@ -32,6 +35,7 @@ mod testing;
 mod usage;
 mod verify;
 
+pub use absorption::{TakenOver, absorb, absorb_again, taken_over};
 pub use barrier::GovernedExec;
 pub use error::{Error, Obligation, PortCause};
 pub use explain::{Shown, ShownPlan, explain_above_barrier};

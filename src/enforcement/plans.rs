@@ -258,7 +258,7 @@ async fn explain_stops_at_the_barrier_and_tells_kinds_only() {
     };
     let sql = "SELECT full_name FROM people WHERE salary > (SELECT max(bucket) FROM colleagues)";
     let (plan, _) = world.governed(sql, &Outcome::Allow(obligations)).await.unwrap();
-    let text = explain_above_barrier(&plan).to_lines("").join("\n");
+    let text = explain_above_barrier(&plan, &[]).to_lines("").join("\n");
     for shown in [
         "Data Product: hr/people",
         "Output: full_name, salary",

@@ -13,6 +13,7 @@ use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::{Constraints, DFSchema, Statistics};
 use datafusion::datasource::{DefaultTableSource, TableType};
 use datafusion::error::Result;
+use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{Expr, LogicalPlan, TableProviderFilterPushDown, TableScan};
 use datafusion::physical_plan::{ExecutionPlan, PhysicalExpr};
 
@@ -148,13 +149,14 @@ impl GovernedTable {
         is_leakproof(filter, &|name| decision.unmasked_type(name, &self.schema))
     }
 
+    /// The source's scan, and whether it was given all filters.
     async fn scan_source(
         &self,
         state: &dyn Session,
         columns: &Vec<usize>,
         filters: &[Expr],
         limit: Option<usize>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
+    ) -> Result<(Arc<dyn ExecutionPlan>, bool)> {
         let offered: Vec<&Expr> = filters.iter().collect();
         let supported = self.source.supports_filters_pushdown(&offered)?;
         let pushed: Vec<Expr> = filters
@@ -163,14 +165,15 @@ impl GovernedTable {
             .filter(|(_, support)| *support != TableProviderFilterPushDown::Unsupported)
             .map(|(filter, _)| filter.clone())
             .collect();
+        let all = pushed.len() == filters.len();
         let scan = self.source.scan(state, Some(columns), &pushed, limit).await?;
         let options = state.config_options();
         if options.optimizer.repartition_file_scans
             && let Some(split) = scan.repartitioned(options.execution.target_partitions, options)?
         {
-            return Ok(split);
+            return Ok((split, all));
         }
-        Ok(scan)
+        Ok((scan, all))
     }
 
     async fn governed_scan(
@@ -188,10 +191,14 @@ impl GovernedTable {
         }
         let (columns, kept) = self.columns(decision, shown, &leakproof);
         let policy_pushed = decision.row_filter().map(|filter| offered(filter, &self.schema)).unwrap_or_default();
+        let parts = decision.row_filter().map_or(0, |filter| split_conjunction(filter).len());
+        let affordable_all = affordable(&leakproof).len() == leakproof.len();
+        let whole = policy_pushed.len() == parts && affordable_all;
         let pushed: Vec<Expr> = policy_pushed.into_iter().chain(affordable(&leakproof)).cloned().collect();
         // INVARIANT: a limit reaches the source only if each of its rows is shown.
         let source_limit = if decision.hides_rows() || !filters.is_empty() { None } else { limit };
-        let input = self.scan_source(state, &columns, &pushed, source_limit).await.map_err(|source| self.port_error(source))?;
+        let scanned = self.scan_source(state, &columns, &pushed, source_limit).await;
+        let (input, all) = scanned.map_err(|source| self.port_error(source))?;
         self.require_delivered(&columns, &input.schema())?;
 
         let read_schema = DFSchema::try_from(input.schema())?;
@@ -216,6 +223,7 @@ impl GovernedTable {
             // Filters above the barrier still take rows away: then a limit is none of ours.
             row_limit: if leakproof.len() == filters.len() { limit } else { None },
             predicates,
+            offered: whole && all,
         };
         Ok(Arc::new(GovernedExec::new(input, Arc::new(self.schema.project(shown)?), terms)))
     }

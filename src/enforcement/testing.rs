@@ -10,6 +10,7 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit}
 use datafusion::arrow::util::pretty::pretty_format_batches;
 use datafusion::catalog::TableProvider;
 use datafusion::common::JoinType;
+use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::Transformed;
 use datafusion::datasource::file_format::csv::CsvFormat;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
@@ -21,6 +22,8 @@ use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 use datafusion::parquet::arrow::ArrowWriter;
 use datafusion::parquet::file::properties::WriterProperties;
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::{SessionConfig, SessionContext, col, lit};
 use futures::TryStreamExt;
@@ -30,7 +33,7 @@ use crate::ports::tests::Database;
 use crate::product::{DomainName, FieldName, Governance, PortName, Product, ProductName, ProductRef, Status, Version};
 use crate::{ports, product};
 
-use super::{Error, GovernedTable, ProductUse, explain_above_barrier, govern, observe, row_filter, verify};
+use super::{Error, GovernedTable, ProductUse, absorb, explain_above_barrier, govern, observe, row_filter, verify};
 
 pub(super) fn field_name(name: &str) -> FieldName {
     FieldName::parse(name).unwrap()
@@ -180,6 +183,35 @@ async fn postgres_table(people: &[Person], folder: &Path) -> Arc<dyn TableProvid
     ports::tests::open(&ports::tests::ports(folder, false), &product).await.unwrap()
 }
 
+/// So many partitions, and what goes with the place.
+fn config(place: Place, partitions: usize) -> SessionConfig {
+    let mut config = SessionConfig::new().with_target_partitions(partitions);
+    config.options_mut().optimizer.repartition_file_min_size = 0;
+    if let Place::Parquet { pushdown: true } = place {
+        config.options_mut().execution.parquet.pushdown_filters = true;
+        config.options_mut().execution.parquet.reorder_filters = true;
+    }
+    config
+}
+
+/// [`absorb`] as a rule.
+#[derive(Debug)]
+struct Absorbs;
+
+impl PhysicalOptimizerRule for Absorbs {
+    fn name(&self) -> &str {
+        "absorbs"
+    }
+
+    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
+        absorb(plan)
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+}
+
 /// A session over one world.
 pub(super) struct World {
     context: SessionContext,
@@ -204,16 +236,17 @@ impl World {
             }
             Place::Postgres => postgres_table(people, folder.path()).await,
         };
-        let mut config = SessionConfig::new().with_target_partitions(partitions);
-        config.options_mut().optimizer.repartition_file_min_size = 0;
-        if let Place::Parquet { pushdown: true } = place {
-            config.options_mut().execution.parquet.pushdown_filters = true;
-            config.options_mut().execution.parquet.reorder_filters = true;
-        }
-        let state = SessionStateBuilder::new().with_default_features().with_config(config).build();
-        let context = SessionContext::new_with_state(state);
+        Self::over(&source, config(place, partitions), folder)
+    }
+
+    /// The same two tables over any source; what the source needs is in the folder.
+    pub(super) fn over(source: &Arc<dyn TableProvider>, config: SessionConfig, folder: tempfile::TempDir) -> Self {
+        let mut rules = PhysicalOptimizer::new().rules;
+        rules.insert(0, Arc::new(Absorbs));
+        let builder = SessionStateBuilder::new().with_default_features().with_config(config);
+        let context = SessionContext::new_with_state(builder.with_physical_optimizer_rules(rules).build());
         for (oid, name) in [(1, "people"), (2, "colleagues")] {
-            let table = GovernedTable::undecided(product(name), PortName::parse("batch").unwrap(), Arc::clone(&source), oid);
+            let table = GovernedTable::undecided(product(name), PortName::parse("batch").unwrap(), Arc::clone(source), oid);
             context.register_table(name, Arc::new(table)).unwrap();
         }
         Self { context, _folder: folder }
@@ -261,7 +294,7 @@ impl World {
     /// What EXPLAIN shows.
     pub(super) async fn explained(&self, sql: &str, obligations: &Obligations) -> Result<Vec<String>, String> {
         let governed = self.governed(sql, &Outcome::Allow(obligations.clone())).await;
-        governed.map(|(plan, _)| explain_above_barrier(&plan).to_lines("")).map_err(|error| error.to_string())
+        governed.map(|(plan, _)| explain_above_barrier(&plan, &[]).to_lines("")).map_err(|error| error.to_string())
     }
 
     /// The answer with the policy as a filter in the plan: what the barrier is there to replace.

@@ -144,6 +144,9 @@ impl Shared {
     }
 }
 
+/// As many keys of a join's one side are told to the source of the other.
+const JOIN_KEYS_TOLD_MAX: usize = 1_000;
+
 /// The state that each statement's own is cloned from.
 fn template(options: &EngineOptions) -> datafusion::error::Result<SessionState> {
     let pool = TrackConsumersPool::new(GreedyMemoryPool::new(options.memory_bytes), NonZeroUsize::MIN);
@@ -162,6 +165,7 @@ fn template(options: &EngineOptions) -> datafusion::error::Result<SessionState> 
     settings.sql_parser.collect_spans = true;
     settings.sql_parser.default_null_ordering = "nulls_max".to_owned();
     settings.optimizer.skip_failed_rules = false;
+    settings.optimizer.hash_join_inlist_pushdown_max_distinct_values = JOIN_KEYS_TOLD_MAX;
     settings.explain.show_statistics = false;
     let mut state = SessionStateBuilder::new()
         .with_config(config)

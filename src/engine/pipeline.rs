@@ -177,14 +177,21 @@ impl Pipeline {
     /// The plan of a query as its caller may see it: what stands above the barrier, and that a barrier stands there.
     pub(super) async fn explain(mut self, query: &Query, values: &[ScalarValue]) -> Result<ShownPlan, ClientMessage> {
         let prepared = match self.verify_anew(query, values).await {
-            Ok((verified, logical)) => self.record(verified).await.map(|prepared| (prepared, logical)),
+            Ok((verified, logical)) => {
+                let taken_over = match &verified.run {
+                    Run::Plan(plan) => enforcement::taken_over(plan),
+                    Run::Row(_) => Vec::new(),
+                };
+                let shown = enforcement::explain_above_barrier(&logical, &taken_over);
+                self.record(verified).await.map(|prepared| (prepared, shown))
+            }
             Err(message) => Err(message),
         };
         let lines = match prepared {
-            Ok((prepared, logical)) => {
+            Ok((prepared, shown)) => {
                 prepared.record.close(self.shared.now(), Closing::completed());
                 self.attempt.trace().done(Step::Close, "explained");
-                Ok(enforcement::explain_above_barrier(&logical))
+                Ok(shown)
             }
             Err(message) => Err(self.told(message)),
         };

@@ -156,7 +156,8 @@ impl Table {
                 None => return Ok(None),
             }
         }
-        let Some(leaf) = enforcement::rescan(&self.scan, &filters, decision, state).await? else { return Ok(None) };
+        let Some(fresh) = enforcement::rescan(&self.scan, &filters, decision, state).await? else { return Ok(None) };
+        let Some(leaf) = leaf(&self.plan).and_then(|known| enforcement::absorb_again(known, fresh)) else { return Ok(None) };
         if leaf.output_partitioning().partition_count() != self.partitions {
             return Ok(None);
         }

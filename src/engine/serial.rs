@@ -48,6 +48,7 @@ impl SerialPlans {
         config: &ConfigOptions,
         statistics: Option<&StatisticsRegistry>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
+        let plan = enforcement::absorb(plan)?;
         if enforcement::reads_much(&plan) {
             return merges_in_order(self.run(plan, &Context { config, statistics })?);
         }

@@ -74,7 +74,7 @@ fn csv_text() -> String {
 }
 
 /// The same data as every kind of port that can be had here.
-async fn ports_of_each_kind(folder: &Path) -> Vec<(&'static str, Ports, Product)> {
+pub(crate) async fn ports_of_each_kind(folder: &Path) -> Vec<(&'static str, Ports, Product)> {
     std::fs::write(folder.join("all.csv"), csv_text()).unwrap();
     let csv = product(PortFormat::Csv(CsvDialect::default()), "all.csv", Some(contract()));
     let table = open(&ports(folder, false), &csv).await.unwrap();

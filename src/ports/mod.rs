@@ -11,13 +11,14 @@ mod estimate;
 mod files;
 mod parquet;
 mod postgres;
+mod reduction;
 mod reference;
 mod schema;
 mod shape;
 mod statement;
 
 #[cfg(test)]
-mod conformance;
+pub(crate) mod conformance;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -30,6 +31,7 @@ use datafusion::catalog::TableProvider;
 pub use error::{Error, Place};
 pub use files::{StoreIdentity, StoreOptions};
 pub use postgres::{IdError, IdTable, read_ids};
+pub use reduction::{Aggregate, Kept, OrderKey, Reduction, Subjects, Without, reduced};
 pub use schema::{PG_TYPE, PG_TYPMOD, arrow_schema};
 pub use statement::Statement;
 

@@ -3,6 +3,7 @@
 use crate::error::SqlState;
 
 use super::world::TestWorld;
+use crate::ports::tests::Database;
 
 #[tokio::test]
 async fn a_known_plan_holds_for_other_values_and_other_files() {
@@ -125,4 +126,55 @@ async fn a_setting_that_expressions_hang_on_is_part_of_the_key() {
     assert_eq!(reader.rows(text).await.unwrap(), ["2026-02-01"]);
     reader.rows("SET datestyle = 'German'").await.unwrap();
     assert_eq!(reader.rows(text).await.unwrap_err().sqlstate, SqlState::FEATURE_NOT_SUPPORTED);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_server_computes_hides_what_is_to_be_hidden_now() {
+    let Some(database) = Database::from_environment().await else { return };
+    let rows = (1..=6).map(|id| {
+        let tier = if id % 2 == 0 { "gold" } else { "silver" };
+        vec![Some(id.to_string()), Some(tier.to_owned()), Some(format!("2026-02-{:02}", id * 4))]
+    });
+    database.create("dated_people", "id int8, tier text, created_at timestamp", &rows.collect::<Vec<_>>()).await;
+    let world = TestWorld::over_table(&database.location("dated_people"), &database.login());
+    let mut reader = world.session("reader", &[]);
+    let (all, newest, of_tier) = (
+        "SELECT count(*), sum(id), avg(id), min(created_at) FROM crm.people",
+        "SELECT id FROM crm.people ORDER BY created_at DESC LIMIT 2",
+        "SELECT tier, count(*) FROM crm.people WHERE id < $1 GROUP BY tier ORDER BY tier",
+    );
+    reader.rows(&format!("PREPARE p AS {of_tier}")).await.unwrap();
+    for _ in 0..2 {
+        assert_eq!(reader.lines(all).await.unwrap(), ["6|21|3.5000000000000000|2026-02-04T00:00:00"]);
+        assert_eq!(reader.lines(newest).await.unwrap(), ["6", "5"]);
+        assert_eq!(reader.lines("EXECUTE p(4)").await.unwrap(), ["gold|1", "silver|2"]);
+        assert_eq!(reader.lines("EXECUTE p(6)").await.unwrap(), ["gold|2", "silver|3"]);
+    }
+    assert!(world.knows(all) && world.knows(newest) && world.knows("id < $1"));
+    // The first two are older than thirty days then.
+    world.pass(10);
+    assert_eq!(reader.lines(all).await.unwrap(), ["4|18|4.5000000000000000|2026-02-12T00:00:00"]);
+    assert_eq!(reader.lines("EXECUTE p(4)").await.unwrap(), ["silver|1"]);
+    world.erase(["6", "3"]);
+    for _ in 0..2 {
+        assert_eq!(reader.lines(all).await.unwrap(), ["2|9|4.5000000000000000|2026-02-16T00:00:00"]);
+        assert_eq!(reader.lines(newest).await.unwrap(), ["5", "4"]);
+        assert_eq!(reader.lines("EXECUTE p(6)").await.unwrap(), ["gold|1", "silver|1"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn explain_tells_what_a_server_computes_where_no_row_may_be_hidden() {
+    let Some(database) = Database::from_environment().await else { return };
+    database.create("undated_people", "id int8, tier text, created_at timestamp", &[]).await;
+    let world = TestWorld::over_table(&database.location("undated_people"), &database.login());
+    let mut reader = world.session("reader", &[]);
+    let mut told = async |sql: &str| reader.rows(&format!("EXPLAIN {sql}")).await.unwrap().join("\n");
+    let of = |table: &str| (format!("SELECT max(id) FROM crm.{table}"), format!("SELECT tier FROM crm.{table} ORDER BY id LIMIT 3"));
+    let (aggregate, first) = of("old_people");
+    assert!(told(&aggregate).await.contains("Done by Source: Partial Aggregate"));
+    assert!(told(&first).await.contains("Done by Source: Sort, Limit"));
+    assert!(!told("SELECT max(length(tier)) FROM crm.old_people").await.contains("Done by Source"));
+    let (aggregate, first) = of("people");
+    assert!(!told(&aggregate).await.contains("Done by Source") && !told(&first).await.contains("Done by Source"));
 }

@@ -48,6 +48,30 @@ spec:
     )
 }
 
+/// The same rows in a table of a server; of the first product, some may be hidden.
+fn contract_of_table(name: &str, location: &str, hides: bool) -> String {
+    let hidden = "
+    gdpr_subject_to_erasure: true
+    retention_days: 30
+    retention_column: created_at";
+    format!(
+        "apiVersion: data-mesh/v1
+kind: DataProduct
+metadata: {{name: {name}, version: \"1.0.0\", owner: crm-team, domain: crm}}
+spec:
+  outputPorts:
+    - {{name: people_live, type: table, format: postgres, location: \"{location}\", credentials: {{ref: \"file:login\"}}}}
+  schema:
+    - {{name: id, type: int64, primaryKey: true}}
+    - {{name: tier, type: string}}
+    - {{name: created_at, type: timestamp}}
+  governance:
+    data_classification: internal{}
+",
+        if hides { hidden } else { "" }
+    )
+}
+
 /// Keeps lineage events.
 #[derive(Clone, Default)]
 struct Events(Arc<Mutex<Vec<String>>>);
@@ -73,25 +97,42 @@ pub(super) struct TestWorld {
     records: MemoryLog,
     emitter: Arc<Emitter>,
     events: Events,
+    now: Arc<Mutex<DateTime<Utc>>>,
 }
 
 impl TestWorld {
     pub(super) fn new() -> Self {
+        let deprecated = ", status: deprecated, deprecation: {since: \"2026-01-01\"}";
+        let data = [("people.csv", "id,full_name,tier\n1,Ada,gold\n2,Bob,silver\n")];
+        Self::of(&contract("people", ""), &contract("old-people", deprecated), data)
+    }
+
+    /// Two products over a table with the columns `id`, `tier` and `created_at`: `people`, of which some may be hidden, and `old_people`.
+    pub(super) fn over_table(location: &str, login: &str) -> Self {
+        let contract = |name, hides| contract_of_table(name, location, hides);
+        Self::of(&contract("people", true), &contract("old-people", false), [("login", login)])
+    }
+
+    fn of(people: &str, old_people: &str, files: [(&str, &str); 1]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
         std::fs::create_dir_all(folder.path().join("catalogs/crm")).unwrap();
         file("catalogs/domains.yaml", DOMAINS);
-        file("catalogs/crm/people.yaml", &contract("people", ""));
-        let deprecated = ", status: deprecated, deprecation: {since: \"2026-01-01\"}";
-        file("catalogs/crm/old-people.yaml", &contract("old-people", deprecated));
-        file("people.csv", "id,full_name,tier\n1,Ada,gold\n2,Bob,silver\n");
+        file("catalogs/crm/people.yaml", people);
+        file("catalogs/crm/old-people.yaml", old_people);
+        files.iter().for_each(|(name, text)| file(name, text));
         let (audit, records) = AuditLog::in_memory().unwrap();
         let events = Events::default();
         let emitter = Arc::new(Emitter::start(vec![Box::new(events.clone())], 100));
-        let ports = Arc::new(Ports::new(PortOptions { data_root: folder.path().to_path_buf(), ..PortOptions::default() }));
-        let worlds = Arc::new(Worlds::new(world(&folder.path().join("catalogs"))));
-        let engine = Engine::new(options(), Arc::clone(&worlds), ports, Arc::clone(&audit), Some(Arc::clone(&emitter))).unwrap();
-        Self { engine, worlds, folder, audit, records, emitter, events }
+        let ports = Arc::new(Ports::new(PortOptions {
+            data_root: folder.path().to_path_buf(),
+            credentials_root: Some(folder.path().to_path_buf()),
+            ..PortOptions::default()
+        }));
+        let worlds = Arc::new(Worlds::new(world(&folder.path().join("catalogs"), [])));
+        let now = Arc::new(Mutex::new("2026-03-01T20:00:00Z".parse().unwrap()));
+        let engine = Engine::new(options(&now), Arc::clone(&worlds), ports, Arc::clone(&audit), Some(Arc::clone(&emitter))).unwrap();
+        Self { engine, worlds, folder, audit, records, emitter, events, now }
     }
 
     pub(super) fn session(&self, name: &str, roles: &[&str]) -> TestSession {
@@ -136,7 +177,17 @@ impl TestWorld {
     pub(super) fn make_personal(&self, column: &str) {
         let text = contract("people", "").replace("[full_name]", &format!("[full_name, {column}]"));
         std::fs::write(self.folder.path().join("catalogs/crm/people.yaml"), text).unwrap();
-        self.worlds.replace(world(&self.folder.path().join("catalogs")));
+        self.worlds.replace(world(&self.folder.path().join("catalogs"), []));
+    }
+
+    /// These people are erased, and nobody else.
+    pub(super) fn erase<const N: usize>(&self, ids: [&str; N]) {
+        self.worlds.replace(world(&self.folder.path().join("catalogs"), ids));
+    }
+
+    /// Days pass.
+    pub(super) fn pass(&self, days: i64) {
+        *self.now.lock().unwrap() += chrono::TimeDelta::days(days);
     }
 
     /// Whether a plan of a query with that text is kept.
@@ -173,8 +224,8 @@ fn guest() -> Principal {
     Principal { name: "guest".to_owned(), roles, groups, is_data_steward: false, attributes: BTreeMap::new() }
 }
 
-fn options() -> EngineOptions {
-    let now: DateTime<Utc> = "2026-03-01T20:00:00Z".parse().unwrap();
+fn options(now: &Arc<Mutex<DateTime<Utc>>>) -> EngineOptions {
+    let now = Arc::clone(now);
     EngineOptions {
         database: "mesh".to_owned(),
         text: TextLimits::default(),
@@ -186,14 +237,14 @@ fn options() -> EngineOptions {
         prepared_max: 10,
         portals_max: PORTALS_MAX,
         partitions: 1,
-        clock: Arc::new(move || now),
+        clock: Arc::new(move || *now.lock().unwrap()),
         notices: true,
         lineage_namespace: "test".to_owned(),
         sql_in_records: true,
     }
 }
 
-fn world(catalogs: &Path) -> World {
+fn world<const N: usize>(catalogs: &Path, erased: [&str; N]) -> World {
     let (schema, tables) = crate::catalog::mesh::schema().unwrap();
     let snapshot = Arc::new(locator::load(catalogs).unwrap().with_own(schema, tables));
     let policies = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies");
@@ -207,7 +258,7 @@ fn world(catalogs: &Path) -> World {
         .collect();
     let bundle = Arc::new(Bundle::parse(files).unwrap());
     let bundle_revision = bundle.revision().to_owned();
-    let erased = Arc::new(SubjectSet::default());
+    let erased = Arc::new(SubjectSet::new(erased.map(str::to_owned)));
     let policy = DecisionPoint::new(bundle, &snapshot.products(), &BTreeMap::new(), erased).unwrap();
     let policy = policy.with_auditors(["auditor".to_owned()]);
     World { snapshot, policy: Arc::new(policy), bundle_revision }

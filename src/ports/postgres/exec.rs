@@ -9,6 +9,7 @@ use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::logical_expr::utils::split_conjunction_owned;
 use datafusion::physical_expr::expressions::DynamicFilterPhysicalExpr;
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType, ReplaceChildrenOptions};
@@ -23,25 +24,35 @@ use tokio_postgres::error::SqlState;
 use super::bulk::{Bulk, BulkScan};
 use super::filter::{Parameter, Translator};
 use super::hints;
+use super::reduced::reduced;
 use super::scan::Scan;
 use super::server::Server;
 use super::table::PgColumn;
 use crate::ports::error::{Error, Place};
 use crate::ports::estimate::row_statistics;
+use crate::ports::reduction::Reduction;
 use crate::ports::schema::type_name;
 
 /// What is asked, and of whom.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Query {
     pub(super) at: Place,
     pub(super) server: Arc<Server>,
     /// The columns and the table.
     pub(super) select: String,
+    /// The table.
+    pub(super) from: String,
     /// What the server tests.
     pub(super) conditions: Vec<String>,
+    /// Whether these are all that the scan was given.
+    pub(super) complete: bool,
     /// The values in the conditions, unless they stand there themselves.
     pub(super) parameters: Vec<Parameter>,
+    /// An order or groups.
+    pub(super) tail: String,
     pub(super) limit: Option<usize>,
+    /// Whether fewer rows come than the conditions leave, or states of rows.
+    pub(super) reduced: bool,
     /// The columns of the result, in its order.
     pub(super) columns: Vec<PgColumn>,
     pub(super) schema: SchemaRef,
@@ -61,6 +72,7 @@ impl Query {
             sql.push_str(condition);
             word = " AND ";
         }
+        sql.push_str(&self.tail);
         if let Some(limit) = self.limit {
             sql.push_str(&format!(" LIMIT {limit}"));
         }
@@ -70,16 +82,17 @@ impl Query {
     /// The conditions of hints, and the parameters of all conditions.
     pub(super) fn hinted(&self, hints: &[Arc<dyn PhysicalExpr>], inline: bool) -> (Vec<String>, Vec<Parameter>) {
         let mut translator = Translator::after(&self.columns, self.parameters.clone(), inline);
-        // A limit counts the rows of whoever asked, not those that a hint leaves.
-        let hints = if self.limit.is_none() { hints } else { &[] };
-        let conditions = hints.iter().filter_map(hints::condition).filter_map(|hint| translator.translate(&hint)).collect();
+        // A limit counts the rows of whoever asked, not those that a hint leaves, and a hint about states is none about rows.
+        let hints = if self.limit.is_none() && !self.reduced { hints } else { &[] };
+        let parts = hints.iter().filter_map(hints::condition).flat_map(split_conjunction_owned);
+        let conditions = parts.filter_map(|part| translator.translate(&part)).collect();
         (conditions, translator.into_parameters())
     }
 }
 
 /// The scan.
 #[derive(Debug, Clone)]
-pub(super) struct PostgresExec {
+pub(in crate::ports) struct PostgresExec {
     query: Arc<Query>,
     /// How a large table is read.
     bulk: Option<Arc<Bulk>>,
@@ -98,6 +111,11 @@ impl PostgresExec {
             Boundedness::Bounded,
         );
         Self { query: Arc::new(query), bulk: bulk.map(Arc::new), hints: Vec::new(), properties: Arc::new(properties) }
+    }
+
+    /// The scan that keeps no more than that, if the server can be asked for it.
+    pub(in crate::ports) fn reduced(&self, reduction: &Reduction) -> Option<Self> {
+        reduced(&self.query, reduction).map(|query| Self::new(query, None))
     }
 }
 
@@ -125,7 +143,13 @@ impl ExecutionPlan for PostgresExec {
         Ok(self)
     }
 
-    fn apply_expressions(&self, _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>) -> Result<TreeNodeRecursion> {
+    /// A join that does not find its filter below does not fill it.
+    fn apply_expressions(&self, visit: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>) -> Result<TreeNodeRecursion> {
+        for hint in &self.hints {
+            if visit(hint)? == TreeNodeRecursion::Stop {
+                return Ok(TreeNodeRecursion::Stop);
+            }
+        }
         Ok(TreeNodeRecursion::Continue)
     }
 

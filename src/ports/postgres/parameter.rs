@@ -18,6 +18,8 @@ pub(super) enum Parameter {
     Timestamp(i64),
     Instant(i64),
     Bytes(Vec<u8>),
+    Ints(Vec<i64>),
+    Uuids(Vec<uuid::Uuid>),
 }
 
 impl std::fmt::Debug for Parameter {
@@ -42,6 +44,8 @@ impl Parameter {
             Self::Timestamp(_) => Type::TIMESTAMP,
             Self::Instant(_) => Type::TIMESTAMPTZ,
             Self::Bytes(_) => Type::BYTEA,
+            Self::Ints(_) => Type::INT8_ARRAY,
+            Self::Uuids(_) => Type::UUID_ARRAY,
         }
     }
 }
@@ -61,6 +65,7 @@ impl Parameter {
             Self::Timestamp(micros) => (moment(*micros)?, "timestamp"),
             Self::Instant(micros) => (format!("{}+00", moment(*micros)?), "timestamptz"),
             Self::Bytes(bytes) => (bytes.iter().fold("\\x".to_owned(), |text, byte| format!("{text}{byte:02x}")), "bytea"),
+            Self::Ints(_) | Self::Uuids(_) => return None,
         };
         Some(format!("'{text}'::pg_catalog.{pg_type}"))
     }
@@ -77,6 +82,8 @@ impl ToSql for Parameter {
             Self::Uuid(value) => out.put_slice(value.as_bytes()),
             Self::Date(value) => out.put_i32(*value),
             Self::Bytes(value) => out.put_slice(value),
+            Self::Ints(values) => put_array(out, &Type::INT8, values, |value| value.to_be_bytes())?,
+            Self::Uuids(values) => put_array(out, &Type::UUID, values, |value| value.into_bytes())?,
         }
         Ok(IsNull::No)
     }
@@ -86,6 +93,28 @@ impl ToSql for Parameter {
     }
 
     to_sql_checked!();
+}
+
+/// An array of one dimension without NULL; one without elements has no dimension.
+fn put_array<T: Copy, const N: usize>(
+    out: &mut BytesMut,
+    element: &Type,
+    values: &[T],
+    bytes: impl Fn(T) -> [u8; N],
+) -> Result<(), std::num::TryFromIntError> {
+    out.put_i32(i32::from(!values.is_empty()));
+    out.put_i32(0);
+    out.put_u32(element.oid());
+    if !values.is_empty() {
+        out.put_i32(i32::try_from(values.len())?);
+        out.put_i32(1);
+    }
+    let length = i32::try_from(N)?;
+    for value in values {
+        out.put_i32(length);
+        out.put_slice(&bytes(*value));
+    }
+    Ok(())
 }
 
 /// PostgreSQL counts from 2000. Years that need a sign or a fifth digit have other words.

@@ -54,6 +54,8 @@ pub(super) struct PgColumn {
     pub(super) family: Family,
     /// An index there begins with it.
     pub(super) indexed: bool,
+    /// Whatever it holds has the digits of its contract. Of others each value is tested when it arrives.
+    pub(super) limited: bool,
 }
 
 impl PgColumn {
@@ -65,6 +67,7 @@ impl PgColumn {
             name: source.name.clone(),
             access,
             indexed: source.indexed,
+            limited: source.is_limited(),
         })
     }
 
@@ -79,9 +82,15 @@ impl PgColumn {
         format!("{}{cast}", self.name_sql())
     }
 
+    /// The column as it travels.
+    pub(super) fn full_sql(&self) -> String {
+        format!("{}{}", self.name_sql(), self.access.cast)
+    }
+
     /// Whether what was planned with another look at the column holds.
     fn is_read_like(&self, other: &Self) -> bool {
-        (&self.field, &self.name, &self.access, self.family) == (&other.field, &other.name, &other.access, other.family)
+        (&self.field, &self.name, &self.access, self.family, self.limited)
+            == (&other.field, &other.name, &other.access, other.family, other.limited)
     }
 
     /// The column as it is compared for order.
@@ -284,9 +293,13 @@ impl TableProvider for PostgresTable {
             at: self.at.clone(),
             server: Arc::clone(&self.server),
             select: format!("SELECT {} FROM {}", select_list(&columns), self.location.to_sql()),
+            from: self.location.to_sql(),
+            complete: conditions.len() == filters.len(),
             conditions,
             parameters: translator.into_parameters(),
+            tail: String::new(),
             limit,
+            reduced: false,
             columns,
             schema: self.shape.projected(&indices),
             rows: at_most(described.rows, limit),
@@ -317,7 +330,7 @@ fn select_list(columns: &[PgColumn]) -> String {
         // Rows are counted, not read.
         return "NULL::pg_catalog.bool".to_owned();
     }
-    let items: Vec<String> = columns.iter().map(|column| format!("{}{}", column.name_sql(), column.access.cast)).collect();
+    let items: Vec<String> = columns.iter().map(PgColumn::full_sql).collect();
     items.join(", ")
 }
 

@@ -48,6 +48,12 @@ pub(super) fn access(source: &SourceColumn, field: &ArrowField) -> Option<Access
     fits.then(|| Access { cast, oid: wire.oid() })
 }
 
+/// The cast to what values of a field travel as, and its OID.
+pub(super) fn told_as(field: &ArrowField) -> Option<(&'static str, u32)> {
+    let wire = wire_type(field)?;
+    Some((cast_to(&wire)?, wire.oid()))
+}
+
 /// The type that values of a field travel as.
 fn wire_type(field: &ArrowField) -> Option<Type> {
     Some(match field.data_type() {
@@ -215,6 +221,11 @@ pub(super) fn own_field(source: &SourceColumn) -> Option<ArrowField> {
 }
 
 impl SourceColumn {
+    /// No numeric, or one of so many digits.
+    pub(super) fn is_limited(&self) -> bool {
+        self.oid != Type::NUMERIC.oid() || numeric_limits(self.typmod).is_some()
+    }
+
     /// An element of an array.
     fn element(&self, inner: &Type) -> Self {
         Self { oid: inner.oid(), type_name: inner.name().to_owned(), is_enum: false, is_enum_array: false, ..self.clone() }

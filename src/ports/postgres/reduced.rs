@@ -1,0 +1,174 @@
+//! A query that keeps the first rows in an order, or states of aggregates.
+//!
+//! INVARIANT: it is made only of a query whose conditions are all that its scan was given, and only where the server means what the engine means:
+//! - texts are ordered by their bytes (`COLLATE "C"`), only on a UTF-8 server; where NULL stands is always said;
+//! - floats are neither ordered, grouped nor summed: the server takes −0 for 0, and a sum hangs on the order of its rows;
+//! - a numeric without limits is neither: each of its values must be seen to fit the contract;
+//! - what the server holds for equal is equal to the engine, too: texts of a deterministic collation, and no JSON, interval or list.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, SchemaRef};
+
+use super::exec::Query;
+use super::filter::Family;
+use super::parameter::Parameter;
+use super::table::PgColumn;
+use super::types::{Access, told_as};
+use crate::ports::reduction::{Aggregate, Kept, OrderKey, Reduction, Subjects, Without};
+
+/// A longer order is left to the engine.
+const KEYS_MAX: usize = 32;
+/// More rows come sooner without an order. It hangs on no count: which of several equal rows are the first ones must not tell of hidden rows.
+const FIRST_ROWS_MAX: usize = 10_000;
+
+/// The query that keeps so much; `None` if the server cannot be asked for it.
+pub(super) fn reduced(query: &Query, reduction: &Reduction) -> Option<Query> {
+    if !query.complete || query.limit.is_some() || query.reduced {
+        return None;
+    }
+    let mut reduced = Query { reduced: true, ..query.clone() };
+    if let Some(without) = &reduction.without {
+        exclude(&mut reduced, without)?;
+    }
+    match &reduction.kept {
+        Kept::First { keys, rows } => first(&mut reduced, keys, *rows)?,
+        Kept::States { groups, aggregates, schema } => states(&mut reduced, groups, aggregates, schema)?,
+    }
+    Some(reduced)
+}
+
+/// The ids travel as one parameter. `<> ALL` of no id is true of NULL, too.
+fn exclude(query: &mut Query, without: &Without) -> Option<()> {
+    let column = query.columns.get(without.column)?;
+    let (parameter, of) = match (&without.subjects, column.family) {
+        (Subjects::Integers(ids), Family::Int) => (Parameter::Ints(ids.clone()), "int8"),
+        (Subjects::Uuids(ids), Family::Uuid) => (Parameter::Uuids(ids.clone()), "uuid"),
+        _ => return None,
+    };
+    let place = query.parameters.len().checked_add(1)?;
+    let condition = format!("({} IS NOT NULL AND {} <> ALL (${place}::pg_catalog.{of}[]))", column.name_sql(), column.full_sql());
+    query.parameters.push(parameter);
+    query.conditions.push(condition);
+    Some(())
+}
+
+fn first(query: &mut Query, keys: &[OrderKey], rows: usize) -> Option<()> {
+    if keys.is_empty() || keys.len() > KEYS_MAX || rows > FIRST_ROWS_MAX {
+        return None;
+    }
+    let keys = keys.iter().map(|key| {
+        let column = query.columns.get(key.column).filter(|column| is_ordered(column))?;
+        let direction = if key.options.descending { "DESC" } else { "ASC" };
+        let nulls = if key.options.nulls_first { "FIRST" } else { "LAST" };
+        // Bare, it would mean the column of the result, which has no index.
+        let bare = matches!(column.family, Family::Int) || column.access.cast.is_empty();
+        let value = match column.family {
+            Family::Text { .. } => column.order_sql(),
+            _ if bare => format!("{}.{}", query.from, column.name_sql()),
+            _ => format!("({}.{}){}", query.from, column.name_sql(), column.access.cast),
+        };
+        Some(format!("{value} {direction} NULLS {nulls}"))
+    });
+    query.tail = format!(" ORDER BY {}", keys.collect::<Option<Vec<_>>>()?.join(", "));
+    query.limit = Some(rows);
+    query.rows = query.rows.map(|all| all.min(rows));
+    Some(())
+}
+
+/// Whether the engine sorts values as the server does.
+fn is_ordered(column: &PgColumn) -> bool {
+    column.limited
+        && match column.family {
+            Family::Text { ordered } => ordered,
+            Family::Bool
+            | Family::Int
+            | Family::Numeric
+            | Family::Uuid
+            | Family::Date
+            | Family::Time
+            | Family::Timestamp
+            | Family::Instant
+            | Family::Bytes => true,
+            Family::Float4 | Family::Float8 | Family::Opaque => false,
+        }
+}
+
+/// Whether values that the server holds for equal are equal to the engine.
+fn is_grouped(column: &PgColumn) -> bool {
+    column.limited && !matches!(column.family, Family::Float4 | Family::Float8 | Family::Opaque)
+}
+
+fn states(query: &mut Query, groups: &[usize], aggregates: &[Aggregate], schema: &SchemaRef) -> Option<()> {
+    if schema.fields().is_empty() || schema.fields().len() != groups.len().checked_add(aggregates.len())? {
+        return None;
+    }
+    let (mut columns, mut items, mut keys) = (Vec::new(), Vec::new(), Vec::new());
+    for (group, field) in groups.iter().zip(schema.fields()) {
+        let column = query.columns.get(*group).filter(|column| is_grouped(column))?;
+        if column.field.data_type() != field.data_type() {
+            return None;
+        }
+        let key = column.full_sql();
+        columns.push(column.clone());
+        keys.push(key.clone());
+        items.push(key);
+    }
+    for (aggregate, field) in aggregates.iter().zip(schema.fields().iter().skip(groups.len())) {
+        items.push(state(query, *aggregate, field)?);
+        let (_, oid) = told_as(field)?;
+        let name = aggregate.column().and_then(|column| query.columns.get(column)).map(|column| column.name.clone());
+        columns.push(PgColumn {
+            field: Arc::clone(field),
+            name: name.unwrap_or_default(),
+            access: Access { cast: "", oid },
+            family: Family::Opaque,
+            indexed: false,
+            limited: true,
+        });
+    }
+    query.select = format!("SELECT {} FROM {}", items.join(", "), query.from);
+    query.rows = keys.is_empty().then_some(1);
+    if !keys.is_empty() {
+        query.tail = format!(" GROUP BY {}", keys.join(", "));
+    }
+    query.columns = columns;
+    query.schema = Arc::clone(schema);
+    Some(())
+}
+
+/// An aggregate in the select list, as a value of its state's type.
+fn state(query: &Query, aggregate: Aggregate, field: &Field) -> Option<String> {
+    let column = match aggregate.column() {
+        Some(column) => Some(query.columns.get(column)?),
+        None => None,
+    };
+    let (cast, _) = told_as(field)?;
+    let to = field.data_type();
+    match (aggregate, column) {
+        (Aggregate::Rows, _) if to == &DataType::Int64 => Some("pg_catalog.count(*)".to_owned()),
+        (Aggregate::Values(_), Some(column)) if to == &DataType::Int64 && column.limited => {
+            Some(format!("pg_catalog.count({})", column.name_sql()))
+        }
+        (Aggregate::Sum(_), Some(column)) if is_summed(column, to) => Some(format!("pg_catalog.sum({}){cast}", column.full_sql())),
+        (Aggregate::Min(_), Some(column)) if is_extreme(column, to) => Some(format!("pg_catalog.min({}){cast}", column.order_sql())),
+        (Aggregate::Max(_), Some(column)) if is_extreme(column, to) => Some(format!("pg_catalog.max({}){cast}", column.order_sql())),
+        _ => None,
+    }
+}
+
+fn is_summed(column: &PgColumn, to: &DataType) -> bool {
+    column.limited
+        && match (column.family, column.field.data_type(), to) {
+            // The engine's sum of wide integers in a wide integer goes round where the server's ends in an error.
+            (Family::Int, from, DataType::Int64) => from != &DataType::Int64,
+            (Family::Int, _, DataType::Decimal128(_, 0)) => true,
+            (Family::Numeric, DataType::Decimal128(_, scale), DataType::Decimal128(_, summed)) => scale == summed,
+            _ => false,
+        }
+}
+
+/// PostgreSQL 15 has neither of boolean, bytea and uuid.
+fn is_extreme(column: &PgColumn, to: &DataType) -> bool {
+    is_ordered(column) && !matches!(column.family, Family::Bool | Family::Bytes | Family::Uuid) && column.field.data_type() == to
+}
