@@ -17,12 +17,13 @@ fn setting(name: &str, default: u64) -> u64 {
 }
 
 fn opened(number: u64) -> StatementOpened {
-    let field = |name: &str| FieldAccess { name: name.to_owned(), uses: vec!["projected"] };
+    let field = |name: &str| FieldAccess { name: name.to_owned(), uses: vec!["projected"], outputs: vec![name.to_owned()] };
     StatementOpened {
         query_id: Uuid::now_v7(),
         session_id: format!("session-{}", number % 16),
         principal: format!("client{}", number % 16),
         roles: vec!["pii_authorized".to_owned()],
+        stands_for: None,
         application_name: "bench".to_owned(),
         purpose: None,
         client_address: Some("127.0.0.1:50000".to_owned()),

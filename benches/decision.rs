@@ -88,7 +88,7 @@ fn main() -> anyhow::Result<()> {
     println!("bound and checked in {:.1} ms", start.elapsed().as_secs_f64() * 1e3);
     for (who, is_data_steward) in [("no role", false), ("steward", true)] {
         let (roles, groups, attributes) = (BTreeSet::new(), BTreeSet::new(), BTreeMap::new());
-        let principal = Arc::new(Principal { name: "bench".to_owned(), roles, groups, is_data_steward, attributes });
+        let principal = Arc::new(Principal { product: None, name: "bench".to_owned(), roles, groups, is_data_steward, attributes });
         for product in snapshot.products() {
             let Some(request) = request(&product, &principal) else { continue };
             let (anew, outcome) = decisions(&point, &request, true);

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use clap::{Parser, Subcommand};
 use meshgate::config::{self, Config};
-use meshgate::server::commands::{EvalOptions, ExplainOptions, HeadsOf, ReplayOptions, TestRun};
+use meshgate::server::commands::{DiffOptions, EvalOptions, ExplainOptions, HeadsOf, ReplayOptions, TestRun};
 use meshgate::server::{self, StartOptions, commands};
 use meshgate::telemetry;
 
@@ -73,6 +73,9 @@ enum Command {
     /// Work with the audit log.
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Work with lineage.
+    #[command(subcommand)]
+    Lineage(LineageCommand),
     /// Print the JSON Schema of a file that meshgate reads: contract, domains, principals or config; or of a record of the audit log: audit.
     Schema {
         /// Which file.
@@ -132,6 +135,25 @@ enum PolicyCommand {
         #[arg(long, value_name = "TIME")]
         since: Option<DateTime<Utc>>,
         /// Only decisions before then (RFC 3339).
+        #[arg(long, value_name = "TIME")]
+        until: Option<DateTime<Utc>>,
+        /// How to write the report.
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+    },
+}
+
+#[derive(Subcommand)]
+enum LineageCommand {
+    /// Compare the inputs that contracts declare with what was read in the name of their products. Exit codes: 0, no gap; 1, gaps; 2, it
+    /// failed.
+    Diff {
+        /// The configuration (YAML).
+        config: PathBuf,
+        /// Only what was read from then on (RFC 3339).
+        #[arg(long, value_name = "TIME")]
+        since: Option<DateTime<Utc>>,
+        /// Only what was read before then (RFC 3339).
         #[arg(long, value_name = "TIME")]
         until: Option<DateTime<Utc>>,
         /// How to write the report.
@@ -200,7 +222,7 @@ fn main() -> ExitCode {
 /// The exit code of a command that could not do its work.
 fn fault_code(command: &Command) -> u8 {
     match command {
-        Command::Policy(PolicyCommand::Eval { .. } | PolicyCommand::Replay { .. }) => 2,
+        Command::Policy(PolicyCommand::Eval { .. } | PolicyCommand::Replay { .. }) | Command::Lineage(_) => 2,
         _ => 1,
     }
 }
@@ -238,6 +260,9 @@ fn run(command: Command) -> anyhow::Result<u8> {
             commands::audit_verify(&folder, kept.as_ref(), out).map(code)
         }
         Command::Audit(AuditCommand::Keygen { file }) => commands::audit_keygen(&file, out).map(code),
+        Command::Lineage(LineageCommand::Diff { config, since, until, format }) => {
+            commands::lineage_diff(&load(&config)?, &DiffOptions { since, until, format: format.into() }, out)
+        }
         Command::Schema { of } => commands::schema(&of, out).map(code),
     }
 }

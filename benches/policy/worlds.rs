@@ -142,6 +142,7 @@ fn bundle() -> anyhow::Result<Arc<Bundle>> {
 
 pub(crate) fn analyst() -> Arc<Principal> {
     Arc::new(Principal {
+        product: None,
         name: "analyst".to_owned(),
         roles: ["analyst".to_owned()].into(),
         groups: Default::default(),

@@ -51,6 +51,9 @@ pub struct StatementOpened {
     pub principal: String,
     /// The principal's roles at login.
     pub roles: Vec<String>,
+    /// The data product in whose name the principal reads (`domain/product`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stands_for: Option<String>,
     /// `application_name`, as the client claims.
     pub application_name: String,
     /// `meshgate.purpose`, as the client claims.
@@ -100,6 +103,9 @@ pub struct FieldAccess {
     pub name: String,
     /// `projected`, `filtered`, `joined`, `grouped`, `sorted`, `aggregated`.
     pub uses: Vec<&'static str>,
+    /// The result's columns that are made from it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub outputs: Vec<String>,
 }
 
 impl ProductAccess {
@@ -115,6 +121,7 @@ impl ProductAccess {
                 .map(|field| FieldAccess {
                     name: field.name.to_string(),
                     uses: field.uses.iter().map(|field_use| field_use.as_str()).collect(),
+                    outputs: Vec::new(),
                 })
                 .collect(),
             decision_id,

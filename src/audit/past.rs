@@ -19,6 +19,8 @@ pub struct PastStatement {
     pub principal: String,
     /// The login's roles.
     pub roles: Vec<String>,
+    /// The product in whose name the login read (`domain/product`).
+    pub stands_for: Option<String>,
     /// As the client claimed.
     pub application_name: String,
     /// As the client claimed.
@@ -72,6 +74,9 @@ pub struct PastField {
     pub name: String,
     /// How it was used.
     pub uses: Vec<String>,
+    /// The result's columns that were made from it.
+    #[serde(default)]
+    pub outputs: Vec<String>,
 }
 
 /// A decision.

@@ -5,6 +5,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, BufRead};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
@@ -14,7 +15,7 @@ use super::Error;
 use super::layout::{Headers, Place, Span, layout};
 use super::past::{PastEnd, PastJudgement, PastStatement, RawClosing, RawJudgement};
 use super::record::kind_of;
-use super::storage::Segments;
+use super::storage::{FolderSegments, Segments};
 
 /// Which statements are wanted, by when they began; both ends included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +65,11 @@ impl std::fmt::Debug for Reader {
 impl Reader {
     pub(super) fn new(segments: Arc<dyn Segments>) -> Self {
         Self { segments, headers: Arc::default() }
+    }
+
+    /// The log of a folder, which another process may write to.
+    pub fn of_folder(folder: impl Into<PathBuf>) -> Self {
+        Self::new(Arc::new(FolderSegments(folder.into())))
     }
 
     /// The statements that began in that time. Blocks, as does each step of what is returned.

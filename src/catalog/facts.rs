@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use crate::error::ClientMessage;
 use crate::identity::Principal;
 use crate::locator::{Snapshot, TableEntry};
-use crate::product::{Field, OWN_SCHEMA, Product};
+use crate::product::{Field, OWN_SCHEMA, OutputPort, OwnRows, PortFormat, Product};
 
 use super::oids::{Oids, name_oid};
 use super::{relations, statics};
@@ -108,6 +108,17 @@ impl Table {
     /// The columns of the contract; none if the contract names none.
     pub(crate) fn fields(&self) -> &[Field] {
         self.product.schema.as_deref().unwrap_or_default()
+    }
+
+    /// What it is: `v` for a view of the gateway's own, else `r`.
+    pub(crate) fn kind(&self) -> &'static str {
+        let view = |port: &OutputPort| port.format == PortFormat::Own(OwnRows::View);
+        if self.product.output_ports.iter().any(view) { "v" } else { "r" }
+    }
+
+    /// The text of the view that it is.
+    pub(crate) fn definition(&self) -> Option<&'static str> {
+        if self.kind() == "v" { super::mesh::view(self.product.reference.name.as_str()) } else { None }
     }
 
     /// The primary key: column number and field.

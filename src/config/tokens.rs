@@ -105,6 +105,8 @@ pub struct ClaimsSpec {
     pub is_data_steward: Option<String>,
     /// Further facts, by their names for the rules.
     pub attributes: BTreeMap<String, String>,
+    /// The data product in whose name one reads (domain/product).
+    pub product: Option<String>,
 }
 
 impl Default for ClaimsSpec {
@@ -115,6 +117,7 @@ impl Default for ClaimsSpec {
             groups: Texts::default(),
             is_data_steward: None,
             attributes: BTreeMap::new(),
+            product: None,
         }
     }
 }
@@ -204,6 +207,8 @@ pub struct Claims {
     pub is_data_steward: Option<ClaimNames>,
     /// Further facts.
     pub attributes: BTreeMap<String, ClaimNames>,
+    /// The data product in whose name one reads.
+    pub product: Option<ClaimNames>,
 }
 
 /// Reads `tokens`; what is wrong goes to the faults.
@@ -281,6 +286,7 @@ impl Reader<'_, '_> {
             groups: spec.groups.0.iter().map(|text| names("groups", text)).collect(),
             is_data_steward: spec.is_data_steward.as_deref().map(|text| names("is_data_steward", text)),
             attributes: spec.attributes.iter().map(|(name, text)| (name.clone(), names("attributes", text))).collect(),
+            product: spec.product.as_deref().map(|text| names("product", text)),
         }
     }
 }

@@ -129,6 +129,7 @@ mod tests {
         let point =
             DecisionPoint::new(Arc::new(bundle), &[Arc::clone(&product)], &BTreeMap::new(), Arc::new(SubjectSet::default())).unwrap();
         let principal = Principal {
+            product: None,
             name: "ann".to_owned(),
             roles: BTreeSet::new(),
             groups: BTreeSet::new(),

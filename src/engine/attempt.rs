@@ -12,6 +12,7 @@ use uuid::Uuid;
 use crate::audit::{AuditLog, Closing, DecisionRecord, OpenStatement, ProductAccess, Reserved, StatementNote, StatementOpened};
 use crate::enforcement::ProductUse;
 use crate::error::{ClientMessage, SqlState};
+use crate::lineage::Lineage;
 use crate::policy::Decision;
 use crate::telemetry::{QueryTrace, Step};
 
@@ -90,6 +91,24 @@ impl Attempt {
             .zip(decisions)
             .map(|(product, decision)| ProductAccess::new(&product.product.reference, &product.port, &product.fields, Some(decision.id.0)))
             .collect();
+    }
+
+    /// Which columns of the result are made from which fields.
+    pub(super) fn traced(&mut self, lineage: &Lineage) {
+        let Some(pending) = &mut self.pending else { return };
+        for (number, input) in lineage.inputs.iter().enumerate() {
+            let (product, port) = (&input.product, input.port.as_str());
+            let version = product.version.to_string();
+            let same = |access: &&mut ProductAccess| {
+                access.domain == product.domain.as_str()
+                    && access.product == product.name.as_str()
+                    && access.version == version
+                    && access.port == port
+            };
+            for field in pending.opened.products.iter_mut().filter(same).flat_map(|access| &mut access.fields) {
+                field.outputs = lineage.outputs_of(number, &field.name);
+            }
+        }
     }
 
     /// Step record: returns when the opening record is durable.

@@ -292,6 +292,7 @@ impl Pipeline {
         }
         let Decided { uses, requests, decisions, .. } = decided;
         mark_masked(&mut lineage, &decisions);
+        self.attempt.traced(&lineage);
         Ok((Verified { run, columns, lineage, uses, requests, decisions }, logical))
     }
 
@@ -318,6 +319,7 @@ impl Pipeline {
         self.attempt.trace().done(Step::Verify, "");
         let mut lineage = known.lineage.clone();
         mark_masked(&mut lineage, &decisions);
+        self.attempt.traced(&lineage);
         let (columns, uses) = (Arc::clone(&known.columns), known.uses.clone());
         Ok(Some(Verified { run, columns, lineage, uses, requests, decisions }))
     }

@@ -262,6 +262,7 @@ impl Session {
             session_id: self.id.to_string(),
             principal: self.principal.name.clone(),
             roles: self.principal.roles.iter().cloned().collect(),
+            stands_for: self.principal.product.clone(),
             application_name,
             purpose,
             client_address: self.client_address.map(|address| address.to_string()),

@@ -23,6 +23,19 @@ const NAME_BYTES_MAX: usize = 63;
 pub struct PrincipalsSpec {
     /// Who may log in.
     pub principals: Vec<PrincipalSpec>,
+    /// Groups that stand for a data product.
+    #[serde(default)]
+    pub groups: Vec<GroupSpec>,
+}
+
+/// A group, of principals in the file or of tokens.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GroupSpec {
+    /// The group's name.
+    pub name: String,
+    /// The data product in whose name its members read: domain/product.
+    pub product: String,
 }
 
 /// One principal.
@@ -47,6 +60,8 @@ pub struct PrincipalSpec {
     /// Further facts that rules may use.
     #[serde(default)]
     pub attributes: BTreeMap<String, serde_json::Value>,
+    /// The data product in whose name the principal reads: domain/product.
+    pub product: Option<String>,
 }
 
 impl std::fmt::Debug for PrincipalSpec {
@@ -71,6 +86,8 @@ pub struct Login {
 #[derive(Debug, Clone, Default)]
 pub struct Directory {
     logins: HashMap<String, Login>,
+    /// Groups and the products that they stand for, in the file's order.
+    groups: Vec<(String, String)>,
     iterations: u32,
 }
 
@@ -86,6 +103,7 @@ impl Directory {
 
     fn of_spec(file: &str, spec: PrincipalsSpec, map: &SourceMap) -> Result<Self, Vec<Fault>> {
         let mut faults = Faults::new(file, map);
+        let groups = groups_for_products(spec.groups, &mut faults);
         let mut logins = HashMap::new();
         for (index, spec) in spec.principals.into_iter().enumerate() {
             let at = format!("/principals/{index}");
@@ -95,22 +113,30 @@ impl Directory {
                 let message = format!("the principal \"{}\" is given twice", spec.name);
                 faults.add_with_hint(&format!("{at}/name"), message, "Remove one of the two.");
             }
-            let principal = Principal {
+            let product = spec.product.and_then(|text| product_name(&text, &format!("{at}/product"), &mut faults));
+            let mut principal = Principal {
+                product,
                 name: spec.name.clone(),
                 roles: names(spec.roles, &at, "roles", &mut faults),
                 groups: names(spec.groups, &at, "groups", &mut faults),
                 is_data_steward: spec.is_data_steward,
                 attributes: spec.attributes,
             };
+            stand_for_product(&groups, &mut principal);
             logins.insert(spec.name, Login { principal: Arc::new(principal), verifier, issuer: spec.issuer });
         }
         let iterations = usual_iterations(&logins);
-        faults.into_result(Some(Self { logins, iterations }))
+        faults.into_result(Some(Self { logins, groups, iterations }))
     }
 
     /// The login of that name, as written.
     pub fn find(&self, login: &str) -> Option<&Login> {
         self.logins.get(login)
+    }
+
+    /// Gives one who stands for no product by itself the product of its first group that does.
+    pub fn stand_for_product(&self, principal: &mut Principal) {
+        stand_for_product(&self.groups, principal);
     }
 
     /// Every login, in no order.
@@ -122,6 +148,44 @@ impl Directory {
     pub fn usual_iterations(&self) -> u32 {
         self.iterations.max(1)
     }
+}
+
+fn stand_for_product(groups: &[(String, String)], principal: &mut Principal) {
+    if principal.product.is_none() {
+        let standing = groups.iter().find(|(group, _)| principal.groups.contains(group));
+        principal.product = standing.map(|(_, product)| product.clone());
+    }
+}
+
+fn groups_for_products(specs: Vec<GroupSpec>, faults: &mut Faults<'_>) -> Vec<(String, String)> {
+    let mut groups: Vec<(String, String)> = Vec::new();
+    for (index, spec) in specs.into_iter().enumerate() {
+        let at = format!("/groups/{index}");
+        if groups.iter().any(|(name, _)| name == &spec.name) {
+            faults.add(&format!("{at}/name"), format!("the group \"{}\" is given twice", spec.name));
+        }
+        if let Some(product) = product_name(&spec.product, &format!("{at}/product"), faults) {
+            groups.push((spec.name, product));
+        }
+    }
+    groups
+}
+
+fn product_name(text: &str, at: &str, faults: &mut Faults<'_>) -> Option<String> {
+    let found = parse_product(text);
+    if found.is_none() {
+        faults.add_with_hint(at, "\"product\" names no data product", "Write domain/product, as in inputPorts of a contract.");
+    }
+    found
+}
+
+/// The name of a data product: `domain/product`, or with a dot as in SQL, where neither part has one.
+pub(super) fn parse_product(text: &str) -> Option<String> {
+    let separator = if text.contains('/') { '/' } else { '.' };
+    let (domain, product) = text.split_once(separator)?;
+    let sound = |part: &str| !part.is_empty() && part.trim() == part && !part.chars().any(|c| c.is_control() || c == '/' || c == '"');
+    let unambiguous = separator == '/' || !product.contains('.');
+    (sound(domain) && sound(product) && unambiguous).then(|| format!("{domain}/{product}"))
 }
 
 /// Whether a text can be the name of a login.
@@ -230,6 +294,17 @@ mod tests {
         assert!(machine.verifier.is_none() && machine.issuer.is_none() && machine.principal.has_role("loader"));
         assert!(ann.verifier.is_none() && ann.issuer.as_deref() == Some("https://login.example"));
         assert_eq!(directory.usual_iterations(), 5000);
+    }
+
+    #[test]
+    fn a_principal_stands_for_its_own_product_else_for_its_first_groups() {
+        let text = "principals:\n  - {name: own, product: customer/customer-360, groups: [kpis]}\n  - {name: one, groups: [people, kpis, pipes]}\n  - {name: none, groups: [people]}\ngroups:\n  - {name: pipes, product: payments.revenue}\n  - {name: kpis, product: logistics/kpis}\n";
+        let directory = Directory::parse("p.yaml", text).unwrap();
+        let product = |name: &str| directory.find(name).unwrap().principal.product.clone();
+        assert_eq!(product("own").as_deref(), Some("customer/customer-360"));
+        assert_eq!((product("one").as_deref(), product("none")), (Some("payments/revenue"), None));
+        let faults = Directory::parse("p.yaml", "principals: [{name: a, product: x}]\ngroups: [{name: g, product: a/b/c}, {name: h, product: a/}]");
+        assert_eq!(faults.unwrap_err().len(), 3);
     }
 
     #[test]

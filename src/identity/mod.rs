@@ -15,7 +15,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 pub use certificate::{CertificateNames, CertificateRules};
-pub use directory::{Directory, Login, PrincipalSpec, PrincipalsSpec, schema};
+pub use directory::{Directory, GroupSpec, Login, PrincipalSpec, PrincipalsSpec, schema};
 pub use scram::{ScramError, ScramServer, ScramVerifier};
 
 /// The authenticated caller.
@@ -31,6 +31,8 @@ pub struct Principal {
     pub is_data_steward: bool,
     /// Further facts that rules may use.
     pub attributes: BTreeMap<String, serde_json::Value>,
+    /// The data product in whose name the caller reads (`domain/product`), as a pipeline does for what it makes.
+    pub product: Option<String>,
 }
 
 /// A caller who has proved who it is.

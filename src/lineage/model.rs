@@ -18,6 +18,13 @@ pub struct Lineage {
 }
 
 impl Lineage {
+    /// The labels of the result's columns that a field has a part in, each once.
+    pub fn outputs_of(&self, input: usize, field: &str) -> Vec<String> {
+        let made = |column: &&OutputColumn| column.sources.iter().any(|source| source.input == input && source.field == field);
+        let labels: BTreeSet<&String> = self.columns.iter().filter(made).map(|column| &column.name).collect();
+        labels.into_iter().cloned().collect()
+    }
+
     /// Notes that a field of a product is delivered masked.
     pub fn mark_masked(&mut self, product: &ProductRef, field: &str) {
         let inputs = self.inputs.iter_mut().filter(|input| &input.product == product);

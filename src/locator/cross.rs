@@ -3,8 +3,6 @@
 use std::collections::HashMap;
 
 use crate::document::{Fault, closest};
-use crate::product::sla::Freshness;
-use crate::product::validate::parse_version;
 use crate::product::{InputPort, Product};
 
 use super::Contract;
@@ -90,8 +88,7 @@ fn existing(map: &DomainMap, input: &InputPort) -> String {
 }
 
 fn upstream<'p>(input: &InputPort, versions: &[&'p Product]) -> Option<&'p Product> {
-    let pinned = input.version.as_deref().and_then(|text| parse_version(text.trim_start_matches('v')));
-    let fitting = versions.iter().filter(|product| pinned.is_none_or(|pinned| product.reference.version.major == pinned.major));
+    let fitting = versions.iter().filter(|product| input.is(&product.reference));
     fitting.max_by_key(|product| product.reference.version).copied()
 }
 
@@ -102,11 +99,7 @@ fn compare(product: &Product, upstream: &Product, input: &InputPort, gap: &mut i
             gap(format!("the field \"{field}\" is not in the schema of the input \"{name}\""));
         }
     }
-    let best = |product: &Product| {
-        let texts = product.output_ports.iter().filter_map(|port| port.sla.freshness.as_deref());
-        texts.filter_map(|text| Freshness::parse(text).ok()).map(|freshness| freshness.lag_seconds_max()).min()
-    };
-    match (best(product), best(upstream)) {
+    match (product.freshness_seconds(), upstream.freshness_seconds()) {
         (Some(promised), Some(given)) if given > promised => {
             gap(format!("the freshest port promises {promised} s, but the input \"{name}\" promises no better than {given} s"));
         }

@@ -20,6 +20,7 @@ impl AccessRequest {
     pub fn recorded(input: &Value, product: &Arc<Product>, port: PortName) -> Option<Self> {
         let subject = &input["subject"];
         let principal = Principal {
+            product: None,
             name: subject["user"].as_str()?.to_owned(),
             roles: texts(&subject["roles"])?,
             groups: texts(&subject["groups"])?,

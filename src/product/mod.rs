@@ -68,6 +68,12 @@ impl Product {
         self.output_ports.iter().find(|port| &port.name == name)
     }
 
+    /// The longest that its freshest port promises to lag behind; `None`: none promises anything.
+    pub fn freshness_seconds(&self) -> Option<u64> {
+        let texts = self.output_ports.iter().filter_map(|port| port.sla.freshness.as_deref());
+        texts.filter_map(|text| sla::Freshness::parse(text).ok()).map(|freshness| freshness.lag_seconds_max()).min()
+    }
+
     /// The field of that name.
     pub fn field(&self, name: &FieldName) -> Option<&Field> {
         self.schema.as_deref()?.iter().find(|field| &field.name == name)
@@ -261,6 +267,26 @@ pub struct InputPort {
     pub fields: Vec<FieldName>,
     /// The major version that is read, if pinned.
     pub version: Option<String>,
+}
+
+impl InputPort {
+    /// The major version that is read, if pinned.
+    pub fn major(&self) -> Option<u32> {
+        let pinned = self.version.as_deref()?;
+        validate::parse_version(pinned.trim_start_matches('v')).map(|version| version.major)
+    }
+
+    /// Whether it is that version of that product.
+    pub fn is(&self, reference: &ProductRef) -> bool {
+        self.domain == reference.domain
+            && self.product == reference.name
+            && self.major().is_none_or(|major| major == reference.version.major)
+    }
+
+    /// The product that it is, of these: the highest version that fits.
+    pub fn of<'p>(&self, products: &'p [Arc<Product>]) -> Option<&'p Arc<Product>> {
+        products.iter().filter(|product| self.is(&product.reference)).max_by_key(|product| product.reference.version)
+    }
 }
 
 /// A quality rule of the owner.

@@ -102,12 +102,14 @@ impl wire::Backend for Gateway {
 
     async fn check_token(&self, user: &str, token: &str) -> Result<Caller, String> {
         let issuers = self.issuers.as_ref().ok_or("no tokens are taken")?;
-        let TokenIdentity { principal, issuer, session_ends } = issuers.check(token, &self.clock).await?;
+        let TokenIdentity { mut principal, issuer, session_ends } = issuers.check(token, &self.clock).await?;
         if principal.name != user {
             return Err("the token is somebody else's".to_owned());
         }
+        let directory = self.directories.current();
+        directory.stand_for_product(&mut principal);
         let of_claims = Arc::new(principal);
-        let principal = token_principal(&self.directories.current(), user, &issuer, Some(&of_claims))
+        let principal = token_principal(&directory, user, &issuer, Some(&of_claims))
             .ok_or("the login of that name is not proved by tokens of this issuer")?;
         Ok(Caller { principal, proof: Proof::Token { issuer, session_ends } })
     }

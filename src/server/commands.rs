@@ -1,23 +1,26 @@
 //! The tools beside `serve`: each reads, reports on the writer that it is given, and says whether all is well.
 
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use crate::config::{self, Config, Origin};
 use crate::identity::scram::{ITERATIONS_DEFAULT, ITERATIONS_MAX};
 use crate::identity::{self, ScramVerifier};
-use crate::product::OWN_SCHEMA;
+use crate::product::{OWN_SCHEMA, Product};
 use crate::{locator, product};
 
 use super::load::{self, LoadFaults};
 use super::sources::Source;
 
 pub use audit::{HeadsOf, audit_keygen, audit_verify};
+pub use lineage::{DiffOptions, lineage_diff};
 pub use explain::{ExplainOptions, explain};
 pub use policy::{EvalOptions, Format, TestRun, policy_eval, policy_test};
 pub use replay::{ReplayOptions, policy_replay};
 
 mod audit;
 mod explain;
+mod lineage;
 mod policy;
 mod replay;
 
@@ -39,12 +42,15 @@ pub fn check(config: &Config, out: &mut dyn Write) -> Outcome {
         _ => Source::of_erasures(config).and_then(|erasures| erasures.erasures()),
     };
     let erased = erased.map_err(&mut note).ok();
-    load::principals(config).map_err(&mut note).ok();
+    let principals = load::principals(config).map_err(&mut note).ok();
     load::proofs(config).map_err(&mut note).ok();
     if let (Some(snapshot), Some(bundle), Some(erased)) = (snapshot, bundle, erased) {
         let (domains, products) = (snapshot.domains().filter(|domain| domain.schema != OWN_SCHEMA).count(), snapshot.products().len());
         for gap in snapshot.gaps() {
             writeln!(out, "{}:{}: gap: {}", gap.file, gap.line, gap.message)?;
+        }
+        for (login, product) in principals.iter().flat_map(|directory| standing_for_nothing(directory, &snapshot.products())) {
+            writeln!(out, "{}: gap: \"{login}\" stands for \"{product}\", which has no contract", config.principals.display())?;
         }
         if let Err(found) = load::world(config, snapshot.into(), bundle.into(), erased.into()) {
             faults.extend(found.0);
@@ -59,6 +65,16 @@ pub fn check(config: &Config, out: &mut dyn Write) -> Outcome {
         writeln!(out, "{} fault(s)", faults.len())?;
     }
     Ok(faults.is_empty())
+}
+
+/// Logins that stand for a product that there is not, sorted.
+fn standing_for_nothing(directory: &identity::Directory, products: &[Arc<Product>]) -> Vec<(String, String)> {
+    let exists = |name: &str| products.iter().any(|product| format!("{}/{}", product.reference.domain, product.reference.name) == name);
+    let principals = directory.logins().map(|login| &login.principal);
+    let named = principals.filter_map(|principal| Some((principal.name.clone(), principal.product.clone()?)));
+    let mut standing: Vec<(String, String)> = named.filter(|(_, product)| !exists(product)).collect();
+    standing.sort();
+    standing
 }
 
 /// `meshgate passwd`: a verifier for the principals' file.

@@ -219,6 +219,7 @@ pub(super) fn token_rules(issuer: &config::Issuer) -> TokenRules {
             groups: claims.groups.iter().map(path).collect(),
             is_data_steward: claims.is_data_steward.as_ref().map(path),
             attributes: claims.attributes.iter().map(|(name, names)| (name.clone(), path(names))).collect(),
+            product: claims.product.as_ref().map(path),
         },
     }
 }

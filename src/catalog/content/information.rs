@@ -54,19 +54,25 @@ fn tables(facts: &SessionFacts) -> Vec<Row> {
         row.extend([("table_type", kind.into()), ("is_insertable_into", "NO".into()), ("is_typed", "NO".into())]);
         row
     };
-    let own = facts.view().tables.iter().map(|table| row(&table.schema, &table.name, "r"));
+    let own = facts.view().tables.iter().map(|table| row(&table.schema, &table.name, table.kind()));
     own.chain(relations::all().map(|relation| row(relation.schema, relation.name, relation.kind))).collect()
 }
 
 fn views(facts: &SessionFacts) -> Vec<Row> {
-    let views = relations::all().filter(|relation| relation.kind == "v");
-    views
-        .map(|relation| {
-            let mut row = named(facts, relation.schema, relation.name);
-            row.extend([("check_option", "NONE".into()), ("is_updatable", "NO".into()), ("is_insertable_into", "NO".into())]);
-            row
-        })
-        .collect()
+    let row = |schema: &str, name: &str, definition: Option<&str>| {
+        let mut row = named(facts, schema, name);
+        row.extend([
+            ("view_definition", definition.into()),
+            ("check_option", "NONE".into()),
+            ("is_updatable", "NO".into()),
+            ("is_insertable_into", "NO".into()),
+        ]);
+        row
+    };
+    let own = facts.view().tables.iter().filter(|table| table.kind() == "v");
+    let own = own.map(|table| row(&table.schema, &table.name, table.definition()));
+    let system = relations::all().filter(|relation| relation.kind == "v");
+    own.chain(system.map(|relation| row(relation.schema, relation.name, None))).collect()
 }
 
 fn columns(facts: &SessionFacts) -> Vec<Row> {

@@ -20,7 +20,7 @@ pub(super) fn rows(relation: &str, facts: &SessionFacts) -> Option<Vec<Row>> {
         "pg_class" => Some(classes(facts)),
         "pg_attribute" => Some(attributes(facts)),
         "pg_tables" => Some(tables(facts)),
-        "pg_views" => Some(views()),
+        "pg_views" => Some(views(facts)),
         "pg_stat_user_tables" | "pg_stat_all_tables" | "pg_statio_user_tables" | "pg_statio_all_tables" => Some(statistics(facts)),
         _ => None,
     }
@@ -47,7 +47,11 @@ fn classes(facts: &SessionFacts) -> Vec<Row> {
 
 fn table_and_key(table: &Table) -> Vec<Row> {
     let key = table.key();
-    let mut row = class(table.oid, &table.name, table.schema_oid.into(), table.owner_oid, "r", table.fields().len());
+    let mut row = class(table.oid, &table.name, table.schema_oid.into(), table.owner_oid, table.kind(), table.fields().len());
+    if table.kind() == "v" {
+        row.extend([("relreplident", "n".into()), ("relhasrules", true.into())]);
+        return vec![row];
+    }
     row.extend([("relam", HEAP.into()), ("relreplident", "d".into()), ("relhasindex", (!key.is_empty()).into())]);
     if key.is_empty() {
         return vec![row];
@@ -153,22 +157,30 @@ fn tables(facts: &SessionFacts) -> Vec<Row> {
             ("rowsecurity", false.into()),
         ]
     };
-    let own = facts.view().tables.iter();
+    let own = facts.view().tables.iter().filter(|table| table.kind() == "r");
     let own =
         own.map(|table| row(&table.schema, &table.name, facts.role_name(table.owner_oid).unwrap_or(SYSTEM_ROLE), !table.key().is_empty()));
     let system = relations::all().filter(|relation| relation.kind == "r");
     own.chain(system.map(|relation| row(relation.schema, relation.name, SYSTEM_ROLE, false))).collect()
 }
 
-fn views() -> Vec<Row> {
-    let views = relations::all().filter(|relation| relation.kind == "v");
-    views
-        .map(|relation| vec![("schemaname", relation.schema.into()), ("viewname", relation.name.into()), ("viewowner", SYSTEM_ROLE.into())])
-        .collect()
+fn views(facts: &SessionFacts) -> Vec<Row> {
+    let row = |schema: &str, name: &str, definition: Option<&str>| -> Row {
+        vec![
+            ("schemaname", schema.into()),
+            ("viewname", name.into()),
+            ("viewowner", SYSTEM_ROLE.into()),
+            ("definition", definition.into()),
+        ]
+    };
+    let own = facts.view().tables.iter().filter(|table| table.kind() == "v");
+    let own = own.map(|table| row(&table.schema, &table.name, table.definition()));
+    let system = relations::all().filter(|relation| relation.kind == "v");
+    own.chain(system.map(|relation| row(relation.schema, relation.name, None))).collect()
 }
 
 fn statistics(facts: &SessionFacts) -> Vec<Row> {
-    let tables = facts.view().tables.iter();
+    let tables = facts.view().tables.iter().filter(|table| table.kind() == "r");
     tables
         .map(|table| vec![("relid", table.oid.into()), ("schemaname", (&table.schema).into()), ("relname", (&table.name).into())])
         .collect()

@@ -1,4 +1,4 @@
-//! Definitions of objects as text. Only primary keys have one here; the rest is NULL, as for objects that do not exist.
+//! Definitions of objects as text. Only primary keys and the gateway's own views have one here; the rest is NULL, as for objects that do not exist.
 
 use std::sync::Arc;
 
@@ -34,8 +34,12 @@ pub(super) fn all(facts: &Arc<SessionFacts>) -> Vec<Function> {
     functions.push(null("pg_get_expr", &[Any, Object, Bool], 2));
     functions.push(null("pg_get_serial_sequence", &[Text, Text], 2));
     functions.push(null("pg_get_function_arg_default", &[Object, Int], 2));
+    let known = Arc::clone(facts);
+    let view = Function::new("pg_get_viewdef", &[Object, Any], Utf8, move |values| {
+        Ok(oid_of(values, 0).and_then(|oid| known.table(oid)).and_then(|table| table.definition()).into())
+    });
+    functions.push(view.required(1));
     for name in [
-        "pg_get_viewdef",
         "pg_get_ruledef",
         "pg_get_triggerdef",
         "pg_get_partkeydef",

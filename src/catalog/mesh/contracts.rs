@@ -13,7 +13,7 @@ use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 
 use crate::locator::TableEntry;
-use crate::product::{Field, OutputPort, OwnRows, PiiAction, PortAccess, PortFormat, PortKind, Product, Status};
+use crate::product::{Field, FieldName, InputPort, OutputPort, OwnRows, PiiAction, PortAccess, PortFormat, PortKind, Product, Status};
 
 use super::{MeshSources, Relation, Value, batch, dataset_urn, field_urn};
 
@@ -25,6 +25,14 @@ struct Item<'a> {
     port: Option<&'a OutputPort>,
     field: Option<(usize, &'a Field)>,
     rule: Option<&'a Rule>,
+    input: Option<&'a Input<'a>>,
+}
+
+/// Something that a product is made from; with the field that is read of it, if the contract names any.
+struct Input<'a> {
+    port: &'a InputPort,
+    upstream: Option<&'a Product>,
+    field: Option<&'a FieldName>,
 }
 
 /// Something that governs a product.
@@ -48,6 +56,7 @@ enum Each {
     Port,
     Field,
     Rule,
+    Input,
 }
 
 struct ContractRelation {
@@ -65,10 +74,11 @@ const DOMAIN: Column = column("domain", "string", "the owning domain", |item| it
 const PRODUCT: Column = column("product", "string", "the product", |item| item.product.reference.name.as_str().into());
 const VERSION: Column = column("version", "string", "its version", |item| item.product.reference.version.to_string().into());
 
-static RELATIONS: [ContractRelation; 4] = [
+static RELATIONS: [ContractRelation; 5] = [
     ContractRelation { name: "products", about: "the data products that you may discover", each: Each::Product, columns: &PRODUCTS },
     ContractRelation { name: "ports", about: "their output ports", each: Each::Port, columns: &PORTS },
     ContractRelation { name: "columns", about: "their columns", each: Each::Field, columns: &COLUMNS },
+    ContractRelation { name: "inputs", about: "what they are made from, by their contracts", each: Each::Input, columns: &INPUTS },
     ContractRelation { name: "policies", about: "what the contracts demand of who reads them", each: Each::Rule, columns: &POLICIES },
 ];
 
@@ -155,6 +165,28 @@ static COLUMNS: [Column; 14] = [
     }),
 ];
 
+static INPUTS: [Column; 10] = [
+    DOMAIN,
+    PRODUCT,
+    VERSION,
+    column("input_domain", "string", "the input's domain", |item| item.input.map(|input| input.port.domain.as_str()).into()),
+    column("input_product", "string", "the input", |item| item.input.map(|input| input.port.product.as_str()).into()),
+    column("input_major", "string", "its major version; NULL: any", |item| {
+        item.input.and_then(|input| input.port.major()).map(|major| major.to_string()).into()
+    }),
+    column("column_name", "string", "a field that is read of it; NULL: the contract names none", |item| {
+        item.input.and_then(|input| input.field).map(FieldName::as_str).into()
+    }),
+    column("promised_seconds", "int64", "the freshness that the product promises", |item| seconds(item.product.freshness_seconds())),
+    column("given_seconds", "int64", "the freshness that the input promises", |item| {
+        seconds(item.input.and_then(|input| input.upstream).and_then(Product::freshness_seconds))
+    }),
+    column("dataset_urn", "string", "the input's default port as DataHub names it", |item| {
+        let upstream = item.input.and_then(|input| input.upstream);
+        upstream.and_then(|upstream| upstream.default_output_port().map(|port| urn(upstream, port))).into()
+    }),
+];
+
 static POLICIES: [Column; 7] = [
     DOMAIN,
     PRODUCT,
@@ -175,6 +207,10 @@ fn default_port<'a>(item: &Item<'a>) -> Option<&'a OutputPort> {
 
 fn urn(product: &Product, port: &OutputPort) -> String {
     dataset_urn(product.reference.domain.as_str(), product.reference.name.as_str(), port.name.as_str())
+}
+
+fn seconds(seconds: Option<u64>) -> Value {
+    seconds.and_then(|seconds| i64::try_from(seconds).ok()).into()
 }
 
 /// The listed name of a port.
@@ -285,6 +321,10 @@ impl std::fmt::Debug for ContractTable {
 }
 
 impl ContractTable {
+    fn shows(&self, product: &Product) -> bool {
+        self.sources.sees_all || (self.sources.facts.discover)(product)
+    }
+
     fn cells(&self, chosen: &[&Column]) -> (Vec<Vec<Value>>, usize) {
         let mut cells: Vec<Vec<Value>> = chosen.iter().map(|_| Vec::new()).collect();
         let mut count = 0;
@@ -294,8 +334,8 @@ impl ContractTable {
         };
         let facts = &self.sources.facts;
         let products = facts.snapshot.products();
-        for product in products.iter().filter(|product| self.sources.sees_all || (facts.discover)(product)) {
-            let item = Item { sources: &self.sources, product, port: None, field: None, rule: None };
+        for product in products.iter().filter(|product| self.shows(product)) {
+            let item = Item { sources: &self.sources, product, port: None, field: None, rule: None, input: None };
             match self.relation.each {
                 Each::Product => push(&item),
                 Each::Port => product.output_ports.iter().for_each(|port| push(&Item { port: Some(port), ..item })),
@@ -304,6 +344,19 @@ impl ContractTable {
                     fields.for_each(|field| push(&Item { field: Some(field), ..item }));
                 }
                 Each::Rule => rules(product).iter().for_each(|rule| push(&Item { rule: Some(rule), ..item })),
+                Each::Input => {
+                    for port in &product.input_ports {
+                        let upstream = port.of(&products).map(AsRef::as_ref);
+                        if upstream.is_some_and(|upstream| !self.shows(upstream)) {
+                            continue;
+                        }
+                        if port.fields.is_empty() {
+                            push(&Item { input: Some(&Input { port, upstream, field: None }), ..item });
+                        }
+                        let fields = port.fields.iter();
+                        fields.for_each(|field| push(&Item { input: Some(&Input { port, upstream, field: Some(field) }), ..item }));
+                    }
+                }
             }
         }
         (cells, count)

@@ -168,11 +168,14 @@ static DECISIONS: [LogColumn; 20] = [
     }),
 ];
 
-static LINEAGE: [LogColumn; 18] = [
+static LINEAGE: [LogColumn; 20] = [
     column(INSTANT, "timestamptz", "when the statement began", |item| instant(item.statement.at)),
     column(DAY, "date", "the day of that, UTC", |item| day(item.statement.at)),
     column("query_id", "uuid", "the statement", |item| (&item.statement.query_id).into()),
     column(LOGIN, "string", "the login", |item| (&item.statement.principal).into()),
+    column("stands_for", "string", "the product in whose name it read, domain/product", |item| {
+        item.statement.stands_for.as_ref().into()
+    }),
     column("statement_class", "string", "query, explain, cursor, copy_out, …", |item| (&item.statement.statement_class).into()),
     column("domain", "string", "the product's domain", |item| item.access.map(|access| &access.domain).into()),
     column("product", "string", "the product", |item| item.access.map(|access| &access.product).into()),
@@ -181,6 +184,9 @@ static LINEAGE: [LogColumn; 18] = [
     column("column_name", "string", "the field; NULL: none was needed, as for count(*)", |item| item.field.map(|field| &field.name).into()),
     column("uses", "list<string>", "projected, filtered, joined, grouped, sorted, aggregated", |item| {
         item.field.map(|field| field.uses.clone()).into()
+    }),
+    column("output_columns", "list<string>", "the result's columns that were made from it", |item| {
+        item.field.map(|field| field.outputs.clone()).into()
     }),
     column("pii", "boolean", "whether the field held personal data by the contract of then; NULL: the record does not tell", |item| {
         let personal = item.decision.and_then(|decision| decision.personal.as_ref());

@@ -6,6 +6,7 @@
 mod contracts;
 mod during;
 mod log;
+mod observed;
 mod views;
 
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use crate::product::{
 use super::facts::{SYSTEM_ROLE, SessionFacts};
 use super::rows::{Value, scalar};
 
+pub use observed::observed;
 pub use views::view;
 
 /// A column: its name, its type in the words of a contract, and what it means.
@@ -141,12 +143,12 @@ fn batch(schema: &SchemaRef, columns: Vec<Vec<Value>>, rows: usize) -> Result<Re
 }
 
 /// A port of a product as DataHub names it.
-fn dataset_urn(domain: &str, product: &str, port: &str) -> String {
+pub fn dataset_urn(domain: &str, product: &str, port: &str) -> String {
     format!("urn:li:dataset:(urn:li:dataPlatform:meshgate,{domain}.{product}.{port},PROD)")
 }
 
 /// A field of such a dataset.
-fn field_urn(dataset: &str, field: &str) -> String {
+pub fn field_urn(dataset: &str, field: &str) -> String {
     format!("urn:li:schemaField:({dataset},{field})")
 }
 
@@ -157,7 +159,7 @@ mod tests {
     #[test]
     fn every_relation_has_names_types_and_a_source_or_a_view() {
         let (domain, entries) = schema().unwrap();
-        assert_eq!((domain.schema.as_str(), entries.len()), ("mesh", 12));
+        assert_eq!((domain.schema.as_str(), entries.len()), ("mesh", 14));
         let relations = log::relations().unwrap().into_iter().chain(contracts::relations()).chain(views::relations());
         for relation in relations {
             for (name, data_type, about) in &relation.columns {

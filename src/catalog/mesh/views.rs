@@ -25,7 +25,7 @@ const PORT: Described = ("port", "string", "the output port");
 const COLUMN: Described = ("column_name", "string", "the field");
 const OWNER: Described = ("owner", "string", "the owning team");
 
-static VIEWS: [View; 5] = [
+static VIEWS: [View; 6] = [
     View {
         name: "pii_reads",
         about: "who read which field with personal data",
@@ -99,7 +99,56 @@ static VIEWS: [View; 5] = [
               AND l.column_name = c.column_name AND l.allowed AND l.statement_class NOT IN ('explain', 'explain_policy'))",
         columns: &[DOMAIN, PRODUCT, VERSION, COLUMN, ("pii", "boolean", "whether it holds personal data")],
     },
+    View {
+        name: "lineage_gaps",
+        about: "where contracts and what was read in the name of their products differ (for who is no auditor: that you have read)",
+        sql: LINEAGE_GAPS,
+        columns: &[
+            ("gap", "string", "undeclared_read, undeclared_field, dead_input or looser_freshness"),
+            ("domain", "string", "the domain of the product that is made"),
+            ("product", "string", "the product that is made"),
+            ("input_domain", "string", "the domain of its input"),
+            ("input_product", "string", "its input"),
+            COLUMN,
+            ("statements", "int64", "how many statements"),
+            ("first_read", "timestamptz", "the first of them"),
+            ("last_read", "timestamptz", "the last of them"),
+        ],
+    },
 ];
+
+/// The same comparison as [`crate::lineage::gaps`].
+const LINEAGE_GAPS: &str = "\
+WITH reads AS (SELECT split_part(stands_for, '/', 1) AS domain, split_part(stands_for, '/', 2) AS product, domain AS input_domain, \
+ product AS input_product, version AS input_version, column_name, query_id, at FROM mesh.lineage \
+ WHERE stands_for IS NOT NULL AND allowed AND domain <> 'mesh' AND stands_for <> domain || '/' || product \
+ AND statement_class NOT IN ('explain', 'explain_policy')), \
+declared AS (SELECT i.* FROM mesh.inputs i JOIN mesh.products p ON p.domain = i.domain AND p.product = i.product AND p.version = i.version \
+ WHERE p.status NOT IN ('proposed', 'retired')) \
+SELECT 'undeclared_read' AS gap, r.domain, r.product, r.input_domain, r.input_product, CAST(NULL AS text) AS column_name, \
+ count(DISTINCT r.query_id) AS statements, min(r.at) AS first_read, max(r.at) AS last_read FROM reads r \
+ WHERE NOT EXISTS (SELECT 1 FROM declared i WHERE i.domain = r.domain AND i.product = r.product AND i.input_domain = r.input_domain \
+ AND i.input_product = r.input_product AND (i.input_major IS NULL OR r.input_version LIKE i.input_major || '.%')) \
+ GROUP BY r.domain, r.product, r.input_domain, r.input_product \
+UNION ALL \
+SELECT 'undeclared_field', r.domain, r.product, r.input_domain, r.input_product, r.column_name, count(DISTINCT r.query_id), min(r.at), max(r.at) \
+ FROM reads r WHERE r.column_name IS NOT NULL \
+ AND EXISTS (SELECT 1 FROM declared i WHERE i.domain = r.domain AND i.product = r.product AND i.input_domain = r.input_domain \
+ AND i.input_product = r.input_product AND (i.input_major IS NULL OR r.input_version LIKE i.input_major || '.%')) \
+ AND NOT EXISTS (SELECT 1 FROM declared i WHERE i.domain = r.domain AND i.product = r.product AND i.input_domain = r.input_domain \
+ AND i.input_product = r.input_product AND (i.input_major IS NULL OR r.input_version LIKE i.input_major || '.%') \
+ AND (i.column_name IS NULL OR i.column_name = r.column_name)) \
+ GROUP BY r.domain, r.product, r.input_domain, r.input_product, r.column_name \
+UNION ALL \
+SELECT DISTINCT 'dead_input', i.domain, i.product, i.input_domain, i.input_product, CAST(NULL AS text), 0, CAST(NULL AS timestamptz), \
+ CAST(NULL AS timestamptz) FROM declared i \
+ WHERE EXISTS (SELECT 1 FROM reads r WHERE r.domain = i.domain AND r.product = i.product) \
+ AND NOT EXISTS (SELECT 1 FROM reads r WHERE r.domain = i.domain AND r.product = i.product AND r.input_domain = i.input_domain \
+ AND r.input_product = i.input_product AND (i.input_major IS NULL OR r.input_version LIKE i.input_major || '.%')) \
+UNION ALL \
+SELECT DISTINCT 'looser_freshness', i.domain, i.product, i.input_domain, i.input_product, CAST(NULL AS text), 0, CAST(NULL AS timestamptz), \
+ CAST(NULL AS timestamptz) FROM declared i \
+ WHERE i.promised_seconds IS NOT NULL AND (i.given_seconds IS NULL OR i.given_seconds > i.promised_seconds)";
 
 /// The text of a view; `None` if there is none of that name.
 pub fn view(name: &str) -> Option<&'static str> {

@@ -124,6 +124,7 @@ pub(crate) fn facts() -> Arc<SessionFacts> {
     Arc::new(SessionFacts {
         database: "mesh".into(),
         principal: Arc::new(Principal {
+            product: None,
             name: "analyst".into(),
             roles: BTreeSet::new(),
             groups: BTreeSet::new(),

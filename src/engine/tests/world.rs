@@ -137,6 +137,7 @@ impl TestWorld {
 
     pub(super) fn session(&self, name: &str, roles: &[&str]) -> TestSession {
         let principal = Principal {
+            product: None,
             name: name.to_owned(),
             roles: roles.iter().map(|role| (*role).to_owned()).collect(),
             groups: Default::default(),
@@ -221,7 +222,7 @@ impl TestWorld {
 /// The only login that others can ask about.
 fn guest() -> Principal {
     let (roles, groups) = Default::default();
-    Principal { name: "guest".to_owned(), roles, groups, is_data_steward: false, attributes: BTreeMap::new() }
+    Principal { product: None, name: "guest".to_owned(), roles, groups, is_data_steward: false, attributes: BTreeMap::new() }
 }
 
 fn options(now: &Arc<Mutex<DateTime<Utc>>>) -> EngineOptions {

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value};
 
 use super::super::Principal;
-use super::super::directory::is_name;
+use super::super::directory::{is_name, parse_product};
 use super::TokenError;
 
 /// Claims that OAuth defines as one text with spaces between the values.
@@ -67,6 +67,8 @@ pub struct ClaimMapping {
     pub is_data_steward: Option<ClaimPath>,
     /// Further facts, by their names for the rules.
     pub attributes: BTreeMap<String, ClaimPath>,
+    /// The data product in whose name one reads.
+    pub product: Option<ClaimPath>,
 }
 
 impl ClaimMapping {
@@ -79,6 +81,7 @@ impl ClaimMapping {
             }
         }
         Ok(Principal {
+            product: self.product(claims)?,
             name: self.user_name(claims)?,
             roles: all_names(&self.roles, claims)?,
             groups: all_names(&self.groups, claims)?,
@@ -91,6 +94,13 @@ impl ClaimMapping {
             },
             attributes,
         })
+    }
+
+    fn product(&self, claims: &Map<String, Value>) -> Result<Option<String>, TokenError> {
+        let Some(path) = &self.product else { return Ok(None) };
+        let Some(value) = path.find(claims)? else { return Ok(None) };
+        let product = value.as_str().and_then(parse_product);
+        product.map(Some).ok_or_else(|| TokenError::claim(&path.shown(), "names no data product (domain/product)"))
     }
 
     fn user_name(&self, claims: &Map<String, Value>) -> Result<String, TokenError> {

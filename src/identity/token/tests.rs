@@ -96,6 +96,7 @@ fn rules() -> TokenRules {
             groups: vec![ClaimPath::of("https://example.com/groups")],
             is_data_steward: Some(ClaimPath::of("steward")),
             attributes: [("region".to_owned(), ClaimPath(vec!["address".to_owned(), "region".to_owned()]))].into(),
+            product: Some(ClaimPath::of("makes")),
         },
     }
 }

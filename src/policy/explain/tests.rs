@@ -108,6 +108,7 @@ fn explained(roles: &[&str], is_data_steward: bool, purpose: Option<&str>, field
     let erased = Arc::new(SubjectSet::new(["4711".to_owned()]));
     let point = DecisionPoint::new(Arc::new(bundle), &[Arc::clone(&product)], &BTreeMap::new(), erased).unwrap();
     let principal = Principal {
+        product: None,
         name: "ann".to_owned(),
         roles: roles.iter().map(|role| (*role).to_owned()).collect(),
         groups: Default::default(),

@@ -114,7 +114,7 @@ impl Check<'_> {
     fn principals(&self) -> Vec<Arc<Principal>> {
         let principal = |roles: BTreeSet<String>, is_data_steward: bool| {
             let (groups, attributes) = (BTreeSet::new(), BTreeMap::new());
-            Arc::new(Principal { name: "check".to_owned(), roles, groups, is_data_steward, attributes })
+            Arc::new(Principal { product: None, name: "check".to_owned(), roles, groups, is_data_steward, attributes })
         };
         let texts = self.point.bundle.records().texts.clone();
         vec![

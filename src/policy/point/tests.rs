@@ -121,6 +121,7 @@ fn masking() -> Product {
 
 fn principal(roles: &[&str]) -> Principal {
     Principal {
+        product: None,
         name: "ann".to_owned(),
         roles: roles.iter().map(|role| (*role).to_owned()).collect(),
         groups: BTreeSet::new(),

@@ -74,6 +74,7 @@ fn principal(directory: &Directory, user: Option<&str>) -> anyhow::Result<Arc<Pr
             Ok(Arc::clone(&login.principal))
         }
         None => Ok(Arc::new(Principal {
+            product: None,
             name: NOBODY.to_owned(),
             roles: Default::default(),
             groups: Default::default(),

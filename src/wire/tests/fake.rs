@@ -44,6 +44,7 @@ impl Backend for FakeBackend {
     fn login(&self, user: &str) -> Login {
         let principal = (user == "alice").then(|| {
             Arc::new(Principal {
+                product: None,
                 name: user.to_owned(),
                 roles: Default::default(),
                 groups: Default::default(),
@@ -61,6 +62,7 @@ impl Backend for FakeBackend {
             return Err("no good token".to_owned());
         }
         let principal = Principal {
+            product: None,
             name: user.to_owned(),
             roles: Default::default(),
             groups: Default::default(),
