@@ -9,6 +9,7 @@ pub mod document;
 pub mod enforcement;
 pub mod engine;
 pub mod error;
+pub mod export;
 pub mod identity;
 pub mod lineage;
 pub mod locator;

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use clap::{Parser, Subcommand};
 use meshgate::config::{self, Config};
-use meshgate::server::commands::{DiffOptions, EvalOptions, ExplainOptions, HeadsOf, ReplayOptions, TestRun};
+use meshgate::server::commands::{DiffOptions, EvalOptions, ExplainOptions, ExportOptions, HeadsOf, ReplayOptions, TestRun};
 use meshgate::server::{self, StartOptions, commands};
 use meshgate::telemetry;
 
@@ -76,6 +76,9 @@ enum Command {
     /// Work with lineage.
     #[command(subcommand)]
     Lineage(LineageCommand),
+    /// Tell other catalogues of the mesh.
+    #[command(subcommand)]
+    Export(ExportCommand),
     /// Print the JSON Schema of a file that meshgate reads: contract, domains, principals or config; or of a record of the audit log: audit.
     Schema {
         /// Which file.
@@ -159,6 +162,30 @@ enum LineageCommand {
         /// How to write the report.
         #[arg(long, value_enum, default_value_t = Format::Text)]
         format: Format,
+    },
+}
+
+#[derive(Subcommand)]
+enum ExportCommand {
+    /// The contracts and the lineage as metadata of DataHub: to standard output, as a file that its command line takes, or to its REST API.
+    Datahub {
+        /// The configuration (YAML).
+        config: PathBuf,
+        /// Write into this file.
+        #[arg(long, value_name = "FILE", conflicts_with = "to")]
+        out: Option<PathBuf>,
+        /// Send to this server (http://datahub-gms:8080).
+        #[arg(long, value_name = "URL")]
+        to: Option<String>,
+        /// Where the server's access token is: env:NAME or file:PATH.
+        #[arg(long, value_name = "REFERENCE", requires = "to")]
+        token: Option<String>,
+        /// Observed lineage only from then on (RFC 3339).
+        #[arg(long, value_name = "TIME")]
+        since: Option<DateTime<Utc>>,
+        /// Say that it happens at this moment (RFC 3339).
+        #[arg(long, value_name = "TIME")]
+        now: Option<DateTime<Utc>>,
     },
 }
 
@@ -262,6 +289,10 @@ fn run(command: Command) -> anyhow::Result<u8> {
         Command::Audit(AuditCommand::Keygen { file }) => commands::audit_keygen(&file, out).map(code),
         Command::Lineage(LineageCommand::Diff { config, since, until, format }) => {
             commands::lineage_diff(&load(&config)?, &DiffOptions { since, until, format: format.into() }, out)
+        }
+        Command::Export(ExportCommand::Datahub { config, out: file, to, token, since, now }) => {
+            let now = now.unwrap_or_else(Utc::now);
+            commands::export_datahub(&load(&config)?, &ExportOptions { file, to, token, since, now }, out).map(code)
         }
         Command::Schema { of } => commands::schema(&of, out).map(code),
     }

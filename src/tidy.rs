@@ -23,7 +23,8 @@ const MODULES: &[(&str, &[&str])] = &[
     ("enforcement", &["error", "identity", "product", "policy", "ports"]),
     ("lineage", &["error", "identity", "product", "ports"]),
     ("audit", &["error", "identity", "product", "policy"]),
-    ("catalog", &["error", "identity", "product", "locator", "ports", "enforcement", "lineage", "audit"]),
+    ("export", &["product", "locator", "lineage"]),
+    ("catalog", &["error", "identity", "product", "locator", "ports", "enforcement", "lineage", "audit", "export"]),
     ("engine", &["error", "telemetry", "identity", "product", "locator", "policy", "ports", "enforcement", "lineage", "audit", "catalog"]),
     ("wire", &["error", "telemetry", "identity", "engine"]),
     (
@@ -42,6 +43,7 @@ const MODULES: &[(&str, &[&str])] = &[
             "enforcement",
             "lineage",
             "audit",
+            "export",
             "catalog",
             "engine",
             "wire",

@@ -359,6 +359,13 @@ impl Keys<'_, '_, '_> {
     }
 }
 
+impl Reference {
+    /// Reads `env:NAME` or `file:PATH`; a relative path begins where the program was started.
+    pub fn parse(text: &str) -> Option<Self> {
+        reference(text, Path::new(""))
+    }
+}
+
 /// Reads `env:NAME` or `file:PATH`.
 pub(super) fn reference(text: &str, folder: &Path) -> Option<Reference> {
     match text.split_once(':') {

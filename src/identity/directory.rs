@@ -303,7 +303,8 @@ mod tests {
         let product = |name: &str| directory.find(name).unwrap().principal.product.clone();
         assert_eq!(product("own").as_deref(), Some("customer/customer-360"));
         assert_eq!((product("one").as_deref(), product("none")), (Some("payments/revenue"), None));
-        let faults = Directory::parse("p.yaml", "principals: [{name: a, product: x}]\ngroups: [{name: g, product: a/b/c}, {name: h, product: a/}]");
+        let faults =
+            Directory::parse("p.yaml", "principals: [{name: a, product: x}]\ngroups: [{name: g, product: a/b/c}, {name: h, product: a/}]");
         assert_eq!(faults.unwrap_err().len(), 3);
     }
 

@@ -188,7 +188,9 @@ mod tests {
 
     fn found(inputs: &str, freshness: &str, reads: &[(&str, &str, &[&str])]) -> Vec<String> {
         let products = [product("made", freshness, inputs), product("up", "< 1 hours", "[]"), product("other", "< 2 hours", "[]")];
-        let shown = |gap: &LineageGap| format!("{} {}{}", gap.kind.as_str(), gap.input, gap.field.iter().map(|f| format!(" {f}")).collect::<String>());
+        let shown = |gap: &LineageGap| {
+            format!("{} {}{}", gap.kind.as_str(), gap.input, gap.field.iter().map(|f| format!(" {f}")).collect::<String>())
+        };
         gaps(&products, &observed(reads)).iter().map(shown).collect()
     }
 

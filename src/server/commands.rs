@@ -13,13 +13,15 @@ use super::load::{self, LoadFaults};
 use super::sources::Source;
 
 pub use audit::{HeadsOf, audit_keygen, audit_verify};
-pub use lineage::{DiffOptions, lineage_diff};
 pub use explain::{ExplainOptions, explain};
+pub use export::{ExportOptions, export_datahub};
+pub use lineage::{DiffOptions, lineage_diff};
 pub use policy::{EvalOptions, Format, TestRun, policy_eval, policy_test};
 pub use replay::{ReplayOptions, policy_replay};
 
 mod audit;
 mod explain;
+mod export;
 mod lineage;
 mod policy;
 mod replay;

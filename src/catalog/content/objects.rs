@@ -166,12 +166,7 @@ fn tables(facts: &SessionFacts) -> Vec<Row> {
 
 fn views(facts: &SessionFacts) -> Vec<Row> {
     let row = |schema: &str, name: &str, definition: Option<&str>| -> Row {
-        vec![
-            ("schemaname", schema.into()),
-            ("viewname", name.into()),
-            ("viewowner", SYSTEM_ROLE.into()),
-            ("definition", definition.into()),
-        ]
+        vec![("schemaname", schema.into()), ("viewname", name.into()), ("viewowner", SYSTEM_ROLE.into()), ("definition", definition.into())]
     };
     let own = facts.view().tables.iter().filter(|table| table.kind() == "v");
     let own = own.map(|table| row(&table.schema, &table.name, table.definition()));

@@ -173,9 +173,7 @@ static LINEAGE: [LogColumn; 20] = [
     column(DAY, "date", "the day of that, UTC", |item| day(item.statement.at)),
     column("query_id", "uuid", "the statement", |item| (&item.statement.query_id).into()),
     column(LOGIN, "string", "the login", |item| (&item.statement.principal).into()),
-    column("stands_for", "string", "the product in whose name it read, domain/product", |item| {
-        item.statement.stands_for.as_ref().into()
-    }),
+    column("stands_for", "string", "the product in whose name it read, domain/product", |item| item.statement.stands_for.as_ref().into()),
     column("statement_class", "string", "query, explain, cursor, copy_out, …", |item| (&item.statement.statement_class).into()),
     column("domain", "string", "the product's domain", |item| item.access.map(|access| &access.domain).into()),
     column("product", "string", "the product", |item| item.access.map(|access| &access.product).into()),

@@ -19,6 +19,7 @@ use datafusion::common::ScalarValue;
 use datafusion::error::DataFusionError;
 
 use crate::audit;
+use crate::export::{dataset_urn, field_urn};
 use crate::locator::{Domain, Located, TableEntry};
 use crate::product::{
     DataType, DomainName, Field, FieldName, Governance, NameError, OWN_SCHEMA, OutputPort, OwnRows, PiiAction, PortAccess, PortFormat,
@@ -140,16 +141,6 @@ fn batch(schema: &SchemaRef, columns: Vec<Vec<Value>>, rows: usize) -> Result<Re
         .collect::<Result<_, DataFusionError>>()?;
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
     Ok(RecordBatch::try_new_with_options(Arc::clone(schema), arrays, &options)?)
-}
-
-/// A port of a product as DataHub names it.
-pub fn dataset_urn(domain: &str, product: &str, port: &str) -> String {
-    format!("urn:li:dataset:(urn:li:dataPlatform:meshgate,{domain}.{product}.{port},PROD)")
-}
-
-/// A field of such a dataset.
-pub fn field_urn(dataset: &str, field: &str) -> String {
-    format!("urn:li:schemaField:({dataset},{field})")
 }
 
 #[cfg(test)]

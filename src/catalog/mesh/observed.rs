@@ -21,8 +21,7 @@ pub fn observed(statements: impl Iterator<Item = Result<PastStatement, Error>>) 
             if !allowed || access.domain == OWN_SCHEMA || format!("{}/{}", access.domain, access.product) == *reader {
                 continue;
             }
-            let upstream =
-                Upstream { domain: access.domain.clone(), product: access.product.clone(), version: access.version.clone() };
+            let upstream = Upstream { domain: access.domain.clone(), product: access.product.clone(), version: access.version.clone() };
             let reads = observed.0.entry(reader.clone()).or_default().entry(upstream).or_default();
             reads.add(&statement.principal, statement.at);
             for field in &access.fields {
