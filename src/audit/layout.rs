@@ -16,7 +16,7 @@ use super::storage::{Segments, opened_name};
 const HEADER_BYTES_MAX: u64 = 64 << 10;
 
 /// From when to when, both included.
-pub(super) type Span = (DateTime<Utc>, DateTime<Utc>);
+pub type Span = (DateTime<Utc>, DateTime<Utc>);
 
 /// What the opening record of a segment says.
 #[derive(Debug, Clone)]
@@ -58,17 +58,24 @@ impl Header {
 
 /// A segment among the others.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Place {
+pub struct Place {
     /// Its name.
-    pub(super) name: String,
+    pub name: String,
     /// What it holds from this number on was never made durable; a later segment says so.
-    pub(super) void_from: Option<u64>,
+    pub void_from: Option<u64>,
     /// From when to when its records are; `None` if nothing tells.
-    pub(super) span: Option<Span>,
+    pub span: Option<Span>,
     /// A process began with it: what was open before has no end.
-    pub(super) started: bool,
+    pub started: bool,
     /// Whether another segment follows.
-    pub(super) followed: bool,
+    pub followed: bool,
+}
+
+impl Place {
+    /// The name that the segment was opened with, compressed or not.
+    pub fn opened_name(&self) -> &str {
+        opened_name(&self.name)
+    }
 }
 
 /// The opening records that have been read; they never change.

@@ -4,8 +4,9 @@
 //! `verify`'s to say.
 
 use std::collections::{HashMap, VecDeque};
-use std::io::{self, BufRead};
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
@@ -14,7 +15,8 @@ use serde::de::DeserializeOwned;
 use super::Error;
 use super::layout::{Headers, Place, Span, layout};
 use super::past::{PastEnd, PastJudgement, PastStatement, RawClosing, RawJudgement};
-use super::record::kind_of;
+use super::record::{kind_of, time_of};
+use super::split::split;
 use super::storage::{FolderSegments, Segments};
 
 /// Which statements are wanted, by when they began; both ends included.
@@ -44,7 +46,8 @@ impl During {
         self.from <= at && at <= self.to
     }
 
-    fn meets(&self, (from, to): Span) -> bool {
+    /// Whether it has a moment in common with a span.
+    pub fn meets(&self, (from, to): Span) -> bool {
         self.from <= to && from <= self.to
     }
 }
@@ -72,19 +75,40 @@ impl Reader {
         Self::new(Arc::new(FolderSegments(folder.into())))
     }
 
+    /// The folder of the log, if it lies in one.
+    pub fn folder(&self) -> Option<&Path> {
+        self.segments.folder()
+    }
+
+    /// Every segment, in order. Blocks.
+    pub fn places(&self) -> Result<Vec<Place>, Error> {
+        let mut headers = self.headers.lock().unwrap_or_else(PoisonError::into_inner);
+        layout(self.segments.as_ref(), &mut headers).map_err(Error::Read)
+    }
+
     /// The statements that began in that time. Blocks, as does each step of what is returned.
     pub fn statements(&self, during: During) -> Result<Statements, Error> {
-        let mut headers = self.headers.lock().unwrap_or_else(PoisonError::into_inner);
-        let places = layout(self.segments.as_ref(), &mut headers).map_err(Error::Read)?;
-        Ok(Statements {
+        Ok(self.statements_beside(self.places()?, during, HashMap::new()))
+    }
+
+    /// The same of these segments, some of which are copied: of those (by the name that they were opened with) only the lines that
+    /// [`Reader::split`] left over are read, from the file that is given.
+    pub fn statements_beside(&self, places: Vec<Place>, during: During, rests: HashMap<String, PathBuf>) -> Statements {
+        Statements {
             segments: Arc::clone(&self.segments),
             during,
             places: places.into(),
+            rests,
             current: None,
             line: Vec::new(),
             open: HashMap::new(),
             ready: VecDeque::new(),
-        })
+        }
+    }
+
+    /// Hands over each statement that begins and ends in a segment, and gives back all lines of statements that do not. Blocks.
+    pub fn split(&self, place: &Place, each: impl FnMut(PastStatement) -> Result<(), Error>) -> Result<Vec<u8>, Error> {
+        split(self.segments.open(&place.name).map_err(Error::Read)?, place.void_from, each)
     }
 }
 
@@ -93,6 +117,8 @@ pub struct Statements {
     segments: Arc<dyn Segments>,
     during: During,
     places: VecDeque<Place>,
+    /// Where to read in place of a segment.
+    rests: HashMap<String, PathBuf>,
     current: Option<(Place, Box<dyn BufRead + Send>)>,
     line: Vec<u8>,
     /// Those whose end has not been read yet.
@@ -150,7 +176,11 @@ impl Statements {
             if !wanted && self.open.is_empty() {
                 continue;
             }
-            match self.segments.open(&place.name) {
+            let opened = match self.rests.get(place.opened_name()) {
+                Some(rest) => File::open(rest).map(|file| Box::new(BufReader::new(file)) as Box<dyn BufRead + Send>),
+                None => self.segments.open(&place.name),
+            };
+            match opened {
                 Ok(reader) => {
                     self.current = Some((place, reader));
                     return Ok(true);
@@ -183,7 +213,8 @@ impl Statements {
             return Ok(());
         }
         match kind {
-            "statement_opened" => {
+            // The time stands in front, and most lines need not be read further.
+            "statement_opened" if time_of(line).is_none_or(|at| self.during.holds(at)) => {
                 let statement: PastStatement = read(line)?;
                 if self.during.holds(statement.at) {
                     self.open.insert(statement.query_id.clone(), statement);
@@ -209,15 +240,15 @@ impl Statements {
 }
 
 #[derive(serde::Deserialize)]
-struct Numbered {
-    seq: u64,
+pub(super) struct Numbered {
+    pub(super) seq: u64,
 }
 
-fn read<T: DeserializeOwned>(line: &[u8]) -> Result<T, Error> {
+pub(super) fn read<T: DeserializeOwned>(line: &[u8]) -> Result<T, Error> {
     serde_json::from_slice(line).map_err(|_| unreadable())
 }
 
-fn unreadable() -> Error {
+pub(super) fn unreadable() -> Error {
     Error::Read(io::Error::new(io::ErrorKind::InvalidData, "a line is no audit record"))
 }
 

@@ -90,6 +90,8 @@ pub struct Audit {
     pub compress: bool,
     /// After how many days segments are removed; `None`: never.
     pub retention_days: Option<u32>,
+    /// Whether closed segments are copied by columns, for questions in SQL.
+    pub columns: bool,
 }
 
 /// `audit.heads`; at least one of file and webhook is there.
@@ -232,6 +234,7 @@ fn config(path: &Path, file: &str, spec: ConfigSpec, map: &SourceMap) -> Result<
             auditors: spec.audit.auditors,
             compress: spec.audit.compress,
             retention_days: spec.audit.retention_days,
+            columns: spec.audit.columns,
             heads: spec.audit.heads.and_then(|spec| keeping::heads(spec, heads_file, &folder, &mut faults)),
         },
         lineage: keeping::lineage(spec.lineage, lineage_file, &folder, &mut faults),

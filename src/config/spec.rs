@@ -105,6 +105,9 @@ pub struct AuditSpec {
     /// After how many days segments are removed; never if not given.
     #[schemars(range(min = 1, max = 36_500))]
     pub retention_days: Option<u32>,
+    /// Whether closed segments are copied by columns, so that questions in SQL read no more than they need.
+    #[serde(default = "yes")]
+    pub columns: bool,
 }
 
 /// `audit.heads`.

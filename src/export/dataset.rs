@@ -135,7 +135,9 @@ fn type_name(data_type: &DataType) -> &'static str {
     match data_type {
         DataType::String | DataType::Varchar(_) | DataType::Uuid => "StringType",
         DataType::Boolean => "BooleanType",
-        DataType::Int16 | DataType::Int32 | DataType::Int64 | DataType::Float32 | DataType::Float64 | DataType::Decimal { .. } => "NumberType",
+        DataType::Int16 | DataType::Int32 | DataType::Int64 | DataType::Float32 | DataType::Float64 | DataType::Decimal { .. } => {
+            "NumberType"
+        }
         DataType::Date => "DateType",
         DataType::Time | DataType::Timestamp | DataType::TimestampTz | DataType::Interval => "TimeType",
         DataType::Json => "RecordType",

@@ -33,9 +33,7 @@ pub(super) fn proposal(mesh: &Mesh<'_>, product: &Product, port: &OutputPort) ->
     if derivation.upstreams.is_empty() {
         return None;
     }
-    let upstream = |(dataset, properties): (String, BTreeMap<&'static str, String>)| {
-        json!({"dataset": dataset, "type": "TRANSFORMED", "auditStamp": mesh.stamp(), "properties": properties})
-    };
+    let upstream = |(dataset, properties): (String, BTreeMap<&'static str, String>)| json!({"dataset": dataset, "type": "TRANSFORMED", "auditStamp": mesh.stamp(), "properties": properties});
     let upstreams: Vec<Value> = derivation.upstreams.into_iter().map(upstream).collect();
     let value = json!({"upstreams": upstreams, "fineGrainedLineages": derivation.fields});
     Some(Proposal::new("dataset", &own, "upstreamLineage", value))
@@ -43,8 +41,7 @@ pub(super) fn proposal(mesh: &Mesh<'_>, product: &Product, port: &OutputPort) ->
 
 /// A contract says which fields go in, not into what: a set of fields makes a set of fields.
 fn declared(mesh: &Mesh<'_>, product: &Product, own: &str, derivation: &mut Derivation) {
-    let made: Vec<String> =
-        product.schema.as_deref().unwrap_or_default().iter().map(|field| field_urn(own, field.name.as_str())).collect();
+    let made: Vec<String> = product.schema.as_deref().unwrap_or_default().iter().map(|field| field_urn(own, field.name.as_str())).collect();
     for input in &product.input_ports {
         let Some(upstream) = input.of(mesh.products) else { continue };
         let Some(port) = upstream.default_output_port().or_else(|| upstream.output_ports.first()) else { continue };

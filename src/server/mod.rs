@@ -26,6 +26,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::audit::{AuditLog, Event, Reload};
+use crate::catalog::mesh::Copier;
 use crate::config::Config;
 use crate::engine::{Clock, Engine, Worlds};
 use crate::lineage::Emitter;
@@ -68,6 +69,8 @@ pub struct Running {
     emitter: Option<Arc<Emitter>>,
     gateway: Arc<Gateway>,
     wire: WireOptions,
+    /// Copies columns of the log, for as long as the gateway serves.
+    _copier: Option<Copier>,
 }
 
 impl Running {
@@ -130,6 +133,7 @@ pub async fn start(config: Config, start: StartOptions) -> anyhow::Result<Runnin
     let worlds = Arc::new(Worlds::new(world));
     let directories = Arc::new(Directories::new(load::principals(&config)?));
     let audit = AuditLog::open(options::audit(&config, &clock)).context("the audit log could not be opened")?;
+    let copier = if config.audit.columns { Copier::start(audit.reader()).context("the audit log's columns")? } else { None };
     let heads = config.audit.heads.as_ref().map(Heads::new).transpose()?.map(Arc::new);
     let emitter = options::emitter(&config)?;
     let ports = Arc::new(Ports::new(options::ports(&config)));
@@ -175,7 +179,7 @@ pub async fn start(config: Config, start: StartOptions) -> anyhow::Result<Runnin
         allow_lowered_protection,
     };
     tokio::spawn(reloader.run(shutdown.clone()));
-    Ok(Running { addresses, shutdown, serving, audit, heads, clock, emitter, gateway, wire })
+    Ok(Running { addresses, shutdown, serving, audit, heads, clock, emitter, gateway, wire, _copier: copier })
 }
 
 /// Those whose tokens prove a login. What becomes of their keys is noted in the audit log.

@@ -12,7 +12,7 @@ fn read_all(folder: &Path) -> String {
         let path = entry.unwrap().path();
         if path.is_dir() {
             text.push_str(&read_all(&path));
-        } else {
+        } else if path.extension().is_some_and(|extension| extension == "jsonl") && !path.to_string_lossy().ends_with(".rest.jsonl") {
             text.push_str(&std::fs::read_to_string(path).unwrap());
         }
     }

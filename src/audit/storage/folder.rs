@@ -102,6 +102,10 @@ impl Segment for FileSegment {
 pub(in crate::audit) struct FolderSegments(pub(in crate::audit) PathBuf);
 
 impl Segments for FolderSegments {
+    fn folder(&self) -> Option<&Path> {
+        Some(&self.0)
+    }
+
     fn segments(&self) -> io::Result<Vec<String>> {
         list(&self.0)
     }

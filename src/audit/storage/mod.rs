@@ -4,6 +4,7 @@ mod folder;
 mod memory;
 
 use std::io::{self, BufRead};
+use std::path::Path;
 use std::sync::Arc;
 
 pub(super) use folder::{FolderSegments, FolderStorage};
@@ -40,6 +41,11 @@ pub trait Segments: Send + Sync {
 
     /// A segment from its beginning to where it ends now.
     fn open(&self, name: &str) -> io::Result<Box<dyn BufRead + Send>>;
+
+    /// The folder that they lie in, if it is one.
+    fn folder(&self) -> Option<&Path> {
+        None
+    }
 }
 
 /// A segment that is being written.

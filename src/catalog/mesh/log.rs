@@ -1,12 +1,14 @@
 //! The relations over the audit log: statements, decisions, and which fields were read.
 //!
-//! INVARIANT: rows are made while they are read, a batch at a time; a question about some days opens only the segments that can hold them.
+//! INVARIANT: rows are made while they are read, a batch at a time; a question about some days opens only the segments that can hold them, and
+//! of closed segments the columns that it asks for, where they are copied.
 //! What a policy was asked and answered in its own words is not here: it may tell of roles and ages.
 
+use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
-use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use datafusion::catalog::{Session, TableProvider};
@@ -16,17 +18,18 @@ use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::stream::RecordBatchReceiverStreamBuilder;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
+use datafusion::physical_plan::union::UnionExec;
 
-use crate::audit::{During, PastAccess, PastField, PastJudgement, PastStatement, Reader};
+use crate::audit::{During, PastAccess, PastField, PastJudgement, PastStatement, Place, Reader};
 use crate::error::ClientMessage;
+use crate::ports;
 use crate::product::{FieldName, NameError, OwnRows};
 
+use super::copies::{self, Copies, Found};
 use super::during::{DAY, INSTANT, during};
-use super::{MeshSources, Relation, Value, batch, dataset_urn, field_urn};
+use super::filling::Filling;
+use super::{MeshSources, Relation, Value, dataset_urn, field, field_urn};
 
-/// Rows of a batch, and about how many bytes of them.
-const ROWS_MAX: usize = 2048;
-const BYTES_MAX: usize = 1 << 20;
 /// Batches that wait for whoever reads.
 const BATCHES_WAITING: usize = 2;
 
@@ -35,34 +38,54 @@ const LOGIN: &str = "principal";
 
 /// What a row is about.
 #[derive(Clone, Copy)]
-struct Item<'a> {
-    statement: &'a PastStatement,
-    decision: Option<&'a PastJudgement>,
-    access: Option<&'a PastAccess>,
-    field: Option<&'a PastField>,
+pub(super) struct Item<'a> {
+    pub(super) statement: &'a PastStatement,
+    pub(super) decision: Option<&'a PastJudgement>,
+    pub(super) access: Option<&'a PastAccess>,
+    pub(super) field: Option<&'a PastField>,
 }
 
 /// A column of such a relation.
-struct LogColumn {
+pub(super) struct LogColumn {
     name: &'static str,
     data_type: &'static str,
     about: &'static str,
-    value: for<'a> fn(&Item<'a>) -> Value,
+    pub(super) value: for<'a> fn(&Item<'a>) -> Value,
 }
 
 /// What makes one row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Each {
+pub(super) enum Each {
     Statement,
     Decision,
     Field,
 }
 
-struct LogRelation {
-    name: &'static str,
+/// A relation over the log.
+pub(super) struct LogRelation {
+    pub(super) name: &'static str,
     about: &'static str,
-    each: Each,
-    columns: &'static [LogColumn],
+    pub(super) each: Each,
+    pub(super) columns: &'static [LogColumn],
+}
+
+impl LogRelation {
+    /// Every one.
+    pub(super) fn all() -> &'static [Self] {
+        &RELATIONS
+    }
+
+    /// Its columns as they are read.
+    pub(super) fn schema(&self) -> Result<SchemaRef, DataFusionError> {
+        let fields = self.columns.iter().map(|column| field(&(column.name, column.data_type, column.about)));
+        let fields = fields.collect::<Result<Vec<_>, _>>().map_err(|error| DataFusionError::External(Box::new(error)))?;
+        Ok(ports::arrow_schema(&fields))
+    }
+}
+
+/// The names of the relations, with the names and types of their columns.
+pub(super) fn layouts() -> impl Iterator<Item = (&'static str, Vec<(&'static str, &'static str)>)> {
+    RELATIONS.iter().map(|relation| (relation.name, relation.columns.iter().map(|column| (column.name, column.data_type)).collect()))
 }
 
 const fn column(name: &'static str, data_type: &'static str, about: &'static str, value: for<'a> fn(&Item<'a>) -> Value) -> LogColumn {
@@ -232,11 +255,16 @@ pub(super) fn relations() -> Result<Vec<Relation>, NameError> {
 
 /// The rows of one of them.
 pub(super) fn source(name: &str, schema: &SchemaRef, sources: &MeshSources) -> Option<Arc<dyn TableProvider>> {
-    let relation = RELATIONS.iter().find(|relation| relation.name == name)?;
-    Some(Arc::new(LogTable { relation, schema: Arc::clone(schema), log: sources.log.clone() }))
+    table(name, schema, &sources.log)
 }
 
-/// A relation over the log.
+/// The rows of one of them in a log.
+pub(super) fn table(name: &str, schema: &SchemaRef, log: &Reader) -> Option<Arc<dyn TableProvider>> {
+    let relation = RELATIONS.iter().find(|relation| relation.name == name)?;
+    Some(Arc::new(LogTable { relation, schema: Arc::clone(schema), log: log.clone() }))
+}
+
+/// The rows of a relation over the log.
 struct LogTable {
     relation: &'static LogRelation,
     schema: SchemaRef,
@@ -266,17 +294,53 @@ impl TableProvider for LogTable {
 
     async fn scan(
         &self,
-        _state: &dyn Session,
+        state: &dyn Session,
         projection: Option<&Vec<usize>>,
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
         let columns: Vec<usize> = projection.cloned().unwrap_or_else(|| (0..self.relation.columns.len()).collect());
         let schema: SchemaRef = Arc::new(self.schema.project(&columns)?);
-        let rows = Rows { relation: self.relation, columns, schema: Arc::clone(&schema), log: self.log.clone(), during: during(filters) };
+        let during = during(filters);
+        let (places, found) = self.find(during).await?;
+        let rows = Rows {
+            relation: self.relation,
+            columns: columns.clone(),
+            schema: Arc::clone(&schema),
+            log: self.log.clone(),
+            places,
+            rests: found.rests,
+            during,
+        };
         // The limit is the source's only if no predicate takes rows away above it.
         let limit = limit.filter(|_| filters.is_empty());
-        Ok(Arc::new(StreamingTableExec::try_new(schema, vec![Arc::new(rows)], None, Vec::new(), false, limit)?))
+        let lines = Arc::new(StreamingTableExec::try_new(schema, vec![Arc::new(rows)], None, Vec::new(), false, limit)?);
+        if found.rows.is_empty() {
+            return Ok(lines);
+        }
+        let copies = copies::scan(state, &self.schema, &columns, filters, limit, &found.rows)?;
+        UnionExec::try_new(vec![copies, lines])
+    }
+}
+
+impl LogTable {
+    /// The segments, and what can be read in place of them.
+    async fn find(&self, during: During) -> Result<(Vec<Place>, Found), DataFusionError> {
+        let (log, name) = (self.log.clone(), self.relation.name);
+        let looking = tokio::task::spawn_blocking(move || {
+            let places = log.places().map_err(external)?;
+            let found = match Copies::of(&log) {
+                Some(copies) => copies.find(&places, name, |place| place.span.is_none_or(|span| during.meets(span))),
+                None => Ok(Found::default()),
+            };
+            // Copies that cannot be found are done without.
+            let found = found.unwrap_or_else(|error| {
+                tracing::warn!(kind = %error.kind(), "the copies of the audit log's columns cannot be read");
+                Found::default()
+            });
+            Ok((places, found))
+        });
+        looking.await.map_err(|error| DataFusionError::External(Box::new(error)))?
     }
 }
 
@@ -287,6 +351,8 @@ struct Rows {
     columns: Vec<usize>,
     schema: SchemaRef,
     log: Reader,
+    places: Vec<Place>,
+    rests: HashMap<String, PathBuf>,
     during: During,
 }
 
@@ -305,76 +371,18 @@ impl PartitionStream for Rows {
         let mut builder = RecordBatchReceiverStreamBuilder::new(Arc::clone(&self.schema), BATCHES_WAITING);
         let (sender, rows) = (builder.tx(), self.clone());
         builder.spawn_blocking(move || {
-            let mut open = Open::new(&rows);
-            for statement in rows.log.statements(rows.during).map_err(external)? {
-                open.add(&statement.map_err(external)?);
+            let mut filling = Filling::new(rows.relation, &rows.columns, rows.schema);
+            for statement in rows.log.statements_beside(rows.places, rows.during, rows.rests) {
+                filling.add(&statement.map_err(external)?);
                 // Nobody reads any more: that is no fault.
-                if open.full() && sender.blocking_send(open.take()).is_err() {
+                if filling.full() && sender.blocking_send(filling.take()).is_err() {
                     return Ok(());
                 }
             }
-            let _gone = sender.blocking_send(open.take());
+            let _gone = sender.blocking_send(filling.take());
             Ok(())
         });
         builder.build()
-    }
-}
-
-/// The batch that is being filled.
-struct Open<'r> {
-    rows: &'r Rows,
-    chosen: Vec<&'static LogColumn>,
-    cells: Vec<Vec<Value>>,
-    count: usize,
-    bytes: usize,
-}
-
-impl<'r> Open<'r> {
-    fn new(rows: &'r Rows) -> Self {
-        let chosen: Vec<&LogColumn> = rows.columns.iter().filter_map(|index| rows.relation.columns.get(*index)).collect();
-        let cells = chosen.iter().map(|_| Vec::new()).collect();
-        Self { rows, chosen, cells, count: 0, bytes: 0 }
-    }
-
-    fn add(&mut self, statement: &PastStatement) {
-        let whole = Item { statement, decision: None, access: None, field: None };
-        match self.rows.relation.each {
-            Each::Statement => self.push(&whole),
-            Each::Decision => {
-                statement.decisions.iter().for_each(|decision| self.push(&Item { decision: Some(decision), ..whole }));
-            }
-            Each::Field => {
-                for access in &statement.products {
-                    let item = Item { decision: statement.decision(access), access: Some(access), ..whole };
-                    if access.fields.is_empty() {
-                        self.push(&item);
-                    }
-                    access.fields.iter().for_each(|field| self.push(&Item { field: Some(field), ..item }));
-                }
-            }
-        }
-    }
-
-    fn push(&mut self, item: &Item<'_>) {
-        for (column, cells) in self.chosen.iter().zip(&mut self.cells) {
-            let value = (column.value)(item);
-            if let Value::Text(text) = &value {
-                self.bytes += text.len();
-            }
-            cells.push(value);
-        }
-        self.count += 1;
-    }
-
-    fn full(&self) -> bool {
-        self.count >= ROWS_MAX || self.bytes >= BYTES_MAX
-    }
-
-    fn take(&mut self) -> Result<RecordBatch, DataFusionError> {
-        let emptied = self.cells.iter().map(|_| Vec::new()).collect();
-        let (cells, count) = (std::mem::replace(&mut self.cells, emptied), std::mem::take(&mut self.count));
-        self.bytes = 0;
-        batch(&self.rows.schema, cells, count)
     }
 }
 

@@ -4,7 +4,9 @@
 //! rows are seen is `policy`'s to decide; what is recorded is `audit`'s.
 
 mod contracts;
+mod copies;
 mod during;
+mod filling;
 mod log;
 mod observed;
 mod views;
@@ -29,6 +31,7 @@ use crate::product::{
 use super::facts::{SYSTEM_ROLE, SessionFacts};
 use super::rows::{Value, scalar};
 
+pub use copies::Copier;
 pub use observed::observed;
 pub use views::view;
 

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
-use crate::audit::{self, HeadKey, Heads};
+use crate::audit::{self, HeadKey, Heads, Reader};
+use crate::catalog::mesh::Copier;
 
 use super::Outcome;
 
@@ -33,6 +34,8 @@ pub fn audit_verify(folder: &Path, kept: Option<&HeadsOf>, out: &mut dyn Write) 
     };
     let verification = audit::verify(folder, &heads)?;
     faults.extend(verification.faults.iter().map(ToString::to_string));
+    let other = Copier::check(&Reader::of_folder(folder)).context("the copies of columns cannot be compared")?;
+    faults.extend(other.iter().map(|segment| format!("{segment}: its columns say something else; remove the folder \"columns\"")));
     for fault in &faults {
         writeln!(out, "{fault}")?;
     }
