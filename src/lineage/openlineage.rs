@@ -104,7 +104,7 @@ impl RunEvent {
     fn job_facets(&self) -> Value {
         let job_type = json!({"processingType": "BATCH", "integration": "MESHGATE", "jobType": "QUERY"});
         let mut facets = Map::new();
-        facets.insert("jobType".to_owned(), facet("2-0-3", "JobTypeJobFacet", job_type));
+        facets.insert("jobType".to_owned(), facet("2-0-4", "JobTypeJobFacet", job_type));
         if let Some(sql) = &self.run.sql {
             facets.insert("sql".to_owned(), facet("1-1-0", "SQLJobFacet", json!({"query": sql, "dialect": "postgres"})));
         }
@@ -117,7 +117,7 @@ impl RunEvent {
             "namespace": self.run.namespace,
             "name": dataset_name(input),
             "facets": {
-                "schema": facet("1-1-1", "SchemaDatasetFacet", json!({"fields": fields})),
+                "schema": facet("1-2-0", "SchemaDatasetFacet", json!({"fields": fields})),
                 "version": facet("1-0-1", "DatasetVersionDatasetFacet", json!({"datasetVersion": input.product.version.to_string()})),
             },
         })
@@ -138,7 +138,7 @@ impl RunEvent {
             "namespace": self.run.namespace,
             "name": format!("query/{}", self.run.id),
             "facets": {
-                "schema": facet("1-1-1", "SchemaDatasetFacet", json!({"fields": schema})),
+                "schema": facet("1-2-0", "SchemaDatasetFacet", json!({"fields": schema})),
                 "columnLineage": facet("1-2-0", "ColumnLineageDatasetFacet", columns),
             },
         });

@@ -26,6 +26,8 @@ pgjdbc() {
   javac -nowarn -d "$java_classes" -cp "$jar" "$clients/Jdbc.java"
   java -cp "$java_classes:$jar:/usr/share/java/scram-client.jar:/usr/share/java/scram-common.jar" Jdbc
 }
+openlineage() { python with_openlineage.py "$work/lineage/openlineage.jsonl"; }
+datahub() { "$clients/with_datahub.sh" "$MESHGATE" "$work/meshgate.yaml" "$work" "$home/datahub/bin/datahub"; }
 psql_() { "$clients/psql.sh"; }
 pgbench_() { PGBENCH=$(tool pgbench) "$clients/pgbench.sh"; }
 postgres_fdw() {
@@ -37,7 +39,7 @@ postgres_fdw() {
 }
 
 wanted=("$@")
-((${#wanted[@]})) || wanted=(psycopg asyncpg sqlalchemy psqlodbc node_pg pgjdbc psql_ pgbench_ postgres_fdw)
+((${#wanted[@]})) || wanted=(psycopg asyncpg sqlalchemy psqlodbc node_pg pgjdbc psql_ pgbench_ postgres_fdw openlineage datahub)
 failed=()
 for client in "${wanted[@]}"; do
   "$client" || failed+=("$client")

@@ -39,7 +39,9 @@ venv() {
   fi
 }
 
-venv python 'psycopg[binary]==3.3.*' 'psycopg2-binary==2.9.*' 'asyncpg==0.32.*' 'pg8000==1.31.*' 'sqlalchemy[asyncio]==2.1.*' 'pyodbc==5.*'
+venv python 'psycopg[binary]==3.3.*' 'psycopg2-binary==2.9.*' 'asyncpg==0.32.*' 'pg8000==1.31.*' 'sqlalchemy[asyncio]==2.1.*' 'pyodbc==5.*' \
+  'jsonschema==4.*' 'rfc3339-validator'
+venv datahub 'acryl-datahub==1.*'
 if [[ ! -d $home/node/node_modules/pg-cursor ]]; then
   mkdir -p "$home/node"
   npm install --silent --no-audit --no-fund --prefix "$home/node" pg@8 pg-cursor@2 >/dev/null

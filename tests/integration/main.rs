@@ -28,6 +28,8 @@ mod killed;
 #[cfg(test)]
 mod leaks;
 #[cfg(test)]
+mod lineage_tools;
+#[cfg(test)]
 mod log;
 #[cfg(test)]
 mod masks;
