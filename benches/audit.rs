@@ -1,7 +1,8 @@
-//! What the audit log sustains by itself: statements a second written and synced, checked, and read back.
+//! What the audit log sustains by itself: statements a second written and synced, checked, read back, and copied by columns.
 //!
-//! `cargo bench --bench audit`; `MESHGATE_BENCH_STATEMENTS` sets how many (100,000), `MESHGATE_BENCH_CLIENTS` how many wait for their
-//! openings at a time (16), `MESHGATE_BENCH_FOLDER` where the log lies (a temporary folder).
+//! `cargo bench --bench audit`; `MESHGATE_BENCH_STATEMENTS` sets how many (100,000; each is three records), `MESHGATE_BENCH_CLIENTS` how many
+//! wait for their openings at a time (16), `MESHGATE_BENCH_FOLDER` where the log lies (a temporary folder). The statements are of the thirty days of
+//! June 2026, one after the other, so that `benches/audit_cost.py questions` can ask for them.
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -9,11 +10,80 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use meshgate::audit::{AuditLog, AuditOptions, Closing, During, FieldAccess, Heads, ProductAccess, StatementOpened, verify};
+use chrono::{DateTime, TimeDelta, Utc};
+use meshgate::audit::{
+    AuditLog, AuditOptions, Closing, DecisionOutcome, DecisionRecord, During, FieldAccess, Heads, ProductAccess, Reader, StatementOpened,
+    verify,
+};
+use meshgate::catalog::mesh::Copier;
+use meshgate::policy::Question;
+use serde_json::json;
 use uuid::Uuid;
+
+/// Columns of the product; each statement reads two of them.
+const COLUMNS: [&str; 12] = [
+    "customer_id",
+    "full_name",
+    "email_hash",
+    "phone_hash",
+    "email_domain",
+    "tier",
+    "country",
+    "lifetime_value_usd",
+    "orders_count",
+    "marketing_consent",
+    "last_seen_at",
+    "created_at",
+];
 
 fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+/// The moment of a statement: June, from its first day to its last.
+fn moment(number: u64, statements: u64) -> DateTime<Utc> {
+    let micros = u128::from(number) * 30 * 86_400_000_000 / u128::from(statements.max(1));
+    DateTime::from_timestamp(1_780_272_000, 0).unwrap_or_default() + TimeDelta::microseconds(i64::try_from(micros).unwrap_or_default())
+}
+
+fn fields(number: u64) -> [&'static str; 2] {
+    let at = |by: u64| usize::try_from(number / by % 12).ok().and_then(|index| COLUMNS.get(index)).copied().unwrap_or_default();
+    [at(1), at(12)]
+}
+
+fn decision(number: u64, opened: &StatementOpened, at: DateTime<Utc>) -> DecisionRecord {
+    let columns: Vec<_> = fields(number)
+        .iter()
+        .map(|name| json!({"name": name, "type": "string", "pii": *name == "full_name", "usage": ["projected"]}))
+        .collect();
+    let decision_id = opened.products.first().and_then(|access| access.decision_id).unwrap_or_default();
+    DecisionRecord {
+        query_id: opened.query_id,
+        decision_id,
+        path: "meshgate/governance".to_owned(),
+        input: Question::new(json!({
+            "action": "read",
+            "subject": {"user": opened.principal, "roles": opened.roles, "groups": [], "is_data_steward": false, "purpose": null, "attributes": {}},
+            "resource": {"domain": "customer", "product": "customer-360", "version": "2.1.0", "port": "customer_snapshot_daily",
+                "classification": "restricted", "requested_fields": fields(number), "masked_fields": [], "columns": columns, "retention_days": 730},
+            "context": {"query_id": opened.query_id.to_string(), "application_name": "bench", "client_address": "127.0.0.1"},
+        })),
+        result: Arc::new(json!({"allow": true, "enforced": {"row_filter": "created_at >= ?", "exclusion": "customer_id", "masks": {}}})),
+        bundles: json!({"meshgate": {"revision": "0123456789abcdef"}}),
+        timestamp: at.to_rfc3339(),
+        metrics: json!({"timer_rego_query_eval_ns": 61_000}),
+        erased: Vec::new(),
+        masked: Vec::new(),
+        domain: "customer".to_owned(),
+        product: "customer-360".to_owned(),
+        version: "2.1.0".to_owned(),
+        port: "customer_snapshot_daily".to_owned(),
+        outcome: DecisionOutcome::Allow,
+        rules: ["contract.retention".to_owned(), "contract.erasure".to_owned()].into(),
+        reasons: Vec::new(),
+        masks: Vec::new(),
+        row_limited: true,
+    }
 }
 
 fn opened(number: u64) -> StatementOpened {
@@ -36,8 +106,8 @@ fn opened(number: u64) -> StatementOpened {
             product: "customer-360".to_owned(),
             version: "2.1.0".to_owned(),
             port: "customer_snapshot_daily".to_owned(),
-            fields: vec![field("customer_id"), field("tier")],
-            decision_id: None,
+            fields: fields(number).map(field).into(),
+            decision_id: Some(Uuid::now_v7()),
         }],
         snapshot_revision: "0123456789abcdef".to_owned(),
         bundle_revision: "0123456789abcdef".to_owned(),
@@ -51,9 +121,11 @@ async fn client(log: Arc<AuditLog>, next: Arc<AtomicU64>, statements: u64) -> an
             return Ok(());
         }
         let reserved = log.reserve().await?;
-        let open = log.open_statement(reserved, chrono::Utc::now(), opened(number), Vec::new(), Arc::new(Closing::aborted)).await?;
+        let (at, opened) = (moment(number, statements), opened(number));
+        let decisions = vec![decision(number, &opened, at)];
+        let open = log.open_statement(reserved, at, opened, decisions, Arc::new(Closing::aborted)).await?;
         open.add_rows(1, 40);
-        open.close(chrono::Utc::now(), Closing::completed());
+        open.close(at, Closing::completed());
     }
 }
 
@@ -99,5 +171,10 @@ fn main() -> anyhow::Result<()> {
     let seconds = start.elapsed().as_secs_f64();
     writeln!(out, "read back: {:.0} statements a second", count / seconds)?;
     runtime.block_on(log.close())?;
+
+    let start = Instant::now();
+    Copier::update(&Reader::of_folder(&folder))?;
+    let seconds = start.elapsed().as_secs_f64();
+    writeln!(out, "copied by columns: {:.0} statements a second", count / seconds)?;
     Ok(())
 }
