@@ -31,6 +31,8 @@ pub enum Event {
     LoginFailed(LoginFailed),
     /// Contracts, policies or another part were loaded again.
     Reload(Reload),
+    /// The contract of a data product has come, changed or gone while the gateway served.
+    Registration(Registration),
     /// The first record of each segment.
     SegmentOpened(SegmentOpened),
     /// The oldest segments are past their retention and are about to be removed.
@@ -408,6 +410,23 @@ pub struct Reload {
     pub outcome: String,
     /// How many faults were found.
     pub faults: u64,
+}
+
+/// `registration`
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Registration {
+    /// `registered`, `changed` or `withdrawn`.
+    pub change: String,
+    /// The product's domain.
+    pub domain: String,
+    /// The product.
+    pub product: String,
+    /// Its version.
+    pub version: String,
+    /// Who owns it.
+    pub owner: String,
+    /// The catalog's revision that serves afterwards.
+    pub snapshot_revision: String,
 }
 
 /// `segment_opened`

@@ -30,7 +30,7 @@ mod writer;
 pub use error::Error;
 pub use event::{
     Closing, ConnectionClosed, ConnectionOpened, DecisionOutcome, DecisionRecord, Event, FieldAccess, LoginFailed, MaskedField,
-    ProductAccess, Reload, StatementOpened, StatementOutcome,
+    ProductAccess, Registration, Reload, StatementOpened, StatementOutcome,
 };
 pub use fingerprint::fingerprint;
 pub use head::{Head, HeadFault, HeadFaultKind, HeadKey, KeyError, SignedHead, read_heads};

@@ -16,7 +16,8 @@ mod tests {
 
     use super::*;
     use crate::audit::event::{
-        Closing, ConnectionClosed, ConnectionOpened, Event, LoginFailed, RecordsLost, Reload, SegmentsRemoved, StatementOpened,
+        Closing, ConnectionClosed, ConnectionOpened, Event, LoginFailed, RecordsLost, Registration, Reload, SegmentsRemoved,
+        StatementOpened,
     };
     use crate::audit::{AuditLog, StatementNote};
 
@@ -31,6 +32,7 @@ mod tests {
             Event::ConnectionClosed(ConnectionClosed::default()),
             Event::LoginFailed(LoginFailed::default()),
             Event::Reload(Reload::default()),
+            Event::Registration(Registration { change: "changed".to_owned(), ..Registration::default() }),
             Event::SegmentsRemoved(SegmentsRemoved { segments: 1, through_seq: 3, through_hash: "0".repeat(64) }),
             Event::RecordsLost(RecordsLost { count: 2 }),
         ] {
@@ -39,7 +41,7 @@ mod tests {
         log.close().await.unwrap();
         let validator = jsonschema::validator_for(&schema()).unwrap();
         let records = memory.records();
-        assert_eq!(records.len(), 9);
+        assert_eq!(records.len(), 10);
         for record in &records {
             assert!(validator.is_valid(record), "{record}");
         }

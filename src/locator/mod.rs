@@ -3,6 +3,7 @@
 //! INVARIANT: a [`Snapshot`] is made of valid contracts only; one fault anywhere and there is none. What a single contract
 //! must hold is checked by `product`; this module checks what several must hold together, and what they are called in SQL.
 
+mod changes;
 mod cross;
 mod domains;
 mod files;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 use crate::document::{Fault, Reader, SourceMap};
 use crate::product::{Product, spec::ContractSpec, validate};
 
+pub use changes::{Change, changes};
 pub use domains::{DefaultsSpec, DomainSpec, DomainsSpec, schema};
 pub use fingerprint::{Fingerprint, fingerprint};
 pub use lowered::lowered;

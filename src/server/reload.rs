@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
-use crate::audit::{AuditLog, Event, Reload};
+use crate::audit::{AuditLog, Event, Registration, Reload};
 use crate::config::{Config, Tls};
 use crate::engine::{Clock, Worlds};
-use crate::locator::{self, Snapshot};
+use crate::locator::{self, Change, Snapshot};
 use crate::policy::{Bundle, SubjectSet};
 use crate::wire;
 
@@ -265,8 +265,23 @@ impl Reloader {
         }
         let world = load::world(&self.config, Arc::clone(&new.snapshot), Arc::clone(&new.bundle), Arc::clone(&new.erased))?;
         self.worlds.replace(world);
+        let changes = locator::changes(&self.loaded.snapshot, &new.snapshot);
         self.loaded = new;
+        changes.iter().for_each(|change| self.note_registration(change));
         Ok(())
+    }
+
+    fn note_registration(&self, change: &Change) {
+        let product = change.product();
+        let registration = Registration {
+            change: change.as_str().to_owned(),
+            domain: product.reference.domain.to_string(),
+            product: product.reference.name.to_string(),
+            version: product.reference.version.to_string(),
+            owner: product.owner.clone(),
+            snapshot_revision: self.loaded.snapshot.revision().to_owned(),
+        };
+        self.audit.note((self.clock)(), Event::Registration(registration));
     }
 
     fn report(&self, what: What, revision: &str, outcome: Outcome) {
