@@ -49,7 +49,9 @@ fn freshness(own: &str, product: &Product, promised: &Freshness) -> Value {
     let schedule = match &promised.after {
         Some(after) => {
             let timezone = after.timezone.as_deref().unwrap_or(&product.timezone);
-            let cron = format!("{} {} * * *", after.time.minute(), after.time.hour());
+            // It is looked at when the load is due, for a change since the time of day that the promise begins with.
+            let minutes = (u64::from(after.time.num_seconds_from_midnight()) + promised.within_seconds).div_ceil(60) % (24 * 60);
+            let cron = format!("{} {} * * *", minutes % 60, minutes / 60);
             let offset_ms = i64::try_from(promised.within_seconds.saturating_mul(1000)).unwrap_or(i64::MAX);
             json!({"type": "CRON", "cron": {"cron": cron, "timezone": timezone, "windowStartOffsetMs": offset_ms}})
         }

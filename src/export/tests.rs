@@ -128,7 +128,7 @@ fn deprecation_and_promises_are_told() {
     let schedules: Vec<&Value> =
         assertions.iter().filter_map(|info| info.get("freshnessAssertion")).map(|info| &info["schedule"]).collect();
     assert_eq!(schedules[0], &json!({"type": "FIXED_INTERVAL", "fixedInterval": {"unit": "MINUTE", "multiple": 5}}));
-    let cron = json!({"cron": "30 6 * * *", "timezone": "Europe/Berlin", "windowStartOffsetMs": 7_200_000});
+    let cron = json!({"cron": "30 8 * * *", "timezone": "Europe/Berlin", "windowStartOffsetMs": 7_200_000});
     assert_eq!(schedules[1], &json!({"type": "CRON", "cron": cron}));
 }
 
