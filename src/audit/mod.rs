@@ -36,7 +36,7 @@ pub use fingerprint::fingerprint;
 pub use head::{Head, HeadFault, HeadFaultKind, HeadKey, KeyError, SignedHead, read_heads};
 pub use history::{PastDecision, history};
 pub use keeper::Keeping;
-pub use layout::Place;
+pub use layout::{Place, Span};
 pub use log::{AuditLog, AuditOptions, Clock, Reserved, SqlText, StatementNote};
 pub use past::{PastAccess, PastEnd, PastField, PastJudgement, PastMask, PastStatement};
 pub use record::SCHEMA_VERSION;

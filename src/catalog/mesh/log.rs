@@ -314,7 +314,8 @@ impl TableProvider for LogTable {
         };
         // The limit is the source's only if no predicate takes rows away above it.
         let limit = limit.filter(|_| filters.is_empty());
-        let lines = Arc::new(StreamingTableExec::try_new(schema, vec![Arc::new(rows)], None, Vec::new(), false, limit)?);
+        let lines: Arc<dyn ExecutionPlan> =
+            Arc::new(StreamingTableExec::try_new(schema, vec![Arc::new(rows)], None, Vec::new(), false, limit)?);
         if found.rows.is_empty() {
             return Ok(lines);
         }

@@ -15,7 +15,8 @@ use datafusion::parquet::file::properties::WriterProperties;
 
 use crate::audit::{self, PastStatement, Place, Reader};
 
-use super::super::log::{Filling, LogRelation};
+use super::super::filling::Filling;
+use super::super::log::LogRelation;
 use super::{Copies, HALF_DONE, stem};
 
 /// Why a copy could not be made or read. Each leaves the log as it is.
