@@ -41,13 +41,13 @@ fn day(number: i64) -> DateTime<Utc> {
     DateTime::UNIX_EPOCH + TimeDelta::days(number)
 }
 
-/// Thirty statements on ten days over many segments; some end in later segments than they begin in, and one never.
+/// Sixty statements on ten days over many segments; some end in later segments than they begin in, and one never.
 async fn lived_in(folder: &Path) -> Reader {
-    let options = AuditOptions { segment_bytes: 4000, linger: Duration::ZERO, ..AuditOptions::new(folder) };
+    let options = AuditOptions { segment_bytes: 6000, linger: Duration::ZERO, ..AuditOptions::new(folder) };
     let log = AuditLog::open(options).unwrap();
     let mut running = Vec::new();
-    for number in 0..30_u128 {
-        let at = day(i64::try_from(number / 3).unwrap());
+    for number in 0..60_u128 {
+        let at = day(i64::try_from(number / 6).unwrap());
         let reserved = log.reserve().await.unwrap();
         let open = log.open_statement(reserved, at, opened(number), Vec::new(), Arc::new(Closing::aborted)).await.unwrap();
         if number.is_multiple_of(4) { running.push(open) } else { open.close(at, Closing::completed()) }
