@@ -8,11 +8,10 @@ use datafusion::catalog::Session;
 use datafusion::common::config::TableParquetOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode as _};
 use datafusion::common::{Column, DFSchema};
-use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::listing::{ListingTableUrl, PartitionedFile};
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, FileSource as _, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::{DataFusionError, Result};
-use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::physical_expr::PhysicalExpr;
@@ -48,7 +47,8 @@ pub(in crate::catalog::mesh) fn scan(
     let source = source.try_pushdown_projection(&projection)?.ok_or_else(unprojected)?;
     let partitions = session.config().target_partitions().max(1);
     let files = files.iter().map(|path| partitioned(path)).collect::<Result<Vec<_>>>()?;
-    let config = FileScanConfigBuilder::new(ObjectStoreUrl::local_filesystem(), source)
+    let this_machine = ListingTableUrl::parse("file:///")?.object_store();
+    let config = FileScanConfigBuilder::new(this_machine, source)
         .with_file_groups(FileGroup::new(files).split_files(partitions))
         .with_limit(limit)
         .build();
