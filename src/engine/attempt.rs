@@ -122,7 +122,9 @@ impl Attempt {
         let dropped = Arc::new(move || stopped(&stop_cause));
         let record = self.audit.open_statement(reserved, self.at, opened, decisions, dropped).await;
         self.trace.done(Step::Record, "");
-        record.map_err(|error| ClientMessage::from(&error))
+        let record = record.map_err(|error| ClientMessage::from(&error))?;
+        self.trace.take_durations().into_iter().for_each(|(step, spent)| record.add_duration(step, spent));
+        Ok(record)
     }
 
     /// The statement was answered with rows that hold nothing of anybody, and so without waiting for the disk; with an error if the log

@@ -6,6 +6,8 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrow::array::{Array as _, ArrayRef, AsArray as _};
+use arrow::datatypes::DataType;
 use arrow::record_batch::RecordBatch;
 use datafusion::execution::SendableRecordBatchStream;
 use futures::{FutureExt, Stream, StreamExt};
@@ -147,7 +149,7 @@ impl State {
                 .with_hint("Add a LIMIT or a narrower WHERE, or ask the operator of the gateway for a higher limit."));
         }
         running.record.ensure_writable().map_err(|error| ClientMessage::from(&error))?;
-        let bytes = u64::try_from(batch.get_array_memory_size()).unwrap_or(u64::MAX);
+        let bytes = batch.columns().iter().map(bytes_of).fold(0, u64::saturating_add);
         self.bytes = self.bytes.saturating_add(bytes);
         running.record.add_rows(rows, bytes);
         Ok(batch)
@@ -229,4 +231,16 @@ pub(super) fn timed_out() -> ClientMessage {
 /// A stream of batches that are already there, for the answers of SHOW and EXPLAIN.
 pub(super) fn ready(batches: Vec<RecordBatch>) -> impl Stream<Item = Result<RecordBatch, ClientMessage>> + Send + 'static {
     futures::stream::iter(batches.into_iter().map(Ok))
+}
+
+/// Bytes of the values of a column: not of what it shares with the rest of what was read.
+fn bytes_of(column: &ArrayRef) -> u64 {
+    match column.data_type() {
+        DataType::Utf8View => column.as_string_view().lengths().map(u64::from).sum(),
+        DataType::BinaryView => column.as_binary_view().lengths().map(u64::from).sum(),
+        _ => {
+            let bytes = column.to_data().get_slice_memory_size().unwrap_or_else(|_| column.get_array_memory_size());
+            u64::try_from(bytes).unwrap_or(u64::MAX)
+        }
+    }
 }

@@ -102,12 +102,15 @@ pub struct QueryTrace {
     since: Instant,
     /// Steps that are not yet in the log.
     steps: String,
+    /// What each step took.
+    taken: Vec<(&'static str, Duration)>,
 }
 
 impl QueryTrace {
     /// Begins to measure.
     pub fn start(query_id: &dyn Display, session_id: &dyn Display) -> Self {
-        Self { query_id: query_id.to_string(), session_id: session_id.to_string(), since: Instant::now(), steps: String::new() }
+        let (query_id, session_id) = (query_id.to_string(), session_id.to_string());
+        Self { query_id, session_id, since: Instant::now(), steps: String::new(), taken: Vec::new() }
     }
 
     /// Logs a step that has just ended and returns what it took. `note` holds counts and names only.
@@ -115,6 +118,7 @@ impl QueryTrace {
         let now = Instant::now();
         let elapsed = now.duration_since(std::mem::replace(&mut self.since, now));
         self.note(step, elapsed, note);
+        self.taken.push((step.as_str(), elapsed));
         if matches!(step, Step::Record | Step::Close) {
             self.hand_over();
         }
@@ -127,10 +131,16 @@ impl QueryTrace {
         self.since = Instant::now();
     }
 
+    /// What the steps since the last call took, in their order.
+    pub fn take_durations(&mut self) -> Vec<(&'static str, Duration)> {
+        std::mem::take(&mut self.taken)
+    }
+
     /// The same query goes on elsewhere.
     pub fn go_on(&mut self) -> Self {
         self.hand_over();
-        Self { query_id: self.query_id.clone(), session_id: self.session_id.clone(), since: self.since, steps: String::new() }
+        let (query_id, session_id) = (self.query_id.clone(), self.session_id.clone());
+        Self { query_id, session_id, since: self.since, steps: String::new(), taken: Vec::new() }
     }
 
     fn note(&mut self, step: Step, elapsed: Duration, note: &str) {
