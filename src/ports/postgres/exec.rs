@@ -42,6 +42,8 @@ pub(super) struct Query {
     pub(super) select: String,
     /// The table.
     pub(super) from: String,
+    /// It is one whose rows have places.
+    pub(super) has_places: bool,
     /// What the server tests.
     pub(super) conditions: Vec<String>,
     /// Whether these are all that the scan was given.

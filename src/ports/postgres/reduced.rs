@@ -70,7 +70,12 @@ fn first(query: &mut Query, keys: &[OrderKey], rows: usize) -> Option<()> {
         };
         Some(format!("{value} {direction} NULLS {nulls}"))
     });
-    query.tail = format!(" ORDER BY {}", keys.collect::<Option<Vec<_>>>()?.join(", "));
+    let mut keys = keys.collect::<Option<Vec<_>>>()?;
+    if query.has_places {
+        // Which of equal rows come first must not hang on a plan, for the plan hangs on rows that are hidden.
+        keys.push(format!("{}.ctid", query.from));
+    }
+    query.tail = format!(" ORDER BY {}", keys.join(", "));
     query.limit = Some(rows);
     query.rows = query.rows.map(|all| all.min(rows));
     Some(())
@@ -103,13 +108,15 @@ fn states(query: &mut Query, groups: &[usize], aggregates: &[Aggregate], schema:
     if schema.fields().is_empty() || schema.fields().len() != groups.len().checked_add(aggregates.len())? {
         return None;
     }
-    let (mut columns, mut items, mut keys) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut columns, mut items, mut keys, mut order) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (group, field) in groups.iter().zip(schema.fields()) {
         let column = query.columns.get(*group).filter(|column| is_grouped(column))?;
         if column.field.data_type() != field.data_type() {
             return None;
         }
         let key = column.full_sql();
+        let collation = if matches!(column.family, Family::Text { .. }) { " COLLATE \"C\"" } else { "" };
+        order.push(format!("{key}{collation}"));
         columns.push(column.clone());
         keys.push(key.clone());
         items.push(key);
@@ -130,7 +137,8 @@ fn states(query: &mut Query, groups: &[usize], aggregates: &[Aggregate], schema:
     query.select = format!("SELECT {} FROM {}", items.join(", "), query.from);
     query.rows = keys.is_empty().then_some(1);
     if !keys.is_empty() {
-        query.tail = format!(" GROUP BY {}", keys.join(", "));
+        // In an order, for that of a hash table hangs on how many groups the server expects, those of hidden rows included.
+        query.tail = format!(" GROUP BY {} ORDER BY {}", keys.join(", "), order.join(", "));
     }
     query.columns = columns;
     query.schema = Arc::clone(schema);

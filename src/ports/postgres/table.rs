@@ -294,6 +294,7 @@ impl TableProvider for PostgresTable {
             server: Arc::clone(&self.server),
             select: format!("SELECT {} FROM {}", select_list(&columns), self.location.to_sql()),
             from: self.location.to_sql(),
+            has_places: described.pages > 0,
             complete: conditions.len() == filters.len(),
             conditions,
             parameters: translator.into_parameters(),
