@@ -48,8 +48,10 @@ impl Computed {
     fn each(&self, inputs: &[ArrayRef], rows: usize) -> Result<ArrayRef> {
         let readers = inputs.iter().map(Reader::new).collect::<Result<Vec<Reader<'_>>>>()?;
         let target = viewed(&self.data_type);
+        let mut values: Vec<Value<'_>> = Vec::with_capacity(readers.len());
         let values = (0..rows).map(|row| {
-            let values: Vec<Value<'_>> = readers.iter().map(|reader| reader.value(row)).collect();
+            values.clear();
+            values.extend(readers.iter().map(|reader| reader.value(row)));
             self.expression.evaluate(&values, &self.target)
         });
         collect(target, values)

@@ -1,13 +1,15 @@
-//! What a stream has masked before is not masked again: for masks that cost more than looking a text up.
+//! What a stream has masked before is not masked again: by where its texts lie, and by the texts themselves for masks that cost more than
+//! looking a text up.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, StringViewArray, UInt32Array};
-use datafusion::arrow::buffer::{Buffer, ScalarBuffer};
-use datafusion::arrow::compute::{concat, take};
+use datafusion::arrow::compute::take;
 use datafusion::error::Result;
+
+use super::kept::Kept;
+use super::seen::{Seen, Worth};
 
 /// After so many texts it is judged whether they repeat themselves.
 const TRIED: usize = 16_384;
@@ -18,10 +20,11 @@ const BYTES_MAX: usize = 8 << 20;
 /// The texts that a stream has masked, and what has become of each.
 #[derive(Default)]
 pub(in super::super) struct Memo {
+    seen: Seen,
     places: HashMap<Box<str>, u32, Seed>,
     place_of_null: Option<u32>,
     /// By place.
-    masked: Option<ArrayRef>,
+    masked: Kept,
     bytes: usize,
     asked: usize,
     /// The texts do not repeat themselves.
@@ -29,6 +32,18 @@ pub(in super::super) struct Memo {
 }
 
 impl Memo {
+    /// The masked texts, by a mask that costs little: only what repeats itself often is remembered. NULL stays NULL.
+    pub(super) fn masked_if_few(
+        &mut self,
+        texts: &StringViewArray,
+        mask: impl Fn(&StringViewArray) -> Result<ArrayRef>,
+    ) -> Result<ArrayRef> {
+        match self.seen.masked(texts, false, Worth::Few, &mask)? {
+            Some(masked) => Ok(masked),
+            None => mask(texts),
+        }
+    }
+
     /// The masked texts; `mask` masks those that are new. NULL stays NULL unless it is masked too.
     pub(super) fn masked(
         &mut self,
@@ -36,22 +51,24 @@ impl Memo {
         null_too: bool,
         mask: impl Fn(&StringViewArray) -> Result<ArrayRef>,
     ) -> Result<ArrayRef> {
+        if texts.null_count() == texts.len() {
+            return mask(texts);
+        }
+        if let Some(masked) = self.seen.masked(texts, null_too, Worth::Any, &mask)? {
+            return Ok(masked);
+        }
         self.judge();
-        if self.given_up || texts.null_count() == texts.len() {
+        if self.given_up {
             return mask(texts);
         }
         let (places, new) = self.look_up(texts, null_too);
         if !new.is_empty() {
             let new = take(texts, &UInt32Array::from(new), None)?;
-            let new = mask(new.as_string_view_opt().ok_or_else(super::wrong_type)?)?;
-            self.masked = Some(match self.masked.take() {
-                None => new,
-                Some(before) => concat(&[before.as_ref(), new.as_ref()])?,
-            });
+            self.masked.add(mask(new.as_string_view_opt().ok_or_else(super::wrong_type)?)?)?;
+        } else {
+            self.masked.settle()?;
         }
-        let nulls = if null_too { None } else { texts.nulls().cloned() };
-        let places = UInt32Array::new(ScalarBuffer::from(places), nulls);
-        Ok(light(take(self.masked.as_ref().ok_or_else(super::wrong_type)?, &places, None)?))
+        self.masked.show(places, if null_too { None } else { texts.nulls() })
     }
 
     /// The place of each text, and the rows of those that had none.
@@ -90,24 +107,28 @@ impl Memo {
         let full = texts > TEXTS_MAX || self.bytes > BYTES_MAX;
         if wasted || full {
             let given_up = self.given_up || wasted || texts > self.asked / 2;
-            *self = Self { given_up, ..Self::default() };
+            *self = Self { given_up, seen: std::mem::take(&mut self.seen), ..Self::default() };
         }
     }
 }
 
-/// The column without what it refers to and does not show, if that is more than what it shows: who keeps it counts all of it.
-fn light(column: ArrayRef) -> ArrayRef {
-    let Some(texts) = column.as_string_view_opt() else { return column };
-    let held: usize = texts.data_buffers().iter().map(Buffer::capacity).sum();
-    if held / 2 > texts.total_buffer_bytes_used() { Arc::new(texts.gc()) } else { column }
-}
-
 /// Makes hashers that nobody can foresee.
-struct Seed(u64);
+pub(super) struct Seed(u64);
 
 impl Default for Seed {
     fn default() -> Self {
         Self(RandomState::new().hash_one(0))
+    }
+}
+
+impl Seed {
+    /// The hash of two numbers.
+    #[inline]
+    pub(super) fn of(&self, (first, second): (u64, u64)) -> u64 {
+        let mut hasher = TextHasher(self.0);
+        hasher.mix(first);
+        hasher.mix(second);
+        hasher.0
     }
 }
 
@@ -120,9 +141,10 @@ impl BuildHasher for Seed {
 }
 
 /// Takes eight bytes at a time.
-struct TextHasher(u64);
+pub(super) struct TextHasher(u64);
 
 impl TextHasher {
+    #[inline]
     fn mix(&mut self, word: u64) {
         let mixed = (self.0 ^ word).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         self.0 = mixed ^ (mixed >> 32);
@@ -150,6 +172,9 @@ impl Hasher for TextHasher {
 #[cfg(test)]
 mod tests {
     use std::cell::RefCell;
+    use std::sync::Arc;
+
+    use datafusion::arrow::buffer::Buffer;
 
     use super::*;
 
@@ -191,7 +216,7 @@ mod tests {
             let batch: StringViewArray = (0..8_192).map(|row| Some(format!("customer number {row} of {batch}"))).collect();
             assert_eq!(&memo.masked(&batch, false, |texts| Ok(upper(texts))).unwrap(), &upper(&batch));
         }
-        assert!(memo.given_up && memo.places.is_empty() && memo.masked.is_none());
+        assert!(memo.given_up && memo.places.is_empty());
     }
 
     #[test]

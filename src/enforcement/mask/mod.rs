@@ -3,14 +3,18 @@
 //! INVARIANT: a mask keeps the column's type, and what it cannot be computed for is refused before a row is read, never shown raw. No
 //! kernel can fail on a value: what has no masked value is NULL. Masks run after the rows have been filtered and below everything of the user.
 //!
-//! A constant mask reads no column at all. Where masking a text costs more than looking it up, equal texts of a stream are masked once.
+//! A constant mask reads no column at all. A text that a file has once for many rows is masked once, and so are equal texts of a stream where
+//! masking one costs more than looking it up.
 
 mod computed;
 mod constant;
 mod date;
 mod hash;
+mod kept;
 mod memo;
 mod number;
+mod places;
+mod seen;
 mod text;
 mod types;
 mod written;
@@ -20,7 +24,7 @@ mod tests;
 
 use std::sync::{Arc, OnceLock};
 
-use datafusion::arrow::array::{ArrayRef, AsArray, DictionaryArray, LargeStringArray, StringViewArray};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, DictionaryArray, StringViewArray};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{ArrowDictionaryKeyType, DataType as ArrowType, Schema};
 use datafusion::arrow::downcast_dictionary_array;
@@ -136,11 +140,11 @@ impl ColumnMask {
             };
         }
         match &self.kernel {
-            Kernel::Text(mask) => of_texts(column, |texts| like(column, mask.apply(texts)?)),
+            Kernel::Text(mask) => of_texts(column, |texts| memo.masked_if_few(texts, |texts| like(column, &mask.apply(texts)?))),
             Kernel::Truncate(period) => date::truncate(column, *period),
             Kernel::Bucket(width) => number::bucket(column, *width),
             Kernel::Hash(hash) if column.data_type().is_string() => {
-                of_texts(column, |texts| memo.masked(texts, false, |texts| like(column, hash.apply_to_texts(texts)?)))
+                of_texts(column, |texts| memo.masked(texts, false, |texts| like(column, &hash.apply_to_texts(texts)?)))
             }
             Kernel::Hash(hash) => hash.apply(column),
             Kernel::Constant { .. } | Kernel::Computed(_) => Err(wrong_type()),
@@ -167,9 +171,9 @@ fn of_texts(column: &ArrayRef, mask: impl FnOnce(&StringViewArray) -> Result<Arr
 }
 
 /// Masked texts in the layout of the column.
-fn like(column: &ArrayRef, masked: LargeStringArray) -> Result<ArrayRef> {
-    match column.data_type() {
-        ArrowType::Utf8View => Ok(Arc::new(StringViewArray::from(&masked))),
-        other => Ok(cast(&masked, other)?),
+fn like(column: &ArrayRef, masked: &dyn Array) -> Result<ArrayRef> {
+    match (column.data_type(), masked.as_string_opt::<i64>()) {
+        (ArrowType::Utf8View, Some(written)) => Ok(Arc::new(StringViewArray::from(written))),
+        (data_type, _) => Ok(cast(masked, data_type)?),
     }
 }

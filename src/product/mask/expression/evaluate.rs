@@ -15,6 +15,8 @@ use crate::product::DataType;
 
 const GROWTH_BYTES: usize = 4_096;
 const GROWTH_FACTOR: usize = 4;
+/// What most texts that are put together have room in.
+const JOINED_BYTES: usize = 64;
 
 /// The row, and the longest text that may come of it.
 struct Row<'r, 'a> {
@@ -175,7 +177,7 @@ impl<'a> Row<'_, 'a> {
     }
 
     fn joined(&self, arguments: &'a [Node], strict: bool) -> Option<Value<'a>> {
-        let mut joined = String::new();
+        let mut joined = String::with_capacity(JOINED_BYTES);
         for node in arguments {
             match self.text(node) {
                 Some(text) => joined.push_str(&text),
