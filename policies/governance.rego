@@ -11,8 +11,8 @@ allow if count(deny) == 0
 # Personal data is for those who hold the role. This set is the only way to it: a column with personal data, or with a mask in its
 # contract, is read as it is only if it is in here.
 fieldGrants contains column.name if {
-	some column in input.resource.columns
 	"pii_authorized" in input.subject.roles
+	some column in input.resource.columns
 }
 
 # What the contract wants masked is masked for everyone else. column.mask is the contract's mask of the column, or null.

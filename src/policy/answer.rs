@@ -119,7 +119,8 @@ pub(super) struct Answered {
 /// Asks the rules among `names` that the package declares and no record reaches, by one of the generated entry rules.
 pub(super) fn ask(session: &mut Session, package: &Package, entry: &str, names: &[&str]) -> Result<Answered, AnswerFault> {
     let declared: Vec<&&str> = names.iter().filter(|name| package.answers(name)).collect();
-    if declared.is_empty() && entry != package.full_entry {
+    let for_records = !package.record_rules.is_empty() && (entry == package.full_entry || entry == package.whole_entry);
+    if declared.is_empty() && !for_records {
         return Ok(Answered::default());
     }
     let answer = session.ask(entry).map_err(|error| match error {

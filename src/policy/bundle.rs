@@ -61,12 +61,16 @@ pub(super) struct Package {
     pub(super) record_rules: BTreeSet<String>,
     /// Whether one of the others reads the clock, or asks for a rule that does.
     pub(super) reads_clock: bool,
+    /// Whether its masks and grants hang on what will be masked: then they must be known before the rest is asked.
+    pub(super) masks_first: bool,
     /// The rule that answers masks and grants.
     pub(super) masks_entry: String,
     /// The rule that answers the rest.
     pub(super) answer_entry: String,
     /// The rule that answers the rest and what the rules about records ask for, under the full names of those rules.
     pub(super) full_entry: String,
+    /// The rule that answers everything.
+    pub(super) whole_entry: String,
 }
 
 impl Package {
@@ -347,6 +351,8 @@ fn packages(sites: &[RuleSite], records: &Program) -> BTreeMap<String, Package> 
         let package = packages.entry(site.package.clone()).or_default();
         package.name.clone_from(&site.package);
         package.rules.insert(site.name.clone());
+        let path = format!("{}.{}", site.package, site.name);
+        package.masks_first |= MASK_RULES.contains(&site.name.as_str()) && records.hangs_on_masks(&path);
         if records.has(&format!("{}.{}", site.package, site.name)) {
             package.record_rules.insert(site.name.clone());
         } else if site.name != "may_discover" {
@@ -357,6 +363,7 @@ fn packages(sites: &[RuleSite], records: &Program) -> BTreeMap<String, Package> 
         package.masks_entry = format!("{ENTRIES}.masks_{index}");
         package.answer_entry = format!("{ENTRIES}.answer_{index}");
         package.full_entry = format!("{ENTRIES}.full_{index}");
+        package.whole_entry = format!("{ENTRIES}.whole_{index}");
     }
     packages
 }
@@ -366,7 +373,7 @@ fn is_identifier(segment: &str) -> bool {
     segment.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && segment.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
-/// A module with two rules per package: one object of what was answered first, one of the rest. A rule that is undefined is absent from
+/// A module with a few rules per package: one object of what is answered first, one of the rest, one of both. A rule that is undefined is absent from
 /// its object, which the reader takes for a fault.
 fn entries(packages: &BTreeMap<String, Package>, records: &Program) -> String {
     let mut text = format!("package {ENTRIES}\n\nready := true\n");
@@ -377,6 +384,7 @@ fn entries(packages: &BTreeMap<String, Package>, records: &Program) -> String {
     for package in packages.values() {
         for rule in package.rules.iter().filter(|rule| ANSWER_RULES.contains(&rule.as_str()) && package.answers(rule)) {
             let path = format!("{}.{rule}", package.name);
+            entry(&package.whole_entry, rule, &path);
             if MASK_RULES.contains(&rule.as_str()) {
                 entry(&package.masks_entry, rule, &path);
             } else {
@@ -388,9 +396,11 @@ fn entries(packages: &BTreeMap<String, Package>, records: &Program) -> String {
         if !package.record_rules.is_empty() {
             let ready = format!("{ENTRIES}.ready");
             entry(&package.full_entry, &ready, &ready);
+            entry(&package.whole_entry, &ready, &ready);
         }
         for path in records.grounds.iter().filter(own).filter(|path| path.split('.').all(is_identifier)) {
             entry(&package.full_entry, path, path);
+            entry(&package.whole_entry, path, path);
         }
     }
     text

@@ -10,14 +10,14 @@ use uuid::Uuid;
 use crate::identity::Principal;
 use crate::product::{DomainName, FieldName, OutputPort, Product, ProductRef};
 
-use super::answer::{Answer, AnswerFault, Masks, ask, ask_all, keep_residual, read_answer, read_masks, row_conditions};
+use super::answer::{Answer, AnswerFault, Answered, Masks, ask, ask_all, keep_residual, read_answer, read_masks, row_conditions};
 use super::bundle::{Bundle, ENTRY_PACKAGE, Package, TIME_LIMIT};
 use super::cache::Cache;
 use super::condition::Condition;
 use super::contract::{Column, Contract, ProductPackage};
 use super::course::{ALWAYS, Course, Rows, Span, common};
 use super::file::BundleFault;
-use super::guard::{Refusal, complete_masks, confirm, mark_feeding, public_message, require_keys};
+use super::guard::{Refusal, complete_masks, confirm, is_masked_at_a_guess, mark_feeding, public_message, require_keys};
 use super::rego::{Rego, RegoValue, Session};
 use super::residual::{Record, RecordQuestion, Residual};
 use super::{
@@ -31,6 +31,8 @@ const RETENTION_RULE: &str = "contract.retention";
 /// The rules asked first, and those asked when it is known what will be masked.
 const FIRST: [&str; 2] = ["columnMasks", "fieldGrants"];
 const SECOND: [&str; 5] = ["allow", "deny", "exemptions", "notices", "rowFilters"];
+/// All of them.
+const WHOLE: [&str; 7] = ["columnMasks", "fieldGrants", "allow", "deny", "exemptions", "notices", "rowFilters"];
 
 /// A bundle over one catalog snapshot. Cheap to share; never changes.
 #[derive(Debug)]
@@ -44,6 +46,17 @@ pub struct DecisionPoint {
     /// The roles that see all of the gateway's own records.
     auditors: BTreeSet<String>,
     cache: Cache,
+}
+
+/// A question that was put to the rules.
+struct Asked {
+    session: Session,
+    /// Which columns it had as masked.
+    masked: fn(&AccessRequest, &Column) -> bool,
+    /// What each package answered of masks.
+    masks: Vec<Map<String, Value>>,
+    /// What each package answered besides; empty if it was not asked.
+    rest: Vec<Answered>,
 }
 
 /// How a decision came about, for the audit log, and for how long it holds.
@@ -202,15 +215,21 @@ impl DecisionPoint {
             trace.valid = None;
         }
 
-        let mut session = self.question(request, contract, &columns, &Masks::default(), now_ns, trace)?;
-        let masks = masks(request, &mut session, &columns, &packages, trace)?;
+        let mut asked = match self.ask_at_once(request, contract, &columns, &packages, now_ns, trace)? {
+            Some(asked) => asked,
+            None => self.ask_for_masks(request, contract, &columns, &packages, now_ns, trace)?,
+        };
+        let masks = masks(request, &asked.masks, &columns, &packages, trace)?;
         mark_feeding(&mut columns, &masks)?;
         require_keys(&columns, &masks, &self.mask_keys)?;
-        // Where nothing is masked, the question stays what it was.
-        if columns.iter().any(|column| column.feeds_mask || (column.requested && masks.columns.contains_key(&column.name))) {
-            session = self.question(request, contract, &columns, &masks, now_ns, trace)?;
+        let is_masked = |column: &Column| masks.columns.contains_key(&column.name);
+        let as_asked = |column: &Column| !column.feeds_mask && (!column.requested || is_masked(column) == (asked.masked)(request, column));
+        // Where as much is masked as the question had it, it stays what it was.
+        if !columns.iter().all(as_asked) {
+            asked.session = self.question(request, contract, &columns, is_masked, now_ns, trace)?;
+            asked.rest.clear();
         }
-        let answers = self.answers(contract, &packages, &columns, session, trace)?;
+        let answers = self.answers(contract, &packages, &columns, asked, trace)?;
 
         let mut reasons = reasons(&answers, &columns, port, reference);
         confirm(&request.principal, port, reference, &columns, &masks, &mut reasons);
@@ -234,17 +253,69 @@ impl DecisionPoint {
         Ok([mesh].into_iter().chain(own).collect())
     }
 
+    /// Asks for masks and for the rest by one question, in which what the contract wants masked is masked; `None` if the masks have to be
+    /// known first, or the rules have no answer to this question. What it says of masks holds whatever will be masked; the rest does if
+    /// just that will be.
+    fn ask_at_once(
+        &self,
+        request: &AccessRequest,
+        contract: &Contract,
+        columns: &[Column],
+        packages: &[&Package],
+        now_ns: i64,
+        trace: &mut Trace,
+    ) -> Result<Option<Asked>, Refusal> {
+        let masked: fn(&AccessRequest, &Column) -> bool = |request, column| is_masked_at_a_guess(&request.principal, column);
+        let reads_others = |column: &Column| column.mask.iter().flat_map(Mask::reads).any(|read| *read != column.name);
+        if packages.iter().any(|package| package.masks_first)
+            || columns.iter().any(|column| masked(request, column) && reads_others(column))
+        {
+            return Ok(None);
+        }
+        let mut session = self.question(request, contract, columns, |column| masked(request, column), now_ns, trace)?;
+        let (mut masks, mut rest) = (Vec::new(), Vec::new());
+        for package in packages {
+            match ask(&mut session, package, &package.whole_entry, &WHOLE) {
+                Ok(mut answered) => {
+                    let (of_masks, others) = answered.rules.into_iter().partition(|(rule, _)| FIRST.contains(&rule.as_str()));
+                    answered.rules = others;
+                    masks.push(of_masks);
+                    rest.push(answered);
+                }
+                Err(AnswerFault::Late) => return Err(Refusal::Answer(AnswerFault::Late)),
+                Err(_) => return Ok(None),
+            }
+        }
+        Ok(Some(Asked { session, masked, masks, rest }))
+    }
+
+    /// Asks for masks only, by a question in which nothing is masked.
+    fn ask_for_masks(
+        &self,
+        request: &AccessRequest,
+        contract: &Contract,
+        columns: &[Column],
+        packages: &[&Package],
+        now_ns: i64,
+        trace: &mut Trace,
+    ) -> Result<Asked, Refusal> {
+        let mut session = self.question(request, contract, columns, |_| false, now_ns, trace)?;
+        let answers = packages.iter().map(|package| Ok(ask(&mut session, package, &package.masks_entry, &FIRST)?.rules));
+        let masks = answers.collect::<Result<Vec<_>, AnswerFault>>().map_err(Refusal::Answer)?;
+        Ok(Asked { session, masked: |_, _| false, masks, rest: Vec::new() })
+    }
+
     /// The rules with the question before them, as far as it is known what will be masked.
     fn question(
         &self,
         request: &AccessRequest,
         contract: &Contract,
         columns: &[Column],
-        masks: &Masks,
+        masked: impl Fn(&Column) -> bool,
         now_ns: i64,
         trace: &mut Trace,
     ) -> Result<Session, Refusal> {
-        let input = input::read(request, contract, columns, now_ns, |column| masks.columns.contains_key(&column.name));
+        let input = input::read(request, contract, columns, now_ns, masked);
         if !schema::is_request(&input) {
             return Err(Refusal::Question);
         }
@@ -258,12 +329,16 @@ impl DecisionPoint {
         contract: &Contract,
         packages: &[&Package],
         columns: &[Column],
-        mut session: Session,
+        asked: Asked,
         trace: &mut Trace,
     ) -> Result<Vec<Answer>, Refusal> {
         let mut answers = Vec::new();
+        let (mut session, mut known) = (asked.session, asked.rest.into_iter());
         for package in packages {
-            let answered = ask_all(&mut session, package, &SECOND).map_err(Refusal::Answer)?;
+            let answered = match known.next() {
+                Some(answered) => answered,
+                None => ask_all(&mut session, package, &SECOND).map_err(Refusal::Answer)?,
+            };
             session.learn(answered.grounds);
             let mut answer = answered.rules;
             let mut conditions = Vec::new();
@@ -349,16 +424,15 @@ impl DecisionPoint {
 /// Masks come first: a masked column is then no field that is read as it is.
 fn masks(
     request: &AccessRequest,
-    session: &mut Session,
+    answers: &[Map<String, Value>],
     columns: &[Column],
     packages: &[&Package],
     trace: &mut Trace,
 ) -> Result<Masks, Refusal> {
     let mut masks = Masks::default();
-    for package in packages {
-        let answer = ask(session, package, &package.masks_entry, &FIRST).map_err(Refusal::Answer)?.rules;
-        trace.keep(package, &answer);
-        read_masks(package, &answer, columns, &mut masks).map_err(Refusal::Answer)?;
+    for (package, answer) in packages.iter().zip(answers) {
+        trace.keep(package, answer);
+        read_masks(package, answer, columns, &mut masks).map_err(Refusal::Answer)?;
     }
     complete_masks(&request.principal, columns, &mut masks)?;
     Ok(masks)

@@ -1,5 +1,6 @@
 //! Pairs of who may and who may not, and each way in which a rule could let through what it should not.
 
+mod at_once;
 mod cached;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,4 +1,4 @@
-//! Which rules a record or the clock can reach: follows the names in the interpreter's syntax trees.
+//! Which rules a record, the clock or what is masked can reach: follows the names in the interpreter's syntax trees.
 //!
 //! INVARIANT: errs on the side of reaching. A path that is computed, or that takes in the whole of `input` or `input.resource`, may
 //! lead to a record, and one that takes in the whole of `input` or `input.context` may read the clock.
@@ -9,6 +9,9 @@ use regorus::unstable::{Expr, Literal, Module, Query, Ref, Rule, RuleBody, RuleH
 
 /// The keys of `input.resource` that belong to a record.
 const RECORD_KEYS: [&str; 3] = ["record_created_ns", "subject_id", "record"];
+
+/// The keys of `input.resource` that hang on what will be masked.
+const MASKING_KEYS: [&str; 2] = ["requested_fields", "masked_fields"];
 
 /// The set of erased people, which is never written out under `data`.
 pub(super) const ERASED: &str = "erased_subjects";
@@ -83,6 +86,8 @@ pub(super) struct References {
     pub(super) record: bool,
     /// Whether it may read the clock.
     pub(super) clock: bool,
+    /// Whether it may read which of the requested columns will be masked.
+    pub(super) masking: bool,
 }
 
 impl References {
@@ -227,7 +232,9 @@ impl References {
         if matches!(names.origin(root), Origin::Input(_)) {
             self.record |= reaches_record(&path);
             self.clock |= reaches_clock(&path);
+            self.masking |= reaches(&path, &MASKING_KEYS);
         } else {
+            self.masking |= path.is_empty();
             self.record |= path.is_empty() || path.first().is_some_and(|first| first == ERASED);
             self.data.push((path, open));
         }
@@ -235,10 +242,15 @@ impl References {
 }
 
 fn reaches_record(path: &[String]) -> bool {
+    reaches(path, &RECORD_KEYS)
+}
+
+/// Whether a path below `input` leads to one of these keys of the resource, or to what holds them.
+fn reaches(path: &[String], keys: &[&str]) -> bool {
     match path {
         [] => true,
         [first] => first == "resource",
-        [first, key, ..] => first == "resource" && RECORD_KEYS.contains(&key.as_str()),
+        [first, key, ..] => first == "resource" && keys.contains(&key.as_str()),
     }
 }
 

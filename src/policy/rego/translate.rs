@@ -114,6 +114,8 @@ struct Reached {
     of_clock: BTreeSet<String>,
     /// All that the clock reaches, asked for or not.
     clocked: BTreeSet<String>,
+    /// All that hang on what will be masked.
+    by_masks: BTreeSet<String>,
 }
 
 /// The rules for which that is true, and those that use them.
@@ -147,6 +149,7 @@ fn reached(definitions: &[Definition<'_>]) -> Reached {
         uses.entry(definition.path.as_str()).or_default().extend(used);
     }
     let clocked = users_of(&uses, definitions, |references| references.clock);
+    let by_masks = users_of(&uses, definitions, |references| references.masking);
     let mut by_record = users_of(&uses, definitions, |references| references.record);
     // A function cannot be asked of the interpreter by name, so those that are called from here come along.
     add_used(&uses, &mut by_record, |path| functions.contains(path));
@@ -156,7 +159,7 @@ fn reached(definitions: &[Definition<'_>]) -> Reached {
     }
     let owned = |paths: BTreeSet<&str>| paths.into_iter().map(str::to_owned).collect();
     let of_clock = all.difference(&by_record).copied().collect();
-    Reached { by_record: owned(by_record), of_clock: owned(of_clock), clocked: owned(clocked) }
+    Reached { by_record: owned(by_record), of_clock: owned(of_clock), clocked: owned(clocked), by_masks: owned(by_masks) }
 }
 
 /// Adds what is used, as long as it is wanted.
@@ -241,8 +244,8 @@ impl<'a> Translator<'a> {
             return Err(faults);
         }
         let by_path = self.reached.by_record.iter().enumerate().map(|(number, path)| (path.clone(), number)).collect();
-        let clocked = self.reached.clocked.clone();
-        Ok(Program { files: self.files, groups, by_path, grounds: self.grounds, clocked, texts: self.texts })
+        let (clocked, by_masks) = (self.reached.clocked.clone(), self.reached.by_masks.clone());
+        Ok(Program { files: self.files, groups, by_path, grounds: self.grounds, clocked, by_masks, texts: self.texts })
     }
 
     fn definition(&mut self, definition: &Definition<'_>, group: &mut Group) -> Result<(), BundleFault> {

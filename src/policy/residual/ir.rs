@@ -31,6 +31,8 @@ pub(in super::super) struct Program {
     pub(in super::super) grounds: BTreeSet<String>,
     /// All rules of the bundle that read the clock, or ask for one that does.
     pub(in super::super) clocked: BTreeSet<String>,
+    /// All rules of the bundle that read which columns will be masked, or ask for one that does.
+    pub(in super::super) by_masks: BTreeSet<String>,
     /// Texts that the rules compare with: names of roles among them.
     pub(in super::super) texts: BTreeSet<String>,
 }
@@ -233,11 +235,21 @@ impl Program {
 
     /// Whether a rule, or one that goes on from its name, reads the clock.
     pub(in super::super) fn is_clocked(&self, path: &str) -> bool {
-        self.clocked.iter().any(|clocked| clocked.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
+        goes_on(&self.clocked, path)
+    }
+
+    /// Whether a rule, or one that goes on from its name, reads which columns will be masked.
+    pub(in super::super) fn hangs_on_masks(&self, path: &str) -> bool {
+        goes_on(&self.by_masks, path)
     }
 
     /// Whether a record reaches the rule.
     pub(in super::super) fn has(&self, path: &str) -> bool {
         self.by_path.contains_key(path)
     }
+}
+
+/// Whether one of the rules has that name, or one that goes on from it.
+fn goes_on(rules: &BTreeSet<String>, path: &str) -> bool {
+    rules.iter().any(|rule| rule.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
 }
