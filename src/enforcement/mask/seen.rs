@@ -14,10 +14,13 @@ use super::places::Places;
 
 /// A text of at most so many bytes is in its view.
 const INLINE_BYTES_MAX: u64 = 12;
-/// From so many rows it is told whether texts lie in the order of the rows, as they do where each is written for itself.
+/// From so many rows it is told whether texts lie in the order of the rows, as they do where each is written for itself. They are the last
+/// of a batch: a dictionary begins in that order, too.
 const LOOKED_AT: usize = 64;
 /// After so many rows it is judged whether there are few texts.
 const TRIED: usize = 512;
+/// After so many it is judged whether they repeat themselves at all.
+const TRIED_LONG: usize = 16_384;
 /// Buffers of one batch that uses a dictionary.
 const BUFFERS_MAX: usize = 4;
 /// More texts are not kept.
@@ -31,6 +34,10 @@ pub(super) struct Seen {
     places: Places,
     place_of_null: Option<u32>,
     masked: Kept,
+    /// Rows that were looked up.
+    asked: usize,
+    /// Whether there are texts that are not short.
+    of_buffers: bool,
     /// Nothing repeats itself in these buffers.
     given_up: bool,
 }
@@ -70,7 +77,7 @@ impl Seen {
             begun = texts.len().min(TRIED);
             self.look_up(texts, 0..begun, &bases, null_too, &mut found);
             if worth == Worth::Few && found.new.len() > begun / 4 {
-                self.give_up();
+                *self = self.anew(true);
                 return Ok(None);
             }
         }
@@ -89,13 +96,17 @@ impl Seen {
     fn meet(&mut self, texts: &StringViewArray) -> Option<Vec<u64>> {
         let buffers = texts.data_buffers();
         let same_dictionary = buffers.first().is_none_or(|first| self.buffers.first().is_some_and(|known| known.ptr_eq(first)));
-        if !same_dictionary || self.places.len() > TEXTS_MAX {
-            *self = Self { buffers: buffers.first().into_iter().cloned().collect(), ..Self::default() };
-            self.given_up = in_order(texts);
+        if !same_dictionary {
+            self.turn_to(texts);
+        }
+        let wasted = self.asked > TRIED_LONG && self.places.len() > self.asked / 8 * 7;
+        if wasted || self.places.len() > TEXTS_MAX {
+            *self = self.anew(wasted);
         }
         if self.given_up || buffers.len() > BUFFERS_MAX {
             return None;
         }
+        self.asked = self.asked.saturating_add(texts.len());
         for buffer in buffers {
             if !self.buffers.iter().any(|known| known.ptr_eq(buffer)) {
                 self.buffers.push(buffer.clone());
@@ -104,12 +115,26 @@ impl Seen {
         Some(buffers.iter().map(|buffer| u64::try_from(buffer.as_ptr().addr()).unwrap_or(u64::MAX)).collect())
     }
 
+    /// Goes on with another dictionary. What was learned of short texts holds in any.
+    fn turn_to(&mut self, texts: &StringViewArray) {
+        let written_one_by_one = in_order(texts);
+        if self.of_buffers || written_one_by_one {
+            *self = Self { given_up: written_one_by_one, of_buffers: written_one_by_one, ..Self::default() };
+        }
+        self.buffers = texts.data_buffers().first().into_iter().cloned().collect();
+    }
+
+    /// The same with nothing learned.
+    fn anew(&mut self, given_up: bool) -> Self {
+        Self { buffers: std::mem::take(&mut self.buffers), of_buffers: self.of_buffers, given_up, ..Self::default() }
+    }
+
     fn look_up(&mut self, texts: &StringViewArray, rows: Range<usize>, bases: &[u64], null_too: bool, found: &mut Found) {
         let mut next = u32::try_from(self.places.len() + usize::from(self.place_of_null.is_some())).unwrap_or(u32::MAX);
         let nulls = texts.nulls();
         let views = texts.views().get(rows.clone()).unwrap_or_default();
         for (row, view) in rows.zip(views) {
-            let mut add = || {
+            let add = || {
                 found.new.push(u32::try_from(row).unwrap_or(u32::MAX));
                 next = next.saturating_add(1);
                 next.saturating_sub(1)
@@ -117,29 +142,27 @@ impl Seen {
             let place = if nulls.is_some_and(|nulls| nulls.is_null(row)) {
                 if null_too { *self.place_of_null.get_or_insert_with(add) } else { 0 }
             } else {
-                self.places.place(key(*view, bases), add)
+                let (key, of_buffer) = key(*view, bases);
+                self.of_buffers |= of_buffer;
+                self.places.place(key, add)
             };
             found.places.push(place);
         }
     }
-
-    fn give_up(&mut self) {
-        *self = Self { buffers: std::mem::take(&mut self.buffers), given_up: true, ..Self::default() };
-    }
 }
 
-/// What is the same only for the same text: the view of a short one, the length and address of another.
+/// What is the same only for the same text: the view of a short one, the length and address of another; and whether it is another.
 #[inline]
-fn key(view: u128, bases: &[u64]) -> (u64, u64) {
+fn key(view: u128, bases: &[u64]) -> ((u64, u64), bool) {
     let [first, second] = halves(view);
     let length = first & u64::from(u32::MAX);
     if length <= INLINE_BYTES_MAX {
-        return (first, second);
+        return ((first, second), false);
     }
     let (buffer, offset) = (second & u64::from(u32::MAX), second >> 32);
     let base = usize::try_from(buffer).ok().and_then(|buffer| bases.get(buffer)).copied().unwrap_or_default();
     // No short text is so long.
-    (length, base.wrapping_add(offset))
+    ((length, base.wrapping_add(offset)), true)
 }
 
 /// A view: length and beginning of the text, buffer and offset.
@@ -150,13 +173,13 @@ fn halves(view: u128) -> [u64; 2] {
     halves
 }
 
-/// Whether those of the first texts that lie in a buffer do so in the order of the rows.
+/// Whether those of the last texts that lie in a buffer do so in the order of the rows; not if there is none.
 fn in_order(texts: &StringViewArray) -> bool {
     let mut last = None;
-    let places = texts.views().iter().take(LOOKED_AT).map(|view| halves(*view));
+    let places = texts.views().iter().skip(texts.len().saturating_sub(LOOKED_AT)).map(|view| halves(*view));
     let mut places =
         places.filter(|[first, _]| first & u64::from(u32::MAX) > INLINE_BYTES_MAX).map(|[_, place]| Some(place.rotate_left(32)));
-    places.all(|place| place > std::mem::replace(&mut last, place))
+    places.all(|place| place > std::mem::replace(&mut last, place)) && last.is_some()
 }
 
 #[cfg(test)]
@@ -233,6 +256,34 @@ mod tests {
             assert_masked(&found, &batch, false);
             assert_eq!((seen.buffers.len(), seen.places.len()), (1, 40));
         }
+    }
+
+    #[test]
+    fn texts_that_are_there_once_are_not_kept() {
+        let many: Vec<String> = (0..40_000).map(|number| format!("customer number {number}")).collect();
+        let all = rows(&many, &(0..40_000).rev().map(Some).collect::<Vec<_>>());
+        let mut seen = Seen::default();
+        let found = (0..5).map(|batch| {
+            let batch = all.slice(batch * 8_000, 8_000);
+            seen.masked(&batch, false, Worth::Any, |texts| Ok(upper(texts))).unwrap().inspect(|found| assert_masked(found, &batch, false))
+        });
+        assert_eq!(found.map(|found| found.is_some()).collect::<Vec<_>>(), [true, true, true, false, false]);
+        assert!(seen.given_up && seen.places.len() == 0);
+    }
+
+    #[test]
+    fn short_texts_are_known_in_any_dictionary() {
+        let (masked, mut seen) = (Cell::new(0), Seen::default());
+        let short: Vec<String> = (0..40).map(|number| format!("n{number}")).collect();
+        for batch in 0..3 {
+            let batch = rows(&short, &(0..900).map(|row| Some((row * 7 + batch) % 40)).collect::<Vec<_>>());
+            let count = |texts: &StringViewArray| {
+                masked.set(masked.get() + texts.len());
+                Ok(upper(texts))
+            };
+            assert_masked(&seen.masked(&batch, false, Worth::Few, count).unwrap().unwrap(), &batch, false);
+        }
+        assert_eq!(masked.get(), 40);
     }
 
     #[test]
