@@ -6,6 +6,7 @@
 //! for one question only, and is not kept; what they make of the clock goes on with it ([`Course`]), or is not kept either.
 
 use std::collections::HashMap;
+use std::collections::hash_map::IntoValues;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,6 +22,9 @@ use super::{AccessRequest, Decision, DecisionId, Outcome, RequestedField, input}
 
 /// Columns of all decisions that are kept in each of two generations: what a decision weighs is the columns in its question.
 const COLUMNS_MAX: usize = 100_000;
+
+/// Decisions that go for each that comes: more than one, so that a generation has gone before the next one does.
+const GOING_AT_ONCE: usize = 2;
 
 /// What a decision depends on.
 #[derive(Debug, Clone)]
@@ -52,6 +56,8 @@ struct Generations {
     old: HashMap<u64, Arc<Kept>>,
     /// Columns in the young ones.
     weight: usize,
+    /// Those that nobody has asked for. Thousands at once would hold up whoever comes first, so they go a few at a time.
+    going: IntoValues<u64, Arc<Kept>>,
 }
 
 /// The decisions of one decision point.
@@ -149,14 +155,22 @@ impl Cache {
         let generations = self.generations();
         generations.young.len() + generations.old.len()
     }
+
+    /// Decisions that are on their way out.
+    #[cfg(test)]
+    pub(super) fn going(&self) -> usize {
+        self.generations().going.len()
+    }
 }
 
 impl Generations {
     fn insert(&mut self, weight: usize, kept: Arc<Kept>) {
         if self.weight.saturating_add(weight) > COLUMNS_MAX {
-            self.old = std::mem::take(&mut self.young);
+            let gone = std::mem::replace(&mut self.old, std::mem::take(&mut self.young));
+            self.going = gone.into_values();
             self.weight = 0;
         }
+        self.going.by_ref().take(GOING_AT_ONCE).for_each(drop);
         self.weight = self.weight.saturating_add(weight);
         self.young.insert(kept.key.hash, kept);
     }

@@ -249,6 +249,9 @@ fn what_is_kept_is_bounded_and_what_is_asked_often_stays() {
     let kept = asked.point.cache.len();
     // Seven columns each, in two generations of 100,000 columns.
     assert!((14_000..=28_572).contains(&kept), "{kept}");
+    // The generation before goes a few at a time, and is gone before the next one goes.
+    let going = asked.point.cache.going();
+    assert!((1..14_000).contains(&going), "{going}");
 }
 
 #[test]
