@@ -69,6 +69,7 @@ const FENCES: &[(&str, &[&str])] = &[
     ("ring", &["audit/head", "identity/token", "ports/postgres", "wire/tls"]),
     ("ureq", &["source/http"]),
     ("reqwest", &["ports/files/connect"]),
+    ("async_compression", &["ports/files/unpack"]),
     ("tar", &["source/archive"]),
     ("flate2", &["source/archive", "audit/storage"]),
 ];

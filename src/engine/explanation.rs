@@ -150,6 +150,8 @@ impl Pipeline {
 fn place_name(format: &PortFormat) -> &'static str {
     match format {
         PortFormat::Csv(_) => "csv",
+        PortFormat::Ndjson => "ndjson",
+        PortFormat::Arrow => "arrow",
         PortFormat::Parquet => "parquet",
         PortFormat::Postgres => "postgres",
         PortFormat::Stream(_) => "stream",

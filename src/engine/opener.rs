@@ -52,7 +52,12 @@ impl Opener for PortOpener {
         match &port.format {
             PortFormat::Stream(_) => return Err(external(stream(product, port))),
             PortFormat::Own(OwnRows::View) => return self.own.view(located, &self.ports).await,
-            PortFormat::Own(_) | PortFormat::Csv(_) | PortFormat::Parquet | PortFormat::Postgres => {}
+            PortFormat::Own(_)
+            | PortFormat::Csv(_)
+            | PortFormat::Ndjson
+            | PortFormat::Arrow
+            | PortFormat::Parquet
+            | PortFormat::Postgres => {}
         }
         self.located.lock().unwrap_or_else(PoisonError::into_inner).push(format!("{} port {}", product.reference, port.name));
         let is_own = product.is_own();

@@ -41,6 +41,8 @@ fn properties(product: &Product, port: &OutputPort) -> Value {
     let format = match &port.format {
         PortFormat::Stream(format) => format.clone(),
         PortFormat::Csv(_) => "csv".to_owned(),
+        PortFormat::Ndjson => "ndjson".to_owned(),
+        PortFormat::Arrow => "arrow".to_owned(),
         PortFormat::Parquet => "parquet".to_owned(),
         PortFormat::Postgres => "postgres".to_owned(),
         PortFormat::Own(_) => "gateway".to_owned(),

@@ -6,6 +6,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{Expr, col, lit};
 
@@ -89,6 +90,9 @@ pub(crate) async fn ports_of_each_kind(folder: &Path) -> Vec<(&'static str, Port
         ("parquet", ports(folder, false), parquet.clone()),
         ("parquet with pushdown", ports(folder, true), parquet),
     ];
+    write_other_files(folder, &batches);
+    kinds.push(("arrow", ports(folder, false), product(PortFormat::Arrow, "arrows", Some(contract()))));
+    kinds.push(("ndjson", ports(folder, false), product(PortFormat::Ndjson, "lines", Some(contract()))));
     if let Some(database) = Database::from_environment().await {
         let columns = "id int8, small int2, medium int4, name text, code char(12), active bool, ratio float8, part float4, \
                        price numeric(12, 2), day date, at_time time, noted timestamp, seen timestamptz, token uuid, extra json";
@@ -103,6 +107,35 @@ pub(crate) async fn ports_of_each_kind(folder: &Path) -> Vec<(&'static str, Port
         kinds.push(("postgres by COPY, in ranges", Ports::new(options), table));
     }
     kinds
+}
+
+/// The same rows as Arrow files, a batch each, and as objects, a line each.
+fn write_other_files(folder: &Path, batches: &[RecordBatch]) {
+    for name in ["arrows", "lines"] {
+        std::fs::create_dir(folder.join(name)).unwrap();
+    }
+    for (index, batch) in batches.iter().enumerate() {
+        let file = std::fs::File::create(folder.join(format!("arrows/{index}.arrow"))).unwrap();
+        let mut writer = arrow::ipc::writer::FileWriter::try_new(file, &batch.schema()).unwrap();
+        writer.write(batch).unwrap();
+        writer.finish().unwrap();
+    }
+    let object = |row: Vec<Option<String>>| {
+        let members = contract().into_iter().zip(row).map(|(field, value)| {
+            let bare = matches!(
+                field.data_type,
+                DataType::Boolean | DataType::Int16 | DataType::Int32 | DataType::Float32 | DataType::Float64 | DataType::Json
+            );
+            let value = match value {
+                None => "null".to_owned(),
+                Some(text) if bare => text,
+                Some(text) => serde_json::to_string(&text).unwrap(),
+            };
+            format!("{}:{value}", serde_json::to_string(field.name.as_str()).unwrap())
+        });
+        format!("{{{}}}\n", members.collect::<Vec<_>>().join(","))
+    };
+    std::fs::write(folder.join("lines/all.ndjson"), (0..ROWS).map(row).map(object).collect::<String>()).unwrap();
 }
 
 fn instant(micros: i64) -> Expr {
@@ -184,11 +217,11 @@ async fn every_port_projects_and_limits() {
     for (kind, ports, product) in ports_of_each_kind(folder.path()).await {
         let table = open(&ports, &product).await.unwrap();
         let some = scan(&table, &Ask { projection: Some(vec![8, 0]), limit: Some(10), ..Ask::default() }).await.unwrap();
-        assert!(some.iter().map(arrow::array::RecordBatch::num_rows).sum::<usize>() >= 10, "{kind}");
+        assert!(some.iter().map(RecordBatch::num_rows).sum::<usize>() >= 10, "{kind}");
         let schema = contract_schema(&product);
         assert_eq!(some[0].schema().fields().to_vec(), [Arc::clone(&schema.fields()[8]), Arc::clone(&schema.fields()[0])], "{kind}");
         let counted = scan(&table, &Ask { projection: Some(vec![]), ..Ask::default() }).await.unwrap();
-        assert_eq!(counted.iter().map(arrow::array::RecordBatch::num_rows).sum::<usize>(), ROWS, "{kind}");
+        assert_eq!(counted.iter().map(RecordBatch::num_rows).sum::<usize>(), ROWS, "{kind}");
     }
 }
 
@@ -205,7 +238,7 @@ async fn every_port_refuses_a_source_that_left_its_contract() {
         let mut retyped = contract();
         retyped[3].data_type = DataType::Int64;
         let (code, text) = super::tests::refusal(&ports, &Product { schema: Some(retyped.into()), ..product.clone() }).await;
-        assert_eq!(code, if kind == "csv" { "XX001" } else { "HV021" }, "{kind}");
+        assert_eq!(code, if ["csv", "ndjson"].contains(&kind) { "XX001" } else { "HV021" }, "{kind}");
         assert!(text.contains("\"name\"") && text.contains("int64") && !text.contains("Ada"), "{kind}: {text}");
     }
 }

@@ -9,6 +9,8 @@ mod csv;
 mod error;
 mod estimate;
 mod files;
+mod ipc;
+mod ndjson;
 mod parquet;
 mod postgres;
 mod reduction;
@@ -16,6 +18,7 @@ mod reference;
 mod schema;
 mod shape;
 mod statement;
+mod texts;
 
 #[cfg(test)]
 pub(crate) mod conformance;
@@ -36,7 +39,7 @@ pub use schema::{PG_TYPE, PG_TYPMOD, arrow_schema};
 pub use statement::Statement;
 
 use crate::product::{OutputPort, PortFormat, Product, TlsMode};
-use files::{FileLocation, Stores};
+use files::{FileLocation, Files, Partitions, Stores};
 use shape::Shape;
 
 /// How ports are opened.
@@ -108,8 +111,16 @@ impl Ports {
         let shape = product.schema.as_deref().map(Shape::of_contract);
         match &port.format {
             PortFormat::Csv(dialect) => {
-                let (location, rooted) = self.files(&at, port)?;
-                Ok(Arc::new(csv::CsvTable::open(at, location, rooted, shape, dialect.clone()).await?))
+                let files = self.partitioned(&at, port, shape.as_ref())?;
+                Ok(Arc::new(csv::CsvTable::open(files, shape, dialect.clone()).await?))
+            }
+            PortFormat::Ndjson => {
+                let files = self.partitioned(&at, port, shape.as_ref())?;
+                Ok(Arc::new(ndjson::NdjsonTable::new(files, shape)?))
+            }
+            PortFormat::Arrow => {
+                let files = self.partitioned(&at, port, shape.as_ref())?;
+                Ok(Arc::new(ipc::IpcTable::open(files, shape).await?))
             }
             PortFormat::Parquet => {
                 let (location, rooted) = self.files(&at, port)?;
@@ -126,5 +137,11 @@ impl Ports {
         let location = FileLocation::parse(at, &port.location, &self.options.data_root)?;
         let rooted = self.stores.open(at, &location, port.credentials.as_ref())?;
         Ok((location, rooted))
+    }
+
+    fn partitioned(&self, at: &Place, port: &OutputPort, shape: Option<&Shape>) -> Result<Files, Error> {
+        let (location, rooted) = self.files(at, port)?;
+        let partitions = Partitions::of_contract(port.partitioning.as_deref(), shape);
+        Ok(Files { at: at.clone(), location, rooted, partitions })
     }
 }

@@ -3,6 +3,8 @@
 //! INVARIANT: the footer of each file is checked against the contract whenever a scan is planned. The engine's reader fills a column that
 //! a file lacks with NULL; a file that lacks one never reaches it.
 
+mod encrypted;
+
 use std::sync::Arc;
 
 use arrow::datatypes::{Field as ArrowField, Schema, SchemaRef, TimeUnit};
@@ -265,12 +267,15 @@ async fn read_footer(at: Place, rooted: &Rooted, file: &ObjectMeta) -> Result<Fo
     // The decoder is known to panic on some damaged files.
     let both = async {
         let schema = metadata.fetch_schema().await?;
-        let rows = metadata.fetch_metadata().await?.file_metadata().num_rows();
+        let metadata = metadata.fetch_metadata().await?;
+        encrypted::check(&at, &metadata)?;
+        let rows = metadata.file_metadata().num_rows();
         Ok(Footer { schema, rows: usize::try_from(rows).unwrap_or(0) })
     };
     let read = std::panic::AssertUnwindSafe(both).catch_unwind().await;
     match read {
         Ok(Ok(footer)) => Ok(footer),
+        Ok(Err(_)) if encrypted::is_footer(store.as_ref(), &file).await => Err(encrypted::refused(&at)),
         Ok(Err(error)) => match translate(&at, error) {
             datafusion::error::DataFusionError::External(inner) => match inner.downcast::<Error>() {
                 Ok(known) => Err(*known),

@@ -3,7 +3,7 @@
 //! INVARIANT: a source is asked for the contract's columns and no other; one that lacks a column or has it in a type that would lose
 //! something is an error, never a NULL.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType as ArrowType, Field as ArrowField, FieldRef, Schema, SchemaRef, TimeUnit};
@@ -58,11 +58,18 @@ impl Shape {
 
     /// The position of each column among the source's names.
     pub(super) fn locate(&self, at: &Place, names: &[&str]) -> Result<Vec<usize>, Error> {
-        let mut exact = HashMap::with_capacity(names.len());
-        for (index, name) in names.iter().enumerate() {
-            exact.entry(*name).or_insert(index);
-        }
+        let exact = first_of(names);
         self.columns.iter().map(|column| column.find(&exact, names).ok_or_else(|| column.missing(at))).collect()
+    }
+
+    /// The position of each column among the source's names, of those columns that are not told elsewhere.
+    pub(super) fn locate_but(&self, at: &Place, names: &[&str], told: &HashSet<usize>) -> Result<Vec<Option<usize>>, Error> {
+        let exact = first_of(names);
+        let found = self.columns.iter().enumerate().map(|(index, column)| match told.contains(&index) {
+            true => Ok(None),
+            false => column.find(&exact, names).map(Some).ok_or_else(|| column.missing(at)),
+        });
+        found.collect()
     }
 
     /// The columns of a projection, in its order; all of them without one.
@@ -78,6 +85,14 @@ impl Shape {
     pub(super) fn projected(&self, indices: &[usize]) -> SchemaRef {
         Arc::new(Schema::new(indices.iter().filter_map(|i| self.columns.get(*i)).map(|c| Arc::clone(&c.field)).collect::<Vec<_>>()))
     }
+}
+
+fn first_of<'a>(names: &[&'a str]) -> HashMap<&'a str, usize> {
+    let mut exact = HashMap::with_capacity(names.len());
+    for (index, name) in names.iter().enumerate() {
+        exact.entry(*name).or_insert(index);
+    }
+    exact
 }
 
 impl Column {

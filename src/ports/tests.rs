@@ -1,6 +1,7 @@
 //! What the tests of ports share: contracts, files, and scans without a pipeline.
 
 mod faults;
+mod parquet_kinds;
 
 use std::sync::Arc;
 

@@ -149,6 +149,10 @@ pub enum PortKind {
 pub enum PortFormat {
     /// Delimited text.
     Csv(CsvDialect),
+    /// JSON objects, one a line.
+    Ndjson,
+    /// Arrow IPC files.
+    Arrow,
     /// Apache Parquet.
     Parquet,
     /// A table or view of a PostgreSQL server.
@@ -201,6 +205,10 @@ pub enum Compression {
     Gzip,
     /// Zstandard.
     Zstd,
+    /// bzip2.
+    Bzip2,
+    /// xz.
+    Xz,
 }
 
 /// The two access classes of a port.

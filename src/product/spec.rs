@@ -127,11 +127,12 @@ pub struct OutputPortSpec {
     /// batch, table or stream.
     #[serde(rename = "type")]
     pub kind: PortKindSpec,
-    /// csv, parquet or postgres; any word for a stream.
+    /// csv, ndjson, arrow, parquet or postgres; any word for a stream.
     pub format: String,
-    /// Where the data lies: a path, `file:///…`, `s3://bucket/…` or `postgres://host:port/database/schema/table`; without credentials.
+    /// Where the data lies: a path, `file:///…`, `s3://bucket/…`, `gs://…`, `az://…`, `https://host/file` or
+    /// `postgres://host:port/database/schema/table`; without credentials.
     pub location: Option<String>,
-    /// How the files are partitioned.
+    /// The folders that files lie in, from the outermost, with slashes between: region/day. Those that are columns are read from there.
     pub partitioning: Option<String>,
     /// A stream's schema, by reference.
     pub schema: Option<String>,
@@ -252,6 +253,10 @@ pub enum CompressionSpec {
     Gzip,
     /// Zstandard.
     Zstd,
+    /// bzip2.
+    Bzip2,
+    /// xz.
+    Xz,
 }
 
 /// One of `spec.inputPorts`.

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the clients' tests need: from Debian what is missing, and from PyPI and npm into ~/.cache/meshgate/clients.
-# `setup.sh long` also installs what the long tail needs. A second run finds everything there.
+# `setup.sh long` also installs what the long tail needs, `setup.sh s3` nothing but a service that speaks S3. A second run finds everything there.
 set -euo pipefail
 
 home=${MESHGATE_CLIENTS:-$HOME/.cache/meshgate/clients}
@@ -8,15 +8,17 @@ mkdir -p "$home"
 
 packages=()
 needs() { command -v "$1" >/dev/null || packages+=("${@:2}"); }
-needs psql postgresql-client
-needs node nodejs
-needs npm npm
-needs javac default-jdk-headless
 needs python3 python3
 python3 -c 'import ensurepip' 2>/dev/null || packages+=(python3-venv)
-[[ -e /usr/share/java/postgresql.jar ]] || packages+=(libpostgresql-jdbc-java)
-compgen -G '/usr/lib/*/odbc/psqlodbcw.so' >/dev/null || packages+=(odbc-postgresql)
-ldconfig -p | grep -q libodbc.so.2 || packages+=(unixodbc)
+if [[ ${1:-} != s3 ]]; then
+  needs psql postgresql-client
+  needs node nodejs
+  needs npm npm
+  needs javac default-jdk-headless
+  [[ -e /usr/share/java/postgresql.jar ]] || packages+=(libpostgresql-jdbc-java)
+  compgen -G '/usr/lib/*/odbc/psqlodbcw.so' >/dev/null || packages+=(odbc-postgresql)
+  ldconfig -p | grep -q libodbc.so.2 || packages+=(unixodbc)
+fi
 if ((${#packages[@]})); then
   if ((EUID != 0)); then
     echo "run: sudo apt-get install ${packages[*]}" >&2
@@ -39,6 +41,10 @@ venv() {
   fi
 }
 
+if [[ ${1:-} == s3 ]]; then
+  venv s3 'moto[server]==5.*'
+  exit
+fi
 venv python 'psycopg[binary]==3.3.*' 'psycopg2-binary==2.9.*' 'asyncpg==0.32.*' 'pg8000==1.31.*' 'sqlalchemy[asyncio]==2.1.*' 'pyodbc==5.*' \
   'jsonschema==4.*' 'rfc3339-validator'
 venv datahub 'acryl-datahub==1.*'

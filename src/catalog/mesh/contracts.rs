@@ -253,6 +253,8 @@ fn access(access: PortAccess) -> &'static str {
 fn format_name(format: &PortFormat) -> String {
     match format {
         PortFormat::Csv(_) => "csv".to_owned(),
+        PortFormat::Ndjson => "ndjson".to_owned(),
+        PortFormat::Arrow => "arrow".to_owned(),
         PortFormat::Parquet => "parquet".to_owned(),
         PortFormat::Postgres => "postgres".to_owned(),
         PortFormat::Stream(format) => format.clone(),

@@ -8,9 +8,12 @@ mod connect;
 mod fault;
 mod identity;
 mod location;
+mod partitions;
 mod pinned;
 mod remote;
+mod scan;
 mod store;
+mod unpack;
 
 #[cfg(test)]
 mod tests;
@@ -19,6 +22,9 @@ pub(super) mod web;
 
 pub(super) use fault::{StoreFault, find_store_error};
 pub(super) use location::FileLocation;
+pub(super) use partitions::Partitions;
 pub(super) use pinned::Pinned;
 pub use remote::{StoreIdentity, StoreOptions};
+pub(super) use scan::{Files, FilesExec, Format};
 pub(super) use store::{Rooted, Stores};
+pub(super) use unpack::unpacked;

@@ -203,3 +203,90 @@ async fn a_bucket_of_a_real_service_is_read() {
     let error = datafusion::physical_plan::collect(plan, context.task_ctx()).await.unwrap_err();
     assert_eq!(message(&error).0, "58030", "{}", message(&error).1);
 }
+
+#[tokio::test]
+async fn folders_tell_columns_and_spare_files() {
+    let (web, ports, _folder) = world().await;
+    web.put("/mesh/p/region=eu/2026-11-20/a.csv", "id\n1\n");
+    web.put("/mesh/p/region=eu/2026-11-21/a.csv", "id\n2\n");
+    web.put("/mesh/p/region=us/2026-11-21/a.csv", "id\n3\n");
+    web.put("/mesh/p/region=__HIVE_DEFAULT_PARTITION__/2026-11-21/a.csv", "id\n4\n");
+    let fields = vec![field("region", DataType::String), field("id", DataType::Int64), field("day", DataType::Date)];
+    let mut product = product(PortFormat::Csv(CsvDialect::default()), "s3://mesh/p/", Some(fields));
+    product.output_ports[0].partitioning = Some("region/day".to_owned());
+    let all = ["NULL|4|2026-11-21", "eu|1|2026-11-20", "eu|2|2026-11-21", "us|3|2026-11-21"];
+    assert_eq!(rows(&ports, &product).await.unwrap(), all);
+    let table = open(&ports, &product).await.unwrap();
+    use datafusion::common::ScalarValue;
+    use datafusion::logical_expr::{Expr, col, lit};
+    let day = Expr::Literal(ScalarValue::Date32(Some(20_778)), None);
+    for (filter, expected, read) in [
+        (col("region").eq(lit("eu")).and(col("day").eq(day.clone())), vec!["eu|2|2026-11-21"], 1),
+        (col("region").is_null(), vec!["NULL|4|2026-11-21"], 1),
+        (col("day").gt(day), vec![], 0),
+        (col("region").eq(lit("eu")), vec!["eu|1|2026-11-20", "eu|2|2026-11-21"], 2),
+        (col("id").eq(lit(3_i64)), vec!["us|3|2026-11-21"], 4),
+    ] {
+        let before = web.requests().len();
+        let found = scan(&table, &Ask { filter: Some(filter.clone()), push: true, ..Ask::default() }).await.unwrap();
+        assert_eq!(texts(&found), expected, "{filter}");
+        let requests = web.requests().split_off(before);
+        assert_eq!(requests.iter().filter(|request| request.contains(".csv")).count(), read, "{filter}");
+    }
+    let counted = scan(&table, &Ask { projection: Some(vec![0]), ..Ask::default() }).await.unwrap();
+    assert_eq!(texts(&counted), ["NULL", "eu", "eu", "us"]);
+    // A folder that tells none of it is a fault of the source.
+    web.put("/mesh/p/x.csv", "id\n5\n");
+    assert_eq!(refusal(&ports, &product).await.0, "HV021");
+    web.remove("/mesh/p/x.csv");
+    web.put("/mesh/p/region=eu/no-day/x.csv", "id\n5\n");
+    let (code, text) = refusal(&ports, &product).await;
+    assert_eq!((code.as_str(), text.contains("\"day\"")), ("XX001", true), "{text}");
+}
+
+#[tokio::test]
+async fn files_of_every_compression_are_read_to_their_last_member() {
+    use datafusion::datasource::file_format::file_compression_type::FileCompressionType as Kind;
+    use futures::{StreamExt, TryStreamExt};
+    let (web, ports, _folder) = world().await;
+    for (kind, name) in [(Kind::GZIP, "a.csv.gz"), (Kind::ZSTD, "a.csv.zst"), (Kind::BZIP2, "a.csv.bz2"), (Kind::XZ, "a.csv.xz")] {
+        let mut packed = Vec::new();
+        for part in ["id\n1\n", "2\n3\n"] {
+            let plain = futures::stream::iter([Ok(bytes::Bytes::from(part))]).boxed();
+            let member: Vec<bytes::Bytes> = kind.convert_to_compress_stream(plain).unwrap().try_collect().await.unwrap();
+            packed.extend(member.concat());
+        }
+        web.put(&format!("/mesh/{name}"), packed.clone());
+        let product = csv(&format!("s3://mesh/{name}"));
+        assert_eq!(rows(&ports, &product).await.unwrap(), ["1", "2", "3"], "{name}");
+        web.put(&format!("/mesh/{name}"), packed[..packed.len() - 3].to_vec());
+        assert_eq!(refusal(&ports, &product).await.0, "XX001", "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_arrow_file_is_an_error() {
+    let (web, ports, _folder) = world().await;
+    let batch = RecordBatch::try_from_iter([("id", Arc::new(Int64Array::from_iter_values(0..2000)) as ArrayRef)]).unwrap();
+    let mut whole = Vec::new();
+    let mut writer = arrow::ipc::writer::FileWriter::try_new(&mut whole, &batch.schema()).unwrap();
+    writer.write(&batch).unwrap();
+    writer.write(&batch).unwrap();
+    writer.finish().unwrap();
+    drop(writer);
+    let product = product(PortFormat::Arrow, "s3://mesh/a.arrow", Some(vec![field("id", DataType::Int64)]));
+    web.put("/mesh/a.arrow", whole.clone());
+    assert_eq!(rows(&ports, &product).await.unwrap().len(), 4000);
+    for kept in [0, 5, whole.len() / 2, whole.len() - 1] {
+        web.put("/mesh/a.arrow", whole[..kept].to_vec());
+        assert_eq!(refusal(&ports, &product).await.0, "XX001", "{kept} bytes");
+    }
+    for position in (0..whole.len()).step_by(whole.len() / 150) {
+        let mut flipped = whole.clone();
+        flipped[position] ^= 0xff;
+        web.put("/mesh/a.arrow", flipped);
+        if let Err(error) = rows(&ports, &product).await {
+            assert!(["XX001", "HV021"].contains(&message(&error).0.as_str()), "byte {position}: {:?}", message(&error));
+        }
+    }
+}

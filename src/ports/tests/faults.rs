@@ -12,6 +12,8 @@ use arrow::array::{ArrayRef, Int64Array, StringArray};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
+use super::super::files::StoreOptions;
+use super::super::files::web::{Mood, Web};
 use super::*;
 use crate::product::CsvDialect;
 
@@ -51,6 +53,10 @@ fn csv() -> String {
     std::iter::once("id,pad\n".to_owned()).chain((1..=ROWS).map(|i| format!("{i},{i:-<60}\n"))).collect()
 }
 
+fn objects() -> String {
+    (1..=ROWS).map(|i| format!("{{\"id\":{i},\"pad\":\"{i:-<60}\"}}\n")).collect()
+}
+
 /// Reads a source once. Whether it answered; it panics on an answer that is wrong.
 async fn read(ports: &Ports, product: &Product) -> bool {
     let answer = async {
@@ -68,18 +74,24 @@ async fn read(ports: &Ports, product: &Product) -> bool {
         Err(error) => {
             let (code, text) = message(&error);
             assert!(CODES.contains(&code.as_str()), "{code} {text}");
-            assert!(!["127.0.0.1", "---", "/tmp", "mesh:"].iter().any(|secret| text.contains(secret)), "{text}");
+            assert!(!["127.0.0.1", "---", "/tmp", "mesh:", "bucket"].iter().any(|secret| text.contains(secret)), "{text}");
             false
         }
     }
 }
 
+/// A port that is asked without credentials.
+fn unsigned(mut product: Product) -> Product {
+    product.output_ports[0].credentials = None;
+    product
+}
+
 /// One fault after the other; the data is as it was in the end.
-async fn break_things(folder: &Path, database: &Database, cut: &watch::Sender<u64>, faults: usize) {
+async fn break_things(folder: &Path, database: &Database, cut: &watch::Sender<u64>, web: &Web, faults: usize) {
     let (parquet, text) = (folder.join("n.parquet"), folder.join("n.csv"));
     let (whole, lines) = (std::fs::read(&parquet).unwrap(), std::fs::read(&text).unwrap());
     for fault in 0..faults {
-        match fault % 6 {
+        match fault % 11 {
             0 => cut.send_modify(|times| *times += 1),
             1 => {
                 let name = database.table("faulty").replace('.', "\".\"");
@@ -94,6 +106,14 @@ async fn break_things(folder: &Path, database: &Database, cut: &watch::Sender<u6
                 std::fs::rename(folder.join("next"), &parquet).unwrap();
             }
             4 => std::fs::remove_file(&text).unwrap(),
+            6 => web.feel(Mood::Down),
+            7 => web.feel(Mood::Cut),
+            8 => web.feel(Mood::Refusing),
+            9 => web.remove("/bucket/n.parquet"),
+            10 => {
+                web.put("/bucket/n.parquet", whole[..whole.len() - 1 - fault % 8].to_vec());
+                web.put("/bucket/n.ndjson", objects()[..fault % 7 * 100 + 1].to_owned());
+            }
             _ => {
                 std::fs::write(folder.join("next"), [lines.as_slice(), b"ragged\n"].concat()).unwrap();
                 std::fs::rename(folder.join("next"), &text).unwrap();
@@ -104,6 +124,9 @@ async fn break_things(folder: &Path, database: &Database, cut: &watch::Sender<u6
             std::fs::write(folder.join("next"), bytes).unwrap();
             std::fs::rename(folder.join("next"), path).unwrap();
         }
+        web.feel(Mood::Well);
+        web.put("/bucket/n.parquet", whole.clone());
+        web.put("/bucket/n.ndjson", objects());
         tokio::time::sleep(Duration::from_millis(15)).await;
     }
 }
@@ -125,10 +148,23 @@ async fn a_source_that_fails_gives_an_error_and_never_a_short_answer() {
         product(PortFormat::Postgres, &database.location_at("127.0.0.1", port, "faulty"), schema()),
         product(PortFormat::Parquet, "n.parquet", schema()),
         product(PortFormat::Csv(CsvDialect::default()), "n.csv", schema()),
+        unsigned(product(PortFormat::Parquet, "s3://bucket/n.parquet", schema())),
+        unsigned(product(PortFormat::Ndjson, "s3://bucket/", schema())),
     ]);
+    let web = Web::start().await;
+    web.put("/bucket/n.parquet", std::fs::read(folder.path().join("n.parquet")).unwrap());
+    web.put("/bucket/n.ndjson", objects());
+    let store =
+        StoreOptions { location: "s3://bucket".to_owned(), endpoint: Some(format!("http://{}", web.address)), ..StoreOptions::default() };
     let root = folder.path().to_owned();
     // Small enough that the table is copied, in ranges.
-    let options = PortOptions { data_root: root.clone(), credentials_root: Some(root), postgres_bulk_pages: 16, ..PortOptions::default() };
+    let options = PortOptions {
+        data_root: root.clone(),
+        credentials_root: Some(root),
+        postgres_bulk_pages: 16,
+        stores: vec![store],
+        ..PortOptions::default()
+    };
     let ports = Arc::new(Ports::new(options));
     let (over, answered, failed) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let clients: Vec<_> = (0..CLIENTS)
@@ -138,14 +174,14 @@ async fn a_source_that_fails_gives_an_error_and_never_a_short_answer() {
             tokio::spawn(async move {
                 let mut turn = client;
                 while !over.load(Ordering::SeqCst) {
-                    let count = if read(&ports, &products[turn % 3]).await { &answered } else { &failed };
+                    let count = if read(&ports, &products[turn % products.len()]).await { &answered } else { &failed };
                     count.fetch_add(1, Ordering::SeqCst);
                     turn += 1;
                 }
             })
         })
         .collect();
-    break_things(folder.path(), &database, &cut, faults).await;
+    break_things(folder.path(), &database, &cut, &web, faults).await;
     over.store(true, Ordering::SeqCst);
     for client in clients {
         client.await.unwrap();

@@ -10,7 +10,7 @@ use crate::product::{Compression, CsvDialect, OutputPort, PortAccess, PortFormat
 use super::location;
 
 /// Formats of ports that are read.
-const FORMATS: [&str; 3] = ["csv", "parquet", "postgres"];
+const FORMATS: [&str; 5] = ["csv", "ndjson", "arrow", "parquet", "postgres"];
 
 /// The valid ports in order, and the index of the default one.
 pub(super) fn output_ports(specs: &[OutputPortSpec], typed: bool, faults: &mut Faults<'_>) -> (Vec<OutputPort>, Option<usize>) {
@@ -86,6 +86,14 @@ fn format(spec: &OutputPortSpec, at: &str, typed: bool, faults: &mut Faults<'_>)
             }
             csv_dialect(spec.csv.as_ref(), &format!("{at}/csv"), faults).map(PortFormat::Csv)
         }
+        ("ndjson", _) => {
+            if !typed {
+                let hint = "Give the product a \"schema\" with the name and type of each column.";
+                faults.add_with_hint(&format!("{at}/format"), "an NDJSON port needs a typed contract", hint);
+            }
+            Some(PortFormat::Ndjson)
+        }
+        ("arrow", _) => Some(PortFormat::Arrow),
         ("parquet", _) => Some(PortFormat::Parquet),
         ("postgres", PortKindSpec::Table) => Some(PortFormat::Postgres),
         ("postgres", _) => {
@@ -194,6 +202,8 @@ fn csv_dialect(spec: Option<&CsvSpec>, at: &str, faults: &mut Faults<'_>) -> Opt
             CompressionSpec::None => Compression::None,
             CompressionSpec::Gzip => Compression::Gzip,
             CompressionSpec::Zstd => Compression::Zstd,
+            CompressionSpec::Bzip2 => Compression::Bzip2,
+            CompressionSpec::Xz => Compression::Xz,
         },
     })
 }

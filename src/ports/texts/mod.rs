@@ -1,6 +1,8 @@
-//! Fields of CSV records as Arrow columns of the contract's types.
+//! Texts of files and of their folders as Arrow columns of the contract's types.
 //!
 //! Space around a value is ignored, but in texts. A number that would lose digits is not a value of its type.
+
+mod temporal;
 
 use std::sync::Arc;
 
@@ -11,47 +13,46 @@ use arrow::array::{
 use arrow::compute::kernels::cast_utils::parse_interval_month_day_nano;
 use arrow::datatypes::{DataType, Field, TimeUnit};
 
-use super::records::Records;
-use super::temporal;
-use crate::ports::schema::{TextKind, text_kind};
+use super::schema::{TextKind, text_kind};
 
-/// A field that is no value of its column's type.
+/// A text that is no value of its column's type.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct BadValue {
-    /// The record.
+    /// The row.
     pub(super) row: usize,
 }
 
-/// One column of the records that were read.
-struct Cells<'a> {
-    records: &'a Records,
-    column: usize,
-    null: &'a [u8],
+/// One column as texts.
+pub(super) trait Texts {
+    /// How many rows there are.
+    fn rows(&self) -> usize;
+
+    /// The text of one row; `None` is NULL.
+    fn text(&self, row: usize) -> Option<&[u8]>;
 }
 
-impl<'a> Cells<'a> {
-    /// Feeds each value to `append`; `None` from `parse` makes the value bad.
-    fn each<T>(&self, parse: impl Fn(&'a [u8]) -> Option<T>, mut append: impl FnMut(Option<T>)) -> Result<(), BadValue> {
-        for row in 0..self.records.len() {
-            let bytes = self.records.field(row, self.column);
-            if bytes == self.null {
-                append(None);
-            } else {
-                append(Some(parse(bytes).ok_or(BadValue { row })?));
-            }
+/// Feeds each value to `append`; `None` from `parse` makes the value bad.
+fn each<'a, C: Texts + ?Sized, T>(
+    texts: &'a C,
+    parse: impl Fn(&'a [u8]) -> Option<T>,
+    mut append: impl FnMut(Option<T>),
+) -> Result<(), BadValue> {
+    for row in 0..texts.rows() {
+        match texts.text(row) {
+            None => append(None),
+            Some(text) => append(Some(parse(text).ok_or(BadValue { row })?)),
         }
-        Ok(())
     }
+    Ok(())
 }
 
-/// Reads one column. `null` is the text that stands for NULL.
-pub(super) fn read_column(records: &Records, column: usize, field: &Field, null: &[u8]) -> Result<ArrayRef, BadValue> {
-    let cells = Cells { records, column, null };
-    let rows = records.len();
+/// Reads one column; lists are no texts.
+pub(super) fn read_column<C: Texts + ?Sized>(texts: &C, field: &Field) -> Result<ArrayRef, BadValue> {
+    let rows = texts.rows();
     macro_rules! column {
         ($builder:expr, $parse:expr) => {{
             let mut builder = $builder;
-            cells.each($parse, |value| builder.append_option(value))?;
+            each(texts, $parse, |value| builder.append_option(value))?;
             Arc::new(builder.finish()) as ArrayRef
         }};
     }
