@@ -203,7 +203,9 @@ impl Interrupt {
     /// A statement begins.
     pub(super) fn begin(&self) -> CancellationToken {
         let mut state = self.locked();
-        *state = InterruptState::default();
+        if state.cause.is_some() || state.token.is_cancelled() {
+            *state = InterruptState::default();
+        }
         state.token.clone()
     }
 

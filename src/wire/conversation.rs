@@ -6,6 +6,8 @@
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::pin::pin;
+use std::task::Poll;
 
 use pgwire::messages::response::{CommandComplete, EmptyQueryResponse, ReadyForQuery};
 use pgwire::messages::startup::ParameterStatus;
@@ -115,6 +117,11 @@ impl<'a, S: Session> Conversation<'a, S> {
             let lasts = self.session.lasts();
             if lasts.is_some_and(|left| left.is_zero()) {
                 return Err(Failure::Fatal(proof_expired()));
+            }
+            // What came in the same packet is not waited for.
+            let over = self.kill.is_cancelled() || (self.idle && self.shutdown.is_cancelled());
+            if !over && let Some(frame) = self.reader.arrived() {
+                break frame;
             }
             tokio::select! {
                 biased;
@@ -272,10 +279,16 @@ impl<'a, S: Session> Conversation<'a, S> {
 
     /// Writes what is collected. Nothing runs meanwhile, so only the client and the end of the gateway can stop it.
     pub(super) async fn flush(&mut self) -> Result<(), Failure> {
+        let mut flushed = pin!(self.writer.flush());
+        if !self.kill.is_cancelled()
+            && let Poll::Ready(flushed) = futures::poll!(flushed.as_mut())
+        {
+            return flushed.map_err(|_| Failure::Gone);
+        }
         tokio::select! {
             biased;
             () = self.kill.cancelled() => Err(terminated()),
-            flushed = self.writer.flush() => flushed.map_err(|_| Failure::Gone),
+            flushed = flushed => flushed.map_err(|_| Failure::Gone),
         }
     }
 }
@@ -294,15 +307,27 @@ impl Guard<'_> {
         Self { deadline, ..self }
     }
 
+    fn is_stopped(&self) -> bool {
+        let late = self.deadline.is_some_and(|deadline| deadline <= tokio::time::Instant::now());
+        late || self.kill.is_cancelled() || self.cancel.is_cancelled()
+    }
+
     /// Awaits `work` unless something stops it first; then `work` is dropped.
     pub(super) async fn race<T>(&self, work: impl Future<Output = T>, reader: &mut FrameReader) -> Result<T, Failure> {
+        let mut work = pin!(work);
+        // Most work is done at its first step: then nobody has to be told to watch for what could stop it.
+        if !self.is_stopped()
+            && let Poll::Ready(done) = futures::poll!(work.as_mut())
+        {
+            return Ok(done);
+        }
         let cause = tokio::select! {
             biased;
             () = self.kill.cancelled() => InterruptCause::Shutdown,
             () = self.cancel.cancelled() => InterruptCause::CancelRequest,
             () = sleep(self.deadline) => InterruptCause::Deadline,
             () = reader.gone() => InterruptCause::ClientGone,
-            done = work => return Ok(done),
+            done = &mut work => return Ok(done),
         };
         self.registration.interrupt.stopped(cause);
         let canceled =

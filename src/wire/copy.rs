@@ -45,6 +45,7 @@ impl<S: Session> Conversation<'_, S> {
                     None => Layout::CopyRow { lead: std::mem::take(&mut lead) },
                 };
                 encoder.rows(&batch.slice(start, count), &columns, &[cell_format], &settings, layout, &mut writer.buffer)?;
+                writer.holds_rows = true;
                 pace.learn(count, writer.buffer.len().saturating_sub(before));
                 start += count;
                 if writer.is_full() {

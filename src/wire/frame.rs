@@ -56,6 +56,11 @@ impl FrameReader {
         self.frame_bytes_max = frame_bytes_max;
     }
 
+    /// The next frame if it is here already.
+    pub(super) fn arrived(&mut self) -> Option<Result<Frame, FrameError>> {
+        split_frame(&mut self.buffer, self.frame_bytes_max).transpose()
+    }
+
     /// The next frame. May be dropped at its await without losing a byte.
     pub(super) async fn next(&mut self) -> Result<Frame, FrameError> {
         loop {
@@ -116,11 +121,13 @@ fn split_frame(buffer: &mut BytesMut, frame_bytes_max: usize) -> Result<Option<F
 pub(super) struct FrameWriter {
     half: WriteHalf<Box<dyn Socket>>,
     pub(super) buffer: BytesMut,
+    /// Whether rows are among what is collected.
+    pub(super) holds_rows: bool,
 }
 
 impl FrameWriter {
     pub(super) fn new(half: WriteHalf<Box<dyn Socket>>) -> Self {
-        Self { half, buffer: BytesMut::new() }
+        Self { half, buffer: BytesMut::new(), holds_rows: false }
     }
 
     /// Appends a message. One that is too long for its kind is left out and leaves nothing behind.
@@ -140,6 +147,7 @@ impl FrameWriter {
     /// Writes everything. May be dropped at its await: the rest stays for the next call.
     pub(super) async fn flush(&mut self) -> std::io::Result<()> {
         self.half.write_all_buf(&mut self.buffer).await?;
+        self.holds_rows = false;
         self.half.flush().await
     }
 

@@ -74,13 +74,15 @@ impl Rows {
 }
 
 impl Rows {
-    /// The next batch; while it is not there yet, the client gets what is already written.
+    /// The next batch; while it is not there yet, the client gets the rows that are already written.
     pub(super) async fn next_or_flush(&mut self, writer: &mut FrameWriter) -> Result<Option<Result<RecordBatch, ClientMessage>>, Failure> {
         let mut next = pin!(self.next());
         if let Poll::Ready(batch) = futures::poll!(next.as_mut()) {
             return Ok(batch);
         }
-        writer.flush().await.map_err(|_| Failure::Gone)?;
+        if writer.holds_rows {
+            writer.flush().await.map_err(|_| Failure::Gone)?;
+        }
         Ok(next.await)
     }
 }
@@ -112,6 +114,7 @@ impl<S: Session> Conversation<'_, S> {
                 let count = pace.rows().min(taken - start);
                 let before = writer.buffer.len();
                 encoder.rows(&batch.slice(start, count), &columns, formats, &settings, Layout::DataRow, &mut writer.buffer)?;
+                writer.holds_rows = true;
                 pace.learn(count, writer.buffer.len().saturating_sub(before));
                 start += count;
                 if writer.is_full() {
