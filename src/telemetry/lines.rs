@@ -91,13 +91,15 @@ struct Steps {
 }
 
 impl Visit for Steps {
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        let place = match field.name() {
-            "query_id" => &mut self.query_id,
-            "session_id" => &mut self.session_id,
-            STEPS => &mut self.steps,
-            _ => return,
-        };
-        *place = format!("{value:?}");
+    fn record_str(&mut self, field: &Field, value: &str) {
+        match field.name() {
+            "query_id" => value.clone_into(&mut self.query_id),
+            "session_id" => value.clone_into(&mut self.session_id),
+            STEPS => value.clone_into(&mut self.steps),
+            _ => {}
+        }
     }
+
+    /// Its fields are texts.
+    fn record_debug(&mut self, _: &Field, _: &dyn fmt::Debug) {}
 }

@@ -1,6 +1,6 @@
 //! One line for each step of a query, from socket to socket. They are handed over together, when the query begins to run and when it ends.
 
-use std::fmt::Display;
+use std::fmt::{Display, Write as _};
 use std::time::{Duration, Instant};
 
 /// The target of the steps' events, for filters.
@@ -145,15 +145,18 @@ impl QueryTrace {
 
     fn note(&mut self, step: Step, elapsed: Duration, note: &str) {
         if tracing::enabled!(target: TARGET, tracing::Level::INFO) {
-            let note = note.replace(char::is_control, " ");
-            self.steps.push_str(&format!("{}\t{}\t{note}\n", step.as_str(), micros(elapsed)));
+            // Writing to a string cannot fail.
+            let _infallible = write!(self.steps, "{}\t{}\t", step.as_str(), micros(elapsed));
+            self.steps.extend(note.chars().map(|letter| if letter.is_control() { ' ' } else { letter }));
+            self.steps.push('\n');
         }
     }
 
     fn hand_over(&mut self) {
         if !self.steps.is_empty() {
-            let (query_id, session_id, steps) = (&self.query_id, &self.session_id, std::mem::take(&mut self.steps));
-            tracing::info!(target: TARGET, %query_id, %session_id, %steps);
+            let (query_id, session_id, steps) = (self.query_id.as_str(), self.session_id.as_str(), self.steps.as_str());
+            tracing::info!(target: TARGET, query_id, session_id, steps);
+            self.steps.clear();
         }
     }
 }
