@@ -176,6 +176,8 @@ pub struct Settings {
     /// What ROLLBACK goes back to.
     saved: Option<Saved>,
     reported: BTreeMap<&'static str, String>,
+    /// The values of which all changes have been reported. While it is held nobody changes it in place.
+    told: Option<Arc<BTreeMap<&'static str, String>>>,
 }
 
 impl Settings {
@@ -186,7 +188,8 @@ impl Settings {
         base.extend(facts.iter().map(|(name, value)| (*name, value.clone())));
         let base = Arc::new(base);
         let values = Arc::clone(&base);
-        let mut settings = Self { values, base, custom: Arc::default(), local: BTreeMap::new(), saved: None, reported: BTreeMap::new() };
+        let mut settings =
+            Self { values, base, custom: Arc::default(), local: BTreeMap::new(), saved: None, reported: BTreeMap::new(), told: None };
         for (name, value) in requested {
             settings.set(&name.to_ascii_lowercase(), Some(value), false)?;
         }
@@ -347,9 +350,12 @@ impl Settings {
             (self.values, self.custom) = saved;
         }
         self.local.clear();
-        for name in ["transaction_isolation", "transaction_deferrable"] {
-            let default = self.value(&format!("default_{name}")).to_owned();
-            if self.values.get(name) != Some(&default) {
+        for (name, default) in
+            [("transaction_isolation", "default_transaction_isolation"), ("transaction_deferrable", "default_transaction_deferrable")]
+        {
+            let default = self.value(default);
+            if self.values.get(name).is_none_or(|value| value != default) {
+                let default = default.to_owned();
                 Arc::make_mut(&mut self.values).insert(name, default);
             }
         }
@@ -357,6 +363,9 @@ impl Settings {
 
     /// The reported settings that have changed since the last call, with the names that clients expect.
     pub fn take_changes(&mut self) -> Vec<(String, String)> {
+        if self.local.is_empty() && self.told.as_ref().is_some_and(|told| Arc::ptr_eq(told, &self.values)) {
+            return Vec::new();
+        }
         let mut changes = Vec::new();
         for definition in DEFINITIONS.iter().filter(|definition| definition.reported) {
             let value = self.value(definition.name).to_owned();
@@ -365,6 +374,7 @@ impl Settings {
                 self.reported.insert(definition.name, value);
             }
         }
+        self.told = self.local.is_empty().then(|| Arc::clone(&self.values));
         changes
     }
 }

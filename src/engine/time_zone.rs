@@ -32,7 +32,7 @@ impl TimeZone {
         if text.starts_with(['+', '-']) {
             return parse_offset(text).map(Self::Fixed);
         }
-        chrono_tz::TZ_VARIANTS.iter().find(|zone| zone.name().eq_ignore_ascii_case(text)).copied().map(Self::Named)
+        named(text).map(Self::Named)
     }
 
     /// Seconds east of UTC at that moment of UTC.
@@ -71,6 +71,11 @@ impl TimeZone {
     }
 }
 
+/// The zone of that name in any letter case. The usual spelling is looked up, for each statement asks; others are searched for.
+fn named(text: &str) -> Option<chrono_tz::Tz> {
+    text.parse().ok().or_else(|| chrono_tz::TZ_VARIANTS.iter().find(|zone| zone.name().eq_ignore_ascii_case(text)).copied())
+}
+
 /// The form in which `SHOW timezone` gives back what `SET` took: a name of the IANA database, or a zone in the form of POSIX.
 ///
 /// A number counts hours to the east; in the form of POSIX (`UTC+3`, `<+03>-03`, `+05:30`) the distance counts to the west.
@@ -81,7 +86,7 @@ pub(super) fn canonical(text: &str) -> Option<String> {
     if let Ok(hours) = text.parse::<f64>() {
         return to_the_east(hours);
     }
-    if let Some(zone) = chrono_tz::TZ_VARIANTS.iter().find(|zone| zone.name().eq_ignore_ascii_case(text)) {
+    if let Some(zone) = named(text) {
         return Some(zone.name().to_owned());
     }
     posix_offset(text).map(|_| text.to_owned())
