@@ -4,12 +4,18 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinHandle;
 
 use super::openlineage::RunEvent;
 use super::sink::Sink;
+
+/// Events that go to the sinks together.
+const BATCH_MAX: usize = 256;
+/// How long the first of them waits for others.
+const GATHERING: Duration = Duration::from_millis(5);
 
 /// A queue of events and the task that empties it.
 #[derive(Debug)]
@@ -70,12 +76,24 @@ impl Emitter {
 
 async fn carry(mut events: mpsc::Receiver<RunEvent>, mut sinks: Vec<Box<dyn Sink>>, counts: Arc<Counts>) {
     let mut failing = false;
-    while let Some(event) = events.recv().await {
-        let line = event.to_json().to_string();
+    let (mut ready, mut lines) = (Vec::new(), Vec::new());
+    while events.recv_many(&mut ready, BATCH_MAX).await > 0 {
+        // Nobody waits for events, and many at once cost little more than one.
+        if !events.is_closed() && ready.len() < BATCH_MAX {
+            tokio::time::sleep(GATHERING).await;
+            while ready.len() < BATCH_MAX
+                && let Ok(event) = events.try_recv()
+            {
+                ready.push(event);
+            }
+        }
+        // An event is texts and numbers, so it has a form in JSON.
+        lines.extend(ready.drain(..).filter_map(|event| event.to_line().ok()));
         let mut failed = false;
         for sink in &mut sinks {
-            if let Err(error) = sink.send(&line).await {
-                counts.failed.fetch_add(1, Ordering::Relaxed);
+            let (refused, error) = sink.send_all(&lines).await;
+            if let Some(error) = error {
+                counts.failed.fetch_add(refused, Ordering::Relaxed);
                 failed = true;
                 // A sink that is down is told once, not with each event.
                 if !failing {
@@ -84,6 +102,7 @@ async fn carry(mut events: mpsc::Receiver<RunEvent>, mut sinks: Vec<Box<dyn Sink
             }
         }
         failing = failed;
+        lines.clear();
     }
 }
 

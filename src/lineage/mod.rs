@@ -7,6 +7,7 @@
 #[cfg(test)]
 mod brute_force;
 mod emitter;
+mod events;
 mod expression;
 mod gaps;
 mod model;

@@ -6,14 +6,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use serde_json::{Map, Value, json};
+use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
+use super::events::{
+    ColumnLineage, Counts, DatasetVersion, Event, Facet, Fault, How, InputColumn, InputDataset, InputFacets, InputFields, Job, JobFacets,
+    JobType, OutputDataset, OutputDatasetFacets, OutputFacets, PRODUCER, ProcessingEngine, RUN_EVENT, RunFacets, RunJson, Schema,
+    SchemaField, Sql, facet,
+};
 use super::model::{Input, Lineage, Source};
-
-const PRODUCER: &str = concat!("https://github.com/meshgate/meshgate/tree/v", env!("CARGO_PKG_VERSION"));
-const RUN_EVENT: &str = "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent";
-const FACETS: &str = "https://openlineage.io/spec/facets";
 
 /// What both events of a statement say.
 #[derive(Debug, Clone)]
@@ -68,105 +69,105 @@ impl RunEvent {
         Self { run, at, ending: Some(ending) }
     }
 
-    /// The event as the spec words it.
-    pub fn to_json(&self) -> Value {
-        let event_type = match &self.ending {
-            None => "START",
-            Some(Ending::Complete { .. }) => "COMPLETE",
-            Some(Ending::Fail { .. }) => "FAIL",
-            Some(Ending::Abort) => "ABORT",
-        };
-        let run = &self.run;
-        let inputs: Vec<Value> = run.lineage.inputs.iter().map(|input| self.input(input)).collect();
-        json!({
-            "eventType": event_type,
-            "eventTime": self.at.to_rfc3339_opts(SecondsFormat::Micros, true),
-            "run": {"runId": run.id.to_string(), "facets": self.run_facets()},
-            "job": {"namespace": run.namespace, "name": run.job, "facets": self.job_facets()},
-            "inputs": inputs,
-            "outputs": [self.output()],
-            "producer": PRODUCER,
-            "schemaURL": RUN_EVENT,
-        })
+    /// The event on one line of JSON, as the spec words it.
+    pub fn to_line(&self) -> Result<String, serde_json::Error> {
+        serde_json::to_string(self)
     }
 
-    fn run_facets(&self) -> Value {
-        let engine = json!({"version": env!("CARGO_PKG_VERSION"), "name": "meshgate"});
-        let mut facets = Map::new();
-        facets.insert("processing_engine".to_owned(), facet("1-1-1", "ProcessingEngineRunFacet", engine));
-        if let Some(Ending::Fail { message }) = &self.ending {
-            let error = json!({"message": message, "programmingLanguage": "SQL"});
-            facets.insert("errorMessage".to_owned(), facet("1-0-1", "ErrorMessageRunFacet", error));
-        }
-        Value::Object(facets)
-    }
-
-    fn job_facets(&self) -> Value {
-        let job_type = json!({"processingType": "BATCH", "integration": "MESHGATE", "jobType": "QUERY"});
-        let mut facets = Map::new();
-        facets.insert("jobType".to_owned(), facet("2-0-4", "JobTypeJobFacet", job_type));
-        if let Some(sql) = &self.run.sql {
-            facets.insert("sql".to_owned(), facet("1-1-0", "SQLJobFacet", json!({"query": sql, "dialect": "postgres"})));
-        }
-        Value::Object(facets)
-    }
-
-    fn input(&self, input: &Input) -> Value {
-        let fields: Vec<Value> = input.fields.iter().map(|field| json!({"name": field.name, "type": field.data_type})).collect();
-        json!({
-            "namespace": self.run.namespace,
-            "name": dataset_name(input),
-            "facets": {
-                "schema": facet("1-2-0", "SchemaDatasetFacet", json!({"fields": fields})),
-                "version": facet("1-0-1", "DatasetVersionDatasetFacet", json!({"datasetVersion": input.product.version.to_string()})),
-            },
-        })
-    }
-
-    fn output(&self) -> Value {
-        let lineage = &self.run.lineage;
-        let schema: Vec<Value> = lineage.columns.iter().map(|column| json!({"name": column.name, "type": column.data_type})).collect();
-        // Labels may repeat; their sources are then told together.
-        let mut fields: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
-        for column in &lineage.columns {
-            fields.entry(&column.name).or_default().extend(self.sources(&column.sources));
-        }
-        let fields: Map<String, Value> =
-            fields.into_iter().map(|(name, sources)| (name.to_owned(), json!({"inputFields": sources}))).collect();
-        let columns = json!({"fields": fields, "dataset": self.sources(&lineage.rows)});
-        let mut output = json!({
-            "namespace": self.run.namespace,
-            "name": format!("query/{}", self.run.id),
-            "facets": {
-                "schema": facet("1-2-0", "SchemaDatasetFacet", json!({"fields": schema})),
-                "columnLineage": facet("1-2-0", "ColumnLineageDatasetFacet", columns),
-            },
-        });
-        if let (Some(Ending::Complete { rows, bytes }), Some(output)) = (&self.ending, output.as_object_mut()) {
-            let counts = facet("1-0-2", "OutputStatisticsOutputDatasetFacet", json!({"rowCount": rows, "size": bytes}));
-            output.insert("outputFacets".to_owned(), json!({"outputStatistics": counts}));
-        }
-        output
-    }
-
-    fn sources(&self, sources: &[Source]) -> Vec<Value> {
-        sources.iter().filter_map(|source| self.source(source)).collect()
-    }
-
-    fn source(&self, source: &Source) -> Option<Value> {
-        let input = self.run.lineage.inputs.get(source.input)?;
-        let masked = input.fields.iter().any(|field| field.masked && field.name == source.field);
-        let transformations: Vec<Value> = source
-            .transformations
+    fn inputs(&self) -> Vec<InputDataset<'_>> {
+        let inputs = &self.run.lineage.inputs;
+        inputs
             .iter()
-            .map(|how| json!({"type": how.kind(), "subtype": how.subtype(), "description": "", "masking": masked}))
-            .collect();
-        Some(json!({
-            "namespace": self.run.namespace,
-            "name": dataset_name(input),
-            "field": source.field,
-            "transformations": transformations,
-        }))
+            .map(|input| InputDataset { namespace: &self.run.namespace, name: dataset_name(input), facets: input_facets(input) })
+            .collect()
+    }
+
+    fn output(&self) -> OutputDataset<'_> {
+        let lineage = &self.run.lineage;
+        // Labels may repeat; their sources are then told together.
+        let mut fields: BTreeMap<&str, InputFields<'_>> = BTreeMap::new();
+        for column in &lineage.columns {
+            fields.entry(&column.name).or_default().input_fields.extend(self.sources(&column.sources));
+        }
+        let columns = ColumnLineage { fields, dataset: self.sources(&lineage.rows).collect() };
+        let output_facets = match &self.ending {
+            Some(Ending::Complete { rows, bytes }) => Some(OutputFacets {
+                output_statistics: facet!("1-0-2", "OutputStatisticsOutputDatasetFacet", Counts { row_count: *rows, size: *bytes }),
+            }),
+            _ => None,
+        };
+        OutputDataset {
+            namespace: &self.run.namespace,
+            name: format!("query/{}", self.run.id),
+            facets: OutputDatasetFacets {
+                schema: schema(lineage.columns.iter().map(|column| (column.name.as_str(), column.data_type.as_str()))),
+                column_lineage: facet!("1-2-0", "ColumnLineageDatasetFacet", columns),
+            },
+            output_facets,
+        }
+    }
+
+    fn sources<'a>(&'a self, sources: &'a [Source]) -> impl Iterator<Item = InputColumn<'a>> {
+        sources.iter().filter_map(move |source| {
+            let input = self.run.lineage.inputs.get(source.input)?;
+            let masking = input.fields.iter().any(|field| field.masked && field.name == source.field);
+            let transformations =
+                source.transformations.iter().map(|how| How { kind: how.kind(), subtype: how.subtype(), description: "", masking });
+            Some(InputColumn {
+                namespace: &self.run.namespace,
+                name: dataset_name(input),
+                field: &source.field,
+                transformations: transformations.collect(),
+            })
+        })
+    }
+}
+
+impl Serialize for RunEvent {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let run = &self.run;
+        let error = match &self.ending {
+            Some(Ending::Fail { message }) => Some(Fault { message, programming_language: "SQL" }),
+            _ => None,
+        };
+        let sql = run.sql.as_deref().map(|query| Sql { query, dialect: "postgres" });
+        let event = Event {
+            event_type: match &self.ending {
+                None => "START",
+                Some(Ending::Complete { .. }) => "COMPLETE",
+                Some(Ending::Fail { .. }) => "FAIL",
+                Some(Ending::Abort) => "ABORT",
+            },
+            event_time: self.at.to_rfc3339_opts(SecondsFormat::Micros, true),
+            run: RunJson {
+                run_id: run.id.to_string(),
+                facets: RunFacets {
+                    processing_engine: facet!(
+                        "1-1-1",
+                        "ProcessingEngineRunFacet",
+                        ProcessingEngine { version: env!("CARGO_PKG_VERSION"), name: "meshgate" }
+                    ),
+                    error_message: error.map(|error| facet!("1-0-1", "ErrorMessageRunFacet", error)),
+                },
+            },
+            job: Job {
+                namespace: &run.namespace,
+                name: &run.job,
+                facets: JobFacets {
+                    job_type: facet!(
+                        "2-0-4",
+                        "JobTypeJobFacet",
+                        JobType { processing_type: "BATCH", integration: "MESHGATE", job_type: "QUERY" }
+                    ),
+                    sql: sql.map(|sql| facet!("1-1-0", "SQLJobFacet", sql)),
+                },
+            },
+            inputs: self.inputs(),
+            outputs: [self.output()],
+            producer: PRODUCER,
+            schema_url: RUN_EVENT,
+        };
+        event.serialize(serializer)
     }
 }
 
@@ -175,18 +176,22 @@ fn dataset_name(input: &Input) -> String {
     format!("{}/{}", input.product, input.port)
 }
 
-fn facet(version: &str, name: &str, content: Value) -> Value {
-    let mut facet = Map::new();
-    facet.insert("_producer".to_owned(), PRODUCER.into());
-    facet.insert("_schemaURL".to_owned(), format!("{FACETS}/{version}/{name}.json#/$defs/{name}").into());
-    if let Value::Object(content) = content {
-        facet.extend(content);
+fn input_facets(input: &Input) -> InputFacets<'_> {
+    let version = DatasetVersion { dataset_version: input.product.version.to_string() };
+    InputFacets {
+        schema: schema(input.fields.iter().map(|field| (field.name.as_str(), field.data_type.as_str()))),
+        version: facet!("1-0-1", "DatasetVersionDatasetFacet", version),
     }
-    Value::Object(facet)
+}
+
+fn schema<'a>(fields: impl Iterator<Item = (&'a str, &'a str)>) -> Facet<Schema<'a>> {
+    facet!("1-2-0", "SchemaDatasetFacet", Schema { fields: fields.map(|(name, data_type)| SchemaField { name, data_type }).collect() })
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
     use crate::lineage::{FieldUse, InputField, OutputColumn, Transformation};
     use crate::product::{DomainName, PortName, ProductName, ProductRef, Version};
@@ -214,9 +219,13 @@ mod tests {
         Arc::new(Run { id: Uuid::from_u128(7), namespace: "meshgate".into(), job: "ana".into(), sql: None, lineage: lineage.into() })
     }
 
+    fn json(event: &RunEvent) -> Value {
+        serde_json::from_str(&event.to_line().unwrap()).unwrap()
+    }
+
     #[test]
     fn the_end_names_columns_masks_and_counts() {
-        let event = RunEvent::end(run(), DateTime::UNIX_EPOCH, Ending::Complete { rows: 3, bytes: 9 }).to_json();
+        let event = json(&RunEvent::end(run(), DateTime::UNIX_EPOCH, Ending::Complete { rows: 3, bytes: 9 }));
         assert_eq!((&event["eventType"], &event["eventTime"]), (&"COMPLETE".into(), &"1970-01-01T00:00:00.000000Z".into()));
         assert_eq!(event["inputs"][0]["name"], "customer/customer-360/files");
         let output = &event["outputs"][0];
@@ -244,7 +253,7 @@ mod tests {
                 }
             }
         }
-        let event = RunEvent::end(run(), DateTime::UNIX_EPOCH, Ending::Fail { message: "no".into() }).to_json();
+        let event = json(&RunEvent::end(run(), DateTime::UNIX_EPOCH, Ending::Fail { message: "no".into() }));
         let mut found = 0;
         for part in [&event["run"], &event["job"], &event["inputs"][0], &event["outputs"][0]] {
             facets(part, &mut found);

@@ -15,6 +15,17 @@ pub trait Sink: Send {
 
     /// Sends one event; `event` is JSON on one line, without a line feed.
     async fn send(&mut self, event: &str) -> io::Result<()>;
+
+    /// Sends several. Returns how many of them were refused, and why the last of these was.
+    async fn send_all(&mut self, events: &[String]) -> (u64, Option<io::Error>) {
+        let mut refused = (0, None);
+        for event in events {
+            if let Err(error) = self.send(event).await {
+                refused = (refused.0 + 1, Some(error));
+            }
+        }
+        refused
+    }
 }
 
 /// Appends events to a file, one a line.
@@ -38,11 +49,26 @@ impl Sink for FileSink {
     }
 
     async fn send(&mut self, event: &str) -> io::Result<()> {
+        self.append(format!("{event}\n").as_bytes()).await
+    }
+
+    async fn send_all(&mut self, events: &[String]) -> (u64, Option<io::Error>) {
+        let mut lines = events.join("\n");
+        lines.push('\n');
+        match self.append(lines.as_bytes()).await {
+            Ok(()) => (0, None),
+            Err(error) => (u64::try_from(events.len()).unwrap_or(u64::MAX), Some(error)),
+        }
+    }
+}
+
+impl FileSink {
+    async fn append(&mut self, lines: &[u8]) -> io::Result<()> {
         let mut file = match self.file.take() {
             Some(file) => file,
             None => OpenOptions::new().create(true).append(true).open(&self.path).await?,
         };
-        file.write_all(format!("{event}\n").as_bytes()).await?;
+        file.write_all(lines).await?;
         file.flush().await?;
         // After a failure the file is opened anew with the next event.
         self.file = Some(file);
