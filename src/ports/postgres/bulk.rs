@@ -17,8 +17,9 @@ use tokio_postgres::CopyOutStream;
 
 use super::batch::{Batcher, CopyReader};
 use super::exec::{Query, check_types, drifted};
+use super::link::transaction;
 use super::pool::Reserved;
-use super::running::{Running, transaction};
+use super::running::Running;
 use super::server::query_error;
 use crate::ports::error::Error;
 use crate::ports::statement::Statement;

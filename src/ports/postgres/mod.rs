@@ -1,6 +1,6 @@
 //! Tables and views of PostgreSQL servers.
 //!
-//! INVARIANT: a scan is one `SELECT` of named columns in a read-only transaction; its rows arrive complete or the scan fails.
+//! INVARIANT: a scan is one `SELECT` of named columns in a transaction that only reads; its rows arrive complete or the scan fails.
 //! The server's text of an error never reaches a client: it can hold values.
 
 mod batch;
@@ -12,6 +12,7 @@ mod exec;
 mod filter;
 mod hints;
 mod ids;
+mod link;
 mod location;
 mod parameter;
 mod pool;

@@ -13,6 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_postgres::{Client, Config};
 
 use super::breaker::Breaker;
+use super::link::Link;
 use super::tls::Connector;
 
 /// A refusal that took longer than this was waited for.
@@ -56,7 +57,7 @@ pub(super) struct Pool {
 #[derive(Default)]
 struct Idle {
     /// The one that was used last is at the end.
-    clients: Vec<(Client, Instant)>,
+    links: Vec<(Link, Instant)>,
     /// A task looks after them.
     watched: bool,
 }
@@ -101,18 +102,18 @@ impl Pool {
     async fn take_at(self: &Arc<Self>, place: OwnedSemaphorePermit) -> Result<Pooled, PoolError> {
         let idle = self.take_idle();
         let fresh = idle.is_none();
-        let client = match idle {
-            Some(client) => client,
-            None => self.connect().await?,
+        let link = match idle {
+            Some(link) => link,
+            None => Link::new(self.connect().await?),
         };
-        Ok(Pooled { client, fresh, pool: Arc::clone(self), place })
+        Ok(Pooled { link, fresh, pool: Arc::clone(self), place })
     }
 
-    fn take_idle(&self) -> Option<Client> {
+    fn take_idle(&self) -> Option<Link> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        while let Some((client, since)) = idle.clients.pop() {
-            if !client.is_closed() && since.elapsed() < self.limits.idle {
-                return Some(client);
+        while let Some((link, since)) = idle.links.pop() {
+            if !link.client.is_closed() && since.elapsed() < self.limits.idle {
+                return Some(link);
             }
         }
         None
@@ -120,7 +121,7 @@ impl Pool {
 
     /// Closes what is idle: one of them turned out to be broken, and the others are as old.
     pub(super) fn forget_idle(&self) {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clients.clear();
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).links.clear();
     }
 
     async fn connect(&self) -> Result<Client, PoolError> {
@@ -152,12 +153,12 @@ impl Pool {
         }
     }
 
-    fn put_back(self: &Arc<Self>, client: Client) {
-        if client.is_closed() {
+    fn put_back(self: &Arc<Self>, link: Link) {
+        if link.client.is_closed() {
             return;
         }
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.clients.push((client, Instant::now()));
+        idle.links.push((link, Instant::now()));
         if !idle.watched
             && let Ok(runtime) = Handle::try_current()
         {
@@ -169,8 +170,8 @@ impl Pool {
     /// Closes what was idle for too long. Whether anything is left.
     fn close_idle(&self) -> bool {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.clients.retain(|(client, since)| !client.is_closed() && since.elapsed() < self.limits.idle);
-        idle.watched = !idle.clients.is_empty();
+        idle.links.retain(|(link, since)| !link.client.is_closed() && since.elapsed() < self.limits.idle);
+        idle.watched = !idle.links.is_empty();
         idle.watched
     }
 }
@@ -191,7 +192,7 @@ pub(super) struct Reserved(OwnedSemaphorePermit);
 
 /// A connection that is in use. Dropped, it closes.
 pub(super) struct Pooled {
-    client: Client,
+    pub(super) link: Link,
     /// Whether it was made for this use.
     pub(super) fresh: bool,
     pool: Arc<Pool>,
@@ -201,8 +202,8 @@ pub(super) struct Pooled {
 impl Pooled {
     /// Gives it back: no answer is waited for on it.
     pub(super) fn put_back(self) {
-        let Self { client, pool, place, .. } = self;
-        pool.put_back(client);
+        let Self { link, pool, place, .. } = self;
+        pool.put_back(link);
         // Only now may the next one look for it.
         drop(place);
     }
@@ -217,6 +218,6 @@ impl Deref for Pooled {
     type Target = Client;
 
     fn deref(&self) -> &Client {
-        &self.client
+        &self.link.client
     }
 }

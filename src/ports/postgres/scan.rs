@@ -14,7 +14,7 @@ use tokio_postgres::{Row, RowStream};
 
 use super::batch::Batcher;
 use super::exec::{Query, check_types, drifted};
-use super::running::{Answering, Asked, Running, transaction};
+use super::running::{Answering, Asked, Running};
 use super::server::query_error;
 use crate::ports::error::Error;
 use crate::ports::statement::Statement;
@@ -34,9 +34,9 @@ impl Scan {
     pub(super) async fn start(query: Arc<Query>, hints: Vec<Arc<dyn PhysicalExpr>>, context: Arc<TaskContext>) -> Result<Self, Error> {
         let batcher = Batcher::new(&query, context.session_config().batch_size())?;
         let statement = context.session_config().get_extension::<Statement>();
-        let transaction = transaction(statement.as_ref(), query.own_timeout);
         let (further, parameters) = query.hinted(&hints, false);
-        let asked = Asked { sql: &query.sql(&further), parameters: &parameters, transaction: Some(&transaction) };
+        let sql = query.sql(&further);
+        let asked = Asked { sql: &sql, parameters: &parameters, statement: statement.as_ref(), own_timeout: query.own_timeout };
         let answering = query.server.run(&query.at, &asked).await.map_err(|e| drifted(&query, e))?;
         let Answering { mut running, rows, first } = answering;
         if let Some(row) = &first {

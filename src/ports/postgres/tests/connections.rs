@@ -162,6 +162,34 @@ async fn a_server_is_told_of_the_statement_and_ends_with_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_query_that_comes_again_is_prepared_and_prepared_anew_when_its_table_has_changed() {
+    let Some(database) = Database::from_environment().await else { return };
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("login"), database.login()).unwrap();
+    database.create("remembered", "t varchar(9)", &[vec![Some("seen".to_owned())]]).await;
+    let name = database.table("remembered");
+    let view = database.table("remembering");
+    let count = "(SELECT count(*) FROM pg_prepared_statements)::text";
+    database.run(&format!("CREATE OR REPLACE VIEW {view} AS SELECT {count} AS prepared FROM {name}")).await;
+    let of = |table: &str, column: &str| product(PortFormat::Postgres, &database.location(table), texts_of(&[column]));
+    let (table, counted) = (of("remembered", "t"), of("remembering", "prepared"));
+    let ports = Ports::new(options(folder.path()));
+    // One connection, for it is free each time. The columns of both are asked for by one query, which is prepared with the second of them.
+    assert_eq!(rows(&ports, &table).await.unwrap(), ["seen"]);
+    assert_eq!(rows(&ports, &counted).await.unwrap(), ["1"]);
+    assert_eq!(rows(&ports, &table).await.unwrap(), ["seen"]);
+    assert_eq!(rows(&ports, &counted).await.unwrap(), ["3"]);
+    assert_eq!(rows(&ports, &table).await.unwrap(), ["seen"]);
+    assert_eq!(rows(&ports, &counted).await.unwrap(), ["3"]);
+    // Under the prepared query, and within the moment for which a look at the table holds: then the change is told as such.
+    database.run(&format!("DROP VIEW {view}; ALTER TABLE {name} ALTER COLUMN t TYPE text")).await;
+    match rows(&ports, &table).await {
+        Ok(seen) => assert_eq!(seen, ["seen"]),
+        Err(error) => assert_eq!(message(&error).0, "HV021"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_is_used_again_until_it_is_idle_for_too_long() {
     let Some(database) = Database::from_environment().await else { return };
     let folder = tempfile::tempdir().unwrap();
