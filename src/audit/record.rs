@@ -39,11 +39,22 @@ impl Chain {
     /// Appends the event's line to `out` and moves on. Leaves both as they are if the event has no JSON form.
     pub(super) fn seal(&mut self, at: DateTime<Utc>, event: &Event, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
         let seq = self.seq + 1;
-        let json = serde_json::to_string(event)?;
-        let fields = json.strip_prefix('{').and_then(|json| json.strip_suffix('}')).unwrap_or_default();
-        let body = format!("{{\"v\":{SCHEMA_VERSION},\"seq\":{seq},\"at\":\"{}\",{fields},\"prev\":\"{}\"", timestamp(at), self.hash);
-        let hash = hex(&Sha256::digest(body.as_bytes()));
-        out.extend_from_slice(body.as_bytes());
+        let start = out.len();
+        out.extend_from_slice(format!("{{\"v\":{SCHEMA_VERSION},\"seq\":{seq},\"at\":\"{}\"", timestamp(at)).as_bytes());
+        let fields = out.len();
+        if let Err(error) = serde_json::to_writer(&mut *out, event) {
+            out.truncate(start);
+            return Err(error);
+        }
+        // The event is an object of some fields, which go on behind those of the envelope.
+        if let Some(brace) = out.get_mut(fields) {
+            *brace = b',';
+        }
+        out.pop();
+        out.extend_from_slice(b",\"prev\":\"");
+        out.extend_from_slice(self.hash.as_bytes());
+        out.push(b'"');
+        let hash = hex(&Sha256::digest(out.get(start..).unwrap_or_default()));
         out.extend_from_slice(HASH_START.as_bytes());
         out.extend_from_slice(hash.as_bytes());
         out.extend_from_slice(HASH_END.as_bytes());
@@ -89,7 +100,12 @@ impl Envelope {
 
 /// When a record was made, found without reading the rest of its line.
 pub(super) fn time_of(line: &[u8]) -> Option<DateTime<Utc>> {
-    envelope_text(line, "\"at\":\"")?.parse().ok()
+    time_text_of(line)?.parse().ok()
+}
+
+/// The same as it is written.
+pub(super) fn time_text_of(line: &[u8]) -> Option<&str> {
+    envelope_text(line, "\"at\":\"")
 }
 
 /// The kind of a record, found without reading the rest of its line.
@@ -108,10 +124,6 @@ fn envelope_text<'a>(line: &'a [u8], key: &str) -> Option<&'a str> {
 
 /// Lower-case hex.
 pub(super) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
-        // Writing to a string cannot fail.
-        let _infallible = write!(out, "{byte:02x}");
-        out
-    })
+    let digit = |value: u8| char::from(if value < 10 { b'0' + value } else { b'a' - 10 + value });
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }

@@ -3,7 +3,7 @@
 //! INVARIANT: after a failed write or sync the segment is never touched again. Until a new segment with a synced first record stands,
 //! chained to the last record that was made durable, nobody is told that anything is.
 
-use std::io;
+use std::io::{self, BufRead as _};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::event::{Event, SegmentOpened, SegmentReason, timestamp};
 use super::layout::Span;
 use super::queue::{Entry, Queue, Work, refuse_all};
-use super::record::{Chain, Envelope, kind_of, time_of};
+use super::record::{Chain, Envelope, kind_of, time_text_of};
 use super::storage::{Segment, Storage, opened_name, segment_name};
 use super::{Clock, Error, Head};
 
@@ -202,9 +202,26 @@ struct End {
     cut_bytes: u64,
 }
 
-/// The lines of a segment but for its opening record, whose time is nobody's.
-fn records_of(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
-    bytes.split(|byte| *byte == b'\n').filter(|line| kind_of(line).is_some_and(|kind| kind != "segment_opened"))
+/// From when to when the records of a segment are, but for its opening record, whose time is nobody's.
+///
+/// All times are written alike, so that their texts are in the order of time.
+fn span_of(bytes: &[u8]) -> Option<Span> {
+    let mut rest = bytes;
+    let mut span: Option<(&str, &str)> = None;
+    while !rest.is_empty() {
+        let mut behind = rest;
+        // The library's own search for a byte: a segment may be long, and is read at each start.
+        let length = behind.skip_until(b'\n').ok()?;
+        let line = rest.get(..length)?;
+        rest = behind;
+        if kind_of(line).is_some_and(|kind| kind != "segment_opened")
+            && let Some(at) = time_text_of(line)
+        {
+            span = Some(span.map_or((at, at), |(from, to)| (from.min(at), to.max(at))));
+        }
+    }
+    let (from, to) = span?;
+    Some((from.parse().ok()?, to.parse().ok()?))
 }
 
 fn widened(span: Option<Span>, at: DateTime<Utc>) -> Span {
@@ -224,11 +241,10 @@ fn find_end(storage: &mut dyn Storage) -> io::Result<End> {
         }
         let last = kept.split(|byte| *byte == b'\n').rev().find_map(Envelope::parse);
         if let Some(last) = last {
-            let span = records_of(kept).filter_map(time_of).fold(None, |span, at| Some(widened(span, at)));
             return Ok(End {
                 chain: Chain { seq: last.seq, hash: last.hash },
                 last_name: Some(opened_name(&name).to_owned()),
-                span,
+                span: span_of(kept),
                 cut_bytes,
             });
         }
@@ -238,7 +254,9 @@ fn find_end(storage: &mut dyn Storage) -> io::Result<End> {
 
 /// The bytes up to the last line feed; a tail that a power failure filled with zeros counts as torn too.
 fn whole_lines(bytes: &[u8]) -> &[u8] {
-    let written = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+    // That there is none is seen fast.
+    let first = if bytes.contains(&0) { bytes.iter().position(|byte| *byte == 0) } else { None };
+    let written = first.unwrap_or(bytes.len());
     let zeros_to_the_end = bytes.iter().skip(written).all(|byte| *byte == 0);
     let end = if zeros_to_the_end { written } else { bytes.len() };
     let text = bytes.get(..end).unwrap_or_default();
