@@ -188,6 +188,11 @@ impl GovernedExec {
         self.terms.hide_rows() || self.absorbed.as_ref().is_some_and(|absorbed| absorbed.hides_rows)
     }
 
+    /// Whether each row of the source leaves.
+    pub fn leaves_none_out(&self) -> bool {
+        !self.terms.hide_rows() && self.terms.predicates.is_empty()
+    }
+
     /// About how many rows the source has, hidden ones included; `None` if nobody knows.
     pub(super) fn rows_read(&self) -> Option<usize> {
         let statistics = StatisticsContext::new().compute(self.input.as_ref(), &StatisticsArgs::new()).ok()?;
