@@ -37,6 +37,16 @@ impl Executor {
         self.handle.enter()
     }
 
+    /// The same work; what it spawns, connects or waits for belongs to the query threads, where the rows that come of it are computed.
+    pub(super) async fn within<F: Future>(&self, work: F) -> F::Output {
+        let mut work = std::pin::pin!(work);
+        std::future::poll_fn(|context| {
+            let _entered = self.handle.enter();
+            work.as_mut().poll(context)
+        })
+        .await
+    }
+
     /// The same batches, computed on the query threads; at most one is computed ahead.
     pub(super) fn stream(&self, mut batches: SendableRecordBatchStream) -> SendableRecordBatchStream {
         let mut receiver = RecordBatchReceiverStream::builder(batches.schema(), 1);

@@ -90,8 +90,8 @@ struct Decided {
 struct Verified {
     run: Run,
     columns: Arc<[Column]>,
-    lineage: Lineage,
-    uses: Vec<ProductUse>,
+    lineage: Arc<Lineage>,
+    uses: Arc<[ProductUse]>,
     requests: Vec<AccessRequest>,
     decisions: Vec<Arc<Decision>>,
 }
@@ -99,7 +99,7 @@ struct Verified {
 /// What is told of a query that runs, and its open record.
 struct Prepared {
     columns: Arc<[Column]>,
-    lineage: Lineage,
+    lineage: Arc<Lineage>,
     standing: Arc<Standing>,
     record: OpenStatement,
     notices: Vec<Notice>,
@@ -254,7 +254,7 @@ impl Pipeline {
     }
 
     /// Starts the lineage events of a query that reads products.
-    fn start_lineage(&self, query: &Query, lineage: Lineage) -> Option<LineageRun> {
+    fn start_lineage(&self, query: &Query, lineage: Arc<Lineage>) -> Option<LineageRun> {
         let emitter = self.shared.lineage.as_ref()?;
         if lineage.inputs.is_empty() {
             return None;
@@ -265,7 +265,7 @@ impl Pipeline {
             namespace: options.lineage_namespace.clone(),
             job: format!("{}/{}", self.facts.principal.name, audit::fingerprint(&query.text)),
             sql: options.sql_in_records.then(|| query.text.clone()),
-            lineage: Arc::new(lineage),
+            lineage,
         };
         Some(LineageRun::start(Arc::clone(emitter), run, self.attempt.at()))
     }
@@ -279,18 +279,21 @@ impl Pipeline {
             self.attempt.end(Closing::denied()).await;
             return Err(denial);
         }
-        let mut lineage = lineage::trace(&decided.plan, &locate);
-        let (plan, logical) = guarded(self.govern_and_optimize(&planner.state, query, &decided), deadline).await?;
+        let mut lineage = Arc::new(lineage::trace(&decided.plan, &locate));
+        let uses: Arc<[ProductUse]> = decided.uses.as_slice().into();
+        let shared = Arc::clone(&self.shared);
+        let planning = shared.executor.within(self.govern_and_optimize(&planner.state, query, &decided));
+        let (plan, logical) = guarded(planning, deadline).await?;
         let columns = columns::of_plan(&decided.plan);
         let made = Made { written: &decided.written, analyzed: &decided.plan, optimized: &logical, physical: &plan };
         let located = planner.located().join(", ");
-        let known = Known::new(&made, &query.text, values, &decided.uses, &columns, &lineage, located);
+        let known = Known::new(&made, &query.text, values, &uses, &columns, &lineage, located);
         let run = known.as_ref().and_then(Known::row).map_or(Run::Plan(plan), Run::Row);
         if let Some(known) = known {
             let key = self.key(query, values.iter().map(ScalarValue::data_type).collect());
             self.shared.plans.keep_plan(&self.world, &self.shared.worlds.current(), key, known);
         }
-        let Decided { uses, requests, decisions, .. } = decided;
+        let Decided { requests, decisions, .. } = decided;
         mark_masked(&mut lineage, &decisions);
         self.attempt.traced(&lineage);
         Ok((Verified { run, columns, lineage, uses, requests, decisions }, logical))
@@ -311,16 +314,16 @@ impl Pipeline {
         }
         let shared = Arc::clone(&self.shared);
         let opening = async { known.run(values, &decisions, &shared.template).await.map_err(|error| self.shown(query, &error)) };
-        let Some(run) = guarded(opening, self.deadline).await? else { return Ok(None) };
+        let Some(run) = guarded(shared.executor.within(opening), self.deadline).await? else { return Ok(None) };
         self.attempt.trace().done(Step::Optimize, "");
         if let Run::Plan(plan) = &run {
             enforcement::verify(plan, &decisions).map_err(|error| self.refused(&error))?;
         }
         self.attempt.trace().done(Step::Verify, "");
-        let mut lineage = known.lineage.clone();
+        let mut lineage = Arc::clone(&known.lineage);
         mark_masked(&mut lineage, &decisions);
         self.attempt.traced(&lineage);
-        let (columns, uses) = (Arc::clone(&known.columns), known.uses.clone());
+        let (columns, uses) = (Arc::clone(&known.columns), Arc::clone(&known.uses));
         Ok(Some(Verified { run, columns, lineage, uses, requests, decisions }))
     }
 
@@ -482,11 +485,11 @@ pub(super) async fn guarded<T>(
 }
 
 /// Notes what is delivered masked.
-fn mark_masked(lineage: &mut Lineage, decisions: &[Arc<Decision>]) {
+fn mark_masked(lineage: &mut Arc<Lineage>, decisions: &[Arc<Decision>]) {
     for decision in decisions {
         if let Outcome::Allow(obligations) = &decision.outcome {
             for field in obligations.masks.keys() {
-                lineage.mark_masked(&decision.product, field.as_str());
+                Arc::make_mut(lineage).mark_masked(&decision.product, field.as_str());
             }
         }
     }

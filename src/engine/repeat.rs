@@ -38,11 +38,11 @@ const MOMENTS: [&str; 4] = ["now", "today", "tomorrow", "yesterday"];
 #[derive(Debug)]
 pub(super) struct Known {
     /// What it reads.
-    pub(super) uses: Vec<ProductUse>,
+    pub(super) uses: Arc<[ProductUse]>,
     /// What it answers.
     pub(super) columns: Arc<[Column]>,
     /// Where its columns come from; masks are marked for each run.
-    pub(super) lineage: Lineage,
+    pub(super) lineage: Arc<Lineage>,
     /// The products and ports, for the log.
     pub(super) located: String,
     shape: Shape,
@@ -97,9 +97,9 @@ impl Known {
         made: &Made<'_>,
         text: &str,
         values: &[ScalarValue],
-        uses: &[ProductUse],
+        uses: &Arc<[ProductUse]>,
         columns: &Arc<[Column]>,
-        lineage: &Lineage,
+        lineage: &Arc<Lineage>,
         located: String,
     ) -> Option<Self> {
         if names_a_moment(text, values) || !is_timeless(made.analyzed) {
@@ -110,7 +110,7 @@ impl Known {
             [scan] => Shape::Table(Box::new(Table::new(made, scan, values)?)),
             _ => return None,
         };
-        Some(Self { uses: uses.to_vec(), columns: Arc::clone(columns), lineage: lineage.clone(), located, shape })
+        Some(Self { uses: Arc::clone(uses), columns: Arc::clone(columns), lineage: Arc::clone(lineage), located, shape })
     }
 
     /// The row of a query that computes nothing.
