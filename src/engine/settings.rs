@@ -567,5 +567,13 @@ mod tests {
         assert!(settings.take_changes().is_empty());
         settings.set("application_name", Some("psql"), false).unwrap();
         assert_eq!(settings.take_changes(), [("application_name".to_owned(), "psql".to_owned())]);
+        // What was set for a transaction is reported when it begins to hold, and when it ends.
+        settings.begin();
+        settings.set("application_name", Some("job"), true).unwrap();
+        assert_eq!(settings.take_changes(), [("application_name".to_owned(), "job".to_owned())]);
+        assert!(settings.take_changes().is_empty());
+        settings.end(false);
+        assert_eq!(settings.take_changes(), [("application_name".to_owned(), "psql".to_owned())]);
+        assert!(settings.take_changes().is_empty());
     }
 }
