@@ -62,6 +62,7 @@ pub struct RowStream {
     batches: Pin<Box<dyn Stream<Item = Result<RecordBatch, ClientMessage>> + Send>>,
     place: Option<Place>,
     standing: Option<Arc<Standing>>,
+    part: bool,
 }
 
 impl RowStream {
@@ -71,12 +72,22 @@ impl RowStream {
         verb: &'static str,
         batches: impl Stream<Item = Result<RecordBatch, ClientMessage>> + Send + 'static,
     ) -> Self {
-        Self { columns, verb, batches: Box::pin(batches), place: None, standing: None }
+        Self { columns, verb, batches: Box::pin(batches), place: None, standing: None, part: false }
     }
 
     /// The same stream, whose query runs in that place.
     pub(super) fn in_place(self, place: Place) -> Self {
         Self { place: Some(place), ..self }
+    }
+
+    /// The same stream, as a part of more rows that the session keeps.
+    pub(super) fn as_part(self) -> Self {
+        Self { part: true, ..self }
+    }
+
+    /// Whether the rows after these come from the session.
+    pub fn is_part(&self) -> bool {
+        self.part
     }
 
     /// The same stream, which goes on after a pause for as long as that stands.

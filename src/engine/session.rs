@@ -451,7 +451,9 @@ impl Session {
                 "DEALLOCATE ALL".to_owned()
             }
             Kind::Close(Some(name)) => {
-                self.cursor(name)?;
+                if self.portals.remove(name).is_none() {
+                    self.cursor(name)?;
+                }
                 self.cursors.remove(name);
                 "CLOSE CURSOR".to_owned()
             }

@@ -257,9 +257,9 @@ impl wire::Session for GatewaySession {
         self.session.describe_portal(portal)
     }
 
-    async fn execute_portal(&mut self, portal: &str) -> Result<Reply, ClientMessage> {
+    async fn execute_portal(&mut self, portal: &str, limit: Option<u64>) -> Result<Reply, ClientMessage> {
         self.farewell.statements += 1;
-        Box::pin(self.session.execute_portal(portal)).await
+        Box::pin(self.session.execute_portal(portal, limit)).await
     }
 
     fn close_statement(&mut self, name: &str) {

@@ -118,8 +118,8 @@ pub trait Session: Send + 'static {
     /// The columns of a bound portal, if it answers rows; 34000 for an unknown name.
     fn describe_portal(&mut self, portal: &str) -> impl Future<Output = Result<Option<Arc<[Column]>>, ClientMessage>> + Send;
 
-    /// The first Execute of a portal. Later ones of a suspended portal do not reach the session.
-    fn execute_portal(&mut self, portal: &str) -> impl Future<Output = Result<Reply, ClientMessage>> + Send;
+    /// Execute of a portal, up to `limit` rows. Later ones of a suspended portal reach the session only if its rows say that they go on there.
+    fn execute_portal(&mut self, portal: &str, limit: Option<u64>) -> impl Future<Output = Result<Reply, ClientMessage>> + Send;
 
     /// Forgets a prepared statement; an unknown name is no error.
     fn close_statement(&mut self, name: &str);

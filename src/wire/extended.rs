@@ -25,7 +25,7 @@ pub(super) struct Portal {
 
 #[derive(Debug)]
 enum PortalState {
-    /// Bound, not yet executed.
+    /// Bound; its rows begin, or go on, in the session.
     Bound,
     /// Executed up to a row limit.
     Suspended(Rows),
@@ -111,7 +111,7 @@ impl<S: Session> Conversation<'_, S> {
         let state = match portal.state {
             PortalState::Bound => {
                 let (guard, reader, _, session, _) = self.guarded();
-                let reply = guard.race(session.execute_portal(name), reader).await??;
+                let reply = guard.race(session.execute_portal(name, limit), reader).await??;
                 self.first_reply(reply, &portal.formats, limit).await?
             }
             PortalState::Suspended(mut rows) => {
@@ -153,7 +153,7 @@ impl<S: Session> Conversation<'_, S> {
         } else {
             rows.pause();
             self.writer.put(&PortalSuspended::new());
-            Ok(PortalState::Suspended(rows))
+            Ok(if rows.goes_on_in_session() { PortalState::Bound } else { PortalState::Suspended(rows) })
         }
     }
 

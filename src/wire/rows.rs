@@ -54,6 +54,11 @@ impl Rows {
         resumed
     }
 
+    /// Whether the session hands out the rows after these.
+    pub(super) fn goes_on_in_session(&self) -> bool {
+        self.stream.is_part()
+    }
+
     /// The client asked for no more, for now.
     pub(super) fn pause(&self) {
         self.stream.pause();

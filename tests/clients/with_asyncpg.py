@@ -1,6 +1,7 @@
 """asyncpg: binary values, introspection of types, prepared statements, cursors, COPY, reset."""
 
 import asyncio
+import decimal
 import io
 
 import asyncpg
@@ -78,6 +79,32 @@ def a_cursor_reads_in_parts():
             cursor = await connection.cursor("SELECT customer_id FROM customer.customer_360 ORDER BY 1")
             equal(len(await cursor.fetch(5)), 5)
             equal(len(await cursor.fetch(5)), 5)
+
+    session(body)
+
+
+@check
+def a_cursor_is_moved_by_sql():
+    async def body(connection):
+        async with connection.transaction():
+            cursor = await connection.cursor("SELECT customer_id FROM customer.customer_360 ORDER BY 1")
+            equal(await cursor.forward(2), 2)
+            third = (await cursor.fetchrow())["customer_id"]
+            equal(await cursor.forward(3), 3)
+            seventh = (await cursor.fetchrow())["customer_id"]
+        wanted = await connection.fetch("SELECT customer_id FROM customer.customer_360 ORDER BY 1 LIMIT 7")
+        equal([third, seventh], [wanted[2]["customer_id"], wanted[6]["customer_id"]])
+
+    session(body)
+
+
+@check
+def numerics_and_arrays_are_parameters():
+    async def body(connection):
+        for value in ("-5", "12345678901234567890.123456789", "1E+20"):
+            number = decimal.Decimal(value)
+            equal(await connection.fetchval("SELECT $1::numeric", number), number)
+        equal(await connection.fetchval("SELECT $1::int[]", [[1, 2], [3, 4]]), [[1, 2], [3, 4]])
 
     session(body)
 

@@ -41,7 +41,10 @@ impl Session {
     }
 
     pub(super) async fn fetch(&mut self, name: &str, direction: sql::Direction, skip: bool) -> Result<Reply, ClientMessage> {
-        let cursor = self.cursor(name)?.clone();
+        let cursor = match self.portal_cursor(name) {
+            Some(cursor) => cursor,
+            None => self.cursor(name)?.clone(),
+        };
         let rows_max = match direction {
             _ if cursor.scrolls() => None,
             sql::Direction::Forward(rows) => Some(rows),

@@ -9,6 +9,7 @@ use datafusion::common::ScalarValue;
 
 use crate::engine::attempt::Attempt;
 use crate::engine::column::{Column, PgType};
+use crate::engine::cursor::Cursor;
 use crate::engine::parameter::{self, Parameter};
 use crate::engine::reply::Reply;
 use crate::engine::sql::{Kind, Query, Statement};
@@ -116,13 +117,44 @@ impl Session {
         self.portals.get(portal).map(|bound| bound.prepared.columns.clone()).ok_or_else(|| no_portal(portal))
     }
 
-    /// The first Execute of a portal.
-    pub async fn execute_portal(&mut self, portal: &str) -> Result<Reply, ClientMessage> {
+    /// Execute of a portal. What a portal with a name has still to give stays here, where FETCH and MOVE find it, too.
+    pub async fn execute_portal(&mut self, portal: &str, limit: Option<u64>) -> Result<Reply, ClientMessage> {
         self.start_statement();
+        if let Some(cursor) = self.portal_cursor(portal) {
+            return self.execute_cursor(portal, cursor, limit).await;
+        }
         let bound = self.portals.get(portal).cloned().ok_or_else(|| no_portal(portal))?;
         let Some(statement) = &bound.prepared.statement else { return Ok(Reply::Empty) };
         let reply = self.execute(statement, &bound.values).await?;
         as_described(reply, bound.prepared.columns.as_deref())
+    }
+
+    /// The cursor that a portal with a name is, if it answers the rows of a query.
+    pub(super) fn portal_cursor(&mut self, portal: &str) -> Option<Cursor> {
+        if let Some(cursor) = self.cursors.get(portal) {
+            return Some(cursor.clone());
+        }
+        let bound = self.portals.get(portal).filter(|_| !portal.is_empty())?;
+        let (query, columns) = (bound.prepared.statement.as_ref()?.query()?, bound.prepared.columns.clone()?);
+        let cursor = Cursor::new(query.clone(), bound.values.clone(), columns, false, false);
+        self.cursors.insert(portal.to_owned(), cursor.clone());
+        Some(cursor)
+    }
+
+    /// The next rows of a portal that is a cursor.
+    async fn execute_cursor(&mut self, portal: &str, cursor: Cursor, limit: Option<u64>) -> Result<Reply, ClientMessage> {
+        if cursor.needs_start().await {
+            let bound = self.portals.get(portal).cloned().ok_or_else(|| no_portal(portal))?;
+            let Some(statement) = &bound.prepared.statement else { return Ok(Reply::Empty) };
+            let reply = self.execute(statement, &bound.values).await?;
+            match as_described(reply, bound.prepared.columns.as_deref())? {
+                Reply::Rows(rows) => cursor.start(rows).await,
+                other => return Ok(other),
+            }
+        } else {
+            cursor.resume().await?;
+        }
+        Ok(Reply::Rows(cursor.fetch(limit, "SELECT", self.deadline).as_part()))
     }
 
     /// Forgets a prepared statement.

@@ -111,7 +111,14 @@ impl Cursor<'_> {
         if self.take_word("constraints") {
             return Ok(Kind::Refused(ClientMessage::new(SqlState::FEATURE_NOT_SUPPORTED, "SET CONSTRAINTS is not supported")));
         }
-        if session && self.take_word("authorization") || self.word_at(self.at).as_deref() == Some("role") {
+        let authorization = session && self.take_word("authorization");
+        if authorization || self.word_at(self.at).as_deref() == Some("role") {
+            // What pools send when they hand a connection on: nothing was set, so nothing changes.
+            let own = self.word_at(if authorization { self.at } else { self.at + 1 });
+            if own.as_deref() == Some(if authorization { "default" } else { "none" }) {
+                let name = if authorization { "session_authorization" } else { "role" };
+                return Ok(Kind::Reset(Some(name.to_owned())));
+            }
             return Ok(Kind::Refused(
                 ClientMessage::new(SqlState::INSUFFICIENT_PRIVILEGE, "permission denied to set role")
                     .with_hint("Log in as the principal whose rights you want to use."),

@@ -287,7 +287,7 @@ impl Session for FakeSession {
         self.portals.get(portal).map(|portal| Self::columns_of(&portal.text)).ok_or_else(missing)
     }
 
-    async fn execute_portal(&mut self, portal: &str) -> Result<Reply, ClientMessage> {
+    async fn execute_portal(&mut self, portal: &str, _limit: Option<u64>) -> Result<Reply, ClientMessage> {
         let portal = self.portals.get(portal).ok_or_else(|| ClientMessage::new(SqlState::INVALID_CURSOR_NAME, "no portal"))?;
         let (text, parameters) = (portal.text.clone(), portal.parameters.clone());
         self.answer(&text, &parameters).await
