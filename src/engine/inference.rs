@@ -12,7 +12,7 @@ use datafusion::logical_expr::{Expr, ExprSchemable as _, LogicalPlan};
 use crate::error::{ClientMessage, SqlState};
 
 use super::column::PgType;
-use super::{columns, fault};
+use super::{columns, fault, semantics};
 
 /// The most parameters that a statement may have, as the protocol counts them.
 const PARAMETERS_MAX: usize = 65_535;
@@ -39,13 +39,15 @@ fn casts(plan: &LogicalPlan) -> Result<HashMap<String, PgType>, ClientMessage> {
     let walked = plan.apply_with_subqueries(|node| {
         node.apply_expressions(|expr| {
             expr.apply(|part| {
-                let (inner, field) = match part {
-                    Expr::Cast(cast) => (cast.expr.as_ref(), &cast.field),
-                    Expr::TryCast(cast) => (cast.expr.as_ref(), &cast.field),
+                let (inner, pg_type) = match part {
+                    Expr::Cast(cast) => (Some(cast.expr.as_ref()), PgType::of_arrow(&cast.field)),
+                    Expr::TryCast(cast) => (Some(cast.expr.as_ref()), PgType::of_arrow(&cast.field)),
+                    // `$1::numeric` is this call, for its digits are those of the value.
+                    Expr::ScalarFunction(call) if call.name() == semantics::UNCONSTRAINED => (call.args.first(), PgType::NUMERIC),
                     _ => return Ok(TreeNodeRecursion::Continue),
                 };
-                if let Expr::Placeholder(parameter) = inner {
-                    found.entry(parameter.id.clone()).or_insert_with(|| PgType::of_arrow(field).with_typmod(-1));
+                if let Some(Expr::Placeholder(parameter)) = inner {
+                    found.entry(parameter.id.clone()).or_insert_with(|| pg_type.with_typmod(-1));
                 }
                 Ok(TreeNodeRecursion::Continue)
             })

@@ -134,9 +134,30 @@ pub(super) fn date(value: &str) -> Result<i32, ClientMessage> {
 }
 
 pub(super) fn time(value: &str) -> Result<i64, ClientMessage> {
+    let invalid = || invalid_text(Kind::Time, value);
     let parts = cut(value, Kind::Time)?;
-    let text = parts.time.ok_or_else(|| invalid_text(Kind::Time, value))?;
-    micros_of_day(text, value, Kind::Time)
+    let text = match (parts.time, parts.date) {
+        (Some(text), _) => text.to_owned(),
+        (None, Some(digits)) => compact(digits).ok_or_else(invalid)?,
+        (None, None) => return Err(invalid()),
+    };
+    let micros = micros_of_day(&text, value, Kind::Time)?;
+    let hour = micros / (3600 * SECOND);
+    match parts.zone.map(str::to_ascii_lowercase).as_deref() {
+        Some("am" | "pm") if hour > 12 => Err(out_of_range(value)),
+        Some("am") if hour == 12 => Ok(micros - DAY / 2),
+        Some("pm") if hour < 12 => Ok(micros + DAY / 2),
+        _ => Ok(micros),
+    }
+}
+
+/// `HHMMSS` or `HHMM` with colons.
+fn compact(digits: &str) -> Option<String> {
+    if !matches!(digits.len(), 4 | 6) || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let pairs: Vec<&str> = (0..digits.len()).step_by(2).filter_map(|at| digits.get(at..at + 2)).collect();
+    Some(pairs.join(":"))
 }
 
 /// Millionths of a second since 1970, in UTC for a timestamp with time zone.

@@ -108,6 +108,22 @@ fn arrays_are_read_with_quotes_and_nulls() {
 }
 
 #[test]
+fn arrays_have_dimensions() {
+    let ints = |values: [i32; 2]| {
+        ScalarValue::List(ScalarValue::new_list_nullable(&values.map(|value| ScalarValue::Int32(Some(value))), &DataType::Int32))
+    };
+    let inner = ints([1, 2]).data_type();
+    let wanted = ScalarValue::List(ScalarValue::new_list_nullable(&[ints([1, 2]), ints([3, 4])], &inner));
+    assert_eq!(read("{{1,2}, {3,4}}", PgType::INT4_ARRAY).unwrap(), wanted);
+    let mut bytes = [2, 0, 23, 2, 1, 2, 1].map(i32::to_be_bytes).concat();
+    bytes.extend([1, 2, 3, 4].iter().flat_map(|value: &i32| [4_i32.to_be_bytes(), value.to_be_bytes()].concat()));
+    assert_eq!(read_binary(&bytes, PgType::INT4_ARRAY).unwrap(), wanted);
+    for bad in ["{{1},{2,3}}", "{{1},2}", "{1,{2}}", "{{1,2},{{3},{4}}}", "{{},{}}"] {
+        assert_eq!(read(bad, PgType::INT4_ARRAY).unwrap_err().sqlstate, SqlState::INVALID_TEXT_REPRESENTATION, "{bad}");
+    }
+}
+
+#[test]
 fn binary_values_of_a_wrong_length_are_refused() {
     for (bytes, pg_type) in [
         (&b"\0"[..], PgType::INT4),

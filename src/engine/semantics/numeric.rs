@@ -229,6 +229,9 @@ pub(super) fn whole(precision: u8, scale: i8) -> DataType {
     DataType::Decimal128(u8::try_from(whole.clamp(1, i16::from(PRECISION_MAX))).unwrap_or(PRECISION_MAX), 0)
 }
 
+/// The name of `x::numeric` without precision.
+pub(in crate::engine) const UNCONSTRAINED: &str = "meshgate_numeric";
+
 /// `x::numeric` without precision: every value as it is. The scale is that of the argument's type.
 pub(super) fn unconstrained() -> Function {
     let target = |types: &[DataType]| {
@@ -243,7 +246,7 @@ pub(super) fn unconstrained() -> Function {
         [_] => target(types).map(|found| vec![found]),
         _ => None,
     };
-    Function::new("meshgate_numeric", takes, target, |args, rows| match args.first() {
+    Function::new(UNCONSTRAINED, takes, target, |args, rows| match args.first() {
         Some(array) if array.data_type().is_floating() => floats(array, PRECISION_MAX, QUOTIENT_SCALE),
         Some(array) => Ok(Arc::clone(array)),
         None => Ok(ScalarValue::Null.to_array_of_size(rows)?),

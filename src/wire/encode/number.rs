@@ -279,6 +279,26 @@ fn decimal_text(unscaled: &str, scale: usize, out: &mut Vec<u8>) -> Result<(), E
     Ok(())
 }
 
+/// Writes a numeric's text in binary.
+pub(super) fn text_binary(text: &str, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    let special = match text {
+        "NaN" => Some(0xC000_u16),
+        "Infinity" => Some(0xD000),
+        "-Infinity" => Some(0xF000),
+        _ => None,
+    };
+    if let Some(sign) = special {
+        out.extend([0, 0, sign, 0].into_iter().flat_map(u16::to_be_bytes));
+        return Ok(());
+    }
+    let (sign, digits) = text.strip_prefix('-').map_or(("", text), |digits| ("-", digits));
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    if whole.is_empty() || !whole.bytes().chain(fraction.bytes()).all(|byte| byte.is_ascii_digit()) {
+        return Err(EncodeError::Corrupt);
+    }
+    numeric_binary(&format!("{sign}{whole}{fraction}"), fraction.len(), out)
+}
+
 /// Writes a number as `numeric` does in binary: digits to the base of 10,000 with the weight of the first.
 fn numeric_binary(unscaled: &str, scale: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     let (negative, digits) = unscaled.strip_prefix('-').map_or((false, unscaled), |rest| (true, rest));

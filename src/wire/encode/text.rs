@@ -12,12 +12,13 @@ use uuid::Uuid;
 use crate::engine::{ByteaOutput, Format, PgType};
 
 use super::cells::Cells;
+use super::number;
 use super::{EncodeError, EncodeSettings, Target, downcast};
 
 /// The version that stands before binary `jsonb`.
 const JSONB_VERSION: u8 = 1;
 /// Types kept as text whose binary form is not text.
-const BINARY_ONLY: [PgType; 18] = [
+const BINARY_ONLY: [PgType; 17] = [
     PgType::BOOL,
     PgType::BYTEA,
     PgType::INT8,
@@ -33,7 +34,6 @@ const BINARY_ONLY: [PgType; 18] = [
     PgType::TIMESTAMP,
     PgType::TIMESTAMPTZ,
     PgType::INTERVAL,
-    PgType::NUMERIC,
     PgType::REGCLASS,
     PgType::REGTYPE,
 ];
@@ -50,6 +50,7 @@ pub(super) fn string(array: &dyn Array, target: Target, cells: &mut Cells) -> Re
 fn strings<'a, A: ArrayAccessor<Item = &'a str>>(array: A, target: Target, cells: &mut Cells) -> Result<(), EncodeError> {
     let uuid = target.is(PgType::UUID) && target.format == Format::Binary;
     let jsonb = target.is(PgType::JSONB) && target.format == Format::Binary;
+    let numeric = target.is(PgType::NUMERIC) && target.format == Format::Binary;
     let character = target.is(PgType::CHAR) && target.format == Format::Binary;
     let oid = target.pg_type.oid;
     let no_text = BINARY_ONLY.iter().any(|known| known.oid == oid) || target.pg_type.element().is_some();
@@ -64,6 +65,11 @@ fn strings<'a, A: ArrayAccessor<Item = &'a str>>(array: A, target: Target, cells
         let value = array.value(row);
         if uuid {
             cells.put(Uuid::try_parse(value).map_err(|_| EncodeError::Corrupt)?.as_bytes());
+            continue;
+        }
+        if numeric {
+            number::text_binary(value, cells.out())?;
+            cells.end();
             continue;
         }
         if jsonb {
