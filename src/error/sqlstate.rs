@@ -45,6 +45,20 @@ codes! {
     WRONG_OBJECT_TYPE = "42809";
     /// An array of a length or form that does not fit.
     ARRAY_SUBSCRIPT_ERROR = "2202E";
+    /// A JSON path finds no number where it wants one.
+    NON_NUMERIC_SQL_JSON_ITEM = "22036";
+    /// A JSON path's subscript is none of the array's.
+    INVALID_SQL_JSON_SUBSCRIPT = "22033";
+    /// A JSON path finds several items, or none, where it wants one.
+    SINGLETON_SQL_JSON_ITEM_REQUIRED = "22038";
+    /// A JSON path finds no array where it wants one.
+    SQL_JSON_ARRAY_NOT_FOUND = "22039";
+    /// A JSON path finds no member of its key.
+    SQL_JSON_MEMBER_NOT_FOUND = "2203A";
+    /// A JSON path computes with what is no number.
+    SQL_JSON_NUMBER_NOT_FOUND = "2203B";
+    /// A JSON path finds no object where it wants one.
+    SQL_JSON_OBJECT_NOT_FOUND = "2203C";
     /// A percentage of a sample that is none.
     INVALID_TABLESAMPLE_ARGUMENT = "2202H";
     /// A parameter's value is out of its range.

@@ -64,6 +64,19 @@ def duckdb():
     assert session.execute(joined).fetchone()[0] > 0
 
 
+def pooled():
+    import psycopg
+
+    for _ in range(3):
+        with psycopg.connect(URL, prepare_threshold=None) as connection:
+            for _ in range(5):
+                assert connection.execute(f"SELECT customer_id FROM {SCHEMA}.{TABLE} WHERE tier = %s LIMIT 1", ("gold",)).fetchone()
+            connection.commit()
+            with connection.transaction(), connection.cursor("parts") as cursor:
+                cursor.execute(f"SELECT * FROM {SCHEMA}.{TABLE}")
+                assert len(cursor.fetchmany(10)) == 10
+
+
 def superset():
     import pandas
     import sqlalchemy

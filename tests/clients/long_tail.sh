@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs the clients that are too large for every test run: pandas, polars, connectorx, ADBC, DuckDB, pgcli, Superset's SQLAlchemy, dbt,
-# Great Expectations, pg_dump, and what pgAdmin asks. It takes some minutes at the first run, for it installs them.
+# Great Expectations, postgres.js, Knex, Sequelize, TypeORM, DBD::Pg, pgbouncer, pg_dump, and what pgAdmin asks. It takes some minutes at the first run, for it installs them.
 #   MESHGATE       the binary of the gateway
 set -euo pipefail
 
@@ -24,7 +24,43 @@ attempt() {
 }
 long() { PYTHONPATH=$clients PYTHONDONTWRITEBYTECODE=1 "$home/$1/bin/python" "$clients/long_tail.py" "$2" "$url"; }
 
+# A pool in front of the gateway, by transaction and by session, with a client of its own.
+pooled() {
+  local pool=$work/pool mode port=$((MESHGATE_PORT + 1)) process status
+  mkdir -p "$pool"
+  printf '"steward" "steward"\n' >"$pool/users"
+  for mode in transaction session; do
+    cat >"$pool/pgbouncer.ini" <<INI
+[databases]
+mesh = host=127.0.0.1 port=$MESHGATE_PORT dbname=mesh
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = $port
+auth_type = plain
+auth_file = $pool/users
+pool_mode = $mode
+default_pool_size = 2
+unix_socket_dir =
+ignore_startup_parameters = extra_float_digits
+INI
+    chmod -R a+rX "$work"
+    if ((EUID == 0)); then pgbouncer -q -u nobody "$pool/pgbouncer.ini" & else pgbouncer -q "$pool/pgbouncer.ini" & fi
+    process=$!
+    sleep 1
+    status=0
+    PYTHONPATH=$clients PYTHONDONTWRITEBYTECODE=1 "$home/long/bin/python" "$clients/long_tail.py" pooled \
+      "postgresql://steward:steward@127.0.0.1:$port/mesh" || status=$?
+    kill "$process" && wait "$process" || true
+    ((status == 0)) || return "$status"
+  done
+}
+
 for client in pandas polars connectorx adbc duckdb; do attempt "$client" long long "$client"; done
+for client in postgres_js knex sequelize typeorm pg_query_stream; do
+  attempt "$client" env NODE_PATH="$home/node_long/node_modules" node "$clients/long_tail.mjs" "$client" "$url"
+done
+attempt 'DBD::Pg' perl "$clients/long_tail.pl" "$MESHGATE_PORT"
+attempt 'pgbouncer' pooled
 attempt 'superset (SQLAlchemy 1.4)' long superset_sqlalchemy superset
 attempt 'great expectations' long expectations great_expectations
 attempt 'pgcli' bash -c "printf '%s\n' '\\d customer.customer_360' 'SELECT count(*) FROM customer.customer_360;' | PGPASSWORD=steward \

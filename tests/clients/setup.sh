@@ -19,6 +19,10 @@ if [[ ${1:-} != s3 ]]; then
   compgen -G '/usr/lib/*/odbc/psqlodbcw.so' >/dev/null || packages+=(odbc-postgresql)
   ldconfig -p | grep -q libodbc.so.2 || packages+=(unixodbc)
 fi
+if [[ ${1:-} == long ]]; then
+  perl -MDBD::Pg -e 1 2>/dev/null || packages+=(libdbd-pg-perl)
+  needs pgbouncer pgbouncer
+fi
 if ((${#packages[@]})); then
   if ((EUID != 0)); then
     echo "run: sudo apt-get install ${packages[*]}" >&2
@@ -53,6 +57,11 @@ if [[ ! -d $home/node/node_modules/pg-cursor ]]; then
   npm install --silent --no-audit --no-fund --prefix "$home/node" pg@8 pg-cursor@2 >/dev/null
 fi
 if [[ ${1:-} == long ]]; then
+  if [[ ! -d $home/node_long/node_modules/typeorm ]]; then
+    mkdir -p "$home/node_long"
+    npm install --silent --no-audit --no-fund --prefix "$home/node_long" postgres@3 knex@3 sequelize@6 typeorm@0.3 reflect-metadata pg@8 \
+      pg-query-stream@4 >/dev/null
+  fi
   venv long 'pandas' 'polars' 'pyarrow' 'connectorx' 'adbc-driver-postgresql' 'duckdb' 'duckdb-extensions' 'duckdb-extension-postgres-scanner' \
     'pgcli' 'sqlalchemy==2.*' 'psycopg2-binary' 'psycopg[binary]'
   venv superset_sqlalchemy 'sqlalchemy==1.4.*' 'psycopg2-binary' 'pandas'
