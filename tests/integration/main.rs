@@ -34,6 +34,8 @@ mod log;
 #[cfg(test)]
 mod masks;
 #[cfg(test)]
+mod mutation;
+#[cfg(test)]
 mod notices;
 #[cfg(test)]
 mod outage;
