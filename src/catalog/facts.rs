@@ -232,9 +232,10 @@ impl SessionFacts {
         Some(self.relation_oid(None, &name) == Some(oid))
     }
 
-    /// The OID of a type by name, with or without `pg_catalog.`.
+    /// The OID of a type by name, with or without `pg_catalog`; either may be quoted.
     pub(crate) fn type_oid(&self, name: &str) -> Option<u32> {
-        let name = name.trim().trim_start_matches("pg_catalog.");
+        let name = name.trim();
+        let name = ["pg_catalog.", "\"pg_catalog\"."].iter().find_map(|schema| name.strip_prefix(schema)).unwrap_or(name);
         let plain = name.split('(').next().unwrap_or(name).trim().trim_matches('"');
         super::PgType::named(plain).map(|found| found.oid).or_else(|| statics::type_oid(plain))
     }

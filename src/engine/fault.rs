@@ -40,7 +40,7 @@ pub(crate) fn client_message(error: &DataFusionError, sql: &str) -> ClientMessag
             ClientMessage::new(SqlState::INVALID_REGULAR_EXPRESSION, "invalid regular expression")
         }
         DataFusionError::Internal(text) if wording::between(text, "Failed to coerce types ", " in BETWEEN").is_some() => {
-            wording::incomparable(text).unwrap_or_else(internal)
+            wording::incomparable(text).unwrap_or_else(|| unsupported(text))
         }
         DataFusionError::Internal(_) | DataFusionError::ExecutionJoin(_) | DataFusionError::Substrait(_) | DataFusionError::Ffi(_) => {
             internal()

@@ -129,8 +129,9 @@ impl Scroll {
             }
             before = to;
         }
+        // Rows without columns are all the same.
         if span.backward
-            && let Some(one) = rows.first()
+            && let Some(one) = rows.first().filter(|one| one.num_columns() > 0)
         {
             let turned = concat_batches(&one.schema(), &rows).and_then(|all| {
                 let places: UInt64Array = (0..count(&all)).rev().collect();

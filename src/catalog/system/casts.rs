@@ -8,6 +8,7 @@ use datafusion::sql::sqlparser::ast::{
     ObjectName, Query, SelectItem, SetExpr, Statement, Subscript, VisitMut, VisitorMut,
 };
 
+use super::array_text::{self, Element};
 use super::{call, last_part, literal, qualifier, string, type_planner};
 
 /// Functions that carry casts to reg* types start so; with `_text` at the end they give the name back.
@@ -66,8 +67,8 @@ fn rewritten(expr: &mut Expr) -> Option<Expr> {
             array_literal(inner, data_type)
         }
         Expr::AnyOp { right, .. } | Expr::AllOp { right, .. } => {
-            let elements = elements(literal(right)?)?;
-            **right = Expr::Array(Array { elem: elements.iter().map(|element| string(element)).collect(), named: true });
+            let elements = array_text::elements(literal(right)?)?;
+            **right = array_of(&elements, &|text| text);
             None
         }
         Expr::Function(function) if last_part(&function.name).as_deref() == Some("_pg_expandarray") => {
@@ -97,7 +98,9 @@ fn rewritten(expr: &mut Expr) -> Option<Expr> {
             Some(call("unnest", vec![call("generate_series", vec![one, bound])]))
         }
         Expr::CompoundFieldAccess { root, access_chain } => {
-            if let Some((AccessExpr::Subscript(Subscript::Index { index }), fields)) = access_chain.split_last() {
+            if let Some((AccessExpr::Subscript(Subscript::Index { index }), fields)) = access_chain.split_last()
+                && literal(index).is_none()
+            {
                 return subscript(root, fields, index);
             }
             let [AccessExpr::Dot(Expr::Identifier(field))] = access_chain.as_slice() else { return None };
@@ -190,39 +193,40 @@ fn name_of(inner: &mut Expr) -> Option<Expr> {
 
 /// `'{a,b}'::text[]`.
 fn array_literal(inner: &Expr, data_type: &DataType) -> Option<Expr> {
-    let DataType::Array(ArrayElemTypeDef::SquareBracket(element, _)) = data_type else { return None };
-    let elements = elements(literal(inner)?)?;
-    if elements.is_empty() {
-        return Some(call("meshgate_no_texts", Vec::new()));
+    let element = element_type(data_type)?;
+    let elements = array_text::elements(literal(inner)?)?;
+    if !elements.is_empty() {
+        return Some(array_of(&elements, &|text| typed(text, element)));
     }
-    let cast = |text: &String| Expr::Cast {
-        kind: datafusion::sql::sqlparser::ast::CastKind::DoubleColon,
-        expr: Box::new(string(text)),
-        data_type: element.as_ref().clone(),
-        array: false,
-        format: None,
-    };
-    Some(Expr::Array(Array { elem: elements.iter().map(cast).collect(), named: true }))
+    if is_text(element) { Some(call("meshgate_no_texts", Vec::new())) } else { Some(typed(array_of(&[], &|text| text), data_type)) }
 }
 
-/// The elements of an array of one dimension as PostgreSQL writes it; quoted elements may hold commas.
-fn elements(text: &str) -> Option<Vec<String>> {
-    let inner = text.trim().strip_prefix('{')?.strip_suffix('}')?;
-    if inner.is_empty() {
-        return Some(Vec::new());
+/// The type of the elements; PostgreSQL does not tell `int[]` and `int[][]` apart.
+fn element_type(data_type: &DataType) -> Option<&DataType> {
+    match data_type {
+        DataType::Array(ArrayElemTypeDef::SquareBracket(element, _)) => Some(element_type(element).unwrap_or(element)),
+        _ => None,
     }
-    let mut elements = vec![String::new()];
-    let mut quoted = false;
-    let mut letters = inner.chars();
-    while let Some(letter) = letters.next() {
-        match letter {
-            '"' => quoted = !quoted,
-            ',' if !quoted => elements.push(String::new()),
-            '\\' => elements.last_mut()?.extend(letters.next()),
-            letter => elements.last_mut()?.push(letter),
-        }
+}
+
+fn typed(value: Expr, data_type: &DataType) -> Expr {
+    Expr::Cast {
+        kind: datafusion::sql::sqlparser::ast::CastKind::DoubleColon,
+        expr: Box::new(value),
+        data_type: data_type.clone(),
+        array: false,
+        format: None,
     }
-    Some(elements)
+}
+
+/// `ARRAY[…]` of elements that are read by `read`.
+fn array_of(elements: &[Element], read: &impl Fn(Expr) -> Expr) -> Expr {
+    let one = |element: &Element| match element {
+        Element::Null => read(super::null()),
+        Element::Text(text) => read(string(text)),
+        Element::Nested(inner) => array_of(inner, read),
+    };
+    Expr::Array(Array { elem: elements.iter().map(one).collect(), named: true })
 }
 
 /// A reg* value in the result is shown by name.
@@ -247,17 +251,5 @@ fn show_in(body: &mut SetExpr) {
             show_in(right);
         }
         _ => {}
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::elements;
-
-    #[test]
-    fn array_texts_are_split_at_commas_outside_quotes() {
-        assert_eq!(elements("{r,\"a,b\",c\\,d}").unwrap(), ["r", "a,b", "c,d"]);
-        assert_eq!(elements("{}").unwrap(), Vec::<String>::new());
-        assert_eq!(elements("r"), None);
     }
 }

@@ -4,6 +4,7 @@
 //! statements that [`reads_system`] accepts: they read names and descriptions and no row of a data product.
 
 mod answer;
+mod array_text;
 mod casts;
 mod empty;
 mod labels;

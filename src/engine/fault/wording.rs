@@ -38,6 +38,25 @@ const ENGINE: &[&str] = &[
     "tableprovider",
     "relation::",
     "__",
+    "unsupported value",
+    "unsupported cast",
+    "binary operator:",
+    "interval expression",
+    "valuewithspan",
+    "singlequoted",
+    "fieldmetadata",
+    "metadata",
+    "compound identifier",
+    "monthdaynano",
+    "nanosecond",
+    "microsecond",
+    "time64",
+    "time32",
+    "decimal scale",
+    "select clause",
+    "values list",
+    "some(",
+    "function array",
 ];
 
 /// A planner's text that may be shown as it is: one line, without a word of the engine.
@@ -61,7 +80,6 @@ pub(super) fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'
 
 /// Functions of PostgreSQL that are not done here.
 const NOT_HERE: &[&str] = &[
-    "jsonb_path_query",
     "to_tsvector",
     "to_tsquery",
     "trim_scale",
@@ -267,6 +285,7 @@ fn type_name(engine: &str) -> Option<String> {
         "Interval" | "Duration" => PgType::INTERVAL,
         "Binary" | "LargeBinary" | "BinaryView" | "FixedSizeBinary" => PgType::BYTEA,
         "List" | "LargeList" | "FixedSizeList" => return Some("array".to_owned()),
+        "Struct" => return Some("record".to_owned()),
         _ => return None,
     };
     pg_type.format()

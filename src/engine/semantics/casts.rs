@@ -7,10 +7,19 @@ use datafusion::logical_expr::{Expr, cast};
 
 use crate::error::{ClientMessage, SqlState};
 
-use super::{Facts, numeric, parse, temporal, text, truncation, typed};
+use super::function::Result;
+use super::{Facts, blanks, castable, numeric, parse, spans, temporal, text, truncation, typed};
 
 /// The cast of a value of this field, or what stands for it.
-pub(super) fn rewritten(cast: Cast, from: &Field, facts: Facts) -> Expr {
+pub(super) fn rewritten(cast: Cast, from: &Field, facts: Facts) -> Result<Expr> {
+    if !facts.lenient && !matches!(cast.expr.as_ref(), Expr::Placeholder(_)) {
+        castable::check(from, &cast.field)?;
+    }
+    Ok(known(cast, from, facts))
+}
+
+/// The cast of a type that can be cast.
+fn known(cast: Cast, from: &Field, facts: Facts) -> Expr {
     let (named, from) = (typed::named(from), from.data_type());
     let to = cast.field.data_type().clone();
     if to.is_string() {
@@ -18,6 +27,8 @@ pub(super) fn rewritten(cast: Cast, from: &Field, facts: Facts) -> Expr {
             return fault;
         }
         let target = typed::named(&cast.field).map(str::to_owned);
+        let padded = named == Some("bpchar") && target.as_deref() != named;
+        let cast = if padded { Cast { expr: Box::new(blanks::without(*cast.expr)), ..cast } } else { cast };
         let value = if text::differs(from) { text::text(facts).call(vec![*cast.expr]) } else { *cast.expr };
         let value = if from.is_string() || text::differs(from) { value } else { datafusion::logical_expr::cast(value, DataType::Utf8) };
         return match target {
@@ -89,6 +100,8 @@ fn converted(value: Expr, from: &DataType, to: DataType, facts: Facts) -> Expr {
         (DataType::Float32 | DataType::Float64, DataType::Decimal128(precision, scale)) => {
             numeric::of_float(*precision, *scale).call(vec![value])
         }
+        (DataType::Time32(_) | DataType::Time64(_), DataType::Interval(_)) => spans::time_as_interval().call(vec![value]),
+        (DataType::Interval(_) | DataType::Duration(_), DataType::Time64(_)) => spans::interval_as_time().call(vec![value]),
         (DataType::Timestamp(_, Some(_)), DataType::Timestamp(_, None)) => temporal::in_session(facts, true).call(vec![value]),
         (DataType::Timestamp(_, Some(_)), DataType::Date32 | DataType::Date64 | DataType::Time64(_)) => {
             cast(temporal::in_session(facts, true).call(vec![value]), to)

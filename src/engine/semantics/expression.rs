@@ -14,8 +14,8 @@ use crate::error::SqlState;
 use super::fields::Field;
 use super::function::Result;
 use super::{
-    Facts, arithmetic, casts, fields, function, json_build, json_edit, literals, matching, meanings, membership, numbers, numeric, regexes,
-    spaced, spans, spread, temporal, text, truncation, typed,
+    Facts, arithmetic, blanks, casts, fields, function, json_build, json_edit, literals, matching, meanings, membership, number_text,
+    numbers, numeric, regexes, spaced, spans, spread, temporal, text, truncation, typed,
 };
 
 pub(super) fn rewritten(expr: Expr, schema: &DFSchema, facts: Facts) -> Result<Expr> {
@@ -31,13 +31,15 @@ fn one(expr: Expr, schema: &DFSchema, facts: Facts) -> Result<Expr> {
             matching::liked(&like, schema, facts)?;
             Expr::Like(like)
         }
+        Expr::IsNull(row) => of_row(&row, true).unwrap_or(Expr::IsNull(row)),
+        Expr::IsNotNull(row) => of_row(&row, false).unwrap_or(Expr::IsNotNull(row)),
         Expr::Case(case) => matching::case(case, schema, facts)?,
         Expr::Negative(inner) if inner.get_type(schema).is_ok_and(|found| found.is_signed_integer()) => match inner.as_ref() {
             Expr::Literal(value, _) => literals::negated(value).map_or(Expr::Negative(inner), |value| Expr::Literal(value, None)),
             _ => arithmetic::negated(*inner),
         },
         Expr::Cast(cast) => match cast.expr.to_field(schema) {
-            Ok((_, from)) => casts::rewritten(cast, &from, facts),
+            Ok((_, from)) => casts::rewritten(cast, &from, facts)?,
             Err(_) => Expr::Cast(cast),
         },
         Expr::Between(between) => {
@@ -74,9 +76,21 @@ fn one(expr: Expr, schema: &DFSchema, facts: Facts) -> Result<Expr> {
             }
             Expr::WindowFunction(call)
         }
-        Expr::ScalarFunction(call) => called(call, schema, facts)?,
+        Expr::ScalarFunction(call) => called(blanks::argued(call, schema), schema, facts)?,
         other => other,
     })
+}
+
+/// A row is NULL if all of its columns are, and is not if none of them is.
+fn of_row(row: &Expr, null: bool) -> Option<Expr> {
+    let Expr::ScalarFunction(call) = row else { return None };
+    let members: Vec<&Expr> = match call.func.name() {
+        "struct" | "row" => call.args.iter().collect(),
+        "named_struct" => call.args.iter().skip(1).step_by(2).collect(),
+        _ => return None,
+    };
+    let one = |member: &Expr| if null { member.clone().is_null() } else { member.clone().is_not_null() };
+    members.into_iter().map(one).reduce(Expr::and)
 }
 
 /// A function that PostgreSQL means otherwise, by its name and the types of its arguments.
@@ -103,6 +117,25 @@ fn called(mut call: ScalarFunction, schema: &DFSchema, facts: Facts) -> Result<E
             let counted = datafusion::logical_expr::cast(Expr::ScalarFunction(call), DataType::Int32);
             let zero = Expr::Literal(ScalarValue::Int32(Some(0)), None);
             return Ok(if bare { counted } else { datafusion::functions::core::expr_fn::nullif(counted, zero) });
+        }
+        "jsonb_set" | "jsonb_insert" => {
+            if let Some(path) = call.args.get_mut(1) {
+                *path = meanings::path(std::mem::take(path));
+            }
+            None
+        }
+        "json_object" => {
+            call.args = call.args.into_iter().map(meanings::path).collect();
+            None
+        }
+        "array_element" => element(&mut call.args, schema),
+        "to_number" => {
+            let scale = call.args.get(1).and_then(casts::text_of).and_then(number_text::scale).and_then(|scale| i8::try_from(scale).ok());
+            let scale = scale.filter(|scale| *scale <= 16);
+            return Ok(match scale {
+                Some(scale) => datafusion::logical_expr::cast(Expr::ScalarFunction(call), DataType::Decimal128(38, scale)),
+                None => Expr::ScalarFunction(call),
+            });
         }
         "array_has" if !facts.lenient => among(&call.args),
         "to_hex" if type_of(0).is_some_and(|found| matches!(found, DataType::Int16 | DataType::Int32)) => {
@@ -148,6 +181,29 @@ fn called(mut call: ScalarFunction, schema: &DFSchema, facts: Facts) -> Result<E
         _ => None,
     };
     Ok(replaced.unwrap_or(Expr::ScalarFunction(call)))
+}
+
+/// `x[n]`: of a jsonb its member; of an array NULL below 1, where the engine counts from the end.
+fn element(args: &mut Vec<Expr>, schema: &DFSchema) -> Option<Expr> {
+    let [value, place] = args.as_slice() else { return None };
+    if meanings::json_kind(value, schema) == Some(true) {
+        return Some(meanings::json_member(value.clone(), place.clone()));
+    }
+    let known = match place {
+        Expr::Literal(place, _) => Some(place),
+        Expr::Cast(cast) => match cast.expr.as_ref() {
+            Expr::Literal(place, _) => Some(place),
+            _ => None,
+        },
+        _ => None,
+    };
+    let known = known.and_then(|place| place.cast_to(&DataType::Int64).ok());
+    if !matches!(known, Some(ScalarValue::Int64(Some(1..)))) {
+        let zero = Expr::Literal(ScalarValue::Int64(Some(0)), None);
+        let place = args.pop()?;
+        args.push(datafusion::functions::core::expr_fn::greatest(vec![place, zero]));
+    }
+    None
 }
 
 /// `value = ANY (array)` of an array that is no constant; constants become lists of values in time.
@@ -238,7 +294,7 @@ fn shown(expr: Expr, schema: &DFSchema, facts: Facts, letters: bool) -> Expr {
 }
 
 fn operator(binary: BinaryExpr, schema: &DFSchema, facts: Facts) -> Result<Expr> {
-    let BinaryExpr { left, op, right } = binary;
+    let BinaryExpr { left, op, right } = blanks::operands(binary, schema);
     let (left, right) = (*left, *right);
     if matches!(op, Operator::And | Operator::Or) {
         let word = if op == Operator::And { "AND" } else { "OR" };

@@ -5,9 +5,10 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, Date32Array, Decimal128Array, Float64Array, IntervalMonthDayNanoArray, StringArray, TimestampMicrosecondArray,
+    Array, ArrayRef, Date32Array, Decimal128Array, Float64Array, IntervalMonthDayNanoArray, StringArray, Time64MicrosecondArray,
+    TimestampMicrosecondArray,
 };
-use arrow::datatypes::{DataType, IntervalMonthDayNano};
+use arrow::datatypes::{DataType, IntervalMonthDayNano, TimeUnit};
 use chrono::{Datelike, NaiveDate, NaiveDateTime, Timelike};
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::ScalarUDF;
@@ -15,6 +16,7 @@ use datafusion::logical_expr::ScalarUDF;
 use crate::error::SqlState;
 
 use super::function::{Function, Result, arg, fault};
+use super::number_text::{self, Number};
 use super::{Facts, numeric, temporal};
 
 pub(super) fn all(facts: Facts) -> Vec<Arc<ScalarUDF>> {
@@ -96,7 +98,8 @@ fn to_char(facts: Facts) -> Function {
         let [value, _] = types else { return None };
         let value = match value {
             DataType::Float32 | DataType::Float64 => DataType::Float64,
-            DataType::Interval(_) | DataType::Duration(_) | DataType::Time32(_) | DataType::Time64(_) => temporal::interval(),
+            DataType::Interval(_) | DataType::Duration(_) => temporal::interval(),
+            DataType::Time32(_) | DataType::Time64(_) => DataType::Time64(TimeUnit::Microsecond),
             other => match numeric::of(other) {
                 Some((precision, scale)) => DataType::Decimal128(precision, scale),
                 None => temporal::micros_type(other)?,
@@ -119,15 +122,17 @@ fn to_char(facts: Facts) -> Function {
 
 fn shown(values: &ArrayRef, row: usize, template: &str, facts: Facts) -> Result<String> {
     if let Some(array) = values.as_any().downcast_ref::<Float64Array>() {
-        let value = array.value(row);
-        return number(template, |digits| format!("{value:.digits$}"));
+        return number_text::written(template, Number::Float(array.value(row)));
     }
     if let Some(array) = values.as_any().downcast_ref::<Decimal128Array>() {
         let (value, scale) = (array.value(row), usize::try_from(array.scale()).unwrap_or(0));
-        return number(template, |digits| decimal(value, scale, digits));
+        return number_text::written(template, Number::Decimal(value, scale));
     }
     if let Some(array) = values.as_any().downcast_ref::<IntervalMonthDayNanoArray>() {
         return span(array.value(row), template);
+    }
+    if let Some(array) = values.as_any().downcast_ref::<Time64MicrosecondArray>() {
+        return span(IntervalMonthDayNano::new(0, 0, array.value(row) * 1000), template);
     }
     let array = values.as_any().downcast_ref::<TimestampMicrosecondArray>().ok_or_else(|| unsupported(""))?;
     let zoned = matches!(array.data_type(), DataType::Timestamp(_, Some(_)));
@@ -201,21 +206,6 @@ fn span(value: IntervalMonthDayNano, template: &str) -> Result<String> {
         text.push_str(&digits);
     }
     Ok(text)
-}
-
-/// A decimal rounded half away from zero to so many digits.
-fn decimal(value: i128, scale: usize, digits: usize) -> String {
-    let magnitude = value.unsigned_abs();
-    let power = |exponent: usize| 10_u128.saturating_pow(u32::try_from(exponent).unwrap_or(u32::MAX));
-    let magnitude = if scale > digits {
-        let unit = power(scale - digits);
-        magnitude / unit + u128::from(magnitude % unit * 2 >= unit)
-    } else {
-        magnitude.saturating_mul(power(digits - scale))
-    };
-    let unit = power(digits);
-    let sign = if value < 0 && magnitude > 0 { "-" } else { "" };
-    if digits == 0 { format!("{sign}{magnitude}") } else { format!("{sign}{}.{:0digits$}", magnitude / unit, magnitude % unit) }
 }
 
 fn moment(value: &NaiveDateTime, template: &str, zone: &Zone) -> Result<String> {
@@ -323,95 +313,6 @@ fn half(pattern: &str, afternoon: bool) -> String {
     let letter = if afternoon { "p" } else { "a" };
     let text = if pattern.contains('.') { format!("{letter}.m.") } else { format!("{letter}m") };
     if pattern.chars().any(char::is_uppercase) { text.to_uppercase() } else { text }
-}
-
-/// A number by its template; `written` gives it with so many digits behind the point.
-fn number(template: &str, written: impl Fn(usize) -> String) -> Result<String> {
-    let (fill, pattern) = match template.strip_prefix("FM").or_else(|| template.strip_prefix("fm")) {
-        Some(rest) => (false, rest),
-        None => (true, template),
-    };
-    let upper = pattern.to_ascii_uppercase();
-    for unknown in ["V", "EEEE", "RN", "TH", "PL", "SG", "MI", "PR", "S", "L", "FM"] {
-        if upper.contains(unknown) {
-            return Err(unsupported(unknown));
-        }
-    }
-    let (before, after) = upper
-        .find(['.', 'D'])
-        .map_or((upper.as_str(), None), |at| (upper.get(..at).unwrap_or_default(), Some(upper.get(at + 1..).unwrap_or_default())));
-    let is_digit = |letter: &char| matches!(letter, '9' | '0');
-    let fraction_places = after.map_or(0, |after| after.chars().filter(is_digit).count());
-    let places = before.chars().filter(is_digit).count();
-    let text = written(fraction_places);
-    let (negative, unsigned) = text.strip_prefix('-').map_or((false, text.as_str()), |rest| (true, rest));
-    let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, ""));
-    let negative = negative && unsigned.bytes().any(|byte| matches!(byte, b'1'..=b'9'));
-    // A zero before the point is shown only where a 0 stands, or where nothing stands behind the point.
-    let zero = !unsigned.bytes().any(|byte| matches!(byte, b'1'..=b'9'));
-    let whole = if whole == "0" && fraction_places > 0 && (fill || !zero) { "" } else { whole };
-    let overflow = whole.len() > places || !whole.bytes().all(|byte| byte.is_ascii_digit());
-    let mut body = whole_part(before, if overflow { "" } else { whole }, places, overflow);
-    if let Some(after) = after {
-        body.push('.');
-        let kept = if fill { usize::MAX } else { fraction_kept(after, fraction) };
-        let mut digits = fraction.chars();
-        let mut place = 0;
-        for letter in after.chars() {
-            if !is_digit(&letter) {
-                body.push(letter);
-                continue;
-            }
-            place += 1;
-            let digit = digits.next().unwrap_or('0');
-            if place <= kept {
-                body.push(if overflow { '#' } else { digit });
-            }
-        }
-    }
-    let first = body.find(|letter| letter != ' ').unwrap_or(body.len());
-    let (blank, rest) = body.split_at(first);
-    let sign = if negative {
-        "-"
-    } else if fill {
-        " "
-    } else {
-        ""
-    };
-    let blank = if fill { blank } else { "" };
-    Ok(format!("{blank}{sign}{rest}"))
-}
-
-fn whole_part(before: &str, whole: &str, places: usize, overflow: bool) -> String {
-    let mut body = String::new();
-    let mut place = 0;
-    let mut started = false;
-    let zero_from = before.chars().filter(|letter| matches!(letter, '9' | '0')).position(|letter| letter == '0').unwrap_or(places);
-    for letter in before.chars() {
-        match letter {
-            '9' | '0' => {
-                let digit = (place + whole.len()).checked_sub(places).and_then(|index| whole.chars().nth(index));
-                started |= digit.is_some() || place >= zero_from || overflow;
-                body.push(match digit {
-                    _ if overflow => '#',
-                    Some(digit) => digit,
-                    None if place >= zero_from => '0',
-                    None => ' ',
-                });
-                place += 1;
-            }
-            ',' | 'G' => body.push(if started { ',' } else { ' ' }),
-            other => body.push(other),
-        }
-    }
-    body
-}
-
-/// Without filling, zeros at the end of the fraction stay only up to the last 0 of the pattern.
-fn fraction_kept(after: &str, fraction: &str) -> usize {
-    let pattern = after.chars().filter(|letter| matches!(letter, '9' | '0')).collect::<String>();
-    let forced = pattern.rfind('0').map_or(0, |at| at + 1);
-    forced.max(fraction.trim_end_matches('0').len())
 }
 
 fn to_date(facts: Facts) -> Function {
@@ -580,7 +481,7 @@ mod tests {
             (1234, 0, "999", " ###"),
             (0, 0, "999", "   0"),
         ] {
-            assert_eq!(number(template, |digits| decimal(value, scale, digits)).unwrap(), expected, "{template}");
+            assert_eq!(number_text::written(template, Number::Decimal(value, scale)).unwrap(), expected, "{template}");
         }
     }
 

@@ -188,6 +188,7 @@ impl Function {
 /// No function takes these types.
 pub(super) fn missing(name: &str, types: &[DataType]) -> DataFusionError {
     let shown: Vec<String> = types.iter().map(|found| super::super::PgType::of_arrow_type(found).format().unwrap_or_default()).collect();
+    let name = name.strip_prefix("meshgate_").unwrap_or(name);
     let message = ClientMessage::new(SqlState::UNDEFINED_FUNCTION, format!("function {name}({}) does not exist", shown.join(", ")));
     client(message.with_hint("No function matches the given name and argument types. You might need to add explicit type casts."))
 }

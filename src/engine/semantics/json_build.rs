@@ -27,10 +27,14 @@ pub(super) fn all(facts: Facts) -> Vec<Arc<ScalarUDF>> {
         functions.push(list(name("meshgate_json_agg", "meshgate_jsonb_agg"), binary));
         functions.push(pairs(name("meshgate_json_object_agg", "meshgate_jsonb_object_agg"), binary, facts));
     }
+    functions.push(to_json(LINE, false, facts));
     functions.push(to_json("array_to_json", false, facts));
     functions.push(to_json("row_to_json", false, facts));
     functions.into_iter().map(Function::udf).collect()
 }
+
+/// An element of json_agg().
+const LINE: &str = "meshgate_json_line";
 
 fn typed(binary: bool) -> &'static str {
     if binary { "jsonb" } else { "json" }
@@ -59,7 +63,10 @@ fn plain(found: &DataType) -> DataType {
 fn to_json(name: &'static str, binary: bool, facts: Facts) -> Function {
     let computes = move |args: &[ArrayRef], fields: &[FieldRef], rows: usize| {
         let texts = values(first(args)?, fields.first(), facts)?;
-        let one = |row: usize| first(args).is_ok_and(|value| value.is_valid(row)).then(|| done(text_at(&texts, row), binary));
+        // In a list, rows and arrays stand on lines of their own.
+        let line = name == LINE && first(args)?.data_type().is_nested();
+        let shown = |row: usize| if line { format!("\n {}", text_at(&texts, row)) } else { done(text_at(&texts, row), binary) };
+        let one = |row: usize| first(args).is_ok_and(|value| value.is_valid(row)).then(|| shown(row));
         Ok(Arc::new((0..rows).map(one).collect::<StringArray>()) as ArrayRef)
     };
     let takes = move |types: &[DataType]| match (name, types) {
@@ -195,7 +202,10 @@ fn joined(elements: &ArrayRef) -> Result<Vec<&str>> {
 fn list(name: &'static str, binary: bool) -> Function {
     let computes = move |args: &[ArrayRef], rows: usize| {
         let one = |row: usize| match elements(args, 0, row)? {
-            Some((elements, _)) => Ok(Some(done(format!("[{}]", joined(&elements)?.join(", ")), binary))),
+            Some((elements, _)) => {
+                let joined = joined(&elements)?.join(", ");
+                Ok(Some(done(format!("[{}]", joined.trim_start()), binary)))
+            }
             None => Ok(None),
         };
         Ok(Arc::new((0..rows).map(one).collect::<Result<StringArray>>()?) as ArrayRef)

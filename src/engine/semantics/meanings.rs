@@ -1,14 +1,14 @@
 //! What an operator between two types means, before the engine has planned it.
 
 use arrow::datatypes::DataType;
-use datafusion::common::DFSchema;
+use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::functions_nested::expr_fn::array_has_any;
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator};
 
 use crate::error::SqlState;
 
 use super::function::{Result, fault};
-use super::{casts, json, json_edit, numeric, regexes, spans, temporal, typed};
+use super::{casts, json, json_edit, json_path_run, numeric, regexes, spans, temporal, typed};
 
 /// An operator that the engine does not plan by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +40,10 @@ pub(in crate::engine) enum Meaning {
     },
     /// `#-`
     WithoutPath,
+    /// `@?`
+    PathExists,
+    /// `@@`
+    PathMatches,
     /// `~` and its like
     Matches(Operator),
 }
@@ -64,6 +68,8 @@ pub(in crate::engine) fn operator(
         Meaning::HasKey if texts => Some(json::has_key().call(vec![left, right])),
         Meaning::HasKeys { all } if of_left.is_string() => Some(json_edit::has_keys(all).call(vec![left, path(right)])),
         Meaning::WithoutPath if of_left.is_string() => Some(json_edit::without_all(true).call(vec![left, path(right)])),
+        Meaning::PathExists if texts => Some(json_path_run::exists().call(vec![left, right])),
+        Meaning::PathMatches if texts => Some(json_path_run::matches().call(vec![left, right])),
         Meaning::Matches(op) if of_right.is_string() => {
             let right = regexes::pattern(right)?;
             Some(Expr::BinaryExpr(BinaryExpr { left: Box::new(left), op, right: Box::new(right) }))
@@ -73,11 +79,15 @@ pub(in crate::engine) fn operator(
 }
 
 /// `'{a,b}'` as the array that it spells.
-fn path(expr: Expr) -> Expr {
+pub(super) fn path(expr: Expr) -> Expr {
     let inner = casts::text_of(&expr).and_then(|text| text.trim().strip_prefix('{')?.strip_suffix('}').map(str::to_owned));
     let Some(inner) = inner else { return expr };
-    let keys = inner.split(',').map(|key| datafusion::logical_expr::lit(key.trim().trim_matches('"'))).collect();
-    datafusion::functions_nested::expr_fn::make_array(keys)
+    let key = |key: &str| match key.trim() {
+        bare if bare.eq_ignore_ascii_case("null") => ScalarValue::Utf8(None),
+        bare => ScalarValue::Utf8(Some(bare.trim_matches('"').to_owned())),
+    };
+    let keys: Vec<ScalarValue> = if inner.trim().is_empty() { Vec::new() } else { inner.split(',').map(key).collect() };
+    Expr::Literal(ScalarValue::List(ScalarValue::new_list_nullable(&keys, &DataType::Utf8)), None)
 }
 
 /// Arithmetic with intervals and times that the engine has no types for; `None` leaves it to the engine.

@@ -4,7 +4,9 @@
 //! literals. INVARIANT: what is put in gives PostgreSQL's answer or an error, never another answer; no error names a value.
 
 mod arithmetic;
+mod blanks;
 mod bytes;
+mod castable;
 mod casts;
 mod date_text;
 mod expression;
@@ -14,12 +16,15 @@ mod function;
 mod json;
 mod json_build;
 mod json_edit;
+mod json_path;
+mod json_path_run;
 mod lateral;
 mod lists;
 mod literals;
 mod matching;
 mod meanings;
 mod membership;
+mod number_text;
 mod numbers;
 mod numeric;
 mod ordered;
@@ -47,6 +52,7 @@ use super::styles::DateOrder;
 pub(super) use casts::text_of;
 pub(super) use literals::bound;
 pub(super) use meanings::{Meaning, json_kind, json_member, matched, numeric_of, of_json, operator, timed};
+pub(super) use numeric::UNCONSTRAINED;
 pub(super) use rule::apply;
 pub(super) use single::single;
 
@@ -70,6 +76,7 @@ pub(super) fn functions(facts: Facts) -> Vec<Arc<ScalarUDF>> {
     let mut functions = temporal::all(facts);
     functions.extend(format::all(facts));
     functions.extend(series::all());
+    functions.extend(blanks::all());
     functions.extend(bytes::all());
     functions.extend(numeric::all());
     functions.push(truncation::placeholder().udf());
@@ -79,6 +86,7 @@ pub(super) fn functions(facts: Facts) -> Vec<Arc<ScalarUDF>> {
     functions.extend(json::all());
     functions.extend(json_build::all(facts));
     functions.extend(json_edit::all());
+    functions.extend(json_path_run::all());
     functions.extend(lists::all());
     functions.extend(ordered::all());
     functions

@@ -147,6 +147,14 @@ fn compiled(pattern: &str, flags: &str) -> Result<(Regex, bool)> {
     Ok((regex, global))
 }
 
+/// One pattern, in which a point matches the end of a line only where that is asked for.
+pub(super) fn single(pattern: &str, either_case: bool, across_lines: bool) -> Result<Regex> {
+    let translated = translated(pattern)?;
+    let translated = if across_lines { &translated } else { translated.strip_prefix("(?s)").unwrap_or(&translated) };
+    let regex = RegexBuilder::new(translated).case_insensitive(either_case).size_limit(COMPILED_MAX).build();
+    regex.map_err(|_| fault(SqlState::INVALID_REGULAR_EXPRESSION, "invalid regular expression"))
+}
+
 /// `substring(text from pattern)`: the first group that the pattern has, else all that it matches.
 pub(super) fn substring() -> Function {
     let computes = |args: &[ArrayRef], _rows: usize| {

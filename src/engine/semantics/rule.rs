@@ -125,7 +125,7 @@ fn refreshed(expr: Expr, schema: &DFSchema) -> Result<Expr> {
     };
     let done = expr.transform_up(|expr| {
         Ok(match expr {
-            Expr::ScalarSubquery(subquery) => Transformed::yes(Expr::ScalarSubquery(fresh(subquery)?)),
+            Expr::ScalarSubquery(subquery) => Transformed::yes(Expr::ScalarSubquery(optional(fresh(subquery)?)?)),
             Expr::Exists(mut exists) => {
                 exists.subquery = fresh(exists.subquery)?;
                 Transformed::yes(Expr::Exists(exists))
@@ -138,6 +138,31 @@ fn refreshed(expr: Expr, schema: &DFSchema) -> Result<Expr> {
         })
     })?;
     Ok(done.data)
+}
+
+/// A subquery that may have no row is a value that may be NULL, whatever its column says.
+fn optional(subquery: Subquery) -> Result<Subquery> {
+    let plan = subquery.subquery.as_ref();
+    let (Some(column), Some(field)) = (plan.schema().columns().into_iter().next(), plan.schema().fields().first()) else {
+        return Ok(subquery);
+    };
+    if field.is_nullable() || !subquery.outer_ref_columns.is_empty() || one_row(plan) {
+        return Ok(subquery);
+    }
+    let value = typed::nullable(Expr::Column(column.clone()), field).alias(column.name());
+    let plan = LogicalPlanBuilder::from(plan.clone()).project([value])?.build()?;
+    Ok(Subquery { subquery: Arc::new(plan), ..subquery })
+}
+
+/// Whether the plan always has a row: values without a table, or an aggregate without groups.
+fn one_row(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::Projection(projection) => one_row(&projection.input),
+        LogicalPlan::SubqueryAlias(alias) => one_row(&alias.input),
+        LogicalPlan::Aggregate(aggregate) => aggregate.group_expr.is_empty(),
+        LogicalPlan::EmptyRelation(empty) => empty.produce_one_row,
+        _ => false,
+    }
 }
 
 fn outer(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {

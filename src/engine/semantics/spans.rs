@@ -264,6 +264,26 @@ pub(super) fn time_difference() -> Function {
     Function::new("time_subtract", |_| Some(vec![time(), time()]), |_| Some(temporal::interval()), computes)
 }
 
+/// A time as the interval since midnight.
+pub(super) fn time_as_interval() -> Function {
+    let computes = |args: &[ArrayRef], _rows: usize| {
+        let times = arg::<Time64MicrosecondArray>(args, 0)?;
+        let spans = times.iter().map(|time| time.map(|time| IntervalMonthDayNano::new(0, 0, time * 1000)));
+        Ok(Arc::new(spans.collect::<IntervalMonthDayNanoArray>()) as ArrayRef)
+    };
+    Function::new("time_interval", |_| Some(vec![time()]), |_| Some(temporal::interval()), computes)
+}
+
+/// The time that an interval leads to from midnight on.
+pub(super) fn interval_as_time() -> Function {
+    let computes = |args: &[ArrayRef], _rows: usize| {
+        let spans = arg::<IntervalMonthDayNanoArray>(args, 0)?;
+        let times = spans.iter().map(|span| span.map(|span| (span.nanoseconds / 1000).rem_euclid(DAY)));
+        Ok(Arc::new(times.collect::<Time64MicrosecondArray>()) as ArrayRef)
+    };
+    Function::new("interval_time", |_| Some(vec![temporal::interval()]), |_| Some(time()), computes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

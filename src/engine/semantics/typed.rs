@@ -50,6 +50,19 @@ pub(super) fn uuid_constant(value: Expr) -> Expr {
     }
 }
 
+/// The same value, of which nothing is known but its type.
+pub(super) fn nullable(value: Expr, field: &Field) -> Expr {
+    let computes = |args: &[ArrayRef], _rows: usize| first(args).cloned();
+    let takes = |types: &[DataType]| (types.len() == 1).then(|| types.to_vec());
+    let function = Function::new("meshgate_value", takes, |types| types.first().cloned(), computes);
+    let known = ["uuid", "json", "jsonb", "varchar", "bpchar", "name"].into_iter().find(|name| named(field) == Some(name));
+    match known {
+        Some(name) => function.answers(name),
+        None => function,
+    }
+    .call(vec![value])
+}
+
 fn one_text(types: &[DataType]) -> Option<Vec<DataType>> {
     (types.len() == 1).then(|| vec![DataType::Utf8])
 }

@@ -107,7 +107,11 @@ fn list_of(function: &Function, value: FunctionArg) -> Expr {
 
 /// A value as JSON while its type is still known.
 fn as_json(value: &FunctionArg, name: &str) -> FunctionArg {
-    let convert = if name.starts_with("meshgate_jsonb") { "to_jsonb" } else { "to_json" };
+    let convert = match name {
+        "meshgate_json_agg" => "meshgate_json_line",
+        name if name.starts_with("meshgate_jsonb") => "to_jsonb",
+        _ => "to_json",
+    };
     match value {
         FunctionArg::Unnamed(FunctionArgExpr::Expr(value)) => {
             FunctionArg::Unnamed(FunctionArgExpr::Expr(call(convert, vec![value.clone()])))
@@ -238,7 +242,7 @@ mod tests {
         );
         assert_eq!(
             spelled("json_agg(x ORDER BY y) FILTER (WHERE z)"),
-            "meshgate_json_agg(array_agg(to_json(x) ORDER BY y) FILTER (WHERE z))"
+            "meshgate_json_agg(array_agg(meshgate_json_line(x) ORDER BY y) FILTER (WHERE z))"
         );
         assert_eq!(spelled("json_object_agg(k, v)"), "meshgate_json_object_agg(array_agg(k), array_agg(to_json(v)))");
         assert_eq!(

@@ -9,6 +9,7 @@ mod dialect;
 mod foreign;
 mod grammar;
 mod labels;
+mod laterals;
 mod lexer;
 mod operators;
 mod quantified;
@@ -22,6 +23,7 @@ mod ties;
 mod tokens;
 mod using;
 mod whole_rows;
+mod widths;
 
 use std::sync::Arc;
 

@@ -83,6 +83,8 @@ fn meaning(op: &BinaryOperator) -> Option<Meaning> {
         BinaryOperator::QuestionPipe => Meaning::HasKeys { all: false },
         BinaryOperator::QuestionAnd => Meaning::HasKeys { all: true },
         BinaryOperator::HashMinus => Meaning::WithoutPath,
+        BinaryOperator::AtQuestion => Meaning::PathExists,
+        BinaryOperator::AtAt => Meaning::PathMatches,
         BinaryOperator::PGRegexMatch => Meaning::Matches(Operator::RegexMatch),
         BinaryOperator::PGRegexIMatch => Meaning::Matches(Operator::RegexIMatch),
         BinaryOperator::PGRegexNotMatch => Meaning::Matches(Operator::RegexNotMatch),

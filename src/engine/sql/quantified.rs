@@ -4,8 +4,8 @@
 //! which ANY and ALL answer the same, NULL included.
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Expr, Function, FunctionArguments, Ident, ObjectName, Query, SelectItem, SetExpr, TableAlias, TableAliasColumnDef,
-    TableFactor, UnaryOperator, Visit, VisitMut, Visitor, VisitorMut,
+    BinaryOperator, Expr, Function, FunctionArguments, Ident, ObjectName, OrderByKind, Query, SelectItem, SetExpr, TableAlias,
+    TableAliasColumnDef, TableFactor, UnaryOperator, Visit, VisitMut, Visitor, VisitorMut,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
@@ -134,23 +134,79 @@ fn array(query: &Query) -> Expr {
     })
 }
 
-/// A query whose rows can be gathered in place; one with a limit, a set or groups becomes the table of another.
-fn plain(query: &Query) -> Query {
+/// `ARRAY(SELECT …)` of a query whose rows can be gathered in place.
+pub(super) fn gathered(function: &mut Function) {
+    if let FunctionArguments::Subquery(query) = &mut function.args
+        && super::spelling::last(&function.name) == "array"
+    {
+        **query = plain(query);
+    }
+}
+
+/// Whether the rows of a query can be gathered in place.
+fn simple(query: &Query) -> bool {
     let simple = match query.body.as_ref() {
         SetExpr::Select(select) => {
             select.distinct.is_none()
                 && select.having.is_none()
                 && matches!(&select.group_by, datafusion::sql::sqlparser::ast::GroupByExpr::Expressions(keys, _) if keys.is_empty())
                 && !select.projection.iter().any(|item| {
-                    !matches!(item, SelectItem::UnnamedExpr(_) | SelectItem::ExprWithAlias { .. }) || super::scalars::aggregates_in(item)
+                    !matches!(item, SelectItem::UnnamedExpr(_) | SelectItem::ExprWithAlias { .. })
+                        || super::scalars::aggregates_in(item)
+                        || super::tables::several_in(item)
                 })
         }
         _ => false,
     };
-    if simple && query.limit_clause.is_none() && query.fetch.is_none() && query.with.is_none() {
+    simple && query.limit_clause.is_none() && query.fetch.is_none() && query.with.is_none()
+}
+
+/// A query whose rows can be gathered in place; one with a limit, a set or groups becomes the table of another.
+fn plain(query: &Query) -> Query {
+    if simple(query) {
         return query.clone();
     }
-    wrapped(query, "SELECT value FROM (SELECT 1) AS meshgate_rows(value)").unwrap_or_else(|| query.clone())
+    in_order(query).or_else(|| wrapped(query, "SELECT value FROM (SELECT 1) AS meshgate_rows(value)")).unwrap_or_else(|| query.clone())
+}
+
+/// The rows of an ordered query as a table with the keys of that order, by which they are gathered.
+fn in_order(query: &Query) -> Option<Query> {
+    let keys = match &query.order_by.as_ref()?.kind {
+        OrderByKind::Expressions(keys) => keys,
+        OrderByKind::All(_) => return None,
+    };
+    let SetExpr::Select(select) = query.body.as_ref() else { return None };
+    let [SelectItem::UnnamedExpr(value) | SelectItem::ExprWithAlias { expr: value, .. }] = select.projection.as_slice() else {
+        return None;
+    };
+    if select.distinct.is_some() || super::tables::several_in(select.projection.first()?) {
+        return None;
+    }
+    let name = |at: usize| Ident::new(format!("meshgate_key{at}"));
+    let mut inner = query.clone();
+    let SetExpr::Select(select) = inner.body.as_mut() else { return None };
+    let alias = match select.projection.first() {
+        Some(SelectItem::ExprWithAlias { alias, .. }) => Some(alias.value.clone()),
+        _ => None,
+    };
+    for (at, key) in keys.iter().enumerate() {
+        let own = key.expr.to_string();
+        let expr = if own == "1" || alias.as_ref() == Some(&own) { value.clone() } else { key.expr.clone() };
+        select.projection.push(SelectItem::ExprWithAlias { expr, alias: name(at) });
+    }
+    let mut outer = wrapped(&inner, "SELECT value FROM (SELECT 1) AS meshgate_rows ORDER BY value")?;
+    let SetExpr::Select(select) = outer.body.as_mut() else { return None };
+    if let TableFactor::Derived { alias: Some(TableAlias { columns, .. }), .. } = &mut select.from.first_mut()?.relation {
+        let names = std::iter::once(Ident::new("value")).chain((0..keys.len()).map(name));
+        *columns = names.map(|name| TableAliasColumnDef { name, data_type: None }).collect();
+    }
+    if let OrderByKind::Expressions(outer_keys) = &mut outer.order_by.as_mut()?.kind {
+        *outer_keys = keys.clone();
+        for (at, key) in outer_keys.iter_mut().enumerate() {
+            key.expr = Expr::Identifier(name(at));
+        }
+    }
+    Some(outer)
 }
 
 /// The query as the derived table of this text.
@@ -320,6 +376,21 @@ mod tests {
         let Expr::Cast { expr, .. } = parser.parse_expr().unwrap() else { panic!("no cast") };
         let Expr::Nested(expr) = *expr else { panic!("no parentheses") };
         assert!(too_deep(&expr) && !too_deep(&Expr::Nested(expr)));
+    }
+
+    #[test]
+    fn rows_are_gathered_in_their_order() {
+        let gathered = |sql: &str| {
+            let query = Parser::new(&PostgreSqlDialect {}).try_with_sql(sql).unwrap().parse_query().unwrap();
+            plain(&query).to_string()
+        };
+        assert_eq!(gathered("SELECT y FROM t ORDER BY z"), "SELECT y FROM t ORDER BY z");
+        assert_eq!(
+            gathered("SELECT y FROM t ORDER BY 1, z DESC LIMIT 3"),
+            "SELECT value FROM (SELECT y, y AS meshgate_key0, z AS meshgate_key1 FROM t ORDER BY 1, z DESC LIMIT 3) \
+             AS meshgate_rows (value, meshgate_key0, meshgate_key1) ORDER BY meshgate_key0, meshgate_key1 DESC"
+        );
+        assert!(gathered("SELECT generate_series(1, 3)").starts_with("SELECT value FROM (SELECT generate_series(1, 3)) AS"));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::error::{ClientMessage, SqlState};
 use super::dialect::PgDialect;
 use super::grammar::syntax_error;
 use super::lexer::{self, Piece};
-use super::{Query, TextLimits, ctes, foreign, labels, sizes, spelling, tokens as words};
+use super::{Query, TextLimits, ctes, foreign, labels, sizes, spelling, tokens as words, widths};
 
 /// The query that these tokens spell. The inner error is a refusal: well-formed, and not done here.
 pub(super) fn parse(
@@ -36,6 +36,9 @@ pub(super) fn parse(
     }
     if let ControlFlow::Break(refusal) = query.visit(&mut Refusals) {
         return Ok(Err(*refusal));
+    }
+    if let ControlFlow::Break(fault) = query.visit(&mut widths::Widths { piece, tokens }) {
+        return Err(*fault);
     }
     let mut statement = ast::Statement::Query(query);
     sizes::check(&statement)?;
@@ -117,12 +120,40 @@ impl Visitor for Refusals {
         }
     }
 
+    fn pre_visit_expr(&mut self, expr: &ast::Expr) -> ControlFlow<Self::Break> {
+        if let ast::Expr::Function(ast::Function { over: Some(ast::WindowType::WindowSpec(window)), .. }) = expr {
+            return ordered_by_query(window);
+        }
+        ControlFlow::Continue(())
+    }
+
     fn pre_visit_select(&mut self, select: &ast::Select) -> ControlFlow<Self::Break> {
+        for window in &select.named_window {
+            if let ast::NamedWindowExpr::WindowSpec(window) = &window.1 {
+                ordered_by_query(window)?;
+            }
+        }
         if select.into.is_some() {
             return refuse(SqlState::READ_ONLY_SQL_TRANSACTION, "cannot execute SELECT INTO in a read-only transaction");
         }
         ControlFlow::Continue(())
     }
+}
+
+/// The planner takes no subquery for a key of a window.
+fn ordered_by_query(window: &ast::WindowSpec) -> ControlFlow<Box<ClientMessage>> {
+    struct Queries;
+    impl Visitor for Queries {
+        type Break = ();
+
+        fn pre_visit_query(&mut self, _: &ast::Query) -> ControlFlow<()> {
+            ControlFlow::Break(())
+        }
+    }
+    if window.order_by.visit(&mut Queries).is_break() || window.partition_by.visit(&mut Queries).is_break() {
+        return refuse(SqlState::FEATURE_NOT_SUPPORTED, "a subquery among the keys of a window is not supported");
+    }
+    ControlFlow::Continue(())
 }
 
 fn refuse(sqlstate: SqlState, text: &str) -> ControlFlow<Box<ClientMessage>> {

@@ -1,9 +1,9 @@
 //! Comparisons of rows, one column at a time, and periods that overlap.
 
-use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, Interval};
+use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Interval};
 
 use super::quantified::repeatable;
-use super::spelling::call;
+use super::spelling::{call, last, string};
 
 /// What stands for a comparison of rows; `None` if it is none.
 pub(super) fn compared(left: &Expr, op: &BinaryOperator, right: &Expr) -> Option<Expr> {
@@ -26,6 +26,49 @@ pub(super) fn compared(left: &Expr, op: &BinaryOperator, right: &Expr) -> Option
         _ => return None,
     };
     Some(Expr::Nested(Box::new(compared)))
+}
+
+/// Functions that show the names of a row's columns.
+const NAMING: [&str; 11] = [
+    "row_to_json",
+    "to_json",
+    "to_jsonb",
+    "json_build_object",
+    "json_build_array",
+    "jsonb_build_object",
+    "jsonb_build_array",
+    "json_agg",
+    "jsonb_agg",
+    "json_object_agg",
+    "jsonb_object_agg",
+];
+
+/// The columns of `ROW(a, b)` are f1 and f2 where their names are shown.
+pub(super) fn name_columns(function: &mut Function) {
+    if !NAMING.contains(&last(&function.name).as_str()) {
+        return;
+    }
+    let FunctionArguments::List(list) = &mut function.args else { return };
+    for arg in &mut list.args {
+        let FunctionArg::Unnamed(FunctionArgExpr::Expr(value)) = arg else { continue };
+        let members = match &*value {
+            Expr::Tuple(members) => members.clone(),
+            Expr::Function(row) if last(&row.name) == "row" => match &row.args {
+                FunctionArguments::List(list) => {
+                    let member = |arg: &FunctionArg| match arg {
+                        FunctionArg::Unnamed(FunctionArgExpr::Expr(member)) => Some(member.clone()),
+                        _ => None,
+                    };
+                    let Some(members) = list.args.iter().map(member).collect() else { continue };
+                    members
+                }
+                _ => continue,
+            },
+            _ => continue,
+        };
+        let named = members.into_iter().enumerate().flat_map(|(at, member)| [string(&format!("f{}", at + 1)), member]);
+        *value = call("named_struct", named.collect());
+    }
 }
 
 /// `(a, b) IN ((1, 2), …)`

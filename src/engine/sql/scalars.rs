@@ -101,37 +101,66 @@ fn aggregates(value: &Expr) -> bool {
     finder.0
 }
 
-/// Whether a name in it is qualified by a table that no FROM within it has.
-fn names_outer(select: &Select) -> bool {
-    struct Names {
-        tables: Vec<String>,
-        qualifiers: Vec<String>,
-    }
-    impl Visitor for Names {
-        type Break = ();
+/// The tables that the FROMs of a query name.
+pub(super) struct Tables(Vec<String>);
 
-        fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
-            let alias = match factor {
-                TableFactor::Table { name, alias, .. } => Some(alias.as_ref().map_or_else(|| last(name), |alias| folded(&alias.name))),
-                TableFactor::Derived { alias, .. } | TableFactor::UNNEST { alias, .. } => alias.as_ref().map(|alias| folded(&alias.name)),
-                _ => None,
-            };
-            self.tables.extend(alias);
-            ControlFlow::Continue(())
+impl Tables {
+    /// Those of a query and of the queries within it.
+    pub(super) fn of(select: &Select) -> Self {
+        struct Names(Vec<String>);
+        impl Visitor for Names {
+            type Break = ();
+
+            fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
+                let alias = match factor {
+                    TableFactor::Table { name, alias, .. } => Some(alias.as_ref().map_or_else(|| last(name), |alias| folded(&alias.name))),
+                    TableFactor::Derived { alias, .. } | TableFactor::UNNEST { alias, .. } => {
+                        alias.as_ref().map(|alias| folded(&alias.name))
+                    }
+                    _ => None,
+                };
+                self.0.extend(alias);
+                ControlFlow::Continue(())
+            }
         }
+        let mut names = Names(Vec::new());
+        let _ = select.visit(&mut names);
+        Self(names.0)
+    }
+
+    /// Whether a name in it is qualified by another table.
+    pub(super) fn outer(&self, node: &impl Visit) -> bool {
+        qualifiers(node).iter().any(|qualifier| !self.0.contains(qualifier))
+    }
+
+    /// Whether a name in it is qualified by one of these tables.
+    pub(super) fn inner(&self, node: &impl Visit) -> bool {
+        qualifiers(node).iter().any(|qualifier| self.0.contains(qualifier))
+    }
+}
+
+fn qualifiers(node: &impl Visit) -> Vec<String> {
+    struct Qualifiers(Vec<String>);
+    impl Visitor for Qualifiers {
+        type Break = ();
 
         fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
             if let Expr::CompoundIdentifier(parts) = expr
                 && let [.., qualifier, _] = parts.as_slice()
             {
-                self.qualifiers.push(folded(qualifier));
+                self.0.push(folded(qualifier));
             }
             ControlFlow::Continue(())
         }
     }
-    let mut names = Names { tables: Vec::new(), qualifiers: Vec::new() };
-    let _ = select.visit(&mut names);
-    names.qualifiers.iter().any(|qualifier| !names.tables.contains(qualifier))
+    let mut found = Qualifiers(Vec::new());
+    let _ = node.visit(&mut found);
+    found.0
+}
+
+/// Whether a name in it is qualified by a table that no FROM within it has.
+fn names_outer(select: &Select) -> bool {
+    Tables::of(select).outer(select)
 }
 
 fn folded(ident: &datafusion::sql::sqlparser::ast::Ident) -> String {

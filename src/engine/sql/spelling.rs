@@ -33,6 +33,7 @@ impl VisitorMut for Spelling {
             query.body = select;
         }
         super::ties::numbered(&mut query.body)?;
+        super::ties::distinct_order(query)?;
         if let SetExpr::Values(values) = query.body.as_mut() {
             name_types(values);
         }
@@ -66,6 +67,9 @@ impl VisitorMut for Spelling {
         if let Some(respelled) = respelled {
             *expr = respelled;
         }
+        if let Expr::Function(function) = expr {
+            super::quantified::gathered(function);
+        }
         ControlFlow::Continue(())
     }
 
@@ -84,6 +88,7 @@ impl VisitorMut for Spelling {
 
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> Flow {
         super::ties::sampled(factor)?;
+        super::laterals::rewritten(factor);
         super::tables::word(factor);
         super::tables::function(factor)?;
         match factor {
@@ -129,6 +134,7 @@ impl VisitorMut for Spelling {
                 Some(Expr::BinaryOp { left: expr.clone(), op, right: Box::new(string(&similar(text, escape))) })
             }
             Expr::Function(function) => {
+                super::rows::name_columns(function);
                 super::aggregates::rewritten(function).or_else(|| super::tables::in_list(function)).or_else(|| named(function))
             }
             Expr::UnaryOp { op, expr } => unary(*op, expr),
@@ -432,7 +438,7 @@ fn cast(expr: &Expr, data_type: &DataType) -> Option<Expr> {
                 Some(CharacterLength::Max) => return None,
                 None => 1,
             };
-            Some(call("left", vec![cast_to(expr.clone(), DataType::Text), number(&length.to_string())]))
+            Some(call("meshgate_bpchar", vec![cast_to(expr.clone(), DataType::Text), number(&length.to_string())]))
         }
         _ => None,
     }
@@ -470,6 +476,8 @@ fn named(function: &mut Function) -> Option<Expr> {
         "ceiling" => "ceil",
         "variance" => "var_samp",
         "gen_random_uuid" => return Some(cast_to(call("uuid", Vec::new()), DataType::Uuid)),
+        "log" if one_argument(function).is_some() => "log10",
+        "current_timestamp" | "localtimestamp" => return precise(function, &name),
         "date" => return one_argument(function).map(|value| cast_to(value, DataType::Date)),
         // The engine's own take the first of equal elements only.
         "array_remove" => "array_remove_all",
@@ -492,6 +500,15 @@ fn named(function: &mut Function) -> Option<Expr> {
     };
     function.name = ObjectName::from(vec![Ident::new(other)]);
     None
+}
+
+/// `current_timestamp(3)`: rounded to so many digits.
+fn precise(function: &Function, name: &str) -> Option<Expr> {
+    let Expr::Value(digits) = one_argument(function)? else { return None };
+    let Value::Number(digits, _) = &digits.value else { return None };
+    let digits: u64 = digits.parse().ok()?;
+    let zone = if name == "current_timestamp" { ast::TimezoneInfo::WithTimeZone } else { ast::TimezoneInfo::None };
+    Some(cast_to(call(name, Vec::new()), DataType::Timestamp(Some(digits), zone)))
 }
 
 fn one_argument(function: &Function) -> Option<Expr> {

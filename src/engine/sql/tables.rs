@@ -38,6 +38,7 @@ fn columns(function: &str) -> Option<Vec<Listed>> {
         "jsonb_array_elements" => vec![listed("value", "meshgate_json_elements", JSONB)],
         "json_array_elements_text" | "jsonb_array_elements_text" => vec![listed("value", "meshgate_json_elements_text", None)],
         "json_object_keys" | "jsonb_object_keys" => vec![listed("", "meshgate_json_keys", None)],
+        "jsonb_path_query" => vec![listed("", "meshgate_json_path", JSONB)],
         "json_each" => vec![listed("key", "meshgate_json_keys", None), listed("value", "meshgate_json_values", JSON)],
         "jsonb_each" => vec![listed("key", "meshgate_json_keys", None), listed("value", "meshgate_json_values", JSONB)],
         "json_each_text" | "jsonb_each_text" => {
@@ -78,6 +79,22 @@ pub(super) fn in_list(function: &ast::Function) -> Option<Expr> {
         }
         _ => None,
     }
+}
+
+/// Whether an item of a select list makes several rows of one.
+pub(super) fn several_in(item: &SelectItem) -> bool {
+    struct Finder(bool);
+    impl ast::Visitor for Finder {
+        type Break = ();
+
+        fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+            self.0 |= matches!(expr, Expr::Function(function) if columns(&last(&function.name)).is_some());
+            ControlFlow::Continue(())
+        }
+    }
+    let mut finder = Finder(false);
+    let _ = ast::Visit::visit(item, &mut finder);
+    finder.0
 }
 
 fn arguments(function: &ast::Function) -> Option<Vec<Expr>> {

@@ -37,6 +37,8 @@ pub(super) fn respelled(tokens: &[TokenWithSpan]) -> Vec<TokenWithSpan> {
                 out.push(placed(word("IS", Keyword::IS), token.span));
                 out.push(placed(word("NULL", Keyword::NULL), token.span));
             }
+            // No table here has others that inherit from it.
+            found if is(found, "only") && after("from") && !opens(&mut rest) => {}
             found if is(found, "operator") => match quantified(&mut rest) {
                 Some(operator) => out.push(placed(operator, token.span)),
                 None => out.push(token.clone()),

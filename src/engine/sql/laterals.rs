@@ -1,0 +1,262 @@
+//! LATERAL subqueries in forms that the planner can turn into joins: the first rows of each group, and VALUES of a row's own columns.
+//!
+//! INVARIANT: the columns that a client sees, and their order, stay what they are.
+
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{
+    Array, BinaryOperator, Distinct, Expr, GroupByExpr, Ident, LimitClause, OrderByKind, Query, SelectItem, SetExpr, TableFactor, Value,
+    Visit, Visitor, WindowType,
+};
+use datafusion::sql::sqlparser::dialect::{GenericDialect, PostgreSqlDialect};
+use datafusion::sql::sqlparser::parser::Parser;
+
+use super::scalars::Tables;
+use super::spelling::call;
+
+/// Keys that the rows of a group have in common.
+const KEYS_MAX: usize = 8;
+
+/// Puts the form in place of the factor's subquery, if there is one.
+pub(super) fn rewritten(factor: &mut TableFactor) {
+    if let TableFactor::Derived { lateral: true, subquery, .. } = factor
+        && let Some(query) = unpivoted(subquery).or_else(|| ranked(subquery))
+    {
+        **subquery = query;
+    }
+}
+
+/// `LATERAL (VALUES ('a', t.a), ('b', t.b))`: lists of the columns, side by side.
+fn unpivoted(query: &Query) -> Option<Query> {
+    let SetExpr::Values(values) = query.body.as_ref() else { return None };
+    if query.with.is_some() || query.order_by.is_some() || query.limit_clause.is_some() || query.fetch.is_some() {
+        return None;
+    }
+    let width = values.rows.first()?.content.len();
+    if width == 0 || values.rows.iter().any(|row| row.content.len() != width) {
+        return None;
+    }
+    let column = |at: usize| {
+        let elem = values.rows.iter().filter_map(|row| row.content.get(at).cloned()).collect();
+        let elements = call("unnest", vec![Expr::Array(Array { elem, named: true })]);
+        SelectItem::ExprWithAlias { expr: elements, alias: Ident::new(format!("column{}", at + 1)) }
+    };
+    let mut query = Parser::new(&PostgreSqlDialect {}).try_with_sql("SELECT 1").ok()?.parse_query().ok()?;
+    let SetExpr::Select(select) = query.body.as_mut() else { return None };
+    select.projection = (0..width).map(column).collect();
+    Some(*query)
+}
+
+/// `LATERAL (SELECT … WHERE inner = outer ORDER BY … LIMIT n)`: rows that are numbered within their group.
+fn ranked(query: &Query) -> Option<Query> {
+    let (limit, offset) = bounds(query)?;
+    let SetExpr::Select(select) = query.body.as_ref() else { return None };
+    let plain = matches!(&select.group_by, GroupByExpr::Expressions(keys, _) if keys.is_empty())
+        && matches!(&select.distinct, None | Some(Distinct::All))
+        && select.having.is_none()
+        && query.with.is_none()
+        && !select.projection.iter().any(super::scalars::aggregates_in)
+        && !select.projection.iter().any(super::tables::several_in);
+    let tables = Tables::of(select.as_ref());
+    if !plain || !tables.outer(select.as_ref()) {
+        return None;
+    }
+    let (mut keys, mut kept) = (Vec::new(), Vec::new());
+    for condition in conjuncts(select.selection.as_ref()?) {
+        match tables.equal(condition) {
+            Some(pair) => keys.push(pair),
+            None => kept.push(condition.clone()),
+        }
+    }
+    let mut inner = query.clone();
+    (inner.order_by, inner.limit_clause, inner.fetch) = (None, None, None);
+    let SetExpr::Select(own) = inner.body.as_mut() else { return None };
+    own.selection = kept.into_iter().reduce(and);
+    if keys.is_empty() || keys.len() > KEYS_MAX || tables.outer(own.as_ref()) {
+        return None;
+    }
+    let mut rank = Parser::new(&PostgreSqlDialect {}).try_with_sql("row_number() OVER (PARTITION BY 1)").ok()?.parse_expr().ok()?;
+    if let Expr::Function(function) = &mut rank
+        && let Some(WindowType::WindowSpec(window)) = &mut function.over
+    {
+        window.partition_by = keys.iter().map(|(inner, _)| inner.clone()).collect();
+        window.order_by = match query.order_by.as_ref().map(|order| &order.kind) {
+            Some(OrderByKind::Expressions(order)) => {
+                let mut order = order.clone();
+                for key in &mut order {
+                    key.expr = resolved(&key.expr, &select.projection)?;
+                }
+                order
+            }
+            Some(OrderByKind::All(_)) => return None,
+            None => Vec::new(),
+        };
+    }
+    let added = keys.iter().enumerate().map(|(at, (inner, _))| (inner.clone(), format!("meshgate_key{at}")));
+    let added = added.chain([(rank, "meshgate_rank".to_owned())]);
+    own.projection.extend(added.map(|(expr, name)| SelectItem::ExprWithAlias { expr, alias: Ident::new(name) }));
+    outside(inner, &keys, limit, offset)
+}
+
+/// The rows of the numbered query that are wanted, without what was put to them.
+fn outside(inner: Query, keys: &[(Expr, Expr)], limit: u64, offset: u64) -> Option<Query> {
+    let hidden: Vec<String> = (0..keys.len()).map(|at| format!("meshgate_key{at}")).collect();
+    let last = limit.saturating_add(offset);
+    let text = format!(
+        "SELECT * EXCLUDE ({}, meshgate_rank) FROM (SELECT 1) AS meshgate_top \
+         WHERE meshgate_top.meshgate_rank <= {last} AND meshgate_top.meshgate_rank > {offset}",
+        hidden.join(", ")
+    );
+    let mut outer = Parser::new(&GenericDialect {}).try_with_sql(&text).ok()?.parse_query().ok()?;
+    let SetExpr::Select(select) = outer.body.as_mut() else { return None };
+    if let TableFactor::Derived { subquery, .. } = &mut select.from.first_mut()?.relation {
+        **subquery = inner;
+    }
+    let same = keys.iter().zip(hidden).map(|((_, outer), name)| Expr::BinaryOp {
+        left: Box::new(Expr::CompoundIdentifier(vec![Ident::new("meshgate_top"), Ident::new(name)])),
+        op: BinaryOperator::Eq,
+        right: Box::new(outer.clone()),
+    });
+    select.selection = select.selection.take().into_iter().chain(same).reduce(and);
+    Some(*outer)
+}
+
+/// How many rows are wanted, and how many are passed over; `None` if all of them are, or the numbers are no constants.
+fn bounds(query: &Query) -> Option<(u64, u64)> {
+    let number = |expr: &Expr| match expr {
+        Expr::Value(value) => match &value.value {
+            Value::Number(digits, _) => digits.parse().ok(),
+            _ => None,
+        },
+        _ => None,
+    };
+    if let Some(fetch) = &query.fetch {
+        let plain = !fetch.with_ties && !fetch.percent && query.limit_clause.is_none();
+        return plain.then(|| fetch.quantity.as_ref().map_or(Some(1), number)).flatten().map(|limit| (limit, 0));
+    }
+    match query.limit_clause.as_ref()? {
+        LimitClause::LimitOffset { limit: Some(limit), offset, limit_by } if limit_by.is_empty() => {
+            Some((number(limit)?, offset.as_ref().map_or(Some(0), |offset| number(&offset.value))?))
+        }
+        _ => None,
+    }
+}
+
+/// A key that is the number or the name of a column of the result is what that column is.
+fn resolved(key: &Expr, projection: &[SelectItem]) -> Option<Expr> {
+    match key {
+        Expr::Value(value) => {
+            let Value::Number(digits, _) = &value.value else { return None };
+            let place: usize = digits.parse().ok()?;
+            let before = projection.get(..place)?;
+            let all = before.iter().all(|item| matches!(item, SelectItem::UnnamedExpr(_) | SelectItem::ExprWithAlias { .. }));
+            match before.last().filter(|_| all)? {
+                SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => Some(expr.clone()),
+                _ => None,
+            }
+        }
+        Expr::Identifier(name) => Some(
+            projection
+                .iter()
+                .find_map(|item| match item {
+                    SelectItem::ExprWithAlias { expr, alias } if alias.value == name.value => Some(expr.clone()),
+                    _ => None,
+                })
+                .unwrap_or_else(|| key.clone()),
+        ),
+        key => Some(key.clone()),
+    }
+}
+
+fn and(left: Expr, right: Expr) -> Expr {
+    Expr::BinaryOp { left: Box::new(left), op: BinaryOperator::And, right: Box::new(right) }
+}
+
+fn conjuncts(expr: &Expr) -> Vec<&Expr> {
+    match expr {
+        Expr::BinaryOp { left, op: BinaryOperator::And, right } => [conjuncts(left), conjuncts(right)].concat(),
+        Expr::Nested(inner) if matches!(inner.as_ref(), Expr::BinaryOp { op: BinaryOperator::And, .. }) => conjuncts(inner),
+        expr => vec![expr],
+    }
+}
+
+impl Tables {
+    /// `inner = outer`, in either order: answers inner and outer.
+    fn equal(&self, condition: &Expr) -> Option<(Expr, Expr)> {
+        let Expr::BinaryOp { left, op: BinaryOperator::Eq, right } = condition else { return None };
+        match (self.outer(left.as_ref()), self.outer(right.as_ref())) {
+            (false, true) if !self.inner(right.as_ref()) && !constant(left) => Some((left.as_ref().clone(), right.as_ref().clone())),
+            (true, false) if !self.inner(left.as_ref()) && !constant(right) => Some((right.as_ref().clone(), left.as_ref().clone())),
+            _ => None,
+        }
+    }
+}
+
+/// Whether no column is in it.
+fn constant(expr: &Expr) -> bool {
+    struct Columns;
+    impl Visitor for Columns {
+        type Break = ();
+
+        fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+            if matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_)) {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        }
+    }
+    expr.visit(&mut Columns).is_continue()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spelled(sql: &str) -> String {
+        let sql = format!("SELECT * FROM c, LATERAL ({sql}) AS x");
+        let query = Parser::new(&PostgreSqlDialect {}).try_with_sql(&sql).unwrap().parse_query().unwrap();
+        let SetExpr::Select(mut select) = *query.body else { panic!("no select") };
+        rewritten(&mut select.from[1].relation);
+        select.from[1].relation.to_string()
+    }
+
+    #[test]
+    fn the_first_rows_of_each_group_are_numbered() {
+        assert_eq!(
+            spelled("SELECT t.a FROM t WHERE t.k = c.k AND t.b > 1 ORDER BY t.d DESC LIMIT 2 OFFSET 1"),
+            "LATERAL (SELECT * EXCLUDE (meshgate_key0, meshgate_rank) FROM (SELECT t.a, t.k AS meshgate_key0, \
+             row_number() OVER (PARTITION BY t.k ORDER BY t.d DESC) AS meshgate_rank FROM t WHERE t.b > 1) AS meshgate_top \
+             WHERE meshgate_top.meshgate_rank <= 3 AND meshgate_top.meshgate_rank > 1 AND meshgate_top.meshgate_key0 = c.k) AS x"
+        );
+    }
+
+    #[test]
+    fn keys_are_columns_of_the_result() {
+        for key in ["1", "b"] {
+            let spelled = spelled(&format!("SELECT t.a AS b FROM t WHERE t.k = c.k ORDER BY {key} LIMIT 1"));
+            assert!(spelled.contains("PARTITION BY t.k ORDER BY t.a)"), "{spelled}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_numbered_stays() {
+        for kept in [
+            "SELECT t.a FROM t WHERE t.k > c.k LIMIT 1",
+            "SELECT t.a + c.a FROM t WHERE t.k = c.k LIMIT 1",
+            "SELECT count(*) FROM t WHERE t.k = c.k LIMIT 1",
+            "SELECT t.a FROM t WHERE t.k = c.k",
+            "SELECT t.a FROM t ORDER BY t.a LIMIT 1",
+        ] {
+            assert_eq!(spelled(kept), format!("LATERAL ({kept}) AS x"));
+        }
+    }
+
+    #[test]
+    fn values_of_a_row_are_lists() {
+        assert_eq!(
+            spelled("VALUES ('a', c.a), ('b', c.b)"),
+            "LATERAL (SELECT unnest(ARRAY['a', 'b']) AS column1, unnest(ARRAY[c.a, c.b]) AS column2) AS x"
+        );
+    }
+}
