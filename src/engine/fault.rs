@@ -39,6 +39,12 @@ pub(crate) fn client_message(error: &DataFusionError, sql: &str) -> ClientMessag
         DataFusionError::Internal(text) if text.contains("egular expression did not compile") => {
             ClientMessage::new(SqlState::INVALID_REGULAR_EXPRESSION, "invalid regular expression")
         }
+        DataFusionError::Internal(text) if text.contains("Cannot run range queries") => {
+            ClientMessage::new(SqlState::FEATURE_NOT_SUPPORTED, "a window in the order of values of this type is not supported")
+        }
+        DataFusionError::Internal(text) if text.contains("failed to match any signature") => {
+            wording::missing_function(wording::between(text, "Function '", "'").unwrap_or("of these types"), None)
+        }
         DataFusionError::Internal(text) if wording::between(text, "Failed to coerce types ", " in BETWEEN").is_some() => {
             wording::incomparable(text).unwrap_or_else(|| unsupported(text))
         }

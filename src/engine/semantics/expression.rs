@@ -67,6 +67,9 @@ fn one(expr: Expr, schema: &DFSchema, facts: Facts) -> Result<Expr> {
             Expr::AggregateFunction(call)
         }
         Expr::WindowFunction(mut call) => {
+            for key in &mut call.params.order_by {
+                key.expr = sort_key(std::mem::take(&mut key.expr), schema);
+            }
             if let WindowFunctionDefinition::AggregateUDF(function) = &call.fun {
                 let name = function.name().to_owned();
                 call.params.args.iter_mut().take(1).for_each(|arg| exact(&name, arg, schema));

@@ -32,6 +32,7 @@ impl VisitorMut for Spelling {
         {
             query.body = select;
         }
+        super::ties::united(query)?;
         super::ties::numbered(&mut query.body)?;
         super::ties::distinct_order(query)?;
         if let SetExpr::Values(values) = query.body.as_mut() {

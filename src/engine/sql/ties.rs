@@ -1,11 +1,11 @@
-//! `FETCH FIRST … WITH TIES`, `TABLESAMPLE`, `EXCEPT ALL` and `INTERSECT ALL` in forms that the planner has.
+//! `FETCH FIRST … WITH TIES`, `TABLESAMPLE`, `EXCEPT ALL`, `INTERSECT ALL` and `VALUES` with subqueries in forms that the planner has.
 
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Distinct, Expr, Function, FunctionArgumentList, FunctionArguments, Ident, LimitClause, ObjectName, OrderByExpr,
+    self, BinaryOperator, Distinct, Expr, Function, FunctionArgumentList, FunctionArguments, Ident, LimitClause, ObjectName, OrderByExpr,
     OrderByKind, Query, SelectItem, SetExpr, SetOperator, SetQuantifier, TableAlias, TableFactor, TableSampleKind, TableSampleMethod,
-    Value, VisitMut, VisitorMut, WindowSpec, WindowType,
+    Value, VisitMut, Visitor, VisitorMut, WindowSpec, WindowType,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
@@ -16,6 +16,58 @@ use super::spelling::{Flow, last, refuse};
 
 fn refused(sqlstate: SqlState, text: &str) -> Flow {
     ControlFlow::Break(Box::new(ClientMessage::new(sqlstate, text)))
+}
+
+/// Rows of VALUES that are united one by one.
+const UNITED_MAX: usize = 100;
+
+/// `VALUES ((SELECT …)), …`: the planner takes no subquery for a constant, so each row is a SELECT of its own.
+pub(super) fn united(query: &mut Query) -> Flow {
+    struct Queries;
+    impl Visitor for Queries {
+        type Break = ();
+
+        fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
+            ControlFlow::Break(())
+        }
+    }
+    let SetExpr::Values(values) = query.body.as_ref() else { return ControlFlow::Continue(()) };
+    let within = |row: &ast::Parens<Vec<Expr>>| row.content.iter().any(|value| ast::Visit::visit(value, &mut Queries).is_break());
+    let width = values.rows.first().map_or(0, |row| row.content.len());
+    if !values.rows.iter().any(within) || values.rows.iter().any(|row| row.content.len() != width) {
+        return ControlFlow::Continue(());
+    }
+    if values.rows.len() > UNITED_MAX {
+        return refuse("a subquery in VALUES of so many rows is not supported");
+    }
+    let mut whole: Option<SetExpr> = None;
+    for row in &values.rows {
+        let Some(mut select) =
+            Parser::new(&PostgreSqlDialect {}).try_with_sql("SELECT 1").ok().and_then(|mut parser| parser.parse_query().ok())
+        else {
+            return refuse("a subquery in VALUES is not supported");
+        };
+        if let SetExpr::Select(select) = select.body.as_mut() {
+            let item = |(at, value): (usize, &Expr)| SelectItem::ExprWithAlias {
+                expr: value.clone(),
+                alias: Ident::new(format!("column{}", at + 1)),
+            };
+            select.projection = row.content.iter().enumerate().map(item).collect();
+        }
+        whole = Some(match whole {
+            None => *select.body,
+            Some(left) => SetExpr::SetOperation {
+                op: SetOperator::Union,
+                set_quantifier: SetQuantifier::All,
+                left: Box::new(left),
+                right: select.body,
+            },
+        });
+    }
+    if let Some(whole) = whole {
+        *query.body = whole;
+    }
+    ControlFlow::Continue(())
 }
 
 /// Refuses to sort distinct rows by what is not in them.
