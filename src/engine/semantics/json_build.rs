@@ -97,7 +97,11 @@ fn values(array: &ArrayRef, field: Option<&FieldRef>, facts: Facts) -> Result<Ve
             .columns()
             .iter()
             .zip(rows.fields())
-            .map(|(column, field)| values(column, Some(field), facts))
+            .map(|(column, field)| {
+                // The columns of a row have the types that they had before any function saw them.
+                let column = arrow::compute::cast(column, &plain(column.data_type()))?;
+                values(&column, Some(field), facts)
+            })
             .collect::<Result<Vec<_>>>()?;
         let row = |at: usize| {
             if array.is_null(at) {
