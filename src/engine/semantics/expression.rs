@@ -121,25 +121,7 @@ fn called(mut call: ScalarFunction, schema: &DFSchema, facts: Facts) -> Result<E
             let zero = Expr::Literal(ScalarValue::Int32(Some(0)), None);
             return Ok(if bare { counted } else { datafusion::functions::core::expr_fn::nullif(counted, zero) });
         }
-        "jsonb_set" | "jsonb_insert" => {
-            if let Some(path) = call.args.get_mut(1) {
-                *path = meanings::path(std::mem::take(path));
-            }
-            None
-        }
-        "json_object" => {
-            call.args = call.args.into_iter().map(meanings::path).collect();
-            None
-        }
-        "array_element" => element(&mut call.args, schema),
-        "to_number" => {
-            let scale = call.args.get(1).and_then(casts::text_of).and_then(number_text::scale).and_then(|scale| i8::try_from(scale).ok());
-            let scale = scale.filter(|scale| *scale <= 16);
-            return Ok(match scale {
-                Some(scale) => datafusion::logical_expr::cast(Expr::ScalarFunction(call), DataType::Decimal128(38, scale)),
-                None => Expr::ScalarFunction(call),
-            });
-        }
+        "jsonb_set" | "jsonb_insert" | "json_object" | "array_element" | "to_number" => return Ok(by_constants(call, schema)),
         "array_has" if !facts.lenient => among(&call.args),
         "to_hex" if type_of(0).is_some_and(|found| matches!(found, DataType::Int16 | DataType::Int32)) => {
             let mask = Expr::Literal(ScalarValue::Int64(Some(i64::from(u32::MAX))), None);
@@ -184,6 +166,30 @@ fn called(mut call: ScalarFunction, schema: &DFSchema, facts: Facts) -> Result<E
         _ => None,
     };
     Ok(replaced.unwrap_or(Expr::ScalarFunction(call)))
+}
+
+/// A function that constants among its arguments tell more of: paths of texts, places, templates.
+fn by_constants(mut call: ScalarFunction, schema: &DFSchema) -> Expr {
+    match call.func.name() {
+        "json_object" => call.args = call.args.into_iter().map(meanings::path).collect(),
+        "array_element" => {
+            if let Some(member) = element(&mut call.args, schema) {
+                return member;
+            }
+        }
+        "to_number" => {
+            let scale = call.args.get(1).and_then(casts::text_of).and_then(number_text::scale).and_then(|scale| i8::try_from(scale).ok());
+            if let Some(scale) = scale.filter(|scale| *scale <= 16) {
+                return datafusion::logical_expr::cast(Expr::ScalarFunction(call), DataType::Decimal128(38, scale));
+            }
+        }
+        _ => {
+            if let Some(path) = call.args.get_mut(1) {
+                *path = meanings::path(std::mem::take(path));
+            }
+        }
+    }
+    Expr::ScalarFunction(call)
 }
 
 /// `x[n]`: of a jsonb its member; of an array NULL below 1, where the engine counts from the end.

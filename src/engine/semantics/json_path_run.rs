@@ -179,13 +179,7 @@ impl Run<'_> {
                 Some(last) => vec![last.to_string()],
                 None => return structure(SqlState::SYNTAX_ERROR, "LAST is allowed only in array subscripts"),
             },
-            Path::Variable(name) => match members(self.variables).unwrap_or_default().into_iter().find(|(key, _)| key == name) {
-                Some((_, value)) => vec![value],
-                None => {
-                    let message = ClientMessage::new(SqlState::UNDEFINED_OBJECT, format!("could not find jsonpath variable \"{name}\""));
-                    return Err(Fault::Other(client(message)));
-                }
-            },
+            Path::Variable(name) => vec![self.variable(name)?],
             Path::Key(inner, key) => self.of_members(inner, scope, Some(key))?,
             Path::AnyKey(inner) => self.of_members(inner, scope, None)?,
             Path::Elements(inner) => {
@@ -220,19 +214,7 @@ impl Run<'_> {
                 kept
             }
             Path::Method(inner, method) => self.called(inner, *method, scope)?,
-            Path::Negative(inner) => {
-                let number = |item: &String| Number::of(item).and_then(Number::negated).map(Number::written);
-                let numbers = self.unwrapped(inner, scope)?.iter().map(number).collect::<Option<Vec<_>>>();
-                match numbers {
-                    Some(numbers) => numbers,
-                    None => {
-                        return structure(
-                            SqlState::SQL_JSON_NUMBER_NOT_FOUND,
-                            "operand of unary jsonpath operator - is not a numeric value",
-                        );
-                    }
-                }
-            }
+            Path::Negative(inner) => self.negative(inner, scope)?,
             Path::Computed(sign, left, right) => vec![self.computed(*sign, left, right, scope)?],
             Path::Truth(condition) => vec![
                 match self.holds(condition, scope)? {
@@ -247,6 +229,21 @@ impl Run<'_> {
             return Err(Fault::Other(fault(SqlState::PROGRAM_LIMIT_EXCEEDED, "jsonpath finds too many items")));
         }
         Ok(found)
+    }
+
+    fn variable(&self, name: &str) -> Found<String> {
+        let found = members(self.variables).unwrap_or_default().into_iter().find(|(key, _)| key == name);
+        found.map(|(_, value)| value).ok_or_else(|| {
+            let message = ClientMessage::new(SqlState::UNDEFINED_OBJECT, format!("could not find jsonpath variable \"{name}\""));
+            Fault::Other(client(message))
+        })
+    }
+
+    fn negative(&self, inner: &Path, scope: &Scope<'_>) -> Found<Vec<String>> {
+        let number = |item: &String| Number::of(item).and_then(Number::negated).map(Number::written);
+        let numbers = self.unwrapped(inner, scope)?.iter().map(number).collect::<Option<Vec<_>>>();
+        let text = "operand of unary jsonpath operator - is not a numeric value";
+        numbers.map_or_else(|| structure(SqlState::SQL_JSON_NUMBER_NOT_FOUND, text), Ok)
     }
 
     /// The items; without strictness, of arrays their elements.
