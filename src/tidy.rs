@@ -339,6 +339,8 @@ fn no_note_is_left_without_an_issue_and_no_test_is_switched_off() {
     let loose = Regex::new(r"#\[serde\([^\]]*\b(?:untagged|flatten)\b").unwrap();
     let mut faults = Vec::new();
     for source in read("src", "src/").into_iter().chain(read("tests", "tests/")) {
+        // What is only written hides nothing.
+        let is_read = source.text.contains("Deserialize");
         for (number, line) in source.text.lines().enumerate() {
             let at = format!("{}:{}", source.path, number + 1);
             if note.is_match(line) && !numbered.is_match(line) {
@@ -347,7 +349,7 @@ fn no_note_is_left_without_an_issue_and_no_test_is_switched_off() {
             if switched_off.is_match(line) && !source.path.ends_with("tidy.rs") {
                 faults.push(format!("{at}: a test that does not run, or that hides why it fails"));
             }
-            if loose.is_match(line) && !source.path.ends_with("tidy.rs") {
+            if is_read && loose.is_match(line) && !source.path.ends_with("tidy.rs") {
                 faults.push(format!("{at}: untagged and flatten hide faults in what is read"));
             }
         }

@@ -81,7 +81,7 @@ impl RowStream {
     }
 
     /// The same stream, as a part of more rows that the session keeps.
-    pub(super) fn as_part(self) -> Self {
+    pub(super) fn into_part(self) -> Self {
         Self { part: true, ..self }
     }
 

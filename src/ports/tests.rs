@@ -121,9 +121,14 @@ pub(super) async fn scan(table: &Arc<dyn TableProvider>, ask: &Ask) -> Result<Ve
         plan = Arc::new(FilterExec::try_new(predicate, plan)?) as Arc<dyn ExecutionPlan>;
     }
     let expected = plan.schema();
-    let batches: Vec<RecordBatch> = datafusion::physical_plan::execute_stream(plan, context.task_ctx())?.try_collect().await?;
+    let batches = run(plan, &context).await?;
     assert!(batches.iter().all(|batch| batch.schema() == expected), "a batch does not have its plan's schema");
     Ok(batches)
+}
+
+/// What a plan answers.
+pub(super) async fn run(plan: Arc<dyn ExecutionPlan>, context: &SessionContext) -> Result<Vec<RecordBatch>> {
+    datafusion::physical_plan::execute_stream(plan, context.task_ctx())?.try_collect().await
 }
 
 /// Rows as sorted texts.

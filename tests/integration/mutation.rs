@@ -1,11 +1,11 @@
 //! Inputs for the gateway's messages, made of known ones by a seed: the same seed makes the same inputs.
 
 /// A small generator of numbers.
-pub struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
     /// The generator of this seed.
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
     }
 
@@ -17,7 +17,7 @@ impl Random {
     }
 
     /// A number below this one.
-    pub fn below(&mut self, end: usize) -> usize {
+    pub(crate) fn below(&mut self, end: usize) -> usize {
         usize::try_from(self.next() >> 33).unwrap() % end.max(1)
     }
 
@@ -59,14 +59,14 @@ const EDGES: [&str; 28] = [
 ];
 
 /// Makes inputs of known ones and of words.
-pub struct Mutator {
+pub(crate) struct Mutator {
     known: Vec<Vec<u8>>,
     words: Vec<String>,
 }
 
 impl Mutator {
     /// Of these inputs, and the words of a fuzzer's dictionary.
-    pub fn new(known: Vec<Vec<u8>>, dictionary: &str) -> Self {
+    pub(crate) fn new(known: Vec<Vec<u8>>, dictionary: &str) -> Self {
         let word = |line: &str| Some(line.strip_prefix('"')?.strip_suffix('"')?.to_owned());
         let words: Vec<String> = dictionary.lines().filter_map(word).collect();
         assert!(!known.is_empty() && !words.is_empty(), "nothing to start from");
@@ -79,7 +79,7 @@ impl Mutator {
     }
 
     /// Messages: a type, a length of two bytes and a body each.
-    pub fn session(&self, random: &mut Random) -> Vec<u8> {
+    pub(crate) fn session(&self, random: &mut Random) -> Vec<u8> {
         let mut messages = messages(self.any(random));
         for _ in 0..=random.below(3) {
             let at = random.below(messages.len() + 1);
@@ -112,13 +112,13 @@ impl Mutator {
     }
 
     /// A statement's text.
-    pub fn statement(&self, random: &mut Random) -> Vec<u8> {
+    pub(crate) fn statement(&self, random: &mut Random) -> Vec<u8> {
         let known = self.any(random).to_vec();
         self.text(&known, random)
     }
 
     /// Bytes with some of them changed.
-    pub fn bytes(&self, random: &mut Random) -> Vec<u8> {
+    pub(crate) fn bytes(&self, random: &mut Random) -> Vec<u8> {
         let known = self.any(random).to_vec();
         flipped(&known, random)
     }

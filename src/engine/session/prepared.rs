@@ -154,7 +154,7 @@ impl Session {
         } else {
             cursor.resume().await?;
         }
-        Ok(Reply::Rows(cursor.fetch(limit, "SELECT", self.deadline).as_part()))
+        Ok(Reply::Rows(cursor.fetch(limit, "SELECT", self.deadline).into_part()))
     }
 
     /// Forgets a prepared statement.

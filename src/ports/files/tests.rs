@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 
-use super::super::tests::{Ask, field, message, open, product, refusal, rows, scan, texts, write_parquet};
+use super::super::tests::{Ask, field, message, open, product, refusal, rows, run, scan, texts, write_parquet};
 use super::super::{PortOptions, Ports};
 use super::web::{Mood, Web};
 use super::{StoreIdentity, StoreOptions};
@@ -113,7 +113,7 @@ async fn an_object_that_changes_during_a_scan_is_an_error_even_where_the_store_i
             let table = open(&ports, &product).await.unwrap();
             let plan = table.scan(&context.state(), None, &[], None).await.unwrap();
             web.put(path, second);
-            let error = datafusion::physical_plan::collect(plan, context.task_ctx()).await.unwrap_err();
+            let error = run(plan, &context).await.unwrap_err();
             assert_eq!(message(&error).0, "58030", "{mood:?} {path}");
             assert!(message(&error).1.contains("changed"), "{mood:?} {path}");
             // The next scan sees the new version whole, though size and time are the same.
@@ -200,7 +200,7 @@ async fn a_bucket_of_a_real_service_is_read() {
     let context = datafusion::prelude::SessionContext::new();
     let plan = table.scan(&context.state(), None, &[], None).await.unwrap();
     upload.put(&"big/a b.parquet".into(), parquet_bytes(1..100_001).into()).await.unwrap();
-    let error = datafusion::physical_plan::collect(plan, context.task_ctx()).await.unwrap_err();
+    let error = run(plan, &context).await.unwrap_err();
     assert_eq!(message(&error).0, "58030", "{}", message(&error).1);
 }
 

@@ -102,7 +102,7 @@ async fn bloom_filters_and_pages_spare_rows() {
         let table = open(&ports(folder.path(), false), &product).await.unwrap();
         let context = SessionContext::new();
         let plan = table.scan(&context.state(), None, &[col("id").eq(lit(id))], None).await.unwrap();
-        let found = datafusion::physical_plan::collect(plan, context.task_ctx()).await.unwrap();
+        let found = run(plan, &context).await.unwrap();
         found.iter().map(RecordBatch::num_rows).sum::<usize>()
     };
     let pages = || WriterProperties::builder().set_data_page_row_count_limit(100).set_write_batch_size(100);
