@@ -154,6 +154,8 @@ pub(crate) fn analyst() -> Arc<Principal> {
 /// A gateway's engine with one session.
 pub(crate) struct Gateway {
     pub(crate) point: Arc<DecisionPoint>,
+    folder: PathBuf,
+    snapshot: Arc<Snapshot>,
     session: Session,
 }
 
@@ -162,12 +164,20 @@ impl Gateway {
     pub(crate) fn new(folder: &Path, catalog: &Path, erased: i64) -> anyhow::Result<Self> {
         let snapshot = snapshot(catalog)?;
         let erased = Arc::new(SubjectSet::new(erased_ids(erased).into_iter().map(|id| id.to_string())));
-        let bundle = bundle()?;
-        let bundle_revision = bundle.revision().to_owned();
-        let point =
-            DecisionPoint::new(bundle, &snapshot.products(), &BTreeMap::new(), erased).map_err(|faults| anyhow::anyhow!("{faults:?}"))?;
+        let point = DecisionPoint::new(bundle()?, &snapshot.products(), &BTreeMap::new(), erased)
+            .map_err(|faults| anyhow::anyhow!("{faults:?}"))?;
         let point = Arc::new(point.with_mask_keys(MaskKeys::new([("default".to_owned(), vec![7; 32])])));
-        let worlds = Worlds::new(World { snapshot, policy: Arc::clone(&point), bundle_revision });
+        Self::open(folder, snapshot, point)
+    }
+
+    /// One that has answered nothing yet, with the same rules and the same erased people.
+    pub(crate) fn anew(&self) -> anyhow::Result<Self> {
+        Self::open(&self.folder, Arc::clone(&self.snapshot), Arc::clone(&self.point))
+    }
+
+    fn open(folder: &Path, snapshot: Arc<Snapshot>, point: Arc<DecisionPoint>) -> anyhow::Result<Self> {
+        let worlds =
+            Worlds::new(World { snapshot: Arc::clone(&snapshot), policy: Arc::clone(&point), bundle_revision: "bench".to_owned() });
         let (audit, _) = AuditLog::in_memory()?;
         let options = EngineOptions {
             database: "mesh".to_owned(),
@@ -175,6 +185,7 @@ impl Gateway {
             statement_timeout: Some(Duration::from_secs(600)),
             rows_max: None,
             memory_bytes: 4 << 30,
+            remembered_bytes: 128 << 20,
             queries_max: 4,
             idle_session_timeout: Duration::from_secs(3_600),
             prepared_max: 10,
@@ -197,7 +208,7 @@ impl Gateway {
             everyone: Arc::new(|_| None),
         };
         let session = engine.open_session(principal, request).map_err(|error| anyhow::anyhow!("{error:?}"))?;
-        Ok(Self { point, session })
+        Ok(Self { point, folder: folder.to_path_buf(), snapshot, session })
     }
 
     /// Runs a query to its last row.

@@ -158,6 +158,8 @@ pub struct Limits {
     pub shutdown_timeout_ms: u64,
     /// Memory of all running statements.
     pub memory_bytes: usize,
+    /// Memory for which rows policies let through.
+    pub remembered_bytes: usize,
     /// Rows of one result; `None`: no limit.
     pub rows_max: Option<u64>,
     /// Statements that run at a time; further ones wait.
@@ -325,6 +327,7 @@ fn limits(spec: &LimitsSpec, faults: &mut Faults<'_>) -> Limits {
         authentication_timeout_ms: spec.authentication_timeout_ms,
         shutdown_timeout_ms: spec.shutdown_timeout_ms,
         memory_bytes: size("memory_bytes", spec.memory_bytes),
+        remembered_bytes: size("remembered_bytes", spec.remembered_bytes),
         rows_max: spec.rows_max,
         concurrent_queries: size("concurrent_queries", spec.concurrent_queries),
         prepared_statements: size("prepared_statements", spec.prepared_statements),
@@ -344,6 +347,7 @@ impl Default for Limits {
             authentication_timeout_ms: spec.authentication_timeout_ms,
             shutdown_timeout_ms: spec.shutdown_timeout_ms,
             memory_bytes: size(spec.memory_bytes),
+            remembered_bytes: size(spec.remembered_bytes),
             rows_max: spec.rows_max,
             concurrent_queries: size(spec.concurrent_queries),
             prepared_statements: size(spec.prepared_statements),

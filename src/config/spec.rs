@@ -251,6 +251,8 @@ pub struct LimitsSpec {
     /// Memory of all running statements.
     #[schemars(range(min = 16_777_216))]
     pub memory_bytes: u64,
+    /// Memory for which rows policies let through; 0: it is not remembered.
+    pub remembered_bytes: u64,
     /// Rows of one result; no limit if not given.
     #[schemars(range(min = 1))]
     pub rows_max: Option<u64>,
@@ -275,6 +277,7 @@ impl Default for LimitsSpec {
             authentication_timeout_ms: 30_000,
             shutdown_timeout_ms: 30_000,
             memory_bytes: 1_073_741_824,
+            remembered_bytes: 134_217_728,
             rows_max: None,
             concurrent_queries: 32,
             prepared_statements: 1_000,

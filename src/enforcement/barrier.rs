@@ -35,15 +35,17 @@ use datafusion::physical_plan::statistics::{ChildStats, StatisticsArgs, Statisti
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PhysicalExpr, PlanProperties};
 use futures::StreamExt;
+use futures::stream::BoxStream;
 
 use crate::policy::DecisionId;
-use crate::ports::{Kept, Reduction, Without, reduced};
+use crate::ports::{Kept, NumberedBatch, NumberedScan, Reading, Reduction, Without, reduced};
 use crate::product::ProductRef;
 
 use super::Error;
 use super::error::PortCause;
 use super::exclusion::SubjectProbe;
 use super::mask::{ColumnMask, Memo};
+use super::recall::{Recall, Recorder};
 
 /// What is left of the rows by the user's predicates, for all that is known: as much as the engine takes it to be above the barrier.
 const ROWS_LEFT_BY_PREDICATES: f64 = 0.2;
@@ -71,6 +73,8 @@ pub(super) struct Terms {
     pub(super) row_filter: Option<Arc<dyn PhysicalExpr>>,
     /// Rows whose subject is erased are hidden.
     pub(super) exclusion: Option<(usize, SubjectProbe)>,
+    /// For which rows it is known already whether these two hide them, and who takes down what is found out about the others.
+    pub(super) recall: Option<Arc<Recall>>,
     /// So many of the input's first columns are what is shown, or what masks are computed from.
     pub(super) kept: usize,
     /// One for each column that leaves.
@@ -97,6 +101,7 @@ impl Terms {
             decision: self.decision,
             row_filter: None,
             exclusion: None,
+            recall: None,
             kept: columns,
             shown: (0..columns).map(Shown::AsItIs).collect(),
             predicates: Vec::new(),
@@ -153,7 +158,7 @@ impl GovernedExec {
     /// does not do all that the barrier does.
     pub(super) fn absorbing(&self, kept: &Kept) -> Option<Self> {
         let terms = &self.terms;
-        if self.absorbed.is_some() || !terms.offered || terms.row_limit.is_some() {
+        if self.absorbed.is_some() || !terms.offered || terms.row_limit.is_some() || terms.recall.is_some() {
             return None;
         }
         let without = match &terms.exclusion {
@@ -197,6 +202,15 @@ impl GovernedExec {
     pub(super) fn rows_read(&self) -> Option<usize> {
         let statistics = StatisticsContext::new().compute(self.input.as_ref(), &StatisticsArgs::new()).ok()?;
         statistics.num_rows.get_value().copied()
+    }
+
+    /// What the input delivers. If rows of it come without the columns that the policy tests, it says which these are.
+    fn arrivals(&self, partition: usize, context: &Arc<TaskContext>) -> Result<BoxStream<'static, Result<Arrival>>> {
+        match (&self.terms.recall, NumberedScan::of(&self.input)) {
+            (None, _) => Ok(self.input.execute(partition, Arc::clone(context))?.map(|batch| batch.map(Arrival::Read)).boxed()),
+            (Some(_), Some(scan)) => Ok(scan.execute_numbered(partition, context)?.map(|batch| batch.map(Arrival::Numbered)).boxed()),
+            (Some(_), None) => Err(Error::Internal { invariant: "rows that are remembered come from a scan that numbers them" }.into()),
+        }
     }
 
     /// The dynamic filter over the input's columns, if it is one over bare unmasked columns.
@@ -337,7 +351,7 @@ impl ExecutionPlan for GovernedExec {
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let input = self.input.execute(partition, Arc::clone(&context)).map_err(|source| port_error(&self.terms, source))?;
+        let input = self.arrivals(partition, &context).map_err(|source| port_error(&self.terms, source))?;
         let kept: Vec<usize> = (0..self.terms.kept).collect();
         let kept = Arc::new(self.input.schema().project(&kept)?);
         let rows_full = context.session_config().batch_size();
@@ -350,6 +364,7 @@ impl ExecutionPlan for GovernedExec {
             rows_counted: 0,
             rows_left: self.terms.row_limit,
             finished: false,
+            recorder: self.terms.recall.clone().map(Recorder::new),
             memos: self.terms.shown.iter().map(|_| Memo::default()).collect(),
             terms: Arc::clone(&self.terms),
         };
@@ -369,9 +384,17 @@ fn port_error(terms: &Terms, source: DataFusionError) -> DataFusionError {
     }
 }
 
+/// Raw rows.
+enum Arrival {
+    /// With all columns.
+    Read(RecordBatch),
+    /// With their numbers, and perhaps without the columns that only the policy tests.
+    Numbered(NumberedBatch),
+}
+
 /// One partition of the barrier at work.
 struct Governor {
-    input: SendableRecordBatchStream,
+    input: BoxStream<'static, Result<Arrival>>,
     terms: Arc<Terms>,
     schema: SchemaRef,
     /// The columns that are collected.
@@ -384,6 +407,8 @@ struct Governor {
     rows_counted: usize,
     rows_left: Option<usize>,
     finished: bool,
+    /// Takes down which rows are visible.
+    recorder: Option<Recorder>,
     /// What masks remember, one for each column that leaves.
     memos: Vec<Memo>,
 }
@@ -405,9 +430,9 @@ impl Governor {
                     self.finished = true;
                     self.collector.finish_buffered_batch()?;
                 }
-                Some(batch) => {
-                    let batch = batch.map_err(|source| port_error(&self.terms, source))?;
-                    if let Some(uncollected) = self.take(batch)? {
+                Some(arrival) => {
+                    let arrival = arrival.map_err(|source| port_error(&self.terms, source))?;
+                    if let Some(uncollected) = self.take(arrival)? {
                         return Ok(Some(uncollected));
                     }
                 }
@@ -430,29 +455,56 @@ impl Governor {
         Ok(Some(RecordBatch::try_new_with_options(Arc::clone(&self.kept), Vec::new(), &options)?))
     }
 
-    /// Takes a raw batch in. Returns what can leave at once.
-    fn take(&mut self, batch: RecordBatch) -> Result<Option<RecordBatch>> {
-        let visible = self.visible(&batch)?;
+    /// Takes raw rows in. Returns what can leave at once.
+    fn take(&mut self, arrival: Arrival) -> Result<Option<RecordBatch>> {
+        let permitted = self.permitted(&arrival)?;
+        let batch = match arrival {
+            Arrival::Read(batch) | Arrival::Numbered(NumberedBatch { batch, .. }) => batch,
+        };
+        let visible = self.visible(&batch, permitted)?;
         if self.terms.kept == 0 {
             let rows = visible.as_ref().map_or(batch.num_rows(), BooleanArray::true_count);
             self.rows_counted = self.rows_counted.saturating_add(rows);
             return Ok(None);
         }
         let kept = self.kept(&batch)?;
+        let full = kept.num_rows() == self.rows_full && self.collector.is_empty();
         match visible {
-            None => self.release(&kept).map(Some),
-            Some(visible) => {
-                self.collector.push_batch_with_filter(kept, &visible)?;
-                if self.rows_left.is_some_and(|left| self.collector.get_buffered_rows() >= left) {
-                    self.collector.finish_buffered_batch()?;
+            // INVARIANT: if rows may be hidden, batches are of full size, even of a file that hides none of them.
+            None if full || !self.terms.hide_rows() => return self.release(&kept).map(Some),
+            None => self.collector.push_batch(kept)?,
+            Some(visible) => self.collector.push_batch_with_filter(kept, &visible)?,
+        }
+        if self.rows_left.is_some_and(|left| self.collector.get_buffered_rows() >= left) {
+            self.collector.finish_buffered_batch()?;
+        }
+        Ok(None)
+    }
+
+    /// Which rows the policy lets through; `None`: all. Never NULL.
+    fn permitted(&mut self, arrival: &Arrival) -> Result<Option<BooleanArray>> {
+        let numbered = match arrival {
+            Arrival::Read(batch) => return self.tested(batch),
+            Arrival::Numbered(numbered) => numbered,
+        };
+        let broken = |invariant| DataFusionError::from(Error::Internal { invariant });
+        let recall = self.terms.recall.as_ref().ok_or_else(|| broken("rows by number are asked for by who remembers some"))?;
+        match (numbered.reading, &numbered.numbers) {
+            (Reading::Bare, None) => Ok(None),
+            (Reading::Numbered, Some(numbers)) => recall.visible(numbered.file, numbers).map(Some),
+            (Reading::Whole, Some(numbers)) => {
+                let permitted = self.tested(&numbered.batch)?;
+                if let (Some(recorder), Some(permitted)) = (&mut self.recorder, &permitted) {
+                    recorder.record(numbered.file, numbers, permitted, &numbered.batch)?;
                 }
-                Ok(None)
+                Ok(permitted)
             }
+            _ => Err(broken("rows come as they were asked for")),
         }
     }
 
-    /// Which rows may be seen and are asked for; `None`: all. Never NULL.
-    fn visible(&self, batch: &RecordBatch) -> Result<Option<BooleanArray>> {
+    /// The same, by testing the columns.
+    fn tested(&self, batch: &RecordBatch) -> Result<Option<BooleanArray>> {
         let mut remaining = None;
         if let Some(filter) = &self.terms.row_filter {
             remaining = Some(truth(filter, batch)?);
@@ -461,6 +513,12 @@ impl Governor {
             let subjects = batch.columns().get(*position).ok_or(Error::Internal { invariant: "the subject column is read" })?;
             remaining = Some(both(remaining, probe.visible(subjects)?)?);
         }
+        Ok(remaining)
+    }
+
+    /// Which of the rows that are let through are asked for; `None`: all. Never NULL.
+    fn visible(&self, batch: &RecordBatch, permitted: Option<BooleanArray>) -> Result<Option<BooleanArray>> {
+        let mut remaining = permitted;
         for predicate in &self.terms.predicates {
             if remaining.as_ref().is_some_and(|remaining| remaining.true_count() == 0) {
                 break;

@@ -22,6 +22,7 @@ pub(super) struct CompiledDecision {
     covered: Vec<bool>,
     row_filter: Option<Expr>,
     exclusion: Option<(usize, SubjectProbe)>,
+    subject: Option<FieldName>,
     masks: Vec<Option<ColumnMask>>,
 }
 
@@ -51,7 +52,8 @@ impl CompiledDecision {
         let covered =
             schema.fields().iter().map(|field| decision.fields.iter().any(|name| name.as_str() == field.name())).collect::<Vec<bool>>();
         let masks = compile_masks(obligations, &covered, schema).map_err(|field| refuse(&field, Obligation::Mask))?;
-        Ok(Self { decision, covered, row_filter, exclusion, masks })
+        let subject = obligations.exclusion.as_ref().map(|exclusion| exclusion.column.clone());
+        Ok(Self { decision, covered, row_filter, exclusion, subject, masks })
     }
 
     pub(super) fn decision(&self) -> &Arc<Decision> {
@@ -74,6 +76,11 @@ impl CompiledDecision {
     /// The subject column's index, and the probe.
     pub(super) fn exclusion(&self) -> Option<&(usize, SubjectProbe)> {
         self.exclusion.as_ref()
+    }
+
+    /// The subject column's name, and the probe.
+    pub(super) fn excluded(&self) -> Option<(&str, &SubjectProbe)> {
+        Some((self.subject.as_ref()?.as_str(), &self.exclusion.as_ref()?.1))
     }
 
     pub(super) fn mask(&self, index: usize) -> Option<&ColumnMask> {

@@ -5,7 +5,7 @@
 //! as the value of a parameter.
 //! Who is in the set is the policy's business.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
 use datafusion::arrow::buffer::BooleanBuffer;
@@ -89,6 +89,11 @@ impl SubjectProbe {
             }
             SubjectKind::Unsigned | SubjectKind::Decimal | SubjectKind::Text => None,
         }
+    }
+
+    /// The set itself, without holding on to it.
+    pub(super) fn subjects(&self) -> Weak<SubjectSet> {
+        Arc::downgrade(&self.subjects)
     }
 
     /// Identifies the set without looking into it.

@@ -27,6 +27,7 @@ mod member;
 mod placement;
 #[cfg(test)]
 mod plans;
+mod recall;
 mod row_filter;
 mod size;
 mod table;
@@ -41,6 +42,7 @@ pub use error::{Error, Obligation, PortCause};
 pub use explain::{Shown, ShownPlan, explain_above_barrier};
 pub use govern::{govern, rescan};
 pub use placement::reaches_port;
+pub use recall::{Selections, SelectionsUsed};
 pub use size::reads_much;
 pub use table::GovernedTable;
 pub use usage::{ProductUse, observe};

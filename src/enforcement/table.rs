@@ -27,6 +27,7 @@ use super::error::PortCause;
 use super::leakproof::is_leakproof;
 use super::mask::ColumnMask;
 use super::placement::offered;
+use super::recall::{Asked, recalled};
 
 /// Predicates of one statement that the source is offered; the barrier tests all of them.
 const PREDICATES_PUSHED_MAX: usize = 32;
@@ -107,9 +108,9 @@ impl GovernedTable {
         &self.source
     }
 
-    /// The columns to read: first those that are shown or that a mask is computed from, and how many these are; then those that only
-    /// the policy or a leakproof predicate needs. What is shown as a constant is not read.
-    fn columns(&self, decision: &CompiledDecision, shown: &[usize], leakproof: &[Expr]) -> (Vec<usize>, usize) {
+    /// The columns to read: those that are shown or that a mask is computed from; then those that only a leakproof predicate needs; then
+    /// those that only the policy does. What is shown as a constant is not read.
+    fn columns(&self, decision: &CompiledDecision, shown: &[usize], leakproof: &[Expr]) -> Columns {
         let mut columns: Vec<usize> = Vec::with_capacity(shown.len());
         for index in shown.iter().flat_map(|index| decision.mask(*index).map_or(std::slice::from_ref(index), ColumnMask::reads)) {
             if !columns.contains(index) {
@@ -117,17 +118,16 @@ impl GovernedTable {
             }
         }
         let kept = columns.len();
-        let filtered = decision.row_filter().into_iter().chain(leakproof).flat_map(Expr::column_refs);
-        let tested =
-            filtered.filter_map(|column| self.schema.index_of(&column.name).ok()).chain(decision.exclusion().map(|(index, _)| *index));
-        let mut tested: Vec<usize> = tested.collect();
-        tested.sort_unstable();
-        for index in tested {
-            if !columns.contains(&index) {
-                columns.push(index);
-            }
-        }
-        (columns, kept)
+        let named = |exprs: &mut dyn Iterator<Item = &Expr>| -> Vec<usize> {
+            exprs.flat_map(Expr::column_refs).filter_map(|column| self.schema.index_of(&column.name).ok()).collect()
+        };
+        append(&mut columns, named(&mut leakproof.iter()));
+        let asked = columns.len();
+        append(
+            &mut columns,
+            named(&mut decision.row_filter().into_iter()).into_iter().chain(decision.exclusion().map(|(index, _)| *index)),
+        );
+        Columns { read: columns, kept, asked }
     }
 
     /// What is shown of each column, by its place among those that are read.
@@ -189,7 +189,7 @@ impl GovernedTable {
         for column in leakproof.iter().flat_map(Expr::column_refs) {
             decision.require_covered(self.schema.index_of(&column.name)?, &self.schema)?;
         }
-        let (columns, kept) = self.columns(decision, shown, &leakproof);
+        let Columns { read: columns, kept, asked } = self.columns(decision, shown, &leakproof);
         let policy_pushed = decision.row_filter().map(|filter| offered(filter, &self.schema)).unwrap_or_default();
         let parts = decision.row_filter().map_or(0, |filter| split_conjunction(filter).len());
         let affordable_all = affordable(&leakproof).len() == leakproof.len();
@@ -199,6 +199,11 @@ impl GovernedTable {
         let source_limit = if decision.hides_rows() || !filters.is_empty() { None } else { limit };
         let scanned = self.scan_source(state, &columns, &pushed, source_limit).await;
         let (input, all) = scanned.map_err(|source| self.port_error(source))?;
+        let asked = Asked { first: asked, filters: affordable(&leakproof) };
+        let (input, recall) = match recalled(state, decision, &input, &asked).map_err(|source| self.port_error(source))? {
+            Some((less, recall)) => (less, Some(recall)),
+            None => (input, None),
+        };
         self.require_delivered(&columns, &input.schema())?;
 
         let read_schema = DFSchema::try_from(input.schema())?;
@@ -217,6 +222,7 @@ impl GovernedTable {
             decision: decision.decision().id,
             row_filter,
             exclusion,
+            recall,
             kept,
             shown: self.shown(decision, shown, &columns)?,
             hints: affordable(&predicates).to_vec(),
@@ -238,6 +244,24 @@ impl GovernedTable {
     fn port_error(&self, source: datafusion::error::DataFusionError) -> datafusion::error::DataFusionError {
         Error::Port { product: self.product.reference.clone(), cause: PortCause::new(source) }.into()
     }
+}
+
+/// The columns of a scan.
+struct Columns {
+    /// Their indices.
+    read: Vec<usize>,
+    /// So many of the first are shown, or masks are computed from them.
+    kept: usize,
+    /// So many of the first are what the statement asks for; the others only the policy reads.
+    asked: usize,
+}
+
+/// Adds columns that are not there yet, in the order of the table.
+fn append(columns: &mut Vec<usize>, more: impl IntoIterator<Item = usize>) {
+    let mut more: Vec<usize> = more.into_iter().filter(|index| !columns.contains(index)).collect();
+    more.sort_unstable();
+    more.dedup();
+    columns.extend(more);
 }
 
 /// As many predicates as are worth the source's time: a reader works out for each what it means for the statistics of its files.

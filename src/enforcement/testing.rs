@@ -252,6 +252,11 @@ impl World {
         Self { context, _folder: folder }
     }
 
+    /// The batches of a plan.
+    pub(super) async fn batches(&self, physical: Arc<dyn ExecutionPlan>) -> Result<Vec<RecordBatch>> {
+        execute_stream(physical, self.context.task_ctx())?.try_collect().await
+    }
+
     pub(super) fn state(&self) -> SessionState {
         self.context.state()
     }

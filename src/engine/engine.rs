@@ -14,6 +14,7 @@ use datafusion::prelude::SessionConfig;
 
 use crate::audit::AuditLog;
 use crate::catalog::PgTypePlanner;
+use crate::enforcement::Selections;
 use crate::error::{ClientMessage, SqlState};
 use crate::identity::Principal;
 use crate::lineage::Emitter;
@@ -48,6 +49,8 @@ pub struct EngineOptions {
     pub rows_max: Option<u64>,
     /// Bytes that all running queries may hold together.
     pub memory_bytes: usize,
+    /// Bytes that may be spent on remembering which rows policies let through.
+    pub remembered_bytes: usize,
     /// Queries that run at once at most; others wait.
     pub queries_max: usize,
     /// The longest that a session may be idle; its own setting can only shorten it.
@@ -156,7 +159,8 @@ fn template(options: &EngineOptions) -> datafusion::error::Result<SessionState> 
         .with_target_partitions(options.partitions.max(1))
         .with_information_schema(false)
         .with_create_default_catalog_and_schema(false)
-        .with_parquet_pruning(true);
+        .with_parquet_pruning(true)
+        .with_extension(Arc::new(Selections::new(options.remembered_bytes)));
     let settings = config.options_mut();
     settings.sql_parser.dialect = datafusion::common::config::Dialect::PostgreSQL;
     settings.sql_parser.parse_float_as_decimal = true;

@@ -32,7 +32,8 @@ use std::time::Duration;
 use datafusion::catalog::TableProvider;
 
 pub use error::{Error, Place};
-pub use files::{StoreIdentity, StoreOptions};
+pub use files::{FileVersion, StoreIdentity, StoreOptions};
+pub use parquet::{NumberedBatch, NumberedFile, NumberedScan, Reading, SourceColumn};
 pub use postgres::{IdError, IdTable, read_ids};
 pub use reduction::{Aggregate, Kept, OrderKey, Reduction, Subjects, Without, reduced};
 pub use schema::{PG_TYPE, PG_TYPMOD, arrow_schema};
@@ -67,6 +68,8 @@ pub struct PortOptions {
     pub stores: Vec<StoreOptions>,
     /// Whether the Parquet reader tests filters row by row while it decodes, besides pruning by statistics.
     pub parquet_pushdown: bool,
+    /// How long a file must not have changed until what was found out about its rows is remembered.
+    pub files_settle: Duration,
 }
 
 impl Default for PortOptions {
@@ -83,6 +86,7 @@ impl Default for PortOptions {
             connect_timeout: Duration::from_secs(5),
             stores: Vec::new(),
             parquet_pushdown: false,
+            files_settle: Duration::from_secs(2),
         }
     }
 }

@@ -4,10 +4,12 @@
 //! a file lacks with NULL; a file that lacks one never reaches it.
 
 mod encrypted;
+mod numbered;
+mod pinned;
 
 use std::sync::Arc;
 
-use arrow::datatypes::{Field as ArrowField, Schema, SchemaRef, TimeUnit};
+use arrow::datatypes::{Field as ArrowField, FieldRef, Schema, SchemaRef, TimeUnit};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::tree_node::{Transformed, TreeNode};
@@ -17,9 +19,11 @@ use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFacto
 use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, FileSource, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
+use datafusion::datasource::table_schema::TableSchemaBuilder;
 use datafusion::error::Result;
 use datafusion::logical_expr::utils::{conjunction, split_conjunction};
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator, TableProviderFilterPushDown, TableType};
+use datafusion::parquet::file::metadata::ParquetMetaData;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column as PhysicalColumn;
 use datafusion::physical_expr::projection::{ProjectionExpr, ProjectionExprs};
@@ -30,8 +34,12 @@ use object_store::ObjectMeta;
 use super::boundary::{BoundaryExec, translate};
 use super::error::{Error, Place};
 use super::estimate::at_most;
-use super::files::{FileLocation, Pinned, Rooted};
+use super::files::{FileLocation, FileVersion, Pinned, Rooted};
 use super::shape::{Shape, shown_type};
+
+use numbered::Recipe;
+pub use numbered::{NumberedBatch, NumberedFile, NumberedScan, Reading, SourceColumn};
+use pinned::Readers;
 
 const EXTENSIONS: &[&str] = &[".parquet", ".parq"];
 /// Footers that are read at once.
@@ -40,16 +48,17 @@ const FOOTERS_AT_ONCE: usize = 16;
 const FOOTER_HINT_BYTES: usize = 64 << 10;
 
 /// The Parquet files of a port.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct ParquetTable {
     at: Place,
-    location: FileLocation,
+    location: Arc<FileLocation>,
     rooted: Arc<Rooted>,
-    shape: Shape,
+    shape: Arc<Shape>,
     pushdown: bool,
 }
 
 /// The columns of the contract within the files.
+#[derive(Debug)]
 struct Layout {
     /// What is read: each source column once, under its source name, as the contract's type.
     schema: SchemaRef,
@@ -64,6 +73,42 @@ struct Layout {
 pub(super) struct Footer {
     schema: Schema,
     rows: usize,
+    /// None if they are not numbered in their order.
+    groups: Option<Arc<[Group]>>,
+    /// The file that it is the footer of, if that can be told.
+    version: Option<FileVersion>,
+}
+
+/// A row group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Group {
+    rows: usize,
+    bytes: u64,
+}
+
+impl Group {
+    /// Those of a file, if they are numbered in their order, as row numbers take for granted.
+    fn all(metadata: &ParquetMetaData) -> Option<Vec<Self>> {
+        let group = |(position, group): (usize, &datafusion::parquet::file::metadata::RowGroupMetaData)| {
+            let ordinal = usize::try_from(group.ordinal()?).ok()?;
+            let (rows, bytes) = (usize::try_from(group.num_rows()).ok()?, u64::try_from(group.compressed_size()).ok()?);
+            (ordinal == position).then_some(Self { rows, bytes })
+        };
+        metadata.row_groups().iter().enumerate().map(group).collect()
+    }
+}
+
+/// What the engine's reader is to deliver.
+struct Source<'a> {
+    layout: &'a Layout,
+    /// Columns of the contract.
+    indices: &'a [usize],
+    files: Arc<Pinned>,
+    predicate: Option<Arc<dyn PhysicalExpr>>,
+    /// Whether rows are tested while they are decoded.
+    pushdown: bool,
+    /// A column of row numbers, as the last.
+    number: Option<FieldRef>,
 }
 
 impl ParquetTable {
@@ -83,11 +128,11 @@ impl ParquetTable {
                 own_shape(&at, &footer(at.clone(), Arc::clone(&rooted), first.clone()).await?.schema)?
             }
         };
-        Ok(Self { at, location, rooted, shape, pushdown })
+        Ok(Self { at, location: Arc::new(location), rooted, shape: Arc::new(shape), pushdown })
     }
 
-    /// Checks every footer, and says where the columns are.
-    async fn layout(&self, files: &[ObjectMeta]) -> Result<Layout, Error> {
+    /// Checks every footer, and says where the columns and the row groups are.
+    async fn layout(&self, files: Vec<ObjectMeta>) -> Result<(Layout, Vec<NumberedFile>), Error> {
         let footers = files.iter().map(|file| footer(self.at.clone(), Arc::clone(&self.rooted), file.clone()));
         let footers = futures::stream::iter(footers.collect::<Vec<_>>()).buffered(FOOTERS_AT_ONCE);
         let footers: Vec<Arc<Footer>> = footers.try_collect().await?;
@@ -112,7 +157,13 @@ impl ParquetTable {
             }
         }
         let rows = footers.iter().fold(0_usize, |sum, footer| sum.saturating_add(footer.rows));
-        self.arrange(&sources.unwrap_or_default(), rows)
+        let numbered = files.into_iter().zip(&footers).map(|(meta, footer)| NumberedFile {
+            version: footer.version.clone(),
+            meta,
+            counted: footer.groups.is_some(),
+            groups: footer.groups.clone().unwrap_or_default(),
+        });
+        Ok((self.arrange(&sources.unwrap_or_default(), rows)?, numbered.collect()))
     }
 
     fn arrange(&self, sources: &[String], rows: usize) -> Result<Layout, Error> {
@@ -165,30 +216,30 @@ impl ParquetTable {
         })
     }
 
-    fn source(
-        &self,
-        layout: &Layout,
-        indices: &[usize],
-        files: Arc<Pinned>,
-        predicate: Option<Arc<dyn PhysicalExpr>>,
-        pushdown: bool,
-    ) -> Result<Arc<dyn FileSource>> {
+    fn source(&self, asked: Source<'_>) -> Result<Arc<dyn FileSource>> {
         let mut options = TableParquetOptions::default();
         options.global.coerce_int96 = Some("us".to_owned());
-        options.global.pushdown_filters = pushdown;
-        let readers = CachedParquetFileReaderFactory::new(files, Arc::clone(&self.rooted.footers));
-        let mut source = ParquetSource::new(Arc::clone(&layout.schema))
+        options.global.pushdown_filters = asked.pushdown;
+        let readers = CachedParquetFileReaderFactory::new(asked.files, Arc::clone(&self.rooted.footers));
+        let number = asked.number.as_slice();
+        let schema = TableSchemaBuilder::new(Arc::clone(&asked.layout.schema)).with_virtual_columns(number.to_vec()).build();
+        let mut source = ParquetSource::new(schema)
             .with_table_parquet_options(options)
             .with_metadata_size_hint(FOOTER_HINT_BYTES)
-            .with_parquet_file_reader_factory(Arc::new(readers));
-        if let Some(predicate) = predicate {
+            .with_parquet_file_reader_factory(Arc::new(Readers::new(readers)));
+        if let Some(predicate) = asked.predicate {
             source = source.with_predicate(predicate);
         }
-        let columns = indices.iter().map(|index| {
+        let columns = asked.indices.iter().map(|index| {
             let shown = self.shape.schema.fields().get(*index).map(|field| field.name().clone()).unwrap_or_default();
-            Ok(ProjectionExpr::new(layout.column(&self.at, *index)?, shown))
+            Ok(ProjectionExpr::new(asked.layout.column(&self.at, *index)?, shown))
         });
-        let projection = ProjectionExprs::new(columns.collect::<Result<Vec<_>>>()?);
+        let position = asked.layout.schema.fields().len();
+        let numbers = number.iter().map(|field| {
+            let column: Arc<dyn PhysicalExpr> = Arc::new(PhysicalColumn::new(field.name(), position));
+            Ok(ProjectionExpr::new(column, field.name().clone()))
+        });
+        let projection = ProjectionExprs::new(columns.chain(numbers).collect::<Result<Vec<_>>>()?);
         let broken = || Error::Internal { at: self.at.clone(), broken: "the Parquet reader takes no projection" };
         Ok(source.try_pushdown_projection(&projection)?.ok_or_else(broken)?)
     }
@@ -226,16 +277,19 @@ impl TableProvider for ParquetTable {
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let files = self.rooted.list(&self.at, &self.location, EXTENSIONS).await?;
-        let layout = self.layout(&files).await?;
+        let (layout, files) = self.layout(files).await?;
         let indices = self.shape.project(&self.at, projection)?;
         let predicate = self.predicate(session, &layout, filters)?;
-        let source = self.source(&layout, &indices, self.rooted.pin(&files), predicate, self.pushdown || self.asks_for_few(filters))?;
+        let pinned = self.rooted.pin(&files.iter().map(|file| file.meta.clone()).collect::<Vec<_>>());
+        let pushdown = self.pushdown || self.asks_for_few(filters);
+        let asked = Source { layout: &layout, indices: &indices, files: Arc::clone(&pinned), predicate, pushdown, number: None };
+        let source = self.source(asked)?;
         session.runtime_env().register_object_store(self.rooted.url.as_ref(), Arc::clone(&self.rooted.store));
         let partitions = session.config().target_partitions().max(1);
-        let files = files.iter().map(|file| PartitionedFile::new_from_meta(Pinned::named(file))).collect();
+        let parts = files.iter().map(|file| PartitionedFile::new_from_meta(Pinned::named(&file.meta))).collect();
         let limit = limit.filter(|_| filters.is_empty());
         let config = FileScanConfigBuilder::new(self.rooted.url.clone(), source)
-            .with_file_groups(FileGroup::new(files).split_files(partitions))
+            .with_file_groups(FileGroup::new(parts).split_files(partitions))
             .with_limit(limit)
             .build();
         let scan = DataSourceExec::from_data_source(config);
@@ -244,16 +298,26 @@ impl TableProvider for ParquetTable {
             Some(split) => split,
             None => scan,
         };
-        Ok(Arc::new(BoundaryExec::new(self.at.clone(), scan, at_most(Some(layout.rows), limit))))
+        let rows = at_most(Some(layout.rows), limit);
+        let scan = Arc::new(BoundaryExec::new(self.at.clone(), scan, rows));
+        let recipe = Recipe { table: self.clone(), layout, files, pinned, indices, filters: filters.to_vec() };
+        Ok(Arc::new(NumberedScan::new(recipe, scan, rows)))
     }
 }
 
-/// The file's schema as the reader will see it, and the number of its rows.
+/// The file's schema as the reader will see it, and its row groups.
 async fn footer(at: Place, rooted: Arc<Rooted>, file: ObjectMeta) -> Result<Arc<Footer>, Error> {
-    if let Some(footer) = rooted.looks.find(&file) {
+    let version = rooted.version(&file);
+    if let Some(footer) = rooted.looks.find(&file)
+        && footer.version == version
+    {
         return Ok(footer);
     }
-    let footer = Arc::new(read_footer(at, &rooted, &file).await?);
+    // What is kept under its name need not be of this version of it.
+    rooted.footers.remove(&Pinned::named(&file).location);
+    let mut footer = read_footer(at, &rooted, &file).await?;
+    footer.version = version.filter(|before| rooted.version(&file).as_ref() == Some(before));
+    let footer = Arc::new(footer);
     rooted.looks.keep(file, Arc::clone(&footer));
     Ok(footer)
 }
@@ -269,8 +333,8 @@ async fn read_footer(at: Place, rooted: &Rooted, file: &ObjectMeta) -> Result<Fo
         let schema = metadata.fetch_schema().await?;
         let metadata = metadata.fetch_metadata().await?;
         encrypted::check(&at, &metadata)?;
-        let rows = metadata.file_metadata().num_rows();
-        Ok(Footer { schema, rows: usize::try_from(rows).unwrap_or(0) })
+        let rows = usize::try_from(metadata.file_metadata().num_rows()).unwrap_or(0);
+        Ok(Footer { schema, rows, groups: Group::all(&metadata).map(Arc::from), version: None })
     };
     let read = std::panic::AssertUnwindSafe(both).catch_unwind().await;
     match read {

@@ -158,7 +158,7 @@ pub(super) async fn refusal(ports: &Ports, product: &Product) -> (String, String
 }
 
 /// Code and text of a port's error.
-pub(super) fn message(error: &DataFusionError) -> (String, String) {
+pub(crate) fn message(error: &DataFusionError) -> (String, String) {
     let error = Error::find(error).unwrap_or_else(|| panic!("not an error of a port: {error}"));
     let message = ClientMessage::from(error);
     (error.sqlstate().as_str().to_owned(), message.message)

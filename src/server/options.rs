@@ -102,6 +102,7 @@ pub(super) fn engine(config: &Config, clock: &Clock) -> EngineOptions {
         statement_timeout: Some(Duration::from_millis(limits.statement_timeout_ms)),
         rows_max: limits.rows_max,
         memory_bytes: limits.memory_bytes,
+        remembered_bytes: limits.remembered_bytes,
         queries_max: limits.concurrent_queries,
         idle_session_timeout: Duration::from_millis(limits.idle_session_timeout_ms),
         prepared_max: limits.prepared_statements,

@@ -233,6 +233,7 @@ fn options(now: &Arc<Mutex<DateTime<Utc>>>) -> EngineOptions {
         statement_timeout: Some(Duration::from_secs(60)),
         rows_max: None,
         memory_bytes: 64 << 20,
+        remembered_bytes: 1 << 20,
         queries_max: 1,
         idle_session_timeout: Duration::from_secs(60),
         prepared_max: 10,

@@ -14,6 +14,7 @@ mod remote;
 mod scan;
 mod store;
 mod unpack;
+mod version;
 
 #[cfg(test)]
 mod tests;
@@ -28,3 +29,4 @@ pub use remote::{StoreIdentity, StoreOptions};
 pub(super) use scan::{Files, FilesExec, Format};
 pub(super) use store::{Rooted, Stores};
 pub(super) use unpack::unpacked;
+pub use version::FileVersion;

@@ -24,6 +24,7 @@ use super::identity::Secret;
 use super::location::Root;
 use super::pinned::Pinned;
 use super::remote::{Making, Scheme, find};
+use super::version::{FileVersion, Versions};
 use super::{FileLocation, StoreOptions};
 use crate::product::CredentialsRef;
 
@@ -57,6 +58,9 @@ pub(in super::super) struct Rooted {
     pub(in super::super) footers: Arc<FileMetadataCache>,
     /// What was seen in them.
     pub(in super::super) looks: Looks<Footer>,
+    /// The folder of this machine, if it is one.
+    folder: Option<Arc<LocalFileSystem>>,
+    versions: Versions,
 }
 
 /// What was seen in files, valid for exactly the files that were looked at: of the same size, time of change and tag (of local files that
@@ -158,20 +162,24 @@ impl Stores {
         let broken = |broken| Error::Internal { at: at.clone(), broken };
         let number = self.opened.fetch_add(1, Ordering::Relaxed);
         let url = ObjectStoreUrl::parse(format!("ports://root{number}")).map_err(|_| broken("the name of a store is no URL"))?;
-        let (store, local, lists) = match key {
-            RootKey::Folder(root) => (local(at, root)?, true, true),
+        let (store, folder, lists) = match key {
+            RootKey::Folder(root) => {
+                let folder = local(at, root)?;
+                (Arc::clone(&folder) as Arc<dyn ObjectStore>, Some(folder), true)
+            }
             RootKey::Store { scheme, name, secret, .. } => {
                 let options = options.ok_or_else(|| broken("a store has no options"))?;
                 let making = Making { at, options, secret: secret.as_ref(), connect_timeout: self.options.connect_timeout };
-                (making.client(*scheme, name)?, false, !scheme.is_web())
+                (making.client(*scheme, name)?, None, !scheme.is_web())
             }
         };
         let footers = Arc::new(DefaultCache::new(FOOTER_CACHE_BYTES));
-        Ok(Rooted { store, local, lists, url, footers, looks: Looks::default() })
+        let versions = Versions::new(self.options.files_settle);
+        Ok(Rooted { store, local: folder.is_some(), lists, url, footers, looks: Looks::default(), folder, versions })
     }
 }
 
-fn local(at: &Place, root: &Path) -> Result<Arc<dyn ObjectStore>, Error> {
+fn local(at: &Place, root: &Path) -> Result<Arc<LocalFileSystem>, Error> {
     match LocalFileSystem::new_with_prefix(root) {
         Ok(store) => Ok(Arc::new(store)),
         Err(error) => Err(Error::NoData { at: at.clone(), source: Some(Box::new(error)) }),
@@ -179,6 +187,20 @@ fn local(at: &Place, root: &Path) -> Result<Arc<dyn ObjectStore>, Error> {
 }
 
 impl Rooted {
+    /// The path of a file of this machine.
+    pub(in super::super) fn local_path(&self, file: &ObjectMeta) -> Option<PathBuf> {
+        self.folder.as_ref()?.path_to_filesystem(&file.location).ok()
+    }
+
+    /// The version of a file, if it can have one; see [`FileVersion`].
+    pub(in super::super) fn version(&self, file: &ObjectMeta) -> Option<FileVersion> {
+        match &self.folder {
+            Some(_) => self.versions.of(&self.local_path(file)?),
+            // A server of files may make its tags from what others can set.
+            None => self.lists.then(|| self.versions.stored(self.url.as_str(), file))?,
+        }
+    }
+
     /// The files of a location, by name; never none.
     pub(in super::super) async fn list(&self, at: &Place, location: &FileLocation, extensions: &[&str]) -> Result<Vec<ObjectMeta>, Error> {
         let found = self.list_matches(location, extensions).await;

@@ -1,0 +1,167 @@
+//! Remembers which rows a policy let through, so that later scans need not read the columns that it tests.
+//!
+//! INVARIANT: a row is shown for what is remembered only if, in this version of this file, the same rule has been tested on the values of that
+//! very row before, and said yes. Statistics of a file say nothing of the kind. Whatever is in doubt is read and tested again: a file
+//! without a version, a rule that is not the same to the last constant, a row group that was not seen whole.
+//!
+//! A rule is the row filter with all its constants, the set of the erased by its identity, and the columns both read ([`rule`]). Bounds that move with
+//! the clock are not part of it: what is remembered holds for an interval of them ([`group`]). Rows are known by their numbers, which
+//! the port delivers with them; the barrier asks for each batch which of its rows are visible.
+
+mod group;
+mod memory;
+mod recorder;
+mod rule;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{Array, BooleanArray, Int64Array};
+use datafusion::arrow::buffer::BooleanBuffer;
+use datafusion::catalog::Session;
+use datafusion::error::Result;
+use datafusion::logical_expr::Expr;
+use datafusion::physical_plan::ExecutionPlan;
+
+use crate::ports::{FileVersion, NumberedScan, Reading};
+
+use super::Error;
+use super::compiled::CompiledDecision;
+
+use group::Kept;
+pub use memory::{Selections, SelectionsUsed};
+pub(super) use recorder::Recorder;
+use rule::Rule;
+
+/// What is remembered for one scan, and what is to be.
+#[derive(Debug)]
+pub(super) struct Recall {
+    memory: Arc<Selections>,
+    rule: Rule,
+    files: Vec<RecalledFile>,
+}
+
+#[derive(Debug)]
+struct RecalledFile {
+    version: Option<FileVersion>,
+    /// The number of the first row of each row group, and of the one behind the last.
+    starts: Vec<usize>,
+    /// For each row group the visible rows, if they are known.
+    known: Vec<Option<Kept>>,
+}
+
+/// The columns of a scan.
+pub(super) struct Asked<'a> {
+    /// So many of the first columns are what the statement reads; the others only the policy.
+    pub(super) first: usize,
+    /// The statement's own filters, over these.
+    pub(super) filters: &'a [Expr],
+}
+
+/// A scan that leaves out what need not be read, with what the barrier must know of it.
+pub(super) type Recalled = (Arc<dyn ExecutionPlan>, Arc<Recall>);
+
+/// The scan without what is remembered; `None`: it is read as it is.
+pub(super) fn recalled(
+    session: &dyn Session,
+    decision: &CompiledDecision,
+    scan: &Arc<dyn ExecutionPlan>,
+    asked: &Asked<'_>,
+) -> Result<Option<Recalled>> {
+    let memory = session.config().get_extension::<Selections>().filter(|memory| memory.is_on());
+    let (Some(memory), Some(scan)) = (memory, NumberedScan::of(scan)) else { return Ok(None) };
+    let Some(files) = scan.files().filter(|files| files.iter().any(|file| file.version.is_some())) else { return Ok(None) };
+    let Some(rule) = Rule::of(decision, &scan.columns()) else { return Ok(None) };
+    let files: Vec<RecalledFile> = files
+        .iter()
+        .map(|file| {
+            let mut starts = vec![0];
+            starts.extend(file.rows().scan(0_usize, |row, rows| {
+                *row = row.saturating_add(rows);
+                Some(*row)
+            }));
+            let groups = starts.len().saturating_sub(1);
+            let known = file.version.as_ref().and_then(|version| memory.find(version, &rule));
+            RecalledFile { version: file.version.clone(), starts, known: known.unwrap_or_else(|| vec![None; groups]) }
+        })
+        .collect();
+    let known = files.iter().flat_map(|file| &file.known);
+    let (used, product) = (memory.used(), &decision.decision().product);
+    let (row_groups, remembered) = (known.clone().count(), known.flatten().count());
+    tracing::debug!(target: "meshgate::remembered", %product, row_groups, remembered, ?used, "what is remembered of rows");
+    // Whoever looks for a few rows reads no row group whole: there would be nothing to remember.
+    if scan.asks_for_few() && files.iter().all(|file| file.known.iter().all(Option::is_none)) {
+        return Ok(None);
+    }
+    let recall = Recall { memory, rule, files };
+    let read = scan.read_as(session, asked.first, asked.filters, |file, group| recall.reading(file, group))?;
+    Ok(Some((read, Arc::new(recall))))
+}
+
+impl Recall {
+    fn known(&self, file: usize, group: usize) -> Option<&Kept> {
+        self.files.get(file)?.known.get(group)?.as_ref()
+    }
+
+    fn reading(&self, file: usize, group: usize) -> Reading {
+        match self.known(file, group) {
+            None => Reading::Whole,
+            Some(Kept::None) => Reading::Skipped,
+            Some(Kept::All) => Reading::Bare,
+            Some(Kept::Some(_)) => Reading::Numbered,
+        }
+    }
+
+    /// Which of these rows are visible, by what is remembered of them.
+    pub(super) fn visible(&self, file: usize, numbers: &Int64Array) -> Result<BooleanArray> {
+        let file = self.files.get(file).ok_or(Error::Internal { invariant: "rows come from a file of the scan" })?;
+        if let Some(first) = run(numbers)
+            && let Some((group, start, end)) = file.group_of(first)
+            && first + numbers.len() <= end
+        {
+            let visible = match file.known.get(group).and_then(Option::as_ref) {
+                Some(Kept::Some(bits)) => bits.slice(first - start, numbers.len()),
+                Some(Kept::All) => BooleanBuffer::new_set(numbers.len()),
+                Some(Kept::None) => BooleanBuffer::new_unset(numbers.len()),
+                None => return Err(not_remembered()),
+            };
+            return Ok(BooleanArray::new(visible, None));
+        }
+        numbers.values().iter().map(|number| file.is_visible(*number).map(Some)).collect::<Result<BooleanArray>>()
+    }
+}
+
+impl RecalledFile {
+    /// The row group of a row: its position, its first row and the one behind its last.
+    fn group_of(&self, row: usize) -> Option<(usize, usize, usize)> {
+        let group = self.starts.partition_point(|start| *start <= row).checked_sub(1)?;
+        Some((group, *self.starts.get(group)?, *self.starts.get(group + 1)?))
+    }
+
+    fn is_visible(&self, number: i64) -> Result<bool> {
+        let row = usize::try_from(number).ok();
+        let found = row.and_then(|row| self.group_of(row).map(|(group, start, _)| (group, row - start)));
+        match found.and_then(|(group, row)| self.known.get(group)?.as_ref().map(|kept| (kept, row))) {
+            Some((Kept::All, _)) => Ok(true),
+            Some((Kept::None, _)) => Ok(false),
+            Some((Kept::Some(bits), row)) if row < bits.len() => Ok(bits.value(row)),
+            Some((Kept::Some(_), _)) | None => Err(not_remembered()),
+        }
+    }
+}
+
+fn not_remembered() -> datafusion::error::DataFusionError {
+    Error::Internal { invariant: "rows without the policy's columns are of row groups that are remembered" }.into()
+}
+
+/// The first of numbers that follow each other without a gap.
+fn run(numbers: &Int64Array) -> Option<usize> {
+    if numbers.null_count() > 0 {
+        return None;
+    }
+    let values = numbers.values();
+    let first = usize::try_from(*values.first()?).ok()?;
+    let gapless = values.iter().zip(values.iter().skip(1)).fold(true, |so_far, (one, next)| so_far & (next.wrapping_sub(*one) == 1));
+    gapless.then_some(first)
+}

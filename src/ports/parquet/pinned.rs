@@ -1,0 +1,132 @@
+//! Reads one version of a file, and nothing else under its name.
+//!
+//! INVARIANT: what is handed out was read from a file that was still of the version afterwards. A file that has changed, or has been replaced
+//! by another, is an error.
+
+use std::fs::File;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::parquet::{CachedParquetFileReaderFactory, ParquetFileReaderFactory};
+use datafusion::error::Result;
+use datafusion::parquet::arrow::arrow_reader::ArrowReaderOptions;
+use datafusion::parquet::arrow::async_reader::AsyncFileReader;
+use datafusion::parquet::errors::{ParquetError, Result as ParquetResult};
+use datafusion::parquet::file::metadata::ParquetMetaData;
+use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use tokio::runtime::Handle;
+
+use super::super::error::{Error, Place};
+use super::super::files::FileVersion;
+use super::Group;
+
+/// The version that is to be read; goes with a file to its reader.
+#[derive(Debug, Clone)]
+pub(super) struct Pin {
+    pub(super) at: Place,
+    pub(super) path: PathBuf,
+    pub(super) version: FileVersion,
+    pub(super) groups: Arc<[Group]>,
+}
+
+impl Pin {
+    fn changed(&self) -> ParquetError {
+        let cause = "it is not the file that it was when the scan was planned";
+        ParquetError::External(Box::new(Error::Changed { at: self.at.clone(), source: cause.into() }))
+    }
+
+    /// Reads parts of the file, opening it unless it is open.
+    fn read(&self, file: Option<Arc<File>>, ranges: &[Range<u64>]) -> ParquetResult<(Arc<File>, Vec<Bytes>)> {
+        let file = match file {
+            Some(file) => file,
+            None => Arc::new(File::open(&self.path).map_err(|_| self.changed())?),
+        };
+        let read = ranges.iter().map(|range| {
+            let size = usize::try_from(range.end.saturating_sub(range.start)).map_err(|e| ParquetError::External(Box::new(e)))?;
+            let mut bytes = vec![0; size];
+            file.read_exact_at(&mut bytes, range.start).map_err(|e| ParquetError::External(Box::new(e)))?;
+            Ok(Bytes::from(bytes))
+        });
+        let read = read.collect::<ParquetResult<Vec<Bytes>>>();
+        // A change may be what made the reading fail.
+        if !self.version.is_of(&file) {
+            return Err(self.changed());
+        }
+        Ok((file, read?))
+    }
+}
+
+/// Makes readers: of a version for files that go with one.
+#[derive(Debug)]
+pub(super) struct Readers {
+    unpinned: CachedParquetFileReaderFactory,
+}
+
+impl Readers {
+    pub(super) fn new(unpinned: CachedParquetFileReaderFactory) -> Self {
+        Self { unpinned }
+    }
+}
+
+impl ParquetFileReaderFactory for Readers {
+    fn create_reader(
+        &self,
+        partition: usize,
+        file: PartitionedFile,
+        hint: Option<usize>,
+        metrics: &ExecutionPlanMetricsSet,
+    ) -> Result<Box<dyn AsyncFileReader + Send>> {
+        let pin = file.extension::<Arc<Pin>>().cloned();
+        let footers = self.unpinned.create_reader(partition, file, hint, metrics)?;
+        Ok(match pin {
+            None => footers,
+            Some(pin) => Box::new(PinnedReader { pin, footers, file: None }),
+        })
+    }
+}
+
+struct PinnedReader {
+    pin: Arc<Pin>,
+    /// Has the footer from memory.
+    footers: Box<dyn AsyncFileReader + Send>,
+    file: Option<Arc<File>>,
+}
+
+impl AsyncFileReader for PinnedReader {
+    fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, ParquetResult<Bytes>> {
+        let read = self.get_byte_ranges(vec![range]);
+        async move { read.await?.pop().ok_or_else(|| ParquetError::General("one range was asked for".to_owned())) }.boxed()
+    }
+
+    fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> BoxFuture<'_, ParquetResult<Vec<Bytes>>> {
+        async move {
+            let (pin, open) = (Arc::clone(&self.pin), self.file.clone());
+            let (file, bytes) = match Handle::try_current() {
+                Ok(runtime) => {
+                    let read = runtime.spawn_blocking(move || pin.read(open, &ranges)).await;
+                    read.map_err(|e| ParquetError::External(Box::new(e)))??
+                }
+                Err(_) => pin.read(open, &ranges)?,
+            };
+            self.file = Some(file);
+            Ok(bytes)
+        }
+        .boxed()
+    }
+
+    fn get_metadata<'a>(&'a mut self, options: Option<&'a ArrowReaderOptions>) -> BoxFuture<'a, ParquetResult<Arc<ParquetMetaData>>> {
+        async move {
+            let metadata = self.footers.get_metadata(options).await?;
+            // The rows of a group are counted by the footer that the scan was planned with.
+            let same = Group::all(&metadata).is_some_and(|groups| *groups == *self.pin.groups);
+            if same { Ok(metadata) } else { Err(self.pin.changed()) }
+        }
+        .boxed()
+    }
+}
