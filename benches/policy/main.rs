@@ -43,49 +43,27 @@ fn bench(table: &str) -> String {
     format!("bench.{}", table.replace('-', "_"))
 }
 
+fn gateway(query: &str, product: &str, erased: i64) -> (On, String) {
+    (On::Gateway(erased), over(query, &bench(product)))
+}
+
+/// The same where nothing is remembered of rows yet.
+fn first(query: &str, product: &str, erased: i64) -> (On, String) {
+    (On::First(erased), over(query, &bench(product)))
+}
+
+fn bare(query: &str, product: &str) -> (On, String) {
+    (On::Bare, over(query, &product.replace('-', "_")))
+}
+
+fn by_hand(condition: &str) -> String {
+    GROUPED.replace("FROM T", &format!("FROM T WHERE {condition}"))
+}
+
 /// All cases: the first of each is what the others are compared with.
 fn cases() -> Vec<Case> {
-    let gateway = |query: &str, product: &str, erased: i64| (On::Gateway(erased), over(query, &bench(product)));
-    let first = |query: &str, product: &str, erased: i64| (On::First(erased), over(query, &bench(product)));
-    let bare = |query: &str, product: &str| (On::Bare, over(query, &product.replace('-', "_")));
-    let by_hand = |condition: &str| GROUPED.replace("FROM T", &format!("FROM T WHERE {condition}"));
-    let mut cases = vec![
-        Case::new("unread mask", 1.00)
-            .with("no policy", gateway(GROUPED, "plain-sorted", 1_000))
-            .with("mask on an unread column", gateway(GROUPED, "unread-sorted", 1_000)),
-        Case::new("retention that prunes", 1.00)
-            .with("no policy", gateway(GROUPED, "plain-sorted", 1_000))
-            .with("retention", gateway(GROUPED, "retained-sorted", 1_000))
-            .beside("by hand, bare", bare(&by_hand(RETAINED), "plain-sorted")),
-        Case::new("retention that prunes nothing", 1.10)
-            .with("no policy", gateway(GROUPED, "plain-shuffled", 1_000))
-            .with("retention", gateway(GROUPED, "retained-shuffled", 1_000))
-            .beside("retention, first statement", first(GROUPED, "retained-shuffled", 1_000))
-            .beside("no policy, first statement", first(GROUPED, "plain-shuffled", 1_000))
-            .beside("by hand, bare", bare(&by_hand(RETAINED), "plain-shuffled")),
-        Case::new("retention that hides nothing", 1.10)
-            .with("no policy", gateway(GROUPED, "plain-sorted", 1_000))
-            .with("retention", gateway(GROUPED, "kept-sorted", 1_000))
-            .beside("retention, first statement", first(GROUPED, "kept-sorted", 1_000)),
-        Case::new("retention that prunes nothing, all columns", 1.10)
-            .with("no policy", gateway(ALL_COLUMNS, "plain-shuffled", 1_000))
-            .with("retention", gateway(ALL_COLUMNS, "retained-shuffled", 1_000))
-            .beside("retention, first statement", first(ALL_COLUMNS, "retained-shuffled", 1_000)),
-    ];
-    for (erased, want) in [(1_000, 1.15), (100_000, 1.3), (1_000_000, 1.6)] {
-        let case = Case::new(&format!("erasure of {erased}"), want)
-            .with("no policy", gateway(GROUPED, "plain-sorted", erased))
-            .with("erasure", gateway(GROUPED, "erased-sorted", erased))
-            .beside("erasure, first statement", first(GROUPED, "erased-sorted", erased))
-            .beside("no policy, the subject is read", gateway(&by_hand("subject_id >= 0"), "plain-sorted", erased));
-        cases.push(if erased == 100_000 { case.beside("NOT EXISTS, bare", bare(&by_hand(NOT_ERASED), "plain-sorted")) } else { case });
-        cases.push(
-            Case::new(&format!("erasure of {erased}, all columns"), want)
-                .with("no policy", gateway(ALL_COLUMNS, "plain-sorted", erased))
-                .with("erasure", gateway(ALL_COLUMNS, "erased-sorted", erased))
-                .beside("erasure, first statement", first(ALL_COLUMNS, "erased-sorted", erased)),
-        );
-    }
+    let mut cases = retention();
+    cases.extend(erasure());
     cases.push(
         Case::new("masked output", 1.3)
             .with("no policy", gateway(MASKED_OUTPUT, "plain-sorted", 1_000))
@@ -121,6 +99,51 @@ fn cases() -> Vec<Case> {
             .with("everything", gateway(GROUPED, "everything-shuffled", 100_000))
             .beside("everything, first statement", first(GROUPED, "everything-shuffled", 100_000)),
     );
+    cases
+}
+
+fn retention() -> Vec<Case> {
+    vec![
+        Case::new("unread mask", 1.00)
+            .with("no policy", gateway(GROUPED, "plain-sorted", 1_000))
+            .with("mask on an unread column", gateway(GROUPED, "unread-sorted", 1_000)),
+        Case::new("retention that prunes", 1.00)
+            .with("no policy", gateway(GROUPED, "plain-sorted", 1_000))
+            .with("retention", gateway(GROUPED, "retained-sorted", 1_000))
+            .beside("by hand, bare", bare(&by_hand(RETAINED), "plain-sorted")),
+        Case::new("retention that prunes nothing", 1.10)
+            .with("no policy", gateway(GROUPED, "plain-shuffled", 1_000))
+            .with("retention", gateway(GROUPED, "retained-shuffled", 1_000))
+            .beside("retention, first statement", first(GROUPED, "retained-shuffled", 1_000))
+            .beside("no policy, first statement", first(GROUPED, "plain-shuffled", 1_000))
+            .beside("by hand, bare", bare(&by_hand(RETAINED), "plain-shuffled")),
+        Case::new("retention that hides nothing", 1.10)
+            .with("no policy", gateway(GROUPED, "plain-sorted", 1_000))
+            .with("retention", gateway(GROUPED, "kept-sorted", 1_000))
+            .beside("retention, first statement", first(GROUPED, "kept-sorted", 1_000)),
+        Case::new("retention that prunes nothing, all columns", 1.10)
+            .with("no policy", gateway(ALL_COLUMNS, "plain-shuffled", 1_000))
+            .with("retention", gateway(ALL_COLUMNS, "retained-shuffled", 1_000))
+            .beside("retention, first statement", first(ALL_COLUMNS, "retained-shuffled", 1_000)),
+    ]
+}
+
+fn erasure() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (erased, want) in [(1_000, 1.15), (100_000, 1.3), (1_000_000, 1.6)] {
+        let case = Case::new(&format!("erasure of {erased}"), want)
+            .with("no policy", gateway(GROUPED, "plain-sorted", erased))
+            .with("erasure", gateway(GROUPED, "erased-sorted", erased))
+            .beside("erasure, first statement", first(GROUPED, "erased-sorted", erased))
+            .beside("no policy, the subject is read", gateway(&by_hand("subject_id >= 0"), "plain-sorted", erased));
+        cases.push(if erased == 100_000 { case.beside("NOT EXISTS, bare", bare(&by_hand(NOT_ERASED), "plain-sorted")) } else { case });
+        cases.push(
+            Case::new(&format!("erasure of {erased}, all columns"), want)
+                .with("no policy", gateway(ALL_COLUMNS, "plain-sorted", erased))
+                .with("erasure", gateway(ALL_COLUMNS, "erased-sorted", erased))
+                .beside("erasure, first statement", first(ALL_COLUMNS, "erased-sorted", erased)),
+        );
+    }
     cases
 }
 
