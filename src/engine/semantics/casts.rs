@@ -1,5 +1,7 @@
 //! Casts that the engine does otherwise than PostgreSQL.
 
+use std::sync::Arc;
+
 use arrow::datatypes::{DataType, Field, TimeUnit};
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::expr::Cast;
@@ -15,7 +17,29 @@ pub(super) fn rewritten(cast: Cast, from: &Field, facts: Facts) -> Result<Expr> 
     if !facts.lenient && !matches!(cast.expr.as_ref(), Expr::Placeholder(_)) {
         castable::check(from, &cast.field)?;
     }
-    Ok(known(cast, from, facts))
+    Ok(known(as_deep(cast, from.data_type()), from, facts))
+}
+
+/// The cast to an array of as many dimensions as the value has: `int[]` is the type of them all.
+fn as_deep(cast: Cast, from: &DataType) -> Cast {
+    let to = cast.field.data_type();
+    if !matches!((from, to), (DataType::List(_), DataType::List(_))) {
+        return cast;
+    }
+    let to = deepened(from, to);
+    let field = Arc::new(cast.field.as_ref().clone().with_data_type(to));
+    Cast { field, ..cast }
+}
+
+fn deepened(from: &DataType, to: &DataType) -> DataType {
+    match (from, to) {
+        (DataType::List(inner), DataType::List(element)) => {
+            let deep = deepened(inner.data_type(), element.data_type());
+            DataType::List(Arc::new(element.as_ref().clone().with_data_type(deep)))
+        }
+        (DataType::List(inner), leaf) => DataType::List(Arc::new(Field::new_list_field(deepened(inner.data_type(), leaf), true))),
+        _ => to.clone(),
+    }
 }
 
 /// The cast of a type that can be cast.

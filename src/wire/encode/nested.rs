@@ -73,7 +73,7 @@ fn list(
     let vector = vector_element(target);
     let declared = vector.or_else(|| target.pg_type.element());
     let element = if inner_list { target.pg_type } else { declared.unwrap_or(natural) };
-    if !text && (inner_list || declared.is_none()) {
+    if !text && declared.is_none() {
         return Err(target.unfit(array));
     }
     // Only the children of this slice are written, not those of the whole batch.
@@ -93,6 +93,7 @@ fn list(
         match (text, vector) {
             (true, Some(_)) => vector_text(items, cells.out()),
             (true, None) => array_text(items, inner_list, cells.out()),
+            (false, _) if inner_list => arrays_binary(items, declared.unwrap_or(natural), cells.out())?,
             (false, _) => array_binary(items, element, i32::from(vector.is_none()), cells.out())?,
         }
         cells.end();
@@ -159,6 +160,37 @@ fn array_binary<'a>(
         out.extend(first.to_be_bytes());
     }
     items.into_iter().try_for_each(|item| put_value(item, out))
+}
+
+/// Arrays of one shape as one array with a dimension more; empty if they are.
+fn arrays_binary<'a>(items: impl Iterator<Item = Option<&'a [u8]>> + Clone, element: PgType, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    let count = i32::try_from(items.clone().count()).map_err(|_| EncodeError::TooLong)?;
+    let mut shape: Option<&[u8]> = None;
+    let mut has_null = [0_u8; 4];
+    let mut values: Vec<u8> = Vec::new();
+    for item in items {
+        let (depth, rest) = item.and_then(<[u8]>::split_first_chunk::<4>).ok_or(EncodeError::Corrupt)?;
+        let (nulls, rest) = rest.split_first_chunk::<4>().ok_or(EncodeError::Corrupt)?;
+        let dimensions = usize::try_from(i32::from_be_bytes(*depth)).map_err(|_| EncodeError::Corrupt)?;
+        let (own, below) = rest.split_at_checked(4 + dimensions * 8).ok_or(EncodeError::Corrupt)?;
+        if shape.replace(own).is_some_and(|before| before != own) {
+            return Err(EncodeError::Corrupt);
+        }
+        has_null = if *nulls == [0; 4] { has_null } else { *nulls };
+        values.extend(below);
+    }
+    let Some(dimensions) = shape.and_then(|shape| shape.get(4..)).filter(|dimensions| !dimensions.is_empty()) else {
+        return array_binary(std::iter::empty(), element, 1, out);
+    };
+    let depth = i32::try_from(dimensions.len() / 8).map_err(|_| EncodeError::TooLong)?;
+    out.extend((depth + 1).to_be_bytes());
+    out.extend(has_null);
+    out.extend(element.oid.to_be_bytes());
+    out.extend(count.to_be_bytes());
+    out.extend(1_i32.to_be_bytes());
+    out.extend(dimensions);
+    out.extend(values);
+    Ok(())
 }
 
 /// A length and the bytes; −1 is NULL.

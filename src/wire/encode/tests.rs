@@ -172,6 +172,17 @@ fn lists_are_arrays() {
     let expected = [0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 23, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 4, 0, 0, 0, 7, 255, 255, 255, 255];
     assert_eq!(binary[0].as_deref(), Some(&expected[..]));
     assert_eq!(binary[1].as_deref(), Some(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 23][..]));
+    let nested = |rows: Vec<Option<Vec<Option<i32>>>>| {
+        let inner = ListArray::from_iter_primitive::<Int32Type, _, _>(rows);
+        let field = Arc::new(Field::new_list_field(inner.data_type().clone(), true));
+        ListArray::new(field, OffsetBuffer::from_lengths([inner.len()]), Arc::new(inner), None)
+    };
+    let square = binary_of(&nested(vec![Some(vec![Some(1), None]), Some(vec![Some(3), Some(4)])]), PgType::INT4_ARRAY);
+    let numbers = [2, 1, 23, 2, 1, 2, 1, 4, 1, -1, 4, 3, 4, 4].map(i32::to_be_bytes).concat();
+    assert_eq!(square, [Some(numbers)]);
+    assert_eq!(binary_of(&nested(vec![Some(vec![])]), PgType::INT4_ARRAY), [Some([0, 0, 23].map(i32::to_be_bytes).concat())]);
+    let ragged = nested(vec![Some(vec![Some(1)]), Some(vec![])]);
+    assert_eq!(written(&ragged, PgType::INT4_ARRAY, Format::Binary, &EncodeSettings::default()), Err(EncodeError::Corrupt));
     let fixed = FixedSizeListArray::from_iter_primitive::<Int32Type, _, _>([Some(vec![Some(1), Some(2)]), Some(vec![Some(3), Some(4)])], 2);
     assert_eq!(text_of(&fixed.slice(1, 1), PgType::INT4_ARRAY), ["{3,4}"]);
 }
