@@ -56,12 +56,14 @@ fn meaning_is_checked_all_at_once_too() {
 }
 
 #[test]
-fn tls_is_required_once_it_is_given() {
+fn tls_is_required_of_other_machines_unless_it_is_said_otherwise() {
     let config = read_text(&format!("{LEAST}tls: {{certificate: c.pem, key: k.pem}}\n")).unwrap();
     assert_eq!(config.tls, Some(Tls { certificate: "/srv/mesh/c.pem".into(), key: "/srv/mesh/k.pem".into(), clients: None }));
-    assert_eq!(config.plain, PlainClients::Refused);
-    let config = read_text(&format!("{LEAST}tls: {{certificate: c.pem, key: k.pem, required: false}}\n")).unwrap();
-    assert_eq!((config.tls.is_some(), config.plain), (true, PlainClients::Allowed));
+    assert_eq!(config.plain, PlainClients::OnLoopback);
+    for (required, plain) in [(true, PlainClients::Refused), (false, PlainClients::Allowed)] {
+        let config = read_text(&format!("{LEAST}tls: {{certificate: c.pem, key: k.pem, required: {required}}}\n")).unwrap();
+        assert_eq!((config.tls.is_some(), config.plain), (true, plain));
+    }
 }
 
 #[test]

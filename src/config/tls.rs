@@ -15,9 +15,8 @@ pub struct TlsSpec {
     pub certificate: Option<String>,
     /// PEM file of the private key.
     pub key: Option<String>,
-    /// Whether a client without TLS is refused.
-    #[serde(default = "super::spec::yes")]
-    pub required: bool,
+    /// Whether a client without TLS is refused; unsaid, one on another machine is.
+    pub required: Option<bool>,
     /// Certificates of clients.
     pub client_certificates: Option<ClientCertificatesSpec>,
 }
@@ -133,10 +132,14 @@ pub(super) fn tls(
     faults: &mut Faults<'_>,
 ) -> (Option<Tls>, PlainClients) {
     let Some(spec) = spec else { return (None, PlainClients::OnLoopback) };
-    let plain = if spec.required { PlainClients::Refused } else { PlainClients::Allowed };
+    let plain = match spec.required {
+        Some(true) => PlainClients::Refused,
+        Some(false) => PlainClients::Allowed,
+        None => PlainClients::OnLoopback,
+    };
     let (certificate, key) = match (&spec.certificate, &spec.key) {
         (Some(certificate), Some(key)) => (certificate, key),
-        (None, None) if !spec.required && spec.client_certificates.is_none() => return (None, plain),
+        (None, None) if spec.required == Some(false) && spec.client_certificates.is_none() => return (None, plain),
         (certificate, _) => {
             let missing = if certificate.is_some() { "key" } else { "certificate" };
             faults.add("/tls", format!("the key \"{missing}\" is missing"));

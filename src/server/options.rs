@@ -159,10 +159,10 @@ pub(super) fn warn_of_plain_clients(config: &Config, address: SocketAddr) {
         return;
     }
     match config.plain {
-        config::PlainClients::Refused => {}
-        config::PlainClients::OnLoopback => {
+        config::PlainClients::OnLoopback if config.tls.is_none() => {
             tracing::warn!(%address, "there is no TLS, so clients from elsewhere than this machine are refused; set tls.certificate and tls.key");
         }
+        config::PlainClients::Refused | config::PlainClients::OnLoopback => {}
         config::PlainClients::Allowed => {
             tracing::warn!(%address, "clients may connect without TLS: whoever is between reads what they read");
         }
