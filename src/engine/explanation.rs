@@ -13,7 +13,7 @@ use crate::enforcement::{self, ProductUse};
 use crate::error::ClientMessage;
 use crate::identity::Principal;
 use crate::policy::{Clause, Decision, Effect, Outcome};
-use crate::product::{OutputPort, PortFormat};
+use crate::product::OutputPort;
 use crate::telemetry::Step;
 
 use super::pipeline::{Observed, Pipeline, guarded};
@@ -112,7 +112,7 @@ impl Pipeline {
             (Effect::Mask | Effect::Filter, Some(_)) if used.product.is_own() => Some(ENGINE.to_owned()),
             (Effect::Mask | Effect::Filter, Some(condition)) => source.zip(port).and_then(|(source, port)| {
                 let reaches = enforcement::reaches_port(condition, source).ok()?;
-                Some(if reaches { format!("{}, {ENGINE}", place_name(&port.format)) } else { ENGINE.to_owned() })
+                Some(if reaches { format!("{}, {ENGINE}", port.format.name()) } else { ENGINE.to_owned() })
             }),
         };
         let (file, line) = match &clause.place {
@@ -143,18 +143,5 @@ impl Pipeline {
             _ => return None,
         };
         Some((origin.file.clone(), line))
-    }
-}
-
-/// What a port's place is called.
-fn place_name(format: &PortFormat) -> &'static str {
-    match format {
-        PortFormat::Csv(_) => "csv",
-        PortFormat::Ndjson => "ndjson",
-        PortFormat::Arrow => "arrow",
-        PortFormat::Parquet => "parquet",
-        PortFormat::Postgres => "postgres",
-        PortFormat::Stream(_) => "stream",
-        PortFormat::Own(_) => "gateway",
     }
 }

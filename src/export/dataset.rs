@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::NaiveDate;
 use serde_json::{Value, json};
 
-use crate::product::{DataType, Field, OutputPort, PortFormat, Product, Status};
+use crate::product::{DataType, Field, OutputPort, Product, Status};
 
 use super::datahub::{Mesh, Proposal, status};
 use super::urn::{port_urn, urn};
@@ -38,20 +38,11 @@ pub(super) fn proposals(mesh: &Mesh<'_>, product: &Product, port: &OutputPort) -
 
 fn properties(product: &Product, port: &OutputPort) -> Value {
     let (reference, governance) = (&product.reference, &product.governance);
-    let format = match &port.format {
-        PortFormat::Stream(format) => format.clone(),
-        PortFormat::Csv(_) => "csv".to_owned(),
-        PortFormat::Ndjson => "ndjson".to_owned(),
-        PortFormat::Arrow => "arrow".to_owned(),
-        PortFormat::Parquet => "parquet".to_owned(),
-        PortFormat::Postgres => "postgres".to_owned(),
-        PortFormat::Own(_) => "gateway".to_owned(),
-    };
     let custom: BTreeMap<&str, Option<String>> = BTreeMap::from([
         ("product", Some(format!("{}/{}", reference.domain, reference.name))),
         ("version", Some(reference.version.to_string())),
         ("port", Some(port.name.to_string())),
-        ("format", Some(format)),
+        ("format", Some(port.format.name().to_owned())),
         ("status", Some(status(product.status).to_owned())),
         ("freshness", port.sla.freshness.clone()),
         ("uptime", port.sla.uptime.clone()),

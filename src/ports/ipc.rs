@@ -3,7 +3,6 @@
 //! Columns are found by name, and their types are compared with the contract, in every file. Batches are read one after the other by
 //! the places that the file's footer gives. The format has no checksums: what is damaged is found by its form alone.
 
-use std::collections::HashSet;
 use std::ops::Range;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -11,117 +10,46 @@ use std::sync::Arc;
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::buffer::Buffer;
 use arrow::compute::{CastOptions, cast_with_options};
-use arrow::datatypes::{Field as ArrowField, Schema, SchemaRef};
+use arrow::datatypes::{Field as ArrowField, SchemaRef};
 use arrow::ipc::convert::fb_to_schema;
 use arrow::ipc::reader::{FileDecoder, read_footer_length};
 use arrow::ipc::{Block, root_as_footer};
 use async_trait::async_trait;
-use datafusion::catalog::{Session, TableProvider};
-use datafusion::error::Result;
-use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
-use datafusion::physical_plan::ExecutionPlan;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use object_store::{ObjectMeta, ObjectStoreExt};
 
 use super::error::{Cause, Error, Place};
-use super::files::{Files, FilesExec, Format, Pinned, Rooted, StoreFault};
-use super::shape::{Shape, shown_type};
+use super::files::{Format, Pinned, Rooted, StoreFault, Wanted};
+use super::shape::own_columns;
 
-const EXTENSIONS: &[&str] = &[".arrow", ".feather", ".ipc"];
 /// The length of the footer and the mark of the format, at a file's end.
 const TRAILER_BYTES: u64 = 10;
-/// About what a value takes; for estimates.
-const VALUE_BYTES: u64 = 8;
 
-/// The Arrow files of a port.
+/// Arrow IPC.
 #[derive(Debug)]
-pub(super) struct IpcTable {
-    files: Files,
-    shape: Shape,
-}
-
-impl IpcTable {
-    /// A table of these files. Without a contract's shape, the first file gives one.
-    pub(super) async fn open(files: Files, shape: Option<Shape>) -> Result<Self, Error> {
-        let shape = match shape {
-            Some(shape) => shape,
-            None => {
-                let listed = files.list(EXTENSIONS).await?;
-                let first = listed.first().ok_or_else(|| Error::NoData { at: files.at.clone(), source: None })?;
-                own_shape(&files.at, &Opened::new(&files.at, &files.rooted, first).await?.schema)?
-            }
-        };
-        Ok(Self { files, shape })
-    }
-}
-
-fn own_shape(at: &Place, schema: &Schema) -> Result<Shape, Error> {
-    let shown = schema.fields().iter().map(|field| match shown_type(field.data_type()) {
-        Some(data_type) => Ok(ArrowField::new(field.name(), data_type, true)),
-        None => Err(Error::NotSupported { at: at.clone(), what: format!("the type of column \"{}\"", field.name()) }),
-    });
-    Ok(Shape::of_source(shown.collect::<Result<Vec<_>, _>>()?))
-}
+pub(super) struct Ipc;
 
 #[async_trait]
-impl TableProvider for IpcTable {
-    fn schema(&self) -> SchemaRef {
-        Arc::clone(&self.shape.schema)
+impl Format for Ipc {
+    fn extensions(&self) -> &'static [&'static str] {
+        &[".arrow", ".feather", ".ipc"]
     }
 
-    fn table_type(&self) -> TableType {
-        TableType::Base
+    fn value_bytes(&self) -> u64 {
+        8
     }
 
-    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
-        Ok(self.files.pushdown(&self.shape, filters))
+    async fn own_columns(&self, at: &Place, rooted: &Rooted, file: &ObjectMeta) -> Result<Vec<ArrowField>, Error> {
+        own_columns(at, &Opened::new(at, rooted, file).await?.schema)
     }
 
-    async fn scan(
-        &self,
-        session: &dyn Session,
-        projection: Option<&Vec<usize>>,
-        filters: &[Expr],
-        limit: Option<usize>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        let asked = self.files.ask(&self.shape, EXTENSIONS, session, projection, filters, limit).await?;
-        let reading = Reading {
-            at: self.files.at.clone(),
-            rooted: Arc::clone(&self.files.rooted),
-            shape: self.shape.clone(),
-            told: asked.told.iter().copied().collect(),
-            indices: asked.indices.clone(),
-        };
-        Ok(Arc::new(FilesExec::new(Arc::new(reading), asked)))
-    }
-}
-
-/// What is read.
-#[derive(Debug)]
-struct Reading {
-    at: Place,
-    rooted: Arc<Rooted>,
-    shape: Shape,
-    told: HashSet<usize>,
-    indices: Vec<usize>,
-}
-
-impl Format for Reading {
-    fn name(&self) -> &'static str {
-        "arrow"
-    }
-
-    fn rows(&self, bytes: u64) -> u64 {
-        bytes / u64::try_from(self.shape.columns.len()).unwrap_or(u64::MAX).max(1).saturating_mul(VALUE_BYTES)
-    }
-
-    fn read(self: Arc<Self>, file: &ObjectMeta, _: usize) -> BoxStream<'static, Result<RecordBatch, Error>> {
+    fn read(&self, wanted: Arc<Wanted>, file: &ObjectMeta, _: usize) -> BoxStream<'static, Result<RecordBatch, Error>> {
         let file = file.clone();
         futures::stream::once(async move {
-            let opened = Opened::new(&self.at, &self.rooted, &file).await?;
+            let opened = Opened::new(&wanted.at, &wanted.rooted, &file).await?;
             let batches = opened.batches.clone();
-            let decoding = Arc::new(opened.decoding(self).await?);
+            let decoding = Arc::new(opened.decoding(&wanted).await?);
             Ok::<_, Error>(futures::stream::iter(batches).then(move |block| Arc::clone(&decoding).batch(block)))
         })
         .map(|opened| match opened {
@@ -166,16 +94,16 @@ impl Opened {
     }
 
     /// What decodes the batches: the columns are found and checked, and the dictionaries read.
-    async fn decoding(self, reading: Arc<Reading>) -> Result<Decoding, Error> {
+    async fn decoding(self, wanted: &Wanted) -> Result<Decoding, Error> {
         let names: Vec<&str> = self.schema.fields().iter().map(|field| field.name().as_str()).collect();
-        let found = reading.shape.locate_but(&self.at, &names, &reading.told)?;
-        for (place, column) in found.iter().zip(&reading.shape.columns) {
+        let found = wanted.shape.locate_but(&self.at, &names, &wanted.told)?;
+        for (place, column) in found.iter().zip(&wanted.shape.columns) {
             let Some(place) = place else { continue };
             let field = self.schema.fields().get(*place).ok_or_else(|| column.missing(&self.at))?;
             column.check_type(&self.at, field.data_type())?;
         }
         let broken = || Error::Internal { at: self.at.clone(), broken: "a column of a scan has no place in the file" };
-        let places = reading.indices.iter().map(|index| found.get(*index).copied().flatten().ok_or_else(broken));
+        let places = wanted.indices.iter().map(|index| found.get(*index).copied().flatten().ok_or_else(broken));
         let places = places.collect::<Result<Vec<usize>, Error>>()?;
         let mut decoder = FileDecoder::new(Arc::clone(&self.schema), self.version);
         for block in &self.dictionaries {
@@ -183,7 +111,7 @@ impl Opened {
             let read = || decoder.read_dictionary(block, &buffer).map_err(|error| damaged(&self.at, error));
             caught(&self.at, read)?;
         }
-        let schema = reading.shape.projected(&reading.indices);
+        let schema = wanted.schema();
         let Self { at, store, file, .. } = self;
         Ok(Decoding { at, store, file, decoder, places, schema })
     }

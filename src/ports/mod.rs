@@ -40,7 +40,7 @@ pub use schema::{PG_TYPE, PG_TYPMOD, arrow_schema};
 pub use statement::Statement;
 
 use crate::product::{OutputPort, PortFormat, Product, TlsMode};
-use files::{FileLocation, Files, Partitions, Stores};
+use files::{FileLocation, Files, FilesTable, Format, Partitions, Stores};
 use shape::Shape;
 
 /// How ports are opened.
@@ -113,28 +113,23 @@ impl Ports {
     pub async fn open(&self, product: &Product, port: &OutputPort) -> Result<Arc<dyn TableProvider>, Error> {
         let at = Place::new(product.reference.clone(), port.name.clone());
         let shape = product.schema.as_deref().map(Shape::of_contract);
-        match &port.format {
-            PortFormat::Csv(dialect) => {
-                let files = self.partitioned(&at, port, shape.as_ref())?;
-                Ok(Arc::new(csv::CsvTable::open(files, shape, dialect.clone()).await?))
-            }
-            PortFormat::Ndjson => {
-                let files = self.partitioned(&at, port, shape.as_ref())?;
-                Ok(Arc::new(ndjson::NdjsonTable::new(files, shape)?))
-            }
-            PortFormat::Arrow => {
-                let files = self.partitioned(&at, port, shape.as_ref())?;
-                Ok(Arc::new(ipc::IpcTable::open(files, shape).await?))
-            }
+        let format: Arc<dyn Format> = match &port.format {
+            PortFormat::Csv(dialect) => Arc::new(csv::Csv(dialect.clone())),
+            PortFormat::Ndjson => Arc::new(ndjson::Ndjson),
+            PortFormat::Arrow => Arc::new(ipc::Ipc),
             PortFormat::Parquet => {
                 let (location, rooted) = self.files(&at, port)?;
                 let pushdown = self.options.parquet_pushdown;
-                Ok(Arc::new(parquet::ParquetTable::open(at, location, rooted, shape, pushdown).await?))
+                return Ok(Arc::new(parquet::ParquetTable::open(at, location, rooted, shape, pushdown).await?));
             }
-            PortFormat::Postgres => Ok(Arc::new(self.servers.open(at, port, shape).await?)),
-            PortFormat::Stream(_) => Err(Error::NotSupported { at, what: "querying a stream".to_owned() }),
-            PortFormat::Own(_) => Err(Error::NotSupported { at, what: "a port for a relation of the gateway's own".to_owned() }),
-        }
+            PortFormat::Postgres => return Ok(Arc::new(self.servers.open(at, port, shape).await?)),
+            PortFormat::Stream(_) => return Err(Error::NotSupported { at, what: "querying a stream".to_owned() }),
+            PortFormat::Own(_) => {
+                return Err(Error::NotSupported { at, what: "a port for a relation of the gateway's own".to_owned() });
+            }
+        };
+        let files = self.partitioned(&at, port, shape.as_ref())?;
+        Ok(Arc::new(FilesTable::open(files, shape, format).await?))
     }
 
     fn files(&self, at: &Place, port: &OutputPort) -> Result<(FileLocation, Arc<files::Rooted>), Error> {
@@ -146,6 +141,6 @@ impl Ports {
     fn partitioned(&self, at: &Place, port: &OutputPort, shape: Option<&Shape>) -> Result<Files, Error> {
         let (location, rooted) = self.files(at, port)?;
         let partitions = Partitions::of_contract(port.partitioning.as_deref(), shape);
-        Ok(Files { at: at.clone(), location, rooted, partitions })
+        Ok(Files { at: at.clone(), location, rooted, partitions, format: port.format.name().into() })
     }
 }

@@ -35,7 +35,7 @@ use super::boundary::{BoundaryExec, translate};
 use super::error::{Error, Place};
 use super::estimate::at_most;
 use super::files::{FileLocation, FileVersion, Pinned, Rooted};
-use super::shape::{Shape, shown_type};
+use super::shape::{Shape, own_columns};
 
 use numbered::Recipe;
 pub use numbered::{NumberedBatch, NumberedFile, NumberedScan, Reading, SourceColumn};
@@ -125,7 +125,7 @@ impl ParquetTable {
             None => {
                 let files = rooted.list(&at, &location, EXTENSIONS).await?;
                 let first = files.first().ok_or_else(|| Error::NoData { at: at.clone(), source: None })?;
-                own_shape(&at, &footer(at.clone(), Arc::clone(&rooted), first.clone()).await?.schema)?
+                Shape::of_source(own_columns(&at, &footer(at.clone(), Arc::clone(&rooted), first.clone()).await?.schema)?)
             }
         };
         Ok(Self { at, location: Arc::new(location), rooted, shape: Arc::new(shape), pushdown })
@@ -349,14 +349,6 @@ async fn read_footer(at: Place, rooted: &Rooted, file: &ObjectMeta) -> Result<Fo
         },
         Err(_) => Err(Error::Damaged { at, source: "the decoder panicked".into() }),
     }
-}
-
-fn own_shape(at: &Place, schema: &Schema) -> Result<Shape, Error> {
-    let shown = schema.fields().iter().map(|field| match shown_type(field.data_type()) {
-        Some(data_type) => Ok(ArrowField::new(field.name(), data_type, true)),
-        None => Err(Error::NotSupported { at: at.clone(), what: format!("the type of column \"{}\"", field.name()) }),
-    });
-    Ok(Shape::of_source(shown.collect::<Result<Vec<_>, _>>()?))
 }
 
 /// The filter with bare column names; `None` if it holds what cannot be evaluated here.

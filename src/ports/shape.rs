@@ -149,8 +149,17 @@ fn is_lossless(from: &ArrowType, to: &ArrowType) -> bool {
     }
 }
 
-/// The contract type that shows a source's Arrow type, for contracts without a schema.
-pub(super) fn shown_type(found: &ArrowType) -> Option<ArrowType> {
+/// The columns of a source as contract types show them, for contracts without a schema.
+pub(super) fn own_columns(at: &Place, schema: &Schema) -> Result<Vec<ArrowField>, Error> {
+    let shown = schema.fields().iter().map(|field| match shown_type(field.data_type()) {
+        Some(data_type) => Ok(ArrowField::new(field.name(), data_type, true)),
+        None => Err(Error::NotSupported { at: at.clone(), what: format!("the type of column \"{}\"", field.name()) }),
+    });
+    shown.collect()
+}
+
+/// The contract type that shows a source's Arrow type.
+fn shown_type(found: &ArrowType) -> Option<ArrowType> {
     use ArrowType as T;
     Some(match found {
         T::Dictionary(_, value) => shown_type(value)?,

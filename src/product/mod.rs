@@ -163,6 +163,21 @@ pub enum PortFormat {
     Own(OwnRows),
 }
 
+impl PortFormat {
+    /// Its name, as in a contract.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Csv(_) => "csv",
+            Self::Ndjson => "ndjson",
+            Self::Arrow => "arrow",
+            Self::Parquet => "parquet",
+            Self::Postgres => "postgres",
+            Self::Stream(format) => format,
+            Self::Own(_) => "gateway",
+        }
+    }
+}
+
 /// Whose the rows of a relation of the gateway's own are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OwnRows {

@@ -13,7 +13,7 @@ use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 
 use crate::locator::TableEntry;
-use crate::product::{Field, FieldName, InputPort, OutputPort, OwnRows, PiiAction, PortAccess, PortFormat, PortKind, Product, Status};
+use crate::product::{Field, FieldName, InputPort, OutputPort, OwnRows, PiiAction, PortAccess, PortKind, Product, Status};
 
 use super::{MeshSources, Relation, Value, batch, dataset_urn, field_urn};
 
@@ -130,7 +130,7 @@ static PORTS: [Column; 13] = [
     }),
     column("kind", "string", "batch, stream or table", |item| item.port.map(|port| kind(port.kind)).into()),
     column("format", "string", "csv, parquet, postgres, or that of a stream", |item| {
-        item.port.map(|port| format_name(&port.format)).into()
+        item.port.map(|port| port.format.name().to_owned()).into()
     }),
     column("access", "string", "open or restricted", |item| item.port.map(|port| access(port.access)).into()),
     column("freshness", "string", "promised", |item| item.port.and_then(|port| port.sla.freshness.as_ref()).into()),
@@ -247,18 +247,6 @@ fn access(access: PortAccess) -> &'static str {
     match access {
         PortAccess::Open => "open",
         PortAccess::Restricted => "restricted",
-    }
-}
-
-fn format_name(format: &PortFormat) -> String {
-    match format {
-        PortFormat::Csv(_) => "csv".to_owned(),
-        PortFormat::Ndjson => "ndjson".to_owned(),
-        PortFormat::Arrow => "arrow".to_owned(),
-        PortFormat::Parquet => "parquet".to_owned(),
-        PortFormat::Postgres => "postgres".to_owned(),
-        PortFormat::Stream(format) => format.clone(),
-        PortFormat::Own(_) => "gateway".to_owned(),
     }
 }
 

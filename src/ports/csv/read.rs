@@ -1,6 +1,5 @@
 //! Reads the records of one CSV file, a batch at a time.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
@@ -12,43 +11,10 @@ use object_store::ObjectMeta;
 
 use super::records::{Progress, RecordFault, Records};
 use crate::ports::error::{Error, Place};
-use crate::ports::files::{Format, Rooted, unpacked};
+use crate::ports::files::{Rooted, Wanted, unpacked};
 use crate::ports::schema::type_name;
-use crate::ports::shape::Shape;
 use crate::ports::texts::{Texts, read_column};
 use crate::product::CsvDialect;
-
-/// A usual length of a value's text, with its delimiter; for estimates.
-const VALUE_BYTES: u64 = 12;
-
-/// What is read, and how.
-#[derive(Debug, Clone)]
-pub(super) struct Reading {
-    pub(super) at: Place,
-    pub(super) rooted: Arc<Rooted>,
-    pub(super) shape: Shape,
-    /// Columns that are wanted, in their order.
-    pub(super) indices: Vec<usize>,
-    /// Columns that the folders tell: no file has them.
-    pub(super) told: HashSet<usize>,
-    pub(super) dialect: CsvDialect,
-}
-
-impl Format for Reading {
-    fn name(&self) -> &'static str {
-        "csv"
-    }
-
-    fn rows(&self, bytes: u64) -> u64 {
-        let columns = u64::try_from(self.shape.columns.len()).unwrap_or(u64::MAX).max(1);
-        bytes / columns.saturating_mul(VALUE_BYTES)
-    }
-
-    fn read(self: Arc<Self>, file: &ObjectMeta, rows_max: usize) -> BoxStream<'static, Result<RecordBatch, Error>> {
-        let schema = self.shape.projected(&self.indices);
-        read_file(self, schema, file, rows_max)
-    }
-}
 
 /// One field of all records. `null` is the text that stands for NULL.
 struct Cells<'a> {
@@ -124,16 +90,16 @@ impl OpenFile {
     }
 
     /// Where the contract's columns are in a record. Reads the header, or the first record to learn its width.
-    async fn columns(&mut self, reading: &Reading) -> Result<Vec<Option<usize>>, Error> {
-        let at = &reading.at;
-        if reading.dialect.header {
+    async fn columns(&mut self, wanted: &Wanted, dialect: &CsvDialect) -> Result<Vec<Option<usize>>, Error> {
+        let (at, shape) = (&wanted.at, &wanted.shape);
+        if dialect.header {
             let names = self.header(at).await?.unwrap_or_default();
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
-            return reading.shape.locate_but(at, &names, &reading.told);
+            return shape.locate_but(at, &names, &wanted.told);
         }
         self.fill(at, 1).await?;
-        let mut next = 0..self.records.width().unwrap_or(reading.shape.columns.len());
-        let columns = reading.shape.columns.iter().enumerate().map(|(index, column)| match reading.told.contains(&index) {
+        let mut next = 0..self.records.width().unwrap_or(shape.columns.len());
+        let columns = shape.columns.iter().enumerate().map(|(index, column)| match wanted.told.contains(&index) {
             true => Ok(None),
             false => next.next().map(Some).ok_or_else(|| column.missing(at)),
         });
@@ -151,25 +117,26 @@ pub(super) async fn header(at: &Place, rooted: &Rooted, file: &ObjectMeta, diale
 }
 
 /// The batches of one file.
-fn read_file(
-    reading: Arc<Reading>,
-    schema: SchemaRef,
+pub(super) fn read_file(
+    wanted: Arc<Wanted>,
+    dialect: CsvDialect,
     file: &ObjectMeta,
     rows_max: usize,
 ) -> BoxStream<'static, Result<RecordBatch, Error>> {
-    let opened = OpenFile::new(&reading.at, &reading.rooted, file, &reading.dialect);
+    let opened = OpenFile::new(&wanted.at, &wanted.rooted, file, &dialect);
+    let reading = Arc::new(Reading { schema: wanted.schema(), wanted, dialect });
     futures::stream::try_unfold((opened, None::<Vec<Option<usize>>>), move |(mut file, columns)| {
-        let (reading, schema) = (Arc::clone(&reading), Arc::clone(&schema));
+        let reading = Arc::clone(&reading);
         async move {
             let columns = match columns {
                 Some(columns) => columns,
-                None => file.columns(&reading).await?,
+                None => file.columns(&reading.wanted, &reading.dialect).await?,
             };
-            file.fill(&reading.at, rows_max).await?;
+            file.fill(&reading.wanted.at, rows_max).await?;
             if file.records.len() == 0 {
                 return Ok(None);
             }
-            let batch = to_batch(&reading, &schema, &file.records, &columns)?;
+            let batch = reading.batch(&file.records, &columns)?;
             file.records.clear();
             Ok(Some((batch, (file, Some(columns)))))
         }
@@ -177,21 +144,30 @@ fn read_file(
     .boxed()
 }
 
-fn to_batch(reading: &Reading, schema: &SchemaRef, records: &Records, columns: &[Option<usize>]) -> Result<RecordBatch, Error> {
-    let at = &reading.at;
-    let broken = || Error::Internal { at: at.clone(), broken: "a CSV batch does not have its schema" };
-    let null = reading.dialect.null_value.as_bytes();
-    let arrays = reading.indices.iter().map(|index| -> Result<ArrayRef, Error> {
-        let column = reading.shape.columns.get(*index).ok_or_else(broken)?;
-        let position = columns.get(*index).copied().flatten().ok_or_else(broken)?;
-        read_column(&Cells { records, column: position, null }, &column.field).map_err(|bad| Error::BadValue {
-            at: at.clone(),
-            line: records.line(bad.row),
-            column: column.field.name().clone(),
-            expected: type_name(&column.field),
-        })
-    });
-    let arrays = arrays.collect::<Result<Vec<_>, _>>()?;
-    let options = RecordBatchOptions::new().with_row_count(Some(records.len()));
-    RecordBatch::try_new_with_options(Arc::clone(schema), arrays, &options).map_err(|_| broken())
+/// What is read, and how.
+struct Reading {
+    wanted: Arc<Wanted>,
+    schema: SchemaRef,
+    dialect: CsvDialect,
+}
+
+impl Reading {
+    fn batch(&self, records: &Records, columns: &[Option<usize>]) -> Result<RecordBatch, Error> {
+        let at = &self.wanted.at;
+        let broken = || Error::Internal { at: at.clone(), broken: "a CSV batch does not have its schema" };
+        let null = self.dialect.null_value.as_bytes();
+        let arrays = self.wanted.indices.iter().map(|index| -> Result<ArrayRef, Error> {
+            let column = self.wanted.shape.columns.get(*index).ok_or_else(broken)?;
+            let position = columns.get(*index).copied().flatten().ok_or_else(broken)?;
+            read_column(&Cells { records, column: position, null }, &column.field).map_err(|bad| Error::BadValue {
+                at: at.clone(),
+                line: records.line(bad.row),
+                column: column.field.name().clone(),
+                expected: type_name(&column.field),
+            })
+        });
+        let arrays = arrays.collect::<Result<Vec<_>, _>>()?;
+        let options = RecordBatchOptions::new().with_row_count(Some(records.len()));
+        RecordBatch::try_new_with_options(Arc::clone(&self.schema), arrays, &options).map_err(|_| broken())
+    }
 }

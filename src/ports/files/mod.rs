@@ -13,6 +13,7 @@ mod pinned;
 mod remote;
 mod scan;
 mod store;
+mod table;
 mod unpack;
 mod version;
 
@@ -26,7 +27,7 @@ pub(super) use location::FileLocation;
 pub(super) use partitions::Partitions;
 pub(super) use pinned::Pinned;
 pub use remote::{StoreIdentity, StoreOptions};
-pub(super) use scan::{Files, FilesExec, Format};
 pub(super) use store::{Rooted, Stores};
+pub(super) use table::{Files, FilesTable, Format, Wanted};
 pub(super) use unpack::unpacked;
 pub use version::FileVersion;

@@ -20,7 +20,7 @@ use super::super::error::{Error, Place};
 use super::super::schema::type_name;
 use super::super::shape::{Column, Shape};
 use super::super::texts::{Texts, read_column};
-use super::scan::Part;
+use super::table::Part;
 
 /// What Hive writes for NULL.
 const HIVE_NULL: &str = "__HIVE_DEFAULT_PARTITION__";

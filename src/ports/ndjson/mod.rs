@@ -12,67 +12,45 @@ mod tests;
 
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
+use arrow::array::RecordBatch;
+use arrow::datatypes::Field as ArrowField;
 use async_trait::async_trait;
-use datafusion::catalog::{Session, TableProvider};
-use datafusion::error::Result;
-use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
-use datafusion::physical_plan::ExecutionPlan;
+use futures::stream::BoxStream;
+use object_store::ObjectMeta;
 
-use super::error::Error;
-use super::files::{Files, FilesExec};
-use super::shape::Shape;
-use read::Reading;
+use super::error::{Error, Place};
+use super::files::{Format, Rooted, Wanted};
 
-const EXTENSIONS: &[&str] =
-    &[".ndjson", ".ndjson.gz", ".ndjson.zst", ".ndjson.bz2", ".ndjson.xz", ".jsonl", ".jsonl.gz", ".jsonl.zst", ".jsonl.bz2", ".jsonl.xz"];
-
-/// The NDJSON files of a port.
+/// NDJSON.
 #[derive(Debug)]
-pub(super) struct NdjsonTable {
-    files: Files,
-    shape: Shape,
-}
-
-impl NdjsonTable {
-    /// A table of these files.
-    pub(super) fn new(files: Files, shape: Option<Shape>) -> Result<Self, Error> {
-        match shape {
-            Some(shape) => Ok(Self { files, shape }),
-            None => Err(Error::NotSupported { at: files.at, what: "NDJSON without a schema in the contract".to_owned() }),
-        }
-    }
-}
+pub(super) struct Ndjson;
 
 #[async_trait]
-impl TableProvider for NdjsonTable {
-    fn schema(&self) -> SchemaRef {
-        Arc::clone(&self.shape.schema)
+impl Format for Ndjson {
+    fn extensions(&self) -> &'static [&'static str] {
+        &[
+            ".ndjson",
+            ".ndjson.gz",
+            ".ndjson.zst",
+            ".ndjson.bz2",
+            ".ndjson.xz",
+            ".jsonl",
+            ".jsonl.gz",
+            ".jsonl.zst",
+            ".jsonl.bz2",
+            ".jsonl.xz",
+        ]
     }
 
-    fn table_type(&self) -> TableType {
-        TableType::Base
+    fn value_bytes(&self) -> u64 {
+        24
     }
 
-    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
-        Ok(self.files.pushdown(&self.shape, filters))
+    async fn own_columns(&self, at: &Place, _: &Rooted, _: &ObjectMeta) -> Result<Vec<ArrowField>, Error> {
+        Err(Error::NotSupported { at: at.clone(), what: "NDJSON without a schema in the contract".to_owned() })
     }
 
-    async fn scan(
-        &self,
-        session: &dyn Session,
-        projection: Option<&Vec<usize>>,
-        filters: &[Expr],
-        limit: Option<usize>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        let asked = self.files.ask(&self.shape, EXTENSIONS, session, projection, filters, limit).await?;
-        let reading = Reading {
-            at: self.files.at.clone(),
-            rooted: Arc::clone(&self.files.rooted),
-            shape: self.shape.clone(),
-            told: asked.told.iter().copied().collect(),
-            indices: asked.indices.clone(),
-        };
-        Ok(Arc::new(FilesExec::new(Arc::new(reading), asked)))
+    fn read(&self, wanted: Arc<Wanted>, file: &ObjectMeta, rows_max: usize) -> BoxStream<'static, Result<RecordBatch, Error>> {
+        read::read_file(wanted, file, rows_max)
     }
 }

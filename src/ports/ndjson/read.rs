@@ -1,6 +1,6 @@
 //! Reads the objects of one file, a batch at a time.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -14,60 +14,41 @@ use object_store::ObjectMeta;
 
 use super::json::{elements, members, text};
 use crate::ports::error::{Error, Place};
-use crate::ports::files::{Format, Rooted, unpacked};
+use crate::ports::files::{Wanted, unpacked};
 use crate::ports::schema::{TextKind, text_kind, type_name};
-use crate::ports::shape::Shape;
 use crate::ports::texts::{BadValue, Texts, read_column};
 use crate::product::Compression;
 
 /// A longer line is taken for damage.
 const LINE_BYTES_MAX: usize = 16 << 20;
-/// A usual length of a member; for estimates.
-const MEMBER_BYTES: u64 = 24;
-
-/// What is read.
-#[derive(Debug)]
-pub(super) struct Reading {
-    pub(super) at: Place,
-    pub(super) rooted: Arc<Rooted>,
-    pub(super) shape: Shape,
-    /// Columns that folders tell.
-    pub(super) told: HashSet<usize>,
-    /// Columns that are wanted, in their order.
-    pub(super) indices: Vec<usize>,
+/// The batches of one file.
+pub(super) fn read_file(wanted: Arc<Wanted>, file: &ObjectMeta, rows_max: usize) -> BoxStream<'static, Result<RecordBatch, Error>> {
+    let bytes = unpacked(&wanted.at, &wanted.rooted, file, Compression::None);
+    let lines = Lines { bytes, chunk: Bytes::new(), line: Vec::new(), number: 0, ended: false };
+    let keys = Keys { seen: vec![false; wanted.shape.columns.len()], known: HashMap::new(), objects: 0 };
+    let reading = Arc::new(Reading { schema: wanted.schema(), wanted });
+    futures::stream::try_unfold(Some((lines, keys)), move |state| {
+        let reading = Arc::clone(&reading);
+        async move {
+            let Some((mut lines, mut keys)) = state else { return Ok(None) };
+            let mut rows = Rows::new(reading.wanted.indices.len());
+            while rows.lines.len() < rows_max {
+                if !lines.next(&reading.wanted.at).await? {
+                    keys.check(&reading.wanted)?;
+                    return Ok((!rows.lines.is_empty()).then_some((reading.batch(&rows)?, None)));
+                }
+                reading.object(&lines, &mut keys, &mut rows)?;
+            }
+            Ok(Some((reading.batch(&rows)?, Some((lines, keys)))))
+        }
+    })
+    .boxed()
 }
 
-impl Format for Reading {
-    fn name(&self) -> &'static str {
-        "ndjson"
-    }
-
-    fn rows(&self, bytes: u64) -> u64 {
-        bytes / u64::try_from(self.shape.columns.len()).unwrap_or(u64::MAX).max(1).saturating_mul(MEMBER_BYTES)
-    }
-
-    fn read(self: Arc<Self>, file: &ObjectMeta, rows_max: usize) -> BoxStream<'static, Result<RecordBatch, Error>> {
-        let schema = self.shape.projected(&self.indices);
-        let bytes = unpacked(&self.at, &self.rooted, file, Compression::None);
-        let lines = Lines { bytes, chunk: Bytes::new(), line: Vec::new(), number: 0, ended: false };
-        let keys = Keys { seen: vec![false; self.shape.columns.len()], known: HashMap::new(), objects: 0 };
-        futures::stream::try_unfold(Some((lines, keys)), move |state| {
-            let (reading, schema) = (Arc::clone(&self), Arc::clone(&schema));
-            async move {
-                let Some((mut lines, mut keys)) = state else { return Ok(None) };
-                let mut rows = Rows::new(reading.indices.len());
-                while rows.lines.len() < rows_max {
-                    if !lines.next(&reading.at).await? {
-                        keys.check(&reading)?;
-                        return Ok((!rows.lines.is_empty()).then_some((reading.batch(&schema, &rows)?, None)));
-                    }
-                    reading.object(&lines, &mut keys, &mut rows)?;
-                }
-                Ok(Some((reading.batch(&schema, &rows)?, Some((lines, keys)))))
-            }
-        })
-        .boxed()
-    }
+/// What is read.
+struct Reading {
+    wanted: Arc<Wanted>,
+    schema: SchemaRef,
 }
 
 impl Reading {
@@ -77,7 +58,7 @@ impl Reading {
         if line.is_empty() {
             return Ok(());
         }
-        let fault = |reason: &str| Error::BadRecord { at: self.at.clone(), line: lines.number, reason: reason.to_owned() };
+        let fault = |reason: &str| Error::BadRecord { at: self.wanted.at.clone(), line: lines.number, reason: reason.to_owned() };
         if serde_json::from_slice::<serde::de::IgnoredAny>(line).is_err() {
             return Err(fault("it is not valid JSON"));
         }
@@ -85,11 +66,11 @@ impl Reading {
         keys.objects += 1;
         rows.start(lines.number);
         for (key, value) in members {
-            for index in keys.columns(&key, self).iter() {
+            for index in keys.columns(&key, &self.wanted).iter() {
                 if let Some(seen) = keys.seen.get_mut(*index) {
                     *seen = true;
                 }
-                for (place, _) in self.indices.iter().enumerate().filter(|(_, wanted)| *wanted == index) {
+                for (place, _) in self.wanted.indices.iter().enumerate().filter(|(_, wanted)| *wanted == index) {
                     if !rows.put(place, value) {
                         return Err(fault("it has a key twice"));
                     }
@@ -99,13 +80,13 @@ impl Reading {
         Ok(())
     }
 
-    fn batch(&self, schema: &SchemaRef, rows: &Rows) -> Result<RecordBatch, Error> {
-        let broken = || Error::Internal { at: self.at.clone(), broken: "an NDJSON batch does not have its schema" };
-        let columns = self.indices.iter().zip(&rows.cells).map(|(index, cells)| -> Result<ArrayRef, Error> {
-            let column = self.shape.columns.get(*index).ok_or_else(broken)?;
+    fn batch(&self, rows: &Rows) -> Result<RecordBatch, Error> {
+        let broken = || Error::Internal { at: self.wanted.at.clone(), broken: "an NDJSON batch does not have its schema" };
+        let columns = self.wanted.indices.iter().zip(&rows.cells).map(|(index, cells)| -> Result<ArrayRef, Error> {
+            let column = self.wanted.shape.columns.get(*index).ok_or_else(broken)?;
             let cells: Vec<Option<&[u8]>> = cells.iter().map(|range| rows.bytes.get(range.clone()?)).collect();
             column_of(&cells, &column.field).map_err(|bad| Error::BadValue {
-                at: self.at.clone(),
+                at: self.wanted.at.clone(),
                 line: rows.lines.get(bad.row).copied().unwrap_or_default(),
                 column: column.field.name().clone(),
                 expected: type_name(&column.field),
@@ -113,7 +94,7 @@ impl Reading {
         });
         let columns = columns.collect::<Result<Vec<_>, _>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(rows.lines.len()));
-        RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options).map_err(|_| broken())
+        RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options).map_err(|_| broken())
     }
 }
 
@@ -128,13 +109,13 @@ struct Keys {
 const KEYS_MAX: usize = 4096;
 
 impl Keys {
-    fn columns(&mut self, key: &str, reading: &Reading) -> Arc<[usize]> {
+    fn columns(&mut self, key: &str, wanted: &Wanted) -> Arc<[usize]> {
         if let Some(known) = self.known.get(key) {
             return Arc::clone(known);
         }
-        let stands = reading.shape.columns.iter().enumerate().filter(|(index, column)| {
+        let stands = wanted.shape.columns.iter().enumerate().filter(|(index, column)| {
             let same = column.source == key || (!column.pinned && column.source.eq_ignore_ascii_case(key));
-            same && !reading.told.contains(index)
+            same && !wanted.told.contains(index)
         });
         let found: Arc<[usize]> = stands.map(|(index, _)| index).collect();
         if self.known.len() < KEYS_MAX {
@@ -144,11 +125,11 @@ impl Keys {
     }
 
     /// At the end of a file: a key that no object has is gone from the source.
-    fn check(&self, reading: &Reading) -> Result<(), Error> {
-        let mut columns = self.seen.iter().zip(&reading.shape.columns).enumerate();
-        let missing = columns.find(|(index, (seen, _))| !**seen && !reading.told.contains(index));
+    fn check(&self, wanted: &Wanted) -> Result<(), Error> {
+        let mut columns = self.seen.iter().zip(&wanted.shape.columns).enumerate();
+        let missing = columns.find(|(index, (seen, _))| !**seen && !wanted.told.contains(index));
         match missing.filter(|_| self.objects > 0) {
-            Some((_, (_, column))) => Err(column.missing(&reading.at)),
+            Some((_, (_, column))) => Err(column.missing(&wanted.at)),
             None => Ok(()),
         }
     }
