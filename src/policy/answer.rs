@@ -128,7 +128,8 @@ pub(super) fn ask(session: &mut Session, package: &Package, entry: &str, names: 
         EvaluationError::Failed { .. } => AnswerFault::Failed(error.to_string()),
     })?;
     let mut answered = Answered::default();
-    for (key, value) in answer.as_ref().and_then(|answer| answer.as_object().ok()).into_iter().flat_map(|object| object.iter_sorted()) {
+    for pair in answer.as_ref().and_then(|answer| answer.as_set().ok()).into_iter().flat_map(|pairs| pairs.iter()) {
+        let Ok([key, value]) = pair.as_array().map(|pair| pair.as_slice()) else { continue };
         let key = key.as_string().map(|key| key.to_string()).unwrap_or_default();
         if key.contains('.') {
             answered.grounds.push((key, value.clone()));

@@ -373,13 +373,13 @@ fn is_identifier(segment: &str) -> bool {
     segment.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && segment.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
-/// A module with a few rules per package: one object of what is answered first, one of the rest, one of both. A rule that is undefined is absent from
-/// its object, which the reader takes for a fault.
+/// A module with a few rules per package: one set of what is answered first, one of the rest, one of both; their elements are a rule's name and its
+/// value. A rule that is undefined is absent, which the reader takes for a fault. To give them without a body costs the interpreter least.
 fn entries(packages: &BTreeMap<String, Package>, records: &Program) -> String {
     let mut text = format!("package {ENTRIES}\n\nready := true\n");
     let mut entry = |path: &str, key: &str, rule: &str| {
         let name = path.rsplit('.').next().unwrap_or_default();
-        text.push_str(&format!("\n{name}[key] := value if {{\n\tkey := \"{key}\"\n\tvalue := data.{rule}\n}}\n"));
+        text.push_str(&format!("\n{name} contains [\"{key}\", data.{rule}]\n"));
     };
     for package in packages.values() {
         for rule in package.rules.iter().filter(|rule| ANSWER_RULES.contains(&rule.as_str()) && package.answers(rule)) {

@@ -100,8 +100,8 @@ impl Contract {
             masks: governance.masks.iter().map(|(field, mask)| (folded(field), mask.clone())).collect(),
             standard: Standard::default(),
         };
-        let columns = contract.columns_of_schema().unwrap_or_default();
-        contract.standard = Standard::new(&contract, &columns);
+        let columns = contract.product.schema.as_deref().map_or(0, <[_]>::len);
+        contract.standard = Standard::new(&contract, columns);
         contract
     }
 

@@ -8,53 +8,36 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use crate::identity::Principal;
-use crate::product::{DataType, DomainName, PiiAction, PortAccess, Product};
+use crate::product::{DomainName, PiiAction, PortAccess, Product};
 
-use super::AccessRequest;
 use super::contract::{Column, Contract};
 use super::rego::{RegoValue, from_json};
+use super::told::ToldColumns;
+use super::{AccessRequest, Question};
 
 /// What of a question is the contract's and the same for everyone, made once: as JSON, and as the interpreter takes it.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Standard {
     resource: serde_json::Map<String, Value>,
     resource_asked: BTreeMap<String, RegoValue>,
-    /// The columns as a statement has them that does not touch them; none if the contract does not list them.
-    columns: Vec<(Value, RegoValue)>,
+    columns: ToldColumns,
 }
 
 impl Standard {
-    /// Of a contract with these columns.
-    pub(super) fn new(contract: &Contract, columns: &[Column]) -> Self {
+    /// Of a contract that lists so many columns.
+    pub(super) fn new(contract: &Contract, columns: usize) -> Self {
         let resource = resource(contract);
         let resource_asked = resource.iter().map(|(key, value)| (key.clone(), from_json(value))).collect();
-        let columns = columns.iter().map(column).map(|column| {
-            let asked = from_json(&column);
-            (column, asked)
-        });
-        Self { resource, resource_asked, columns: columns.collect() }
-    }
-
-    /// The column at that place, if nothing touches it.
-    fn untouched(&self, at: usize, columns: &[Column]) -> Option<&(Value, RegoValue)> {
-        let alike = columns.len() == self.columns.len() && columns.get(at)?.uses.is_empty();
-        if alike { self.columns.get(at) } else { None }
+        Self { resource, resource_asked, columns: ToldColumns::new(columns) }
     }
 }
 
 /// A question as the interpreter takes it. What is the contract's is shared.
-pub(super) fn as_asked(question: &Value, contract: &Contract, columns: &[Column]) -> RegoValue {
-    let standard = &contract.standard;
-    let told = |told: &Value| -> RegoValue {
-        let columns_told = told.as_array().map(Vec::as_slice).unwrap_or_default().iter().enumerate();
-        let column =
-            |(at, told): (usize, &Value)| standard.untouched(at, columns).map_or_else(|| from_json(told), |(_, shared)| shared.clone());
-        RegoValue::from(columns_told.map(column).collect::<Vec<RegoValue>>())
-    };
+pub(super) fn as_asked(question: &Question, contract: &Contract) -> RegoValue {
     let resource = |resource: &serde_json::Map<String, Value>| {
         let field = |(key, value): (&String, &Value)| {
-            let value = match (key.as_str(), standard.resource_asked.get(key)) {
-                ("columns", _) => told(value),
+            let value = match (key.as_str(), contract.standard.resource_asked.get(key)) {
+                ("columns", _) => RegoValue::from(question.columns().iter().map(|told| told.asked.clone()).collect::<Vec<RegoValue>>()),
                 (_, Some(shared)) => shared.clone(),
                 (_, None) => from_json(value),
             };
@@ -69,7 +52,7 @@ pub(super) fn as_asked(question: &Value, contract: &Contract, columns: &[Column]
         };
         (RegoValue::from(key.as_str()), value)
     };
-    match question {
+    match question.parts() {
         Value::Object(parts) => RegoValue::from(parts.iter().map(part).collect::<BTreeMap<RegoValue, RegoValue>>()),
         other => from_json(other),
     }
@@ -82,7 +65,7 @@ pub(super) fn read(
     columns: &[Column],
     now_ns: i64,
     masked: impl Fn(&Column) -> bool,
-) -> Value {
+) -> Question {
     // What a mask is computed from is read as it is, too.
     let requested = columns.iter().filter(|column| column.requested || column.feeds_mask);
     let (hidden, plain): (Vec<&Column>, Vec<&Column>) = requested.partition(|column| masked(column));
@@ -92,18 +75,15 @@ pub(super) fn read(
     resource.insert("access".to_owned(), json!(access));
     resource.insert("requested_fields".to_owned(), names(&plain));
     resource.insert("masked_fields".to_owned(), names(&hidden));
-    let told = columns.iter().enumerate().map(|(at, touched)| {
-        let standard = contract.standard.untouched(at, columns);
-        standard.map_or_else(|| column(touched), |(untouched, _)| untouched.clone())
-    });
-    resource.insert("columns".to_owned(), told.collect());
+    resource.insert("columns".to_owned(), Value::Array(Vec::new()));
     let parts = [
         ("action", Value::from("read")),
         ("subject", subject(&request.principal, request.purpose.as_deref())),
         ("resource", Value::Object(resource)),
         ("context", context(request, now_ns)),
     ];
-    Value::Object(parts.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
+    let parts = Value::Object(parts.into_iter().map(|(key, value)| (key.to_owned(), value)).collect());
+    Question::with_columns(parts, contract.standard.columns.tell(columns))
 }
 
 /// The question whether a product may be found.
@@ -173,17 +153,6 @@ fn resource(contract: &Contract) -> serde_json::Map<String, Value> {
     .collect()
 }
 
-fn column(column: &Column) -> Value {
-    json!({
-        "name": column.name,
-        "type": column.data_type.as_ref().map(type_text),
-        "classification": column.classification,
-        "pii": column.pii,
-        "mask": column.mask,
-        "usage": column.uses.iter().map(|usage| usage.as_str()).collect::<Vec<_>>(),
-    })
-}
-
 fn names(columns: &[&Column]) -> Value {
     columns.iter().map(|column| Value::from(column.name.as_str())).collect()
 }
@@ -192,29 +161,6 @@ fn access_text(access: PortAccess) -> &'static str {
     match access {
         PortAccess::Open => "open",
         PortAccess::Restricted => "restricted",
-    }
-}
-
-fn type_text(data_type: &DataType) -> String {
-    match data_type {
-        DataType::String => "string".to_owned(),
-        DataType::Varchar(limit) => format!("varchar({limit})"),
-        DataType::Boolean => "boolean".to_owned(),
-        DataType::Int16 => "int16".to_owned(),
-        DataType::Int32 => "int32".to_owned(),
-        DataType::Int64 => "int64".to_owned(),
-        DataType::Float32 => "float32".to_owned(),
-        DataType::Float64 => "float64".to_owned(),
-        DataType::Decimal { precision, scale } => format!("decimal({precision},{scale})"),
-        DataType::Date => "date".to_owned(),
-        DataType::Time => "time".to_owned(),
-        DataType::Timestamp => "timestamp".to_owned(),
-        DataType::TimestampTz => "timestamptz".to_owned(),
-        DataType::Interval => "interval".to_owned(),
-        DataType::Uuid => "uuid".to_owned(),
-        DataType::Json => "json".to_owned(),
-        DataType::Bytes => "bytes".to_owned(),
-        DataType::List(element) => format!("list<{}>", type_text(element)),
     }
 }
 

@@ -35,6 +35,7 @@ mod schema;
 mod sieve;
 mod test;
 mod test_report;
+mod told;
 
 pub use crate::product::Mask;
 pub use bundle::{Bundle, ENTRY_PACKAGE};

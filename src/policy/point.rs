@@ -63,7 +63,7 @@ struct Asked {
 #[derive(Debug, Default)]
 struct Trace {
     /// What was asked; `None` if nothing was.
-    input: Option<Value>,
+    question: Option<Question>,
     result: Map<String, Value>,
     rules: Vec<String>,
     fields: Vec<FieldName>,
@@ -164,7 +164,7 @@ impl DecisionPoint {
             judged => judged,
         };
         record(&outcome, &mut trace);
-        let input = trace.input.take().unwrap_or_else(|| input::refused(request));
+        let question = trace.question.take().unwrap_or_else(|| Question::new(input::refused(request)));
         let rows = trace.rows.take();
         let course = trace.valid.map(|valid| Course::new(valid, rows, &self.erased));
         let decision = Decision {
@@ -175,7 +175,7 @@ impl DecisionPoint {
             outcome,
             bundle_revision: self.bundle.revision().into(),
             rules: trace.rules.into(),
-            input: Question::new(input),
+            input: question,
             result: Arc::new(Value::Object(trace.result)),
         };
         (decision, course)
@@ -315,12 +315,12 @@ impl DecisionPoint {
         now_ns: i64,
         trace: &mut Trace,
     ) -> Result<Session, Refusal> {
-        let input = input::read(request, contract, columns, now_ns, masked);
-        if !schema::is_request(&input) {
+        let question = input::read(request, contract, columns, now_ns, masked);
+        if !question.fits() {
             return Err(Refusal::Question);
         }
-        let session = self.rego.session(Some(input::as_asked(&input, contract, columns)), Some(now_ns));
-        trace.input = Some(input);
+        let session = self.rego.session(Some(input::as_asked(&question, contract)), Some(now_ns));
+        trace.question = Some(question);
         Ok(session)
     }
 

@@ -8,24 +8,36 @@ use serde_json::Value;
 /// What a rule is asked.
 const REQUEST: &str = include_str!("../../policies/request.schema.json");
 
+/// Where in it a column is described.
+const COLUMN: &str = "/properties/resource/properties/columns/items";
+
 /// What a package answers.
 const ANSWER: &str = include_str!("../../policies/answer.schema.json");
 
 static VALIDATORS: LazyLock<Option<Validators>> =
-    LazyLock::new(|| Some(Validators { request: compile(REQUEST)?, answer: compile(ANSWER)? }));
+    LazyLock::new(|| Some(Validators { request: compile(REQUEST, "")?, column: compile(REQUEST, COLUMN)?, answer: compile(ANSWER, "")? }));
 
 struct Validators {
     request: Validator,
+    /// One of a question's columns.
+    column: Validator,
     answer: Validator,
 }
 
-fn compile(text: &str) -> Option<Validator> {
-    jsonschema::draft202012::new(&serde_json::from_str(text).ok()?).ok()
+/// The schema at a JSON pointer into a document.
+fn compile(text: &str, pointer: &str) -> Option<Validator> {
+    let document: Value = serde_json::from_str(text).ok()?;
+    jsonschema::draft202012::new(document.pointer(pointer)?).ok()
 }
 
 /// Whether a question may be asked.
 pub(super) fn is_request(question: &Value) -> bool {
     VALIDATORS.as_ref().is_some_and(|validators| validators.request.is_valid(question))
+}
+
+/// Whether a column may be part of a question.
+pub(super) fn is_column(column: &Value) -> bool {
+    VALIDATORS.as_ref().is_some_and(|validators| validators.column.is_valid(column))
 }
 
 /// Where an answer is not as it must be, as a JSON pointer; no value is in it.

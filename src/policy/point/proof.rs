@@ -145,7 +145,7 @@ impl Check<'_> {
         let resolve = |name: &Option<crate::product::FieldName>| name.as_ref().and_then(|name| Contract::resolve(&columns, name).ok());
         let (created, subject) = (resolve(&governance.retention_column), resolve(&governance.subject_column));
         let record = Record { columns: &columns, created: created.as_ref(), subject: subject.as_ref() };
-        let input_at = |now_ns: i64| input::read(&request, contract, &columns, now_ns, |_| false);
+        let input_at = |now_ns: i64| input::read(&request, contract, &columns, now_ns, |_| false).to_value();
         let program = self.point.bundle.records();
         let question = RecordQuestion { program, data: self.rego.data(), record, erased: &self.erased, limit: TIME_LIMIT };
         let mut session = self.rego.session(Some(RegoValue::from(input_at(NOW_NS))), Some(NOW_NS));

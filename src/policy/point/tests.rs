@@ -658,8 +658,9 @@ fn the_interpreter_is_asked_what_is_recorded() {
             let request = request(&product, principal(&["analyst"]), fields);
             let columns = contract.columns(&request).unwrap();
             let question = input::read(&request, &contract, &columns, 7, |column| column.name.as_str() == "card");
-            assert_eq!(input::as_asked(&question, &contract, &columns), crate::policy::rego::from_json(&question));
-            assert!(schema::is_request(&question), "{question}");
+            assert_eq!(input::as_asked(&question, &contract), crate::policy::rego::from_json(&question.to_value()));
+            assert!(question.fits() && schema::is_request(&question.to_value()), "{question:?}");
+            assert_eq!(serde_json::to_value(&question).unwrap(), question.to_value());
         }
     }
 }

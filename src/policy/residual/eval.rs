@@ -98,6 +98,8 @@ pub(super) struct Evaluator<'a> {
     pub(super) erased: &'a Arc<SubjectSet>,
     pub(super) input: Value,
     pub(super) data: Value,
+    /// The key of what is asked about in the input.
+    pub(super) resource_key: Value,
     session: &'a mut Session,
     /// The interpreter with an input that a `with` made.
     replaced: Option<Session>,
@@ -141,6 +143,7 @@ impl<'a> Evaluator<'a> {
             erased,
             input,
             data,
+            resource_key: Value::from("resource"),
             session,
             replaced: None,
             rules,

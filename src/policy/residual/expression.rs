@@ -35,6 +35,10 @@ impl<'a> Evaluator<'a> {
                 None => Ok(()),
             },
             Expr::Index(site, base, key) => {
+                if let Some(value) = self.plain(expr, frame) {
+                    let value = value.clone();
+                    return next(self, frame, cond, Term::Known(value));
+                }
                 self.expr(base, frame, cond, &mut |evaluator, frame, cond, base| evaluator.index(*site, base, key, frame, cond, next))
             }
             Expr::Call(site, callee, args) => self.call_expr(*site, callee, args, frame, cond, next),
@@ -71,6 +75,39 @@ impl<'a> Evaluator<'a> {
             Expr::Unify(site, left, right) => self.unify(*site, left, right, frame, cond, next),
             Expr::In(site, key, value, collection) => self.member(*site, key.as_deref(), value, collection, frame, cond, next),
         }
+    }
+
+    /// The value of an expression that no record and no rule has a part in, where it is found by looking it up.
+    fn plain<'v>(&'v self, expr: &'v Expr, frame: &'v Frame) -> Option<&'v Value> {
+        match expr {
+            Expr::Const(value) => Some(value),
+            Expr::Local(slot) => frame.value(*slot)?.known(),
+            Expr::Index(_, base, key) => {
+                let key = self.plain(key, frame)?;
+                match base.as_ref() {
+                    Expr::Root(Root::Input) => self.beside_the_record(Part::Whole, key),
+                    Expr::Index(_, root, part) if matches!((&**root, &**part), (Expr::Root(Root::Input), Expr::Const(part)) if *part == self.resource_key) => {
+                        self.beside_the_record(Part::Resource, key)
+                    }
+                    base => operation::get(self.plain(base, frame)?, key),
+                }
+            }
+            _ => None,
+        }
+    }
+
+    /// The value at a key of the input or its resource that a record or the clock has no part in.
+    fn beside_the_record(&self, part: Part, key: &Value) -> Option<&Value> {
+        let document = match part {
+            Part::Whole => Some(&self.input),
+            _ => operation::get(&self.input, &self.resource_key),
+        };
+        let name = key.as_string().ok()?;
+        let told = match part {
+            Part::Whole => !matches!(name.as_ref(), "resource" | "context"),
+            _ => !matches!(name.as_ref(), "record" | "record_created_ns" | "subject_id"),
+        };
+        document.filter(|_| told).and_then(|document| operation::get(document, key))
     }
 
     fn go_on(&mut self, item: &Item, frame: &mut Frame, cond: &Cond, next: Next<'_, 'a>) -> Flow {
@@ -390,7 +427,7 @@ impl<'a> Evaluator<'a> {
             (Root::Input, Part::Resource, "record_created_ns") => Some(self.record.created()),
             (Root::Input, Part::Resource, "subject_id") => Some(self.record.subject()),
             (Root::Input, Part::Resource, _) => {
-                let resource = operation::get(&self.input, &Value::from("resource"));
+                let resource = operation::get(&self.input, &self.resource_key);
                 known(resource.and_then(|resource| operation::get(resource, key)))
             }
             (Root::Input, Part::Record, name) => Some(self.record.column(name)?),
