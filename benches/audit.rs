@@ -20,6 +20,10 @@ use meshgate::policy::Question;
 use serde_json::json;
 use uuid::Uuid;
 
+/// The same as the gateway's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Columns of the product; each statement reads two of them.
 const COLUMNS: [&str; 12] = [
     "customer_id",

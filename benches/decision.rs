@@ -19,6 +19,10 @@ use meshgate::locator;
 use meshgate::policy::{AccessRequest, Bundle, BundleFile, DecisionPoint, FieldUse, Outcome, RequestContext, RequestedField, SubjectSet};
 use meshgate::product::Product;
 
+/// The same as the gateway's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const ERASED: u32 = 1_000_000;
 const DECISIONS: usize = 2_000;
 

@@ -20,6 +20,10 @@ use futures::StreamExt as _;
 use meshgate::ports::{PortOptions, Ports};
 use meshgate::{config, locator};
 
+/// The same as the gateway's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// The ports of every listed table of a configuration, in a plain session.
 async fn session(file: &Path) -> anyhow::Result<SessionContext> {
     let config = config::load(file).map_err(|faults| anyhow::anyhow!("{faults:?}"))?;

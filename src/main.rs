@@ -13,6 +13,11 @@ use meshgate::server::commands::{DiffOptions, EvalOptions, ExplainOptions, Expor
 use meshgate::server::{self, StartOptions, commands};
 use meshgate::telemetry;
 
+/// Many small and short-lived values on every thread, and arrays that come from one and end on another: what the C library's allocator is
+/// slow at, and does not give back.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// One Postgres endpoint over the data products of a mesh, with policies enforced in process.
 #[derive(Parser)]
 #[command(name = "meshgate", version)]

@@ -25,6 +25,10 @@ use worlds::{Bare, Gateway, SINGLE};
 
 use measure::{Case, On};
 
+/// The same as the gateway's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// A query over a table `T`; `by hand` is what the policy of the product `everything` comes to.
 const GROUPED: &str = "SELECT city, count(*) AS visits, sum(amount) AS total FROM T GROUP BY city";
 const RETAINED: &str = "created_at >= TIMESTAMPTZ '2024-06-01 00:00:00+00'";
