@@ -27,7 +27,7 @@ use super::error::PortCause;
 use super::leakproof::is_leakproof;
 use super::mask::ColumnMask;
 use super::placement::offered;
-use super::recall::{Asked, recalled};
+use super::recall::{Asked, Recalled, Study, recalled};
 
 /// Predicates of one statement that the source is offered; the barrier tests all of them.
 const PREDICATES_PUSHED_MAX: usize = 32;
@@ -201,8 +201,12 @@ impl GovernedTable {
         let (input, all) = scanned.map_err(|source| self.port_error(source))?;
         let asked = Asked { first: asked, filters: affordable(&leakproof) };
         let (input, recall) = match recalled(state, decision, &input, &asked).map_err(|source| self.port_error(source))? {
-            Some((less, recall)) => (less, Some(recall)),
-            None => (input, None),
+            Recalled::Less(less, recall) => (less, Some(recall)),
+            Recalled::AsItIs => (input, None),
+            Recalled::AsItIsAndStudied(study) => {
+                self.study(state, decision, study).await;
+                (input, None)
+            }
         };
         self.require_delivered(&columns, &input.schema())?;
 
@@ -232,6 +236,13 @@ impl GovernedTable {
             offered: whole && all,
         };
         Ok(Arc::new(GovernedExec::new(input, Arc::new(self.schema.project(shown)?), terms)))
+    }
+
+    /// Has every row tested by the policy, and remembered, while the statement goes on. That it cannot be done is of no consequence.
+    async fn study(&self, state: &dyn Session, decision: &CompiledDecision, study: Study) {
+        if let Ok(barrier) = Box::pin(self.governed_scan(state, decision, &[], &[], None)).await {
+            study.begin(barrier, state.task_ctx());
+        }
     }
 
     fn require_delivered(&self, columns: &[usize], delivered: &Schema) -> Result<(), Error> {

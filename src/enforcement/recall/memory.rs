@@ -7,6 +7,7 @@ use crate::ports::FileVersion;
 
 use super::group::{Group, Kept};
 use super::rule::{Rule, RuleKey};
+use super::study::LookUps;
 
 /// What an entry and a row group of it take besides what is in them, about.
 const ENTRY_BYTES: usize = 512;
@@ -17,6 +18,7 @@ const GROUP_BYTES: usize = 128;
 pub struct Selections {
     bytes_max: usize,
     state: Mutex<State>,
+    look_ups: Mutex<LookUps>,
 }
 
 /// How much is remembered, and of how much use it was.
@@ -36,7 +38,8 @@ pub struct SelectionsUsed {
     pub dropped: u64,
 }
 
-type Key = (FileVersion, Arc<RuleKey>);
+/// A file and a rule.
+pub(super) type Key = (FileVersion, Arc<RuleKey>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -57,7 +60,7 @@ struct Entry {
 impl Selections {
     /// Nothing is known yet. With no bytes, nothing ever is.
     pub fn new(bytes_max: usize) -> Self {
-        Self { bytes_max, state: Mutex::default() }
+        Self { bytes_max, state: Mutex::default(), look_ups: Mutex::default() }
     }
 
     /// How much is held.
@@ -97,6 +100,11 @@ impl Selections {
         state.used.bytes = state.used.bytes.saturating_add(bytes).saturating_sub(before);
         state.used.kept = state.used.kept.saturating_add(1);
         while state.used.bytes > self.bytes_max && state.drop_oldest() {}
+    }
+
+    /// The look-ups that nothing was remembered for.
+    pub(super) fn look_ups(&self) -> std::sync::MutexGuard<'_, LookUps> {
+        self.look_ups.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {

@@ -12,6 +12,7 @@ mod group;
 mod memory;
 mod recorder;
 mod rule;
+mod study;
 #[cfg(test)]
 mod tests;
 
@@ -33,6 +34,7 @@ use group::Kept;
 pub use memory::{Selections, SelectionsUsed};
 pub(super) use recorder::Recorder;
 use rule::Rule;
+pub(super) use study::Study;
 
 /// What is remembered for one scan, and what is to be.
 #[derive(Debug)]
@@ -59,20 +61,27 @@ pub(super) struct Asked<'a> {
     pub(super) filters: &'a [Expr],
 }
 
-/// A scan that leaves out what need not be read, with what the barrier must know of it.
-pub(super) type Recalled = (Arc<dyn ExecutionPlan>, Arc<Recall>);
+/// How a scan is read.
+pub(super) enum Recalled {
+    /// As it is.
+    AsItIs,
+    /// As it is; and it is time to study its files.
+    AsItIsAndStudied(Study),
+    /// Without what need not be read, and what the barrier must know of it.
+    Less(Arc<dyn ExecutionPlan>, Arc<Recall>),
+}
 
-/// The scan without what is remembered; `None`: it is read as it is.
+/// The scan without what is remembered.
 pub(super) fn recalled(
     session: &dyn Session,
     decision: &CompiledDecision,
     scan: &Arc<dyn ExecutionPlan>,
     asked: &Asked<'_>,
-) -> Result<Option<Recalled>> {
+) -> Result<Recalled> {
     let memory = session.config().get_extension::<Selections>().filter(|memory| memory.is_on());
-    let (Some(memory), Some(scan)) = (memory, NumberedScan::of(scan)) else { return Ok(None) };
-    let Some(files) = scan.files().filter(|files| files.iter().any(|file| file.version.is_some())) else { return Ok(None) };
-    let Some(rule) = Rule::of(decision, &scan.columns()) else { return Ok(None) };
+    let (Some(memory), Some(scan)) = (memory, NumberedScan::of(scan)) else { return Ok(Recalled::AsItIs) };
+    let Some(files) = scan.files().filter(|files| files.iter().any(|file| file.version.is_some())) else { return Ok(Recalled::AsItIs) };
+    let Some(rule) = Rule::of(decision, &scan.columns()) else { return Ok(Recalled::AsItIs) };
     let files: Vec<RecalledFile> = files
         .iter()
         .map(|file| {
@@ -92,11 +101,14 @@ pub(super) fn recalled(
     tracing::debug!(target: "meshgate::remembered", %product, row_groups, remembered, ?used, "what is remembered of rows");
     // Whoever looks for a few rows reads no row group whole: there would be nothing to remember.
     if scan.asks_for_few() && files.iter().all(|file| file.known.iter().all(Option::is_none)) {
-        return Ok(None);
+        let rows = files.iter().filter_map(|file| file.starts.last()).sum();
+        let first = files.iter().find_map(|file| file.version.clone());
+        let due = first.is_some_and(|version| memory.look_ups().count((version, Arc::clone(&rule.key)), rows));
+        return Ok(if due { Recalled::AsItIsAndStudied(Study::new(memory)) } else { Recalled::AsItIs });
     }
     let recall = Recall { memory, rule, files };
     let read = scan.read_as(session, asked.first, asked.filters, |file, group| recall.reading(file, group))?;
-    Ok(Some((read, Arc::new(recall))))
+    Ok(Recalled::Less(read, Arc::new(recall)))
 }
 
 impl Recall {

@@ -246,6 +246,35 @@ async fn rows_that_were_not_read_are_not_remembered() {
 }
 
 #[tokio::test]
+async fn many_look_ups_are_worth_reading_what_the_policy_tests_once() {
+    let fixture = Fixture::small(&rows(200), 50).await;
+    let obligations = policy(since(500), Some(&people([7])));
+    let look_up = |id: usize| format!("SELECT id, text FROM people WHERE id = {id}");
+    let mut shown = 0;
+    for id in 0..15 {
+        shown += fixture.agree(&look_up(id), &obligations).await;
+    }
+    // Those of another rule do not count.
+    fixture.agree(&look_up(1), &policy(since(400), None)).await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert_eq!(fixture.memory.used().kept, 0);
+    shown += fixture.agree(&look_up(15), &obligations).await;
+    assert!((1..16).contains(&shown), "{shown}");
+    tokio::time::timeout(Duration::from_secs(10), async {
+        while fixture.memory.used().kept < 4 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await
+    .unwrap();
+    for id in 0..200 {
+        fixture.agree(&look_up(id), &obligations).await;
+    }
+    let columns = read(&fixture.plan(&look_up(3), &obligations).await);
+    assert!(!columns.is_empty() && columns.iter().flatten().all(|name| name != "seen" && name != "subject"), "{columns:?}");
+}
+
+#[tokio::test]
 async fn another_file_under_the_name_is_another_question() {
     let fixture = Fixture::small(&rows(300), 60).await;
     let policy = policy(since(500), None);
