@@ -70,8 +70,9 @@ const FENCES: &[(&str, &[&str])] = &[
     ("ureq", &["source/http"]),
     ("reqwest", &["ports/files/connect"]),
     ("async_compression", &["ports/files/unpack"]),
+    ("snap", &["ports/avro/codec"]),
     ("tar", &["source/archive"]),
-    ("flate2", &["source/archive", "audit/storage"]),
+    ("flate2", &["source/archive", "audit/storage", "ports/avro/codec"]),
 ];
 
 /// Names that say nothing about what they own.

@@ -56,6 +56,7 @@ impl Opener for PortOpener {
             | PortFormat::Csv(_)
             | PortFormat::Ndjson
             | PortFormat::Arrow
+            | PortFormat::Avro
             | PortFormat::Parquet
             | PortFormat::Postgres => {}
         }

@@ -92,6 +92,7 @@ pub(crate) async fn ports_of_each_kind(folder: &Path) -> Vec<(&'static str, Port
     ];
     write_other_files(folder, &batches);
     kinds.push(("arrow", ports(folder, false), product(PortFormat::Arrow, "arrows", Some(contract()))));
+    kinds.push(("avro", ports(folder, false), product(PortFormat::Avro, "avros", Some(contract()))));
     kinds.push(("ndjson", ports(folder, false), product(PortFormat::Ndjson, "lines", Some(contract()))));
     if let Some(database) = Database::from_environment().await {
         let columns = "id int8, small int2, medium int4, name text, code char(12), active bool, ratio float8, part float4, \
@@ -109,9 +110,9 @@ pub(crate) async fn ports_of_each_kind(folder: &Path) -> Vec<(&'static str, Port
     kinds
 }
 
-/// The same rows as Arrow files, a batch each, and as objects, a line each.
+/// The same rows as Arrow and Avro files, a batch each, and as objects, a line each.
 fn write_other_files(folder: &Path, batches: &[RecordBatch]) {
-    for name in ["arrows", "lines"] {
+    for name in ["arrows", "avros", "lines"] {
         std::fs::create_dir(folder.join(name)).unwrap();
     }
     for (index, batch) in batches.iter().enumerate() {
@@ -119,6 +120,8 @@ fn write_other_files(folder: &Path, batches: &[RecordBatch]) {
         let mut writer = arrow::ipc::writer::FileWriter::try_new(file, &batch.schema()).unwrap();
         writer.write(batch).unwrap();
         writer.finish().unwrap();
+        let avro = super::avro::write::write(std::slice::from_ref(batch), 150);
+        std::fs::write(folder.join(format!("avros/{index}.avro")), avro).unwrap();
     }
     let object = |row: Vec<Option<String>>| {
         let members = contract().into_iter().zip(row).map(|(field, value)| {

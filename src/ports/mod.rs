@@ -4,6 +4,7 @@
 //! damaged or different from its contract never looks like an empty or a shorter one.
 //! A connector knows nothing of principals or policies. To add one: a folder here, a format of the contract, an arm in [`Ports::open`].
 
+mod avro;
 mod boundary;
 mod csv;
 mod error;
@@ -117,6 +118,7 @@ impl Ports {
             PortFormat::Csv(dialect) => Arc::new(csv::Csv(dialect.clone())),
             PortFormat::Ndjson => Arc::new(ndjson::Ndjson),
             PortFormat::Arrow => Arc::new(ipc::Ipc),
+            PortFormat::Avro => Arc::new(avro::Avro),
             PortFormat::Parquet => {
                 let (location, rooted) = self.files(&at, port)?;
                 let pushdown = self.options.parquet_pushdown;

@@ -105,6 +105,8 @@ pub(super) fn arrow_type_name(data_type: &ArrowType) -> String {
         ArrowType::Dictionary(_, value) => arrow_type_name(value),
         ArrowType::List(element) | ArrowType::LargeList(element) => format!("list<{}>", arrow_type_name(element.data_type())),
         ArrowType::Struct(_) => "struct".to_owned(),
+        ArrowType::Map(..) => "map".to_owned(),
+        ArrowType::Union(..) => "union".to_owned(),
         other => other.to_string().to_lowercase(),
     }
 }

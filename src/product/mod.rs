@@ -153,6 +153,8 @@ pub enum PortFormat {
     Ndjson,
     /// Arrow IPC files.
     Arrow,
+    /// Avro object container files.
+    Avro,
     /// Apache Parquet.
     Parquet,
     /// A table or view of a PostgreSQL server.
@@ -170,6 +172,7 @@ impl PortFormat {
             Self::Csv(_) => "csv",
             Self::Ndjson => "ndjson",
             Self::Arrow => "arrow",
+            Self::Avro => "avro",
             Self::Parquet => "parquet",
             Self::Postgres => "postgres",
             Self::Stream(format) => format,

@@ -127,7 +127,7 @@ pub struct OutputPortSpec {
     /// batch, table or stream.
     #[serde(rename = "type")]
     pub kind: PortKindSpec,
-    /// csv, ndjson, arrow, parquet or postgres; any word for a stream.
+    /// csv, ndjson, arrow, avro, parquet or postgres; any word for a stream.
     pub format: String,
     /// Where the data lies: a path, `file:///…`, `s3://bucket/…`, `gs://…`, `az://…`, `https://host/file` or
     /// `postgres://host:port/database/schema/table`; without credentials.

@@ -29,5 +29,5 @@ pub(super) use pinned::Pinned;
 pub use remote::{StoreIdentity, StoreOptions};
 pub(super) use store::{Rooted, Stores};
 pub(super) use table::{Files, FilesTable, Format, Wanted};
-pub(super) use unpack::unpacked;
+pub(super) use unpack::{unpack_whole, unpacked};
 pub use version::FileVersion;

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use object_store::ObjectMeta;
-use tokio::io::AsyncRead;
+use tokio::io::{AsyncBufRead, AsyncRead, AsyncReadExt};
 use tokio_util::io::{ReaderStream, StreamReader};
 
 use super::super::error::{Error, Place};
@@ -29,9 +29,22 @@ pub(in super::super) fn unpacked(
         return raw;
     }
     let packed = StreamReader::new(raw.map_err(std::io::Error::other));
-    // A file of several members, as parallel compressors and concatenation make them, is read to its end.
-    let reader: Box<dyn AsyncRead + Send + Unpin> = match kind {
-        Compression::None => return rooted.read(at, file),
+    let reader = decoder(kind, packed);
+    let at = at.clone();
+    ReaderStream::with_capacity(reader, CHUNK_BYTES).map_err(move |error| fault(&at, error)).boxed()
+}
+
+/// Bytes as they were before they were packed as a whole; not many more than `bytes_max`, however many there are.
+pub(in super::super) async fn unpack_whole(kind: Compression, packed: &[u8], bytes_max: u64) -> std::io::Result<Vec<u8>> {
+    let mut unpacked = Vec::new();
+    decoder(kind, packed).take(bytes_max.saturating_add(1)).read_to_end(&mut unpacked).await?;
+    Ok(unpacked)
+}
+
+/// A file of several members, as parallel compressors and concatenation make them, is read to its end.
+fn decoder<'a>(kind: Compression, packed: impl AsyncBufRead + Send + Unpin + 'a) -> Box<dyn AsyncRead + Send + Unpin + 'a> {
+    match kind {
+        Compression::None => Box::new(packed),
         Compression::Gzip => {
             let mut decoder = GzipDecoder::new(packed);
             decoder.multiple_members(true);
@@ -52,9 +65,7 @@ pub(in super::super) fn unpacked(
             decoder.multiple_members(true);
             Box::new(decoder)
         }
-    };
-    let at = at.clone();
-    ReaderStream::with_capacity(reader, CHUNK_BYTES).map_err(move |error| fault(&at, error)).boxed()
+    }
 }
 
 fn of_name(name: &str) -> Compression {

@@ -10,7 +10,7 @@ use crate::product::{Compression, CsvDialect, OutputPort, PortAccess, PortFormat
 use super::location;
 
 /// Formats of ports that are read.
-const FORMATS: [&str; 5] = ["csv", "ndjson", "arrow", "parquet", "postgres"];
+const FORMATS: [&str; 6] = ["csv", "ndjson", "arrow", "avro", "parquet", "postgres"];
 
 /// The valid ports in order, and the index of the default one.
 pub(super) fn output_ports(specs: &[OutputPortSpec], typed: bool, faults: &mut Faults<'_>) -> (Vec<OutputPort>, Option<usize>) {
@@ -94,6 +94,7 @@ fn format(spec: &OutputPortSpec, at: &str, typed: bool, faults: &mut Faults<'_>)
             Some(PortFormat::Ndjson)
         }
         ("arrow", _) => Some(PortFormat::Arrow),
+        ("avro", _) => Some(PortFormat::Avro),
         ("parquet", _) => Some(PortFormat::Parquet),
         ("postgres", PortKindSpec::Table) => Some(PortFormat::Postgres),
         ("postgres", _) => {
