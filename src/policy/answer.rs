@@ -128,16 +128,17 @@ pub(super) fn ask(session: &mut Session, package: &Package, entry: &str, names: 
         EvaluationError::Failed { .. } => AnswerFault::Failed(error.to_string()),
     })?;
     let mut answered = Answered::default();
-    for pair in answer.as_ref().and_then(|answer| answer.as_set().ok()).into_iter().flat_map(|pairs| pairs.iter()) {
-        let Ok([key, value]) = pair.as_array().map(|pair| pair.as_slice()) else { continue };
-        let key = key.as_string().map(|key| key.to_string()).unwrap_or_default();
+    for (key, value) in answer.as_ref().map(pairs).unwrap_or_default() {
         if key.contains('.') {
-            answered.grounds.push((key, value.clone()));
-        } else {
-            let name = format!("{}.{key}", package.name);
-            let value = to_json(value).map_err(|_error| AnswerFault::malformed(&name, "has no form in JSON"))?;
-            answered.rules.insert(key, value);
+            answered.grounds.push((key.to_owned(), value.clone()));
+            continue;
         }
+        let name = format!("{}.{key}", package.name);
+        let json = to_json(value).map_err(|_error| AnswerFault::malformed(&name, "has no form in JSON"))?;
+        if for_records && package.grounds.contains(key) {
+            answered.grounds.push((name, value.clone()));
+        }
+        answered.rules.insert(key.to_owned(), json);
     }
     if let Some(missing) = declared.into_iter().find(|name| !answered.rules.contains_key(**name)) {
         return Err(AnswerFault::Undefined(format!("{}.{missing}", package.name)));
@@ -149,6 +150,27 @@ pub(super) fn ask(session: &mut Session, package: &Package, entry: &str, names: 
             let message = format!("the answer does not fit its schema at \"{}\"", place.unwrap_or_default());
             Err(AnswerFault::malformed(&package.name, message))
         }
+    }
+}
+
+/// The names and values that an entry rule answers with.
+fn pairs(answer: &RegoValue) -> Vec<(&str, &RegoValue)> {
+    let mut pairs = Vec::new();
+    let RegoValue::Set(answer) = answer else { return pairs };
+    for (name, value) in answer.iter().filter_map(pair) {
+        match (name, value) {
+            ("", RegoValue::Array(together)) => pairs.extend(together.iter().filter_map(pair)),
+            alone => pairs.push(alone),
+        }
+    }
+    pairs
+}
+
+fn pair(pair: &RegoValue) -> Option<(&str, &RegoValue)> {
+    let RegoValue::Array(pair) = pair else { return None };
+    match pair.as_slice() {
+        [RegoValue::String(name), value] => Some((name.as_ref(), value)),
+        _ => None,
     }
 }
 

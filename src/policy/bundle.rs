@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
+use super::entries;
 use super::file::{BundleFault, BundleFile};
 use super::manifest::Manifest;
 use super::reads::Reads;
@@ -21,16 +22,16 @@ pub const ENTRY_PACKAGE: &str = "data_mesh.governance";
 pub(super) const TIME_LIMIT: Duration = Duration::from_secs(1);
 
 /// The package of generated entry points.
-const ENTRIES: &str = "meshgate_entry";
+pub(super) const ENTRIES: &str = "meshgate_entry";
 
 /// Roots of `data` that the gateway fills in; a bundle may not.
 pub(super) const RESERVED_DATA: [&str; 3] = ["pii_registry", "retention_policies", "erased_subjects"];
 
 /// The rules that make up an answer.
-const ANSWER_RULES: [&str; 7] = ["allow", "columnMasks", "deny", "exemptions", "fieldGrants", "notices", "rowFilters"];
+pub(super) const ANSWER_RULES: [&str; 7] = ["allow", "columnMasks", "deny", "exemptions", "fieldGrants", "notices", "rowFilters"];
 
 /// The rules that are asked first, before it is known which fields would be read as they are.
-const MASK_RULES: [&str; 2] = ["columnMasks", "fieldGrants"];
+pub(super) const MASK_RULES: [&str; 2] = ["columnMasks", "fieldGrants"];
 
 /// The rules that single records may have a part in.
 const RECORD_RULES: [&str; 2] = ["allow", "deny"];
@@ -59,6 +60,8 @@ pub(super) struct Package {
     pub(super) rules: BTreeSet<String>,
     /// Those of them that a record can reach: they are evaluated with the record unknown.
     pub(super) record_rules: BTreeSet<String>,
+    /// Those of the others that the rules about records ask for.
+    pub(super) grounds: BTreeSet<String>,
     /// Whether one of the others reads the clock, or asks for a rule that does.
     pub(super) reads_clock: bool,
     /// Whether its masks and grants hang on what will be masked: then they must be known before the rest is asked.
@@ -130,7 +133,8 @@ impl Bundle {
         let packages = packages(&sites, &records);
         let reads = rego.reads();
         let require_product_packages = require_product_packages(&data)?;
-        let entries = BundleFile { path: "meshgate_entry.rego".to_owned(), text: entries(&packages, &records) };
+        let text = entries::text(&packages, &records, &entries::always(&sites));
+        let entries = BundleFile { path: "meshgate_entry.rego".to_owned(), text };
         let rego = rego.extended(Some(entries), &serde_json::Value::Object(data))?;
         let revision = manifest.revision.unwrap_or_else(|| digest.clone());
         Ok(Self { revision, digest, rego, reads, packages, records, require_product_packages })
@@ -353,10 +357,13 @@ fn packages(sites: &[RuleSite], records: &Program) -> BTreeMap<String, Package> 
         package.rules.insert(site.name.clone());
         let path = format!("{}.{}", site.package, site.name);
         package.masks_first |= MASK_RULES.contains(&site.name.as_str()) && records.hangs_on_masks(&path);
-        if records.has(&format!("{}.{}", site.package, site.name)) {
+        if records.has(&path) {
             package.record_rules.insert(site.name.clone());
         } else if site.name != "may_discover" {
-            package.reads_clock |= records.is_clocked(&format!("{}.{}", site.package, site.name));
+            package.reads_clock |= records.is_clocked(&path);
+            if records.grounds.contains(&path) {
+                package.grounds.insert(site.name.clone());
+            }
         }
     }
     for (index, package) in packages.values_mut().enumerate() {
@@ -369,41 +376,8 @@ fn packages(sites: &[RuleSite], records: &Program) -> BTreeMap<String, Package> 
 }
 
 /// A package with a quoted component cannot be named by a contract.
-fn is_identifier(segment: &str) -> bool {
+pub(super) fn is_identifier(segment: &str) -> bool {
     segment.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && segment.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-}
-
-/// A module with a few rules per package: one set of what is answered first, one of the rest, one of both; their elements are a rule's name and its
-/// value. A rule that is undefined is absent, which the reader takes for a fault. To give them without a body costs the interpreter least.
-fn entries(packages: &BTreeMap<String, Package>, records: &Program) -> String {
-    let mut text = format!("package {ENTRIES}\n\nready := true\n");
-    let mut entry = |path: &str, key: &str, rule: &str| {
-        let name = path.rsplit('.').next().unwrap_or_default();
-        text.push_str(&format!("\n{name} contains [\"{key}\", data.{rule}]\n"));
-    };
-    for package in packages.values() {
-        for rule in package.rules.iter().filter(|rule| ANSWER_RULES.contains(&rule.as_str()) && package.answers(rule)) {
-            let path = format!("{}.{rule}", package.name);
-            entry(&package.whole_entry, rule, &path);
-            if MASK_RULES.contains(&rule.as_str()) {
-                entry(&package.masks_entry, rule, &path);
-            } else {
-                entry(&package.answer_entry, rule, &path);
-                entry(&package.full_entry, rule, &path);
-            }
-        }
-        let own = |path: &&String| path.strip_prefix(&package.name).is_some_and(|rest| rest.starts_with('.'));
-        if !package.record_rules.is_empty() {
-            let ready = format!("{ENTRIES}.ready");
-            entry(&package.full_entry, &ready, &ready);
-            entry(&package.whole_entry, &ready, &ready);
-        }
-        for path in records.grounds.iter().filter(own).filter(|path| path.split('.').all(is_identifier)) {
-            entry(&package.full_entry, path, path);
-            entry(&package.whole_entry, path, path);
-        }
-    }
-    text
 }
 
 #[cfg(test)]

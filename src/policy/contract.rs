@@ -26,6 +26,8 @@ pub(super) struct Contract {
     pub(super) package: ProductPackage,
     pii: BTreeSet<String>,
     masks: BTreeMap<String, Mask>,
+    /// Whether the columns that it lists have all that it protects.
+    enforceable: bool,
     /// What questions about it have in common.
     pub(super) standard: Standard,
 }
@@ -98,10 +100,12 @@ impl Contract {
             package,
             pii: governance.pii_fields.iter().map(folded).collect(),
             masks: governance.masks.iter().map(|(field, mask)| (folded(field), mask.clone())).collect(),
+            enforceable: false,
             standard: Standard::default(),
         };
-        let columns = contract.product.schema.as_deref().map_or(0, <[_]>::len);
-        contract.standard = Standard::new(&contract, columns);
+        let listed = contract.columns_of_schema().unwrap_or_default();
+        contract.enforceable = contract.protects_nothing_else(&listed);
+        contract.standard = Standard::new(&contract, listed.len());
         contract
     }
 
@@ -124,13 +128,16 @@ impl Contract {
                 column.uses.dedup();
             }
         }
+        let enforceable = if self.product.schema.is_some() { self.enforceable } else { self.protects_nothing_else(&columns) };
+        if enforceable { Ok(columns) } else { Err(ContractFault::Unenforceable) }
+    }
+
+    /// Whether these columns have all that the contract protects.
+    fn protects_nothing_else(&self, columns: &[Column]) -> bool {
         let known: BTreeSet<String> = columns.iter().map(|column| folded(&column.name)).collect();
         let governance = &self.product.governance;
         let located = [&governance.retention_column, &governance.subject_column].into_iter().flatten().map(folded);
-        if self.pii.iter().chain(self.masks.keys()).cloned().chain(located).any(|name| !known.contains(&name)) {
-            return Err(ContractFault::Unenforceable);
-        }
-        Ok(columns)
+        self.pii.iter().chain(self.masks.keys()).cloned().chain(located).all(|name| known.contains(&name))
     }
 
     /// The column that the contract means by that name.

@@ -19,7 +19,7 @@ use super::{AccessRequest, Question};
 #[derive(Debug, Default)]
 pub(super) struct Standard {
     resource: serde_json::Map<String, Value>,
-    resource_asked: BTreeMap<String, RegoValue>,
+    resource_asked: BTreeMap<RegoValue, RegoValue>,
     columns: ToldColumns,
 }
 
@@ -27,7 +27,7 @@ impl Standard {
     /// Of a contract that lists so many columns.
     pub(super) fn new(contract: &Contract, columns: usize) -> Self {
         let resource = resource(contract);
-        let resource_asked = resource.iter().map(|(key, value)| (key.clone(), from_json(value))).collect();
+        let resource_asked = resource.iter().map(|(key, value)| (RegoValue::from(key.as_str()), from_json(value))).collect();
         Self { resource, resource_asked, columns: ToldColumns::new(columns) }
     }
 }
@@ -35,15 +35,15 @@ impl Standard {
 /// A question as the interpreter takes it. What is the contract's is shared.
 pub(super) fn as_asked(question: &Question, contract: &Contract) -> RegoValue {
     let resource = |resource: &serde_json::Map<String, Value>| {
-        let field = |(key, value): (&String, &Value)| {
-            let value = match (key.as_str(), contract.standard.resource_asked.get(key)) {
-                ("columns", _) => RegoValue::from(question.columns().iter().map(|told| told.asked.clone()).collect::<Vec<RegoValue>>()),
-                (_, Some(shared)) => shared.clone(),
-                (_, None) => from_json(value),
+        let mut asked = contract.standard.resource_asked.clone();
+        for (key, value) in resource.iter().filter(|(key, _)| !contract.standard.resource.contains_key(*key)) {
+            let value = match key.as_str() {
+                "columns" => RegoValue::from(question.columns().iter().map(|told| told.asked.clone()).collect::<Vec<RegoValue>>()),
+                _ => from_json(value),
             };
-            (RegoValue::from(key.as_str()), value)
-        };
-        RegoValue::from(resource.iter().map(field).collect::<BTreeMap<RegoValue, RegoValue>>())
+            asked.insert(RegoValue::from(key.as_str()), value);
+        }
+        RegoValue::from(asked)
     };
     let part = |(key, value): (&String, &Value)| {
         let value = match (key.as_str(), value) {

@@ -147,7 +147,7 @@ mod tests {
     }
 
     fn site(package: &str) -> RuleSite {
-        RuleSite { package: package.to_owned(), name: "allow".to_owned(), file: "a.rego".to_owned(), line: 3 }
+        RuleSite { package: package.to_owned(), name: "allow".to_owned(), file: "a.rego".to_owned(), line: 3, is_set: false }
     }
 
     #[test]

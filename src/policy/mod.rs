@@ -14,6 +14,7 @@ mod course;
 mod coverage;
 mod decision;
 mod difference;
+mod entries;
 mod evaluate;
 mod explain;
 mod expression;

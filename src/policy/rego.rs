@@ -21,7 +21,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use regorus::unstable::{Rule, RuleHead};
+use regorus::unstable::{Expr, Rule, RuleHead};
 use regorus::utils::limits::ExecutionTimerConfig;
 use regorus::{Engine, LimitError, Value};
 
@@ -51,6 +51,8 @@ pub(super) struct RuleSite {
     pub(super) file: String,
     /// Line, from 1.
     pub(super) line: usize,
+    /// Whether it puts an element into a set of that name.
+    pub(super) is_set: bool,
 }
 
 /// Why a rule has no value that can be trusted.
@@ -305,7 +307,8 @@ fn rule_site(rule: &Rule, package: &str, file: &str) -> RuleSite {
     let span = head.span();
     let name: String = span.text().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
     let line = usize::try_from(span.line).unwrap_or_default();
-    RuleSite { package: package.to_owned(), name, file: file.to_owned(), line }
+    let is_set = matches!(rule, Rule::Spec { head: RuleHead::Set { refr, .. }, .. } if matches!(refr.as_ref(), Expr::Var { .. }));
+    RuleSite { package: package.to_owned(), name, file: file.to_owned(), line, is_set }
 }
 
 fn evaluation_error(error: &anyhow::Error) -> EvaluationError {
