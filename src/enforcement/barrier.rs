@@ -193,9 +193,9 @@ impl GovernedExec {
         self.terms.hide_rows() || self.absorbed.as_ref().is_some_and(|absorbed| absorbed.hides_rows)
     }
 
-    /// Whether each row of the source leaves.
-    pub fn leaves_none_out(&self) -> bool {
-        !self.terms.hide_rows() && self.terms.predicates.is_empty()
+    /// Whether each row of the source leaves as it comes, or only some do; `None` if it answers in another way.
+    pub fn hands_on(&self) -> Option<bool> {
+        self.absorbed.is_none().then(|| !self.terms.hide_rows() && self.terms.predicates.is_empty())
     }
 
     /// About how many rows the source has, hidden ones included; `None` if nobody knows.

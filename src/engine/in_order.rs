@@ -1,11 +1,12 @@
 //! [`InOrderExec`]: the rows of all partitions of its input, one partition after the other.
 //!
 //! The engine's own way to bring partitions together takes whichever batch comes first, so the order of rows changes from run to run.
-//! Here all partitions run at once, too, a few batches ahead of the one whose turn it is. Where the first batch is there at once, the
-//! others wait until more than that is wanted: a result that nobody reads does not hold batches of each partition.
+//! Here all partitions run at once, too, a few batches ahead of the one whose turn it is. Where each row is handed on as it is read,
+//! there is nothing to gain from that, and a result that nobody reads would hold what each partition reads: there they run one by one. Where
+//! some rows are left out on the way, so many partitions run ahead of their turn as all statements together may have.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::common::Result;
@@ -14,6 +15,7 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::execution_plan::ReplaceChildrenOptions;
+use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::stream::{RecordBatchReceiverStreamBuilder, RecordBatchStreamAdapter};
 use datafusion::physical_plan::{
@@ -21,6 +23,7 @@ use datafusion::physical_plan::{
 };
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt, TryStreamExt};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::enforcement::GovernedExec;
 
@@ -75,32 +78,74 @@ impl InOrderExec {
         futures::stream::iter(started).flatten().boxed()
     }
 
-    /// The first partition is started, and all others when a second batch is asked for.
-    fn as_wanted(&self, context: &Arc<TaskContext>) -> BoxStream<'static, Result<RecordBatch>> {
-        let mut first = self.start(0, context);
-        let (others, context) = (Self::new(Arc::clone(&self.input), None), Arc::clone(context));
-        let begun = async move {
-            let batch = first.next().await;
-            let more = async move {
-                let started: Vec<_> = (1..others.partitions()).map(|partition| others.start(partition, &context)).collect();
-                first.chain(futures::stream::iter(started).flatten())
-            };
-            futures::stream::iter(batch).chain(futures::stream::once(more).flatten())
+    /// The first partition is read by whoever asks, and none of its batches ahead. Of the others, so many are started at once as `ahead` lets;
+    /// the rest of them when the one before has ended.
+    fn by_turns(&self, context: &Arc<TaskContext>, ahead: &'static Semaphore) -> BoxStream<'static, Result<RecordBatch>> {
+        let begun = |partition| match ahead.try_acquire() {
+            Ok(permit) if partition > 0 => Turn::Begun(self.start(partition, context), permit),
+            _ => Turn::Later(partition),
         };
-        futures::stream::once(begun).flatten().boxed()
+        let turns: Vec<Turn> = (0..self.partitions()).map(begun).collect();
+        let (input, context) = (Arc::clone(&self.input), Arc::clone(context));
+        let opened = move |turn| match turn {
+            Turn::Begun(batches, permit) => {
+                let held = batches.map(move |batch| {
+                    let _held = &permit;
+                    batch
+                });
+                held.boxed()
+            }
+            Turn::Later(partition) => match input.execute(partition, Arc::clone(&context)) {
+                Ok(batches) => batches.boxed(),
+                Err(error) => futures::stream::iter([Err(error)]).boxed(),
+            },
+        };
+        futures::stream::iter(turns).map(opened).flatten().boxed()
     }
 }
 
-/// Whether each partition hands on each row of its source as it is read: nothing is left out, brought together or waited for.
-fn answers_at_once(plan: &Arc<dyn ExecutionPlan>) -> bool {
-    if let Some(barrier) = plan.downcast_ref::<GovernedExec>() {
-        return barrier.leaves_none_out();
-    }
-    match plan.children()[..] {
-        [below] if plan.is::<ProjectionExec>() => answers_at_once(below),
-        _ => false,
+/// A partition whose turn is to come.
+enum Turn {
+    Begun(SendableRecordBatchStream, SemaphorePermit<'static>),
+    Later(usize),
+}
+
+/// How the rows of a partition come out of its source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Flow {
+    /// Each as it is read: nothing is left out, brought together or waited for.
+    All,
+    /// The same, but for those that are left out.
+    Some,
+    /// In another way; partitions may wait for each other.
+    Other,
+}
+
+impl Flow {
+    fn of(plan: &Arc<dyn ExecutionPlan>) -> Self {
+        if let Some(barrier) = plan.downcast_ref::<GovernedExec>() {
+            return match barrier.hands_on() {
+                Some(true) => Self::All,
+                Some(false) => Self::Some,
+                None => Self::Other,
+            };
+        }
+        match plan.children()[..] {
+            [below] if plan.is::<ProjectionExec>() => Self::of(below),
+            [below] if plan.is::<FilterExec>() => match Self::of(below) {
+                Self::All | Self::Some => Self::Some,
+                Self::Other => Self::Other,
+            },
+            _ => Self::Other,
+        }
     }
 }
+
+/// No partition is read ahead of its turn.
+static NONE_AHEAD: Semaphore = Semaphore::const_new(0);
+/// Partitions of all statements together that are read ahead of their turn, where not all of them have to be. Results that nobody reads hold
+/// what these have read; a few statements at a time have all of theirs.
+static AHEAD: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from) * 4));
 
 impl DisplayAs for InOrderExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter) -> fmt::Result {
@@ -144,7 +189,11 @@ impl ExecutionPlan for InOrderExec {
     }
 
     fn execute(&self, _: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let batches = if answers_at_once(&self.input) { self.as_wanted(&context) } else { self.at_once(&context) };
+        let batches = match Flow::of(&self.input) {
+            Flow::All => self.by_turns(&context, &NONE_AHEAD),
+            Flow::Some => self.by_turns(&context, &AHEAD),
+            Flow::Other => self.at_once(&context),
+        };
         let cut = match self.rows_max {
             None => batches,
             Some(rows_max) => first_rows(batches, rows_max).boxed(),
@@ -233,16 +282,34 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn partitions_come_in_order_and_start_when_more_than_a_batch_is_wanted() {
+    async fn partitions_that_wait_for_nothing_come_and_start_one_by_one() {
         let input = Counted::new();
         let ordered = InOrderExec::new(Arc::clone(&input) as _, None);
-        let mut batches = ordered.as_wanted(&Arc::default());
-        let first = batches.next().await.unwrap().unwrap();
-        tokio::task::yield_now().await;
-        assert_eq!((number(&first), input.started.load(Ordering::SeqCst)), (0, 1));
+        let mut batches = ordered.by_turns(&Arc::default(), &NONE_AHEAD);
+        for expected in 0..3 {
+            let batch = batches.next().await.unwrap().unwrap();
+            tokio::task::yield_now().await;
+            assert_eq!((number(&batch), input.started.load(Ordering::SeqCst)), (expected, 1));
+        }
+        let rest: Vec<RecordBatch> = batches.try_collect().await.unwrap();
+        assert_eq!(rest.iter().map(number).collect::<Vec<_>>(), (3..9).collect::<Vec<_>>());
+        assert_eq!(input.started.load(Ordering::SeqCst), 3);
+    }
+
+    #[tokio::test]
+    async fn so_many_run_ahead_of_their_turn_as_may() {
+        static ONE: Semaphore = Semaphore::const_new(1);
+        let input = Counted::new();
+        let ordered = InOrderExec::new(Arc::clone(&input) as _, None);
+        let mut batches = ordered.by_turns(&Arc::default(), &ONE);
+        while input.started.load(Ordering::SeqCst) < 1 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(number(&batches.next().await.unwrap().unwrap()), 0);
+        assert_eq!((input.started.load(Ordering::SeqCst), ONE.available_permits()), (2, 0));
         let rest: Vec<RecordBatch> = batches.try_collect().await.unwrap();
         assert_eq!(rest.iter().map(number).collect::<Vec<_>>(), (1..9).collect::<Vec<_>>());
-        assert_eq!(input.started.load(Ordering::SeqCst), 3);
+        assert_eq!((input.started.load(Ordering::SeqCst), ONE.available_permits()), (3, 1));
     }
 
     #[tokio::test]
