@@ -30,12 +30,25 @@ pub(super) struct BoundaryExec {
     at: Place,
     input: Arc<dyn ExecutionPlan>,
     rows: Option<usize>,
+    translate: fn(&Place, DataFusionError) -> DataFusionError,
 }
 
 impl BoundaryExec {
     /// Wraps a scan of about so many rows.
     pub(super) fn new(at: Place, input: Arc<dyn ExecutionPlan>, rows: Option<usize>) -> Self {
-        Self { at, input, rows }
+        Self { at, input, rows, translate }
+    }
+}
+
+/// A scan of files of our own making, which may go away at any time: whatever fails is that they cannot be read.
+pub fn bounded(at: Place, input: Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
+    Arc::new(BoundaryExec { at, input, rows: None, translate: unreadable })
+}
+
+fn unreadable(at: &Place, error: DataFusionError) -> DataFusionError {
+    match error.find_root() {
+        DataFusionError::ResourcesExhausted(_) => error,
+        _ => Error::Unreadable { at: at.clone(), source: Box::new(error) }.into(),
     }
 }
 
@@ -72,7 +85,7 @@ impl ExecutionPlan for BoundaryExec {
         _: ReplaceChildrenOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         match children.into_iter().next() {
-            Some(input) => Ok(Arc::new(Self { at: self.at.clone(), input, rows: self.rows })),
+            Some(input) => Ok(Arc::new(Self { at: self.at.clone(), input, rows: self.rows, translate: self.translate })),
             None => Err(Error::Internal { at: self.at.clone(), broken: "a scan was replaced by nothing" }.into()),
         }
     }
@@ -87,7 +100,7 @@ impl ExecutionPlan for BoundaryExec {
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let at = self.at.clone();
+        let (at, translate) = (self.at.clone(), self.translate);
         let stream = self.input.execute(partition, context).map_err(|error| translate(&at, error))?;
         let schema = stream.schema();
         let batches = AssertUnwindSafe(stream).catch_unwind().map(move |polled| match polled {

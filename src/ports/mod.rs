@@ -32,6 +32,7 @@ use std::time::Duration;
 
 use datafusion::catalog::TableProvider;
 
+pub use boundary::bounded;
 pub use error::{Error, Place};
 pub use files::{FileVersion, StoreIdentity, StoreOptions};
 pub use parquet::{NumberedBatch, NumberedFile, NumberedScan, Reading, SourceColumn};

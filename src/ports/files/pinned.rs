@@ -14,13 +14,16 @@ use futures::stream::BoxStream;
 use object_store::path::Path as ObjectPath;
 use object_store::{
     CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, OBJECT_STORE_COALESCE_DEFAULT, ObjectMeta,
-    ObjectStore, ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, coalesce_ranges,
+    ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, coalesce_ranges,
 };
+
+use super::shared::SharedReads;
 
 /// Some files of a store, for reading.
 #[derive(Debug)]
 pub(in super::super) struct Pinned {
     store: Arc<dyn ObjectStore>,
+    reads: Arc<SharedReads>,
     /// Whether files are opened, not asked for.
     local: bool,
     files: HashMap<ObjectPath, ObjectMeta>,
@@ -28,8 +31,8 @@ pub(in super::super) struct Pinned {
 
 impl Pinned {
     /// Those files of the store in that version.
-    pub(super) fn new(store: Arc<dyn ObjectStore>, local: bool, files: &[ObjectMeta]) -> Self {
-        Self { store, local, files: files.iter().map(|file| (name(file), file.clone())).collect() }
+    pub(super) fn new(store: Arc<dyn ObjectStore>, reads: Arc<SharedReads>, local: bool, files: &[ObjectMeta]) -> Self {
+        Self { store, reads, local, files: files.iter().map(|file| (name(file), file.clone())).collect() }
     }
 
     /// The file as it is known here.
@@ -37,19 +40,49 @@ impl Pinned {
         ObjectMeta { location: name(file), ..file.clone() }
     }
 
-    fn listed(&self, location: &ObjectPath) -> Result<&ObjectMeta> {
+    fn listed(&self, location: &ObjectPath) -> Result<Listed> {
         let missing = || Error::NotFound { path: location.to_string(), source: "it was not listed".into() };
-        self.files.get(location).ok_or_else(missing)
+        let file = self.files.get(location).ok_or_else(missing)?.clone();
+        Ok(Listed { store: Arc::clone(&self.store), local: self.local, file })
+    }
+}
+
+/// A file as it was listed.
+#[derive(Debug, Clone)]
+struct Listed {
+    store: Arc<dyn ObjectStore>,
+    local: bool,
+    file: ObjectMeta,
+}
+
+impl Listed {
+    async fn get(&self, options: GetOptions) -> Result<GetResult> {
+        // A weak tag matches no condition; what comes back is compared in any case.
+        let tag = self.file.e_tag.as_deref().filter(|tag| !is_weak(tag));
+        let condition = tag.map(|tag| if self.local { tag.to_owned() } else { format!("\"{}\"", bare(tag)) });
+        let got = self.store.get_opts(&self.file.location, GetOptions { if_match: condition, ..options }).await?;
+        check(&self.file, &got.meta)?;
+        Ok(got)
+    }
+
+    async fn ranges(self, ranges: Vec<Range<u64>>) -> Result<Vec<Bytes>> {
+        if self.local {
+            return self.read_local(ranges).await;
+        }
+        let part = |range: Range<u64>| async {
+            let options = GetOptions { range: Some(range.into()), ..GetOptions::default() };
+            self.get(options).await?.bytes().await
+        };
+        coalesce_ranges(&ranges, part, OBJECT_STORE_COALESCE_DEFAULT).await
     }
 
     /// All ranges out of one opened file, which is the listed one before and after.
-    async fn read_local(&self, location: &ObjectPath, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        let listed = self.listed(location)?.clone();
-        let options = GetOptions { if_match: listed.e_tag.clone(), ..GetOptions::default() };
-        let opened = self.store.get_opts(&listed.location, options).await?;
-        check(&listed, &opened.meta)?;
+    async fn read_local(self, ranges: Vec<Range<u64>>) -> Result<Vec<Bytes>> {
+        let options = GetOptions { if_match: self.file.e_tag.clone(), ..GetOptions::default() };
+        let opened = self.store.get_opts(&self.file.location, options).await?;
+        check(&self.file, &opened.meta)?;
+        let listed = self.file;
         let GetResultPayload::File(mut file, _) = opened.payload else { return Err(changed(&listed, "it is no file")) };
-        let ranges = ranges.to_vec();
         let read = move || {
             let failed = |source: std::io::Error| match source.kind() {
                 std::io::ErrorKind::UnexpectedEof => changed(&listed, "it became shorter"),
@@ -116,24 +149,12 @@ impl std::fmt::Display for Pinned {
 #[async_trait]
 impl ObjectStore for Pinned {
     async fn get_opts(&self, location: &ObjectPath, options: GetOptions) -> Result<GetResult> {
-        let listed = self.listed(location)?;
-        // A weak tag matches no condition; what comes back is compared in any case.
-        let condition = listed
-            .e_tag
-            .as_deref()
-            .filter(|tag| !is_weak(tag))
-            .map(|tag| if self.local { tag.to_owned() } else { format!("\"{}\"", bare(tag)) });
-        let options = GetOptions { if_match: condition, ..options };
-        let got = self.store.get_opts(&listed.location, options).await?;
-        check(listed, &got.meta)?;
-        Ok(got)
+        self.listed(location)?.get(options).await
     }
 
     async fn get_ranges(&self, location: &ObjectPath, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        if self.local {
-            return self.read_local(location, ranges).await;
-        }
-        coalesce_ranges(ranges, |range| self.get_range(location, range), OBJECT_STORE_COALESCE_DEFAULT).await
+        let read = self.listed(location)?.ranges(ranges.to_vec());
+        self.reads.ranges(location.as_ref(), ranges, read).await
     }
 
     async fn put_opts(&self, _: &ObjectPath, _: PutPayload, _: PutOptions) -> Result<PutResult> {
@@ -167,6 +188,7 @@ fn read_only(operation: &str) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use object_store::ObjectStoreExt as _;
     use object_store::local::LocalFileSystem;
 
     use super::*;
@@ -182,7 +204,7 @@ mod tests {
     async fn ranges_are_those_of_the_listed_file() {
         let folder = tempfile::tempdir().unwrap();
         let (store, file) = listed(folder.path(), b"0123456789").await;
-        let pinned = Pinned::new(store, true, std::slice::from_ref(&file));
+        let pinned = Pinned::new(store, Arc::default(), true, std::slice::from_ref(&file));
         let named = Pinned::named(&file).location;
         assert_eq!(pinned.get_ranges(&named, &[7..9, 0..2]).await.unwrap(), ["78", "01"]);
         assert_eq!(pinned.get_range(&named, 3..5).await.unwrap(), "34");
@@ -193,7 +215,7 @@ mod tests {
     async fn another_file_in_its_place_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         let (store, file) = listed(folder.path(), b"0123456789").await;
-        let pinned = Pinned::new(store, true, std::slice::from_ref(&file));
+        let pinned = Pinned::new(store, Arc::default(), true, std::slice::from_ref(&file));
         let named = Pinned::named(&file).location;
         std::fs::write(folder.path().join("b"), b"abcdefghij").unwrap();
         std::fs::rename(folder.path().join("b"), folder.path().join("a")).unwrap();

@@ -24,6 +24,7 @@ use super::identity::Secret;
 use super::location::Root;
 use super::pinned::Pinned;
 use super::remote::{Making, Scheme, find};
+use super::shared::SharedReads;
 use super::version::{FileVersion, Versions};
 use super::{FileLocation, StoreOptions};
 use crate::product::CredentialsRef;
@@ -61,6 +62,8 @@ pub(in super::super) struct Rooted {
     /// The folder of this machine, if it is one.
     folder: Option<Arc<LocalFileSystem>>,
     versions: Versions,
+    /// What several read at a time.
+    pub(in super::super) reads: Arc<SharedReads>,
 }
 
 /// What was seen in files, valid for exactly the files that were looked at: of the same size, time of change and tag (of local files that
@@ -175,7 +178,7 @@ impl Stores {
         };
         let footers = Arc::new(DefaultCache::new(FOOTER_CACHE_BYTES));
         let versions = Versions::new(self.options.files_settle);
-        Ok(Rooted { store, local: folder.is_some(), lists, url, footers, looks: Looks::default(), folder, versions })
+        Ok(Rooted { store, local: folder.is_some(), lists, url, footers, looks: Looks::default(), folder, versions, reads: Arc::default() })
     }
 }
 
@@ -245,7 +248,7 @@ impl Rooted {
 
     /// These files in the version that they were listed in.
     pub(in super::super) fn pin(&self, files: &[ObjectMeta]) -> Arc<Pinned> {
-        Arc::new(Pinned::new(Arc::clone(&self.store), self.local, files))
+        Arc::new(Pinned::new(Arc::clone(&self.store), Arc::clone(&self.reads), self.local, files))
     }
 
     /// The bytes of one file from start to end; an error if it changes meanwhile.

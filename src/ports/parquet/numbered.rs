@@ -231,7 +231,9 @@ impl NumberedScan {
         let mut part = PartitionedFile::new_from_meta(Pinned::named(&file.meta)).with_extension(ParquetAccessPlan::new(access.collect()));
         // A file of a store is read by its tag anyway.
         if let (Some(version), Some(path)) = (&file.version, self.recipe.table.rooted.local_path(&file.meta)) {
-            let pin = Pin { at: at.clone(), path, version: version.clone(), groups: Arc::clone(&file.groups) };
+            let name = format!("{version:?} {}", path.display());
+            let (groups, reads) = (Arc::clone(&file.groups), Arc::clone(&self.recipe.table.rooted.reads));
+            let pin = Pin { at: at.clone(), name, path, version: version.clone(), groups, reads };
             part = part.with_extension(Arc::new(pin));
         }
         Ok(FileGroup::new(vec![part]))

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use datafusion::datasource::listing::PartitionedFile;
@@ -23,16 +23,19 @@ use futures::future::BoxFuture;
 use tokio::runtime::Handle;
 
 use super::super::error::{Error, Place};
-use super::super::files::FileVersion;
+use super::super::files::{FileVersion, SharedReads};
 use super::Group;
 
 /// The version that is to be read; goes with a file to its reader.
 #[derive(Debug, Clone)]
 pub(super) struct Pin {
     pub(super) at: Place,
+    /// What nothing but this version of the file is called.
+    pub(super) name: String,
     pub(super) path: PathBuf,
     pub(super) version: FileVersion,
     pub(super) groups: Arc<[Group]>,
+    pub(super) reads: Arc<SharedReads>,
 }
 
 impl Pin {
@@ -86,7 +89,7 @@ impl ParquetFileReaderFactory for Readers {
         let footers = self.unpinned.create_reader(partition, file, hint, metrics)?;
         Ok(match pin {
             None => footers,
-            Some(pin) => Box::new(PinnedReader { pin, footers, file: None }),
+            Some(pin) => Box::new(PinnedReader { pin, footers, file: Arc::default() }),
         })
     }
 }
@@ -95,7 +98,7 @@ struct PinnedReader {
     pin: Arc<Pin>,
     /// Has the footer from memory.
     footers: Box<dyn AsyncFileReader + Send>,
-    file: Option<Arc<File>>,
+    file: Arc<OnceLock<Arc<File>>>,
 }
 
 impl AsyncFileReader for PinnedReader {
@@ -106,16 +109,21 @@ impl AsyncFileReader for PinnedReader {
 
     fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> BoxFuture<'_, ParquetResult<Vec<Bytes>>> {
         async move {
-            let (pin, open) = (Arc::clone(&self.pin), self.file.clone());
-            let (file, bytes) = match Handle::try_current() {
-                Ok(runtime) => {
-                    let read = runtime.spawn_blocking(move || pin.read(open, &ranges)).await;
-                    read.map_err(|e| ParquetError::External(Box::new(e)))??
+            let (pin, open, wanted) = (Arc::clone(&self.pin), Arc::clone(&self.file), ranges.clone());
+            let read = async move {
+                let read = move || {
+                    let known = open.get().cloned();
+                    let (file, bytes) = pin.read(known, &wanted)?;
+                    // Who came first has opened the same version.
+                    let _opened = open.set(file);
+                    Ok(bytes)
+                };
+                match Handle::try_current() {
+                    Ok(runtime) => runtime.spawn_blocking(read).await.map_err(|e| ParquetError::External(Box::new(e)))?,
+                    Err(_) => read(),
                 }
-                Err(_) => pin.read(open, &ranges)?,
             };
-            self.file = Some(file);
-            Ok(bytes)
+            self.pin.reads.ranges(&self.pin.name, &ranges, read).await
         }
         .boxed()
     }
