@@ -5,18 +5,36 @@ use std::path::{Path, PathBuf};
 use crate::document::Faults;
 
 use super::origin::{Reference, reference};
-use super::spec::{HeadsSpec, LineageSpec};
-use super::{Heads, Lineage};
+use super::spec::{HeadObjectsSpec, HeadsSpec, LineageSpec};
+use super::{HeadObjects, Heads, Lineage};
 
 /// `audit.heads`.
 pub(super) fn heads(spec: HeadsSpec, file: Option<PathBuf>, folder: &Path, faults: &mut Faults<'_>) -> Option<Heads> {
-    if file.is_none() && spec.webhook.is_none() {
-        faults.add_with_hint("/audit/heads", "\"heads\" says nowhere to keep them", "Give it a \"file\", a \"webhook\", or both.");
+    if file.is_none() && spec.webhook.is_none() && spec.objects.is_none() {
+        let hint = "Give it a \"file\", a \"webhook\", \"objects\", or several of them.";
+        faults.add_with_hint("/audit/heads", "\"heads\" says nowhere to keep them", hint);
     }
     let key = credential("/audit/heads/key", "key", &spec.key, folder, faults);
     let token = spec.token.and_then(|text| credential("/audit/heads/token", "token", &text, folder, faults));
     let webhook = spec.webhook.inspect(|text| address("/audit/heads/webhook", "webhook", text, faults));
-    Some(Heads { key: key?, file, webhook, token, interval_ms: spec.interval_ms })
+    // What has a fault is told, and nothing is started.
+    let objects = spec.objects.and_then(|spec| objects(spec, folder, faults));
+    Some(Heads { key: key?, file, webhook, token, objects, interval_ms: spec.interval_ms })
+}
+
+/// `audit.heads.objects`.
+fn objects(spec: HeadObjectsSpec, folder: &Path, faults: &mut Faults<'_>) -> Option<HeadObjects> {
+    if let Some(endpoint) = &spec.endpoint {
+        address("/audit/heads/objects/endpoint", "endpoint", endpoint, faults);
+    }
+    let place = spec.location.strip_prefix("s3://").and_then(|rest| rest.split_once('/'));
+    if place.is_none_or(|(bucket, prefix)| bucket.is_empty() || prefix.trim_matches('/').is_empty()) {
+        let hint = "Write s3://bucket/prefix.";
+        faults.add_with_hint("/audit/heads/objects/location", "\"location\" is no place in an S3 store", hint);
+    }
+    let credentials = credential("/audit/heads/objects/credentials", "credentials", &spec.credentials, folder, faults)?;
+    let authorities = spec.authorities.map(|text| folder.join(text));
+    Some(HeadObjects { location: spec.location, region: spec.region, endpoint: spec.endpoint, credentials, authorities })
 }
 
 /// `lineage`.

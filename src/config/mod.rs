@@ -24,7 +24,7 @@ use crate::document::{self, Fault, Faults, SourceMap, TEXT_BYTES_MAX};
 
 pub use origin::{Origin, OriginKeys, OriginSpec, Reference, Remote, RemoteKind};
 use origin::{OriginOf, origin, reference};
-pub use spec::{AuditSpec, ConfigSpec, Example, HeadsSpec, LimitsSpec, LineageSpec, PostgresSpec, SqlText, TlsMode};
+pub use spec::{AuditSpec, ConfigSpec, Example, HeadObjectsSpec, HeadsSpec, LimitsSpec, LineageSpec, PostgresSpec, SqlText, TlsMode};
 pub use stores::{Store, StoreIdentity, StoreSpec};
 pub use texts::Texts;
 pub use tls::{CertificateName, CertificateUserSpec, ClientCertificates, ClientCertificatesSpec, PlainClients, Tls, TlsSpec};
@@ -94,7 +94,7 @@ pub struct Audit {
     pub columns: bool,
 }
 
-/// `audit.heads`; at least one of file and webhook is there.
+/// `audit.heads`; at least one of file, webhook and objects is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Heads {
     /// Where the key is that signs.
@@ -105,8 +105,25 @@ pub struct Heads {
     pub webhook: Option<String>,
     /// Where the bearer token of that address is.
     pub token: Option<Reference>,
+    /// Where they are written as objects.
+    pub objects: Option<HeadObjects>,
     /// The pause between two heads.
     pub interval_ms: u64,
+}
+
+/// `audit.heads.objects`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeadObjects {
+    /// `s3://bucket/prefix`.
+    pub location: String,
+    /// Its region.
+    pub region: String,
+    /// The address of the store, if it is not AWS.
+    pub endpoint: Option<String>,
+    /// Where the access key is.
+    pub credentials: Reference,
+    /// PEM file of the authorities.
+    pub authorities: Option<PathBuf>,
 }
 
 /// `lineage`.

@@ -308,7 +308,7 @@ impl Keys<'_, '_, '_> {
             ],
             "an object of a store",
         );
-        let region = keys.region.clone().unwrap_or_else(|| "us-east-1".to_owned());
+        let region = keys.region.clone().unwrap_or_else(super::spec::first_region);
         RemoteKind::S3 { region, endpoint: keys.endpoint.clone(), credentials: self.credentials(), authorities: self.authorities() }
     }
 

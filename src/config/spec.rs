@@ -122,10 +122,33 @@ pub struct HeadsSpec {
     pub webhook: Option<String>,
     /// Where the bearer token of that address is: env:NAME or file:PATH.
     pub token: Option<String>,
+    /// The place in an S3 store that heads are written below, an object each.
+    pub objects: Option<HeadObjectsSpec>,
     /// The pause between two heads.
     #[serde(default = "ten_seconds")]
     #[schemars(range(min = 100, max = MS_MAX))]
     pub interval_ms: u64,
+}
+
+/// `audit.heads.objects`.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HeadObjectsSpec {
+    /// s3://bucket/prefix.
+    pub location: String,
+    /// The region of the store.
+    #[serde(default = "first_region")]
+    pub region: String,
+    /// The address of a store that is not AWS.
+    pub endpoint: Option<String>,
+    /// Where the access key is, KEY_ID:SECRET: env:NAME or file:PATH.
+    pub credentials: String,
+    /// The authorities that the store's certificate may come from (PEM), in place of the public ones.
+    pub authorities: Option<String>,
+}
+
+pub(super) fn first_region() -> String {
+    "us-east-1".to_owned()
 }
 
 fn ten_seconds() -> u64 {

@@ -9,7 +9,8 @@ use std::time::Duration;
 use ureq::config::RedirectAuthHeaders;
 use ureq::http::{StatusCode, header};
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
-use ureq::{Agent, Error};
+use ureq::typestate::WithBody;
+use ureq::{Agent, Error, RequestBuilder};
 
 use super::FetchError;
 
@@ -107,7 +108,19 @@ impl HttpClient {
     /// # Errors
     /// It was not taken, in words without a credential.
     pub fn post_json(&self, headers: &[(String, String)], body: &[u8]) -> Result<(), FetchError> {
-        let mut request = self.agent.post(&self.url).header(header::CONTENT_TYPE, "application/json");
+        self.send_json(self.agent.post(&self.url), headers, body)
+    }
+
+    /// Writes a JSON document to another address of the same server.
+    ///
+    /// # Errors
+    /// It was not taken, in words without a credential.
+    pub fn put_json(&self, url: &str, headers: &[(String, String)], body: &[u8]) -> Result<(), FetchError> {
+        self.send_json(self.agent.put(url), headers, body)
+    }
+
+    fn send_json(&self, request: RequestBuilder<WithBody>, headers: &[(String, String)], body: &[u8]) -> Result<(), FetchError> {
+        let mut request = request.header(header::CONTENT_TYPE, "application/json");
         for (name, value) in headers {
             request = request.header(name, value);
         }

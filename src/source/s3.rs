@@ -1,6 +1,6 @@
-//! Objects of an S3 store, by a signed GET (AWS Signature Version 4).
+//! Objects of an S3 store, by signed requests (AWS Signature Version 4).
 //!
-//! Signed here and not by an SDK: one request of one kind is a page, and the address is then asked like any other.
+//! Signed here and not by an SDK: reading and writing one object is a page, and the address is then asked like any other.
 
 use chrono::{DateTime, Utc};
 use hmac::{Hmac, KeyInit, Mac};
@@ -82,17 +82,32 @@ impl S3Object {
         format!("{}://{}{}", self.scheme, self.host, self.path)
     }
 
+    /// The object of that name below this one.
+    #[must_use]
+    pub fn below(&self, name: &str) -> Self {
+        Self { path: format!("{}/{}", self.path.trim_end_matches('/'), encode_path(name)), ..self.clone() }
+    }
+
     /// The headers that a GET needs at that moment.
     pub fn signed_headers(&self, credentials: &S3Credentials, at: DateTime<Utc>) -> Vec<(String, String)> {
+        self.signed("GET", EMPTY_SHA256, credentials, at)
+    }
+
+    /// The headers that a PUT of these bytes needs at that moment.
+    pub fn signed_headers_to_put(&self, body: &[u8], credentials: &S3Credentials, at: DateTime<Utc>) -> Vec<(String, String)> {
+        self.signed("PUT", &hex(&Sha256::digest(body)), credentials, at)
+    }
+
+    fn signed(&self, method: &str, body: &str, credentials: &S3Credentials, at: DateTime<Utc>) -> Vec<(String, String)> {
         let mut headers = vec![
             ("host".to_owned(), self.host.clone()),
-            ("x-amz-content-sha256".to_owned(), EMPTY_SHA256.to_owned()),
+            ("x-amz-content-sha256".to_owned(), body.to_owned()),
             ("x-amz-date".to_owned(), at.format("%Y%m%dT%H%M%SZ").to_string()),
         ];
         if let Some(token) = &credentials.session_token {
             headers.push(("x-amz-security-token".to_owned(), token.clone()));
         }
-        let authorization = authorization(&self.path, &headers, &self.region, credentials, at);
+        let authorization = authorization((method, &self.path, body), &headers, &self.region, credentials, at);
         // The client writes `host` by itself, from the address.
         headers.retain(|(name, _)| name != "host");
         headers.push(("authorization".to_owned(), authorization));
@@ -100,12 +115,18 @@ impl S3Object {
     }
 }
 
-/// The value of `Authorization` for a GET without a query; `headers` in lower case and sorted.
-fn authorization(path: &str, headers: &[(String, String)], region: &str, credentials: &S3Credentials, at: DateTime<Utc>) -> String {
+/// The value of `Authorization` for a request (method, path, hash of the body) without a query; `headers` in lower case and sorted.
+fn authorization(
+    (method, path, body): (&str, &str, &str),
+    headers: &[(String, String)],
+    region: &str,
+    credentials: &S3Credentials,
+    at: DateTime<Utc>,
+) -> String {
     let names: Vec<&str> = headers.iter().map(|(name, _)| name.as_str()).collect();
     let names = names.join(";");
     let canonical: String = headers.iter().map(|(name, value)| format!("{name}:{}\n", value.trim())).collect();
-    let request = format!("GET\n{path}\n\n{canonical}\n{names}\n{EMPTY_SHA256}");
+    let request = format!("{method}\n{path}\n\n{canonical}\n{names}\n{body}");
     let day = at.format("%Y%m%d").to_string();
     let scope = format!("{day}/{region}/s3/aws4_request");
     let hashed = hex(&Sha256::digest(request.as_bytes()));
@@ -158,8 +179,24 @@ mod tests {
             ("x-amz-date", "20130524T000000Z"),
         ];
         let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let signed = authorization("/test.txt", &headers, "us-east-1", &example(), at);
+        let signed = authorization(("GET", "/test.txt", EMPTY_SHA256), &headers, "us-east-1", &example(), at);
         assert!(signed.ends_with("Signature=f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41"), "{signed}");
+    }
+
+    #[test]
+    fn the_signature_of_an_object_that_is_written_is_that_of_the_published_example() {
+        let at = Utc.with_ymd_and_hms(2013, 5, 24, 0, 0, 0).unwrap();
+        let body = hex(&Sha256::digest(b"Welcome to Amazon S3."));
+        let headers = [
+            ("date", "Fri, 24 May 2013 00:00:00 GMT"),
+            ("host", "examplebucket.s3.amazonaws.com"),
+            ("x-amz-content-sha256", &body),
+            ("x-amz-date", "20130524T000000Z"),
+            ("x-amz-storage-class", "REDUCED_REDUNDANCY"),
+        ];
+        let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let signed = authorization(("PUT", "/test%24file.text", &body), &headers, "us-east-1", &example(), at);
+        assert!(signed.ends_with("Signature=98ad721746da40c64f1a55b78f14c238d841ea1380cd77a1b5971af0ece108bd"), "{signed}");
     }
 
     #[test]
@@ -167,6 +204,8 @@ mod tests {
         let url = |location: &str, endpoint| S3Object::parse(location, "eu-west-1", endpoint).map(|object| object.url());
         assert_eq!(url("s3://mesh/a b/c.tar.gz", None).unwrap(), "https://mesh.s3.eu-west-1.amazonaws.com/a%20b/c.tar.gz");
         assert_eq!(url("s3://mesh/k", Some("http://127.0.0.1:9000/")).unwrap(), "http://127.0.0.1:9000/mesh/k");
+        let below = S3Object::parse("s3://mesh/heads/", "eu-west-1", None).unwrap().below("7.json");
+        assert_eq!(below.url(), "https://mesh.s3.eu-west-1.amazonaws.com/heads/7.json");
         for location in ["s3://mesh", "s3:///k", "s3://mesh/", "http://mesh/k", "s3://a@b/k"] {
             assert!(url(location, None).is_err(), "{location}");
         }
