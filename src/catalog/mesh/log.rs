@@ -23,7 +23,7 @@ use datafusion::physical_plan::union::UnionExec;
 use crate::audit::{During, PastAccess, PastField, PastJudgement, PastStatement, Place, Reader};
 use crate::error::ClientMessage;
 use crate::ports;
-use crate::product::{FieldName, NameError, OwnRows};
+use crate::product::{DomainName, FieldName, NameError, OWN_SCHEMA, OwnRows, PortName, ProductName, ProductRef, Version};
 
 use super::copies::{self, Copies, Found};
 use super::during::{DAY, INSTANT, during};
@@ -32,6 +32,9 @@ use super::{MeshSources, Relation, Value, dataset_urn, field, field_urn};
 
 /// Batches that wait for whoever reads.
 const BATCHES_WAITING: usize = 2;
+
+/// The one port of each relation.
+const PORT: &str = "log";
 
 /// The column that says whose a row is.
 const LOGIN: &str = "principal";
@@ -245,7 +248,7 @@ pub(super) fn relations() -> Result<Vec<Relation>, NameError> {
         Ok(Relation {
             name: relation.name,
             about: relation.about,
-            port: "log",
+            port: PORT,
             rows: OwnRows::OfLogin(FieldName::parse(LOGIN)?),
             columns: relation.columns.iter().map(|column| (column.name, column.data_type, column.about)).collect(),
         })
@@ -320,11 +323,21 @@ impl TableProvider for LogTable {
             return Ok(lines);
         }
         let copies = copies::scan(state, &self.schema, &columns, filters, limit, &found.rows)?;
-        UnionExec::try_new(vec![copies, lines])
+        UnionExec::try_new(vec![ports::bounded(self.place()?, copies), lines])
     }
 }
 
 impl LogTable {
+    /// What errors say was read.
+    fn place(&self) -> Result<ports::Place, DataFusionError> {
+        let named = || -> Result<ports::Place, NameError> {
+            let (domain, name) = (DomainName::parse(OWN_SCHEMA)?, ProductName::parse(self.relation.name)?);
+            let product = ProductRef { domain, name, version: Version { major: 1, minor: 0, patch: 0 } };
+            Ok(ports::Place::new(product, PortName::parse(PORT)?))
+        };
+        named().map_err(|error| DataFusionError::External(Box::new(error)))
+    }
+
     /// The segments, and what can be read in place of them.
     async fn find(&self, during: During) -> Result<(Vec<Place>, Found), DataFusionError> {
         let (log, name) = (self.log.clone(), self.relation.name);

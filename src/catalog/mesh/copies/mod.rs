@@ -59,9 +59,14 @@ impl Copies {
         for place in places.iter().filter(|place| place.followed) {
             let stem = stem(place);
             let Some(rest) = complete.get(&stem) else { continue };
+            let rows = self.rows(&stem, relation);
+            // Without it the copy is none, and the segment is read.
+            if !rows.try_exists()? {
+                continue;
+            }
             found.rests.insert(place.opened_name().to_owned(), rest.clone());
             if wanted(place) {
-                found.rows.push(self.rows(&stem, relation));
+                found.rows.push(rows);
             }
         }
         Ok(found)
