@@ -8,15 +8,15 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use meshgate::audit::{
-    AuditLog, AuditOptions, Closing, DecisionOutcome, DecisionRecord, During, FieldAccess, Heads, ProductAccess, Reader, StatementOpened,
-    verify,
+    AuditLog, AuditOptions, Closing, DecisionRecord, During, FieldAccess, Heads, ProductAccess, Reader, StatementOpened, verify,
 };
 use meshgate::catalog::mesh::Copier;
-use meshgate::policy::Question;
+use meshgate::policy::{Decision, DecisionId, Obligations, Outcome, Question};
+use meshgate::product::{DomainName, FieldName, PortName, ProductName, ProductRef, Version};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -55,44 +55,44 @@ fn fields(number: u64) -> [&'static str; 2] {
     [at(1), at(12)]
 }
 
-fn decision(number: u64, opened: &StatementOpened, at: DateTime<Utc>) -> DecisionRecord {
+fn product() -> anyhow::Result<ProductRef> {
+    let (domain, name) = (DomainName::parse("customer")?, ProductName::parse("customer-360")?);
+    Ok(ProductRef { domain, name, version: Version { major: 2, minor: 1, patch: 0 } })
+}
+
+fn decision(number: u64, opened: &StatementOpened, at: DateTime<Utc>) -> anyhow::Result<DecisionRecord> {
     let columns: Vec<_> = fields(number)
         .iter()
         .map(|name| json!({"name": name, "type": "string", "pii": *name == "full_name", "usage": ["projected"]}))
         .collect();
-    let decision_id = opened.products.first().and_then(|access| access.decision_id).unwrap_or_default();
-    DecisionRecord {
-        query_id: opened.query_id,
-        decision_id,
-        path: "meshgate/governance".to_owned(),
-        input: Question::new(json!({
-            "action": "read",
-            "subject": {"user": opened.principal, "roles": opened.roles, "groups": [], "is_data_steward": false, "purpose": null, "attributes": {}},
-            "resource": {"domain": "customer", "product": "customer-360", "version": "2.1.0", "port": "customer_snapshot_daily",
-                "classification": "restricted", "requested_fields": fields(number), "masked_fields": [], "columns": columns, "retention_days": 730},
-            "context": {"query_id": opened.query_id.to_string(), "application_name": "bench", "client_address": "127.0.0.1"},
-        })),
-        result: Arc::new(json!({"allow": true, "enforced": {"row_filter": "created_at >= ?", "exclusion": "customer_id", "masks": {}}})),
-        bundles: json!({"meshgate": {"revision": "0123456789abcdef"}}),
-        timestamp: at.to_rfc3339(),
-        metrics: json!({"timer_rego_query_eval_ns": 61_000}),
-        erased: Vec::new(),
-        masked: Vec::new(),
-        domain: "customer".to_owned(),
-        product: "customer-360".to_owned(),
-        version: "2.1.0".to_owned(),
-        port: "customer_snapshot_daily".to_owned(),
-        outcome: DecisionOutcome::Allow,
+    let asked = Question::new(json!({
+        "action": "read",
+        "subject": {"user": opened.principal, "roles": opened.roles, "groups": [], "is_data_steward": false, "purpose": null, "attributes": {}},
+        "resource": {"domain": "customer", "product": "customer-360", "version": "2.1.0", "port": "customer_snapshot_daily",
+            "classification": "restricted", "requested_fields": fields(number), "masked_fields": [], "columns": columns, "retention_days": 730},
+        "context": {"query_id": opened.query_id.to_string(), "application_name": "bench", "client_address": "127.0.0.1"},
+    }));
+    let decision = Decision {
+        id: DecisionId(opened.products.first().and_then(|access| access.decision_id).unwrap_or_default()),
+        product: product()?,
+        port: PortName::parse("customer_snapshot_daily")?,
+        fields: fields(number).iter().map(|name| FieldName::parse(name)).collect::<Result<_, _>>()?,
+        outcome: Outcome::Allow(Obligations::default()),
+        bundle_revision: "0123456789abcdef".into(),
         rules: ["contract.retention".to_owned(), "contract.erasure".to_owned()].into(),
-        reasons: Vec::new(),
-        masks: Vec::new(),
-        row_limited: true,
-    }
+        input: asked,
+        result: Arc::new(
+            json!({"allow": true, "enforced": {"row_filter": "created_at >= ?", "exclusion": "customer_id", "masks": {}}}).into(),
+        ),
+    };
+    let elapsed = Duration::from_micros(61);
+    Ok(DecisionRecord { query_id: opened.query_id, path: "meshgate/governance", decision: Arc::new(decision), at, elapsed })
 }
 
-fn opened(number: u64) -> StatementOpened {
-    let field = |name: &str| FieldAccess { name: name.to_owned(), uses: vec!["projected"], outputs: vec![name.to_owned()] };
-    StatementOpened {
+fn opened(number: u64) -> anyhow::Result<StatementOpened> {
+    let field =
+        |name: &str| anyhow::Ok(FieldAccess { name: FieldName::parse(name)?, uses: vec!["projected"], outputs: vec![name.to_owned()] });
+    Ok(StatementOpened {
         query_id: Uuid::now_v7(),
         session_id: format!("session-{}", number % 16),
         principal: format!("client{}", number % 16),
@@ -106,16 +106,14 @@ fn opened(number: u64) -> StatementOpened {
         sql_fingerprint: String::new(),
         statement_class: "query".to_owned(),
         products: vec![ProductAccess {
-            domain: "customer".to_owned(),
-            product: "customer-360".to_owned(),
-            version: "2.1.0".to_owned(),
-            port: "customer_snapshot_daily".to_owned(),
-            fields: fields(number).map(field).into(),
+            product: product()?,
+            port: PortName::parse("customer_snapshot_daily")?,
+            fields: fields(number).into_iter().map(field).collect::<anyhow::Result<_>>()?,
             decision_id: Some(Uuid::now_v7()),
         }],
         snapshot_revision: "0123456789abcdef".to_owned(),
         bundle_revision: "0123456789abcdef".to_owned(),
-    }
+    })
 }
 
 async fn client(log: Arc<AuditLog>, next: Arc<AtomicU64>, statements: u64) -> anyhow::Result<()> {
@@ -125,8 +123,8 @@ async fn client(log: Arc<AuditLog>, next: Arc<AtomicU64>, statements: u64) -> an
             return Ok(());
         }
         let reserved = log.reserve().await?;
-        let (at, opened) = (moment(number, statements), opened(number));
-        let decisions = vec![decision(number, &opened, at)];
+        let (at, opened) = (moment(number, statements), opened(number)?);
+        let decisions = vec![decision(number, &opened, at)?];
         let open = log.open_statement(reserved, at, opened, decisions, Arc::new(Closing::aborted)).await?;
         open.add_rows(1, 40);
         open.close(at, Closing::completed());

@@ -4,18 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use serde::ser::SerializeMap;
-use serde::{Serialize, Serializer};
-use serde_json::{Value, json};
+use serde::ser::{SerializeMap, SerializeStruct as _};
+use serde::{Deserialize, Serialize, Serializer};
 use uuid::Uuid;
 
 use crate::error::SqlState;
-use crate::policy::{Decision, Outcome, Question, RequestedField};
-use crate::product::{PortName, ProductRef};
+use crate::policy::{Decision, Obligations, Outcome, RequestedField};
+use crate::product::{FieldName, PortName, ProductRef};
+
+use super::fields::{Fields, json, list};
 
 /// A record without its envelope (version, number, time, hashes).
-#[derive(Debug, Clone, Serialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
+#[derive(Debug, Clone)]
 pub enum Event {
     /// A statement is about to run, or has been denied.
     StatementOpened(Box<StatementOpened>),
@@ -31,14 +31,52 @@ pub enum Event {
     LoginFailed(LoginFailed),
     /// Contracts, policies or another part were loaded again.
     Reload(Reload),
-    /// The contract of a data product has come, changed or gone while the gateway served.
+    /// The contract of a data product has come, changed or gone.
     Registration(Registration),
+    /// Which contracts are in force.
+    Contracts(Contracts),
     /// The first record of each segment.
     SegmentOpened(SegmentOpened),
     /// The oldest segments are past their retention and are about to be removed.
     SegmentsRemoved(SegmentsRemoved),
     /// Notes that found the queue full and were not recorded.
     RecordsLost(RecordsLost),
+}
+
+impl Event {
+    /// Appends the fields, the kind first, each behind a comma.
+    pub(super) fn write(&self, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
+        match self {
+            Self::StatementOpened(record) => fields("statement_opened", record, out),
+            Self::Decision(record) => {
+                record.write(Fields::more(out).value("kind", "decision"));
+                Ok(())
+            }
+            Self::StatementClosed(record) => fields("statement_closed", record, out),
+            Self::ConnectionOpened(record) => fields("connection_opened", record, out),
+            Self::ConnectionClosed(record) => fields("connection_closed", record, out),
+            Self::LoginFailed(record) => fields("login_failed", record, out),
+            Self::Reload(record) => fields("reload", record, out),
+            Self::Registration(record) => fields("registration", record, out),
+            Self::Contracts(record) => fields("contracts", record, out),
+            Self::SegmentOpened(record) => fields("segment_opened", record, out),
+            Self::SegmentsRemoved(record) => fields("segments_removed", record, out),
+            Self::RecordsLost(record) => fields("records_lost", record, out),
+        }
+    }
+}
+
+/// The kind, and the fields of a record that has some.
+fn fields(kind: &str, record: &impl Serialize, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
+    Fields::more(out).value("kind", kind);
+    let brace = out.len();
+    serde_json::to_writer(&mut *out, record)?;
+    // What is an object by itself goes on behind what stands there.
+    if let Some(brace) = out.get_mut(brace) {
+        *brace = b',';
+    }
+    out.pop();
+    Ok(())
 }
 
 /// `statement_opened`
@@ -81,20 +119,15 @@ pub struct StatementOpened {
 }
 
 /// One product of a statement.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProductAccess {
-    /// The owning domain.
-    pub domain: String,
     /// The product.
-    pub product: String,
-    /// Its version.
-    pub version: String,
+    pub product: ProductRef,
     /// The output port.
-    pub port: String,
+    pub port: PortName,
     /// The fields that are read.
-    pub fields: Vec<FieldAccess>,
+    pub fields: Arc<[FieldAccess]>,
     /// The decision on it.
-    #[serde(serialize_with = "optional_uuid_text")]
     pub decision_id: Option<Uuid>,
 }
 
@@ -102,7 +135,7 @@ pub struct ProductAccess {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FieldAccess {
     /// The field.
-    pub name: String,
+    pub name: FieldName,
     /// `projected`, `filtered`, `joined`, `grouped`, `sorted`, `aggregated`.
     pub uses: Vec<&'static str>,
     /// The result's columns that are made from it.
@@ -110,132 +143,85 @@ pub struct FieldAccess {
     pub outputs: Vec<String>,
 }
 
-impl ProductAccess {
-    /// The access that a decision is about.
-    pub fn new(product: &ProductRef, port: &PortName, fields: &[RequestedField], decision_id: Option<Uuid>) -> Self {
-        Self {
-            domain: product.domain.to_string(),
-            product: product.name.to_string(),
-            version: product.version.to_string(),
-            port: port.to_string(),
-            fields: fields
-                .iter()
-                .map(|field| FieldAccess {
-                    name: field.name.to_string(),
-                    uses: field.uses.iter().map(|field_use| field_use.as_str()).collect(),
-                    outputs: Vec::new(),
-                })
-                .collect(),
-            decision_id,
-        }
+impl FieldAccess {
+    /// Fields that are asked for; what is made from them is not known yet.
+    pub fn all(fields: &[RequestedField]) -> Arc<[Self]> {
+        let access = |field: &RequestedField| Self {
+            name: field.name.clone(),
+            uses: field.uses.iter().map(|field_use| field_use.as_str()).collect(),
+            outputs: Vec::new(),
+        };
+        fields.iter().map(access).collect()
     }
 }
 
-/// Allow or deny.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum DecisionOutcome {
-    /// Rows may be read, under the obligations that the record names.
-    Allow,
-    /// Nothing may be read.
-    Deny,
-}
-
-/// A masked field of a decision.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct MaskedField {
-    /// The field.
-    pub field: String,
-    /// The mask's name.
-    pub mask: String,
+impl Serialize for ProductAccess {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_struct("ProductAccess", 6)?;
+        fields.serialize_field("domain", &self.product.domain)?;
+        fields.serialize_field("product", &self.product.name)?;
+        fields.serialize_field("version", &self.product.version.to_string())?;
+        fields.serialize_field("port", &self.port)?;
+        fields.serialize_field("fields", &*self.fields)?;
+        fields.serialize_field("decision_id", &self.decision_id.map(|id| id.to_string()))?;
+        fields.end()
+    }
 }
 
 /// `decision`: the fields of OPA's decision log, and what enforcement was told.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone)]
 pub struct DecisionRecord {
     /// The statement.
-    #[serde(serialize_with = "uuid_text")]
     pub query_id: Uuid,
-    /// The decision's id.
-    #[serde(serialize_with = "uuid_text")]
-    pub decision_id: Uuid,
     /// The policy path that was asked.
-    pub path: String,
-    /// What was asked.
-    pub input: Question,
-    /// What was answered.
-    #[serde(serialize_with = "shared")]
-    pub result: Arc<Value>,
-    /// Bundle name → `{"revision": …}`.
-    pub bundles: Value,
-    /// When it was decided (RFC 3339, UTC).
-    pub timestamp: String,
-    /// `timer_rego_query_eval_ns`.
-    pub metrics: Value,
-    /// JSON pointers of what was removed from `input` and `result`.
-    pub erased: Vec<String>,
-    /// JSON pointers of what was replaced in `input` and `result`.
-    pub masked: Vec<String>,
-    /// The product.
-    pub domain: String,
-    /// The product.
-    pub product: String,
-    /// Its version.
-    pub version: String,
-    /// The output port.
-    pub port: String,
-    /// Allow or deny.
-    pub outcome: DecisionOutcome,
-    /// The rules that had a part in it.
-    #[serde(serialize_with = "shared")]
-    pub rules: Arc<[String]>,
-    /// The public reasons of a denial.
-    pub reasons: Vec<String>,
-    /// The masked fields.
-    pub masks: Vec<MaskedField>,
-    /// Whether a row filter or an exclusion hides rows.
-    pub row_limited: bool,
+    pub path: &'static str,
+    /// What was asked and answered.
+    pub decision: Arc<Decision>,
+    /// When it was decided.
+    pub at: DateTime<Utc>,
+    /// How long that took.
+    pub elapsed: Duration,
 }
 
 impl DecisionRecord {
-    /// The record of a decision that took `elapsed` and was made at `at`.
-    pub fn new(query_id: Uuid, path: impl Into<String>, decision: &Decision, at: DateTime<Utc>, elapsed: Duration) -> Self {
-        let (outcome, reasons, masks, row_limited) = match &decision.outcome {
-            Outcome::Allow(obligations) => (
-                DecisionOutcome::Allow,
-                Vec::new(),
-                obligations
-                    .masks
-                    .iter()
-                    .map(|(field, mask)| MaskedField { field: field.to_string(), mask: mask.as_str().to_owned() })
-                    .collect(),
-                !obligations.row_filter.is_true() || obligations.exclusion.is_some(),
-            ),
-            Outcome::Deny(reasons) => {
-                (DecisionOutcome::Deny, reasons.iter().map(|reason| reason.message.clone()).collect(), Vec::new(), false)
-            }
+    fn write(&self, fields: &mut Fields<'_>) {
+        let decision = &*self.decision;
+        let (outcome, reasons, obligations) = match &decision.outcome {
+            Outcome::Allow(obligations) => ("allow", &[][..], Some(obligations)),
+            Outcome::Deny(reasons) => ("deny", reasons.as_slice(), None),
         };
-        Self {
-            query_id,
-            decision_id: decision.id.0,
-            path: path.into(),
-            input: decision.input.clone(),
-            result: Arc::clone(&decision.result),
-            bundles: json!({"meshgate": {"revision": &*decision.bundle_revision}}),
-            timestamp: timestamp(at),
-            metrics: json!({"timer_rego_query_eval_ns": u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX)}),
-            erased: Vec::new(),
-            masked: Vec::new(),
-            domain: decision.product.domain.to_string(),
-            product: decision.product.name.to_string(),
-            version: decision.product.version.to_string(),
-            port: decision.port.to_string(),
-            outcome,
-            rules: Arc::clone(&decision.rules),
-            reasons,
-            masks,
-            row_limited,
-        }
+        let limits = |obligations: &Obligations| !obligations.row_filter.is_true() || obligations.exclusion.is_some();
+        let none: [&str; 0] = [];
+        fields
+            .id("query_id", &self.query_id)
+            .id("decision_id", &decision.id.0)
+            .value("path", self.path)
+            .with("input", |out| decision.input.write_json(out))
+            .with("result", |out| out.extend_from_slice(decision.result.as_json()))
+            .with("bundles", |out| {
+                let revision = |out: &mut Vec<u8>| Fields::of_object(out).value("revision", &*decision.bundle_revision).end();
+                Fields::of_object(out).with("meshgate", revision).end();
+            })
+            .value("timestamp", &timestamp(self.at))
+            .with("metrics", |out| {
+                let spent = u64::try_from(self.elapsed.as_nanos()).unwrap_or(u64::MAX);
+                Fields::of_object(out).value("timer_rego_query_eval_ns", &spent).end();
+            })
+            // JSON pointers of what was removed from, or replaced in, `input` and `result`: nothing is.
+            .value("erased", &none)
+            .value("masked", &none)
+            .value("domain", &decision.product.domain)
+            .value("product", &decision.product.name)
+            .value("version", &decision.product.version.to_string())
+            .value("port", &decision.port)
+            .value("outcome", outcome)
+            .value("rules", &*decision.rules)
+            .with("reasons", |out| list(out, reasons, |out, reason| json(out, &reason.message)))
+            .with("masks", |out| {
+                let masks = obligations.into_iter().flat_map(|obligations| &obligations.masks);
+                list(out, masks, |out, (field, mask)| Fields::of_object(out).value("field", field).value("mask", mask.as_str()).end());
+            })
+            .value("row_limited", &obligations.is_some_and(limits));
     }
 }
 
@@ -413,7 +399,7 @@ pub struct Reload {
 }
 
 /// `registration`
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Registration {
     /// `registered`, `changed` or `withdrawn`.
     pub change: String,
@@ -427,6 +413,30 @@ pub struct Registration {
     pub owner: String,
     /// The catalog's revision that serves afterwards.
     pub snapshot_revision: String,
+}
+
+/// `contracts`: those in force from here on; what a start compares its own with.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Contracts {
+    /// The catalog's revision.
+    pub snapshot_revision: String,
+    /// Each of them.
+    pub contracts: Vec<ContractInForce>,
+}
+
+/// A contract.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContractInForce {
+    /// The product's domain.
+    pub domain: String,
+    /// The product.
+    pub product: String,
+    /// Its version.
+    pub version: String,
+    /// Who owns it.
+    pub owner: String,
+    /// What tells the contract's text from others.
+    pub digest: String,
 }
 
 /// `segment_opened`
@@ -485,10 +495,6 @@ pub(super) fn timestamp(at: DateTime<Utc>) -> String {
 
 fn uuid_text<S: Serializer>(id: &Uuid, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(id)
-}
-
-fn shared<T: Serialize + ?Sized, S: Serializer>(value: &Arc<T>, serializer: S) -> Result<S::Ok, S::Error> {
-    T::serialize(value, serializer)
 }
 
 fn optional_uuid_text<S: Serializer>(id: &Option<Uuid>, serializer: S) -> Result<S::Ok, S::Error> {

@@ -13,7 +13,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::event::{Event, SegmentsRemoved};
 use super::layout::{Headers, Place, layout};
 use super::queue::Queue;
-use super::record::Envelope;
+use super::record::{Draft, Envelope};
 use super::storage::{FolderSegments, Segments as _, is_compressed};
 use super::{Clock, Error};
 
@@ -119,7 +119,8 @@ impl Work {
     fn record(&self, event: Event) -> io::Result<()> {
         let busy = || io::Error::from(io::ErrorKind::WouldBlock);
         let room = self.queue.try_room().ok_or_else(busy)?;
-        let durable = self.queue.push_awaited(vec![((self.clock)(), event)], room).map_err(io::Error::other)?;
+        let durable =
+            self.queue.push_awaited(Draft::of((self.clock)(), &event).map_err(io::Error::other)?, room).map_err(io::Error::other)?;
         durable.blocking_recv().map_err(io::Error::other)?.map_err(io::Error::other)
     }
 }
@@ -153,7 +154,15 @@ mod tests {
                 let closing = Closing::completed();
                 log.note_statement(
                     None,
-                    StatementNote { at: day(number), opened, decisions: Vec::new(), ended: day(number), closing, rows: 0 },
+                    StatementNote {
+                        at: day(number),
+                        opened,
+                        decisions: Vec::new(),
+                        ended: day(number),
+                        closing,
+                        rows: 0,
+                        stages: Vec::new(),
+                    },
                 );
                 log.close().await.unwrap();
                 heads.push(log.head());

@@ -119,12 +119,12 @@ pub(super) fn layout(segments: &dyn Segments, known: &mut Headers) -> io::Result
 mod tests {
     use super::*;
     use crate::audit::event::{Event, SegmentOpened, SegmentReason};
-    use crate::audit::record::Chain;
+    use crate::audit::record::{Chain, Draft};
     use crate::audit::storage::{MemoryLog, Storage as _};
 
     fn segment(log: &mut MemoryLog, chain: &mut Chain, name: &str, opened: SegmentOpened) {
         let mut bytes = Vec::new();
-        chain.seal(DateTime::UNIX_EPOCH, &Event::SegmentOpened(opened), &mut bytes).unwrap();
+        chain.seal(&Draft::of(DateTime::UNIX_EPOCH, &Event::SegmentOpened(opened)).unwrap(), &mut bytes);
         log.create(name).unwrap().write(&bytes).unwrap();
     }
 

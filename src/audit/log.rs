@@ -8,11 +8,12 @@ use chrono::{DateTime, Utc};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::Error;
-use super::event::{Closing, DecisionRecord, Event, StatementClosed, StatementOpened};
+use super::event::{Closing, Contracts, DecisionRecord, Durations, Event, StatementClosed, StatementOpened};
 use super::fingerprint::fingerprint;
 use super::head::Head;
 use super::keeper::{Keeper, Keeping};
 use super::queue::Queue;
+use super::record::Draft;
 use super::scan::Reader;
 use super::statement::{Dropped, OpenStatement};
 use super::storage::{FolderSegments, FolderStorage, MemoryLog, Storage};
@@ -87,6 +88,8 @@ pub struct StatementNote {
     pub closing: Closing,
     /// Rows that were made of the statement alone.
     pub rows: u64,
+    /// The time that its stages took.
+    pub stages: Vec<(&'static str, Duration)>,
 }
 
 /// The audit log. Dropping it writes what is queued, without waiting; [`AuditLog::close`] waits.
@@ -95,6 +98,8 @@ pub struct AuditLog {
     queue: Arc<Queue>,
     sql: SqlText,
     reader: Reader,
+    /// What the log said was in force when it was opened.
+    contracts: Option<Contracts>,
     /// Looks after closed segments, for as long as the log is open.
     keeper: Option<Keeper>,
 }
@@ -126,11 +131,11 @@ impl AuditLog {
     fn new(storage: Box<dyn Storage>, options: AuditOptions) -> Result<Self, Error> {
         let limits = Limits { segment_bytes: options.segment_bytes.max(1), retry: options.retry };
         let reader = Reader::new(storage.reader());
-        let writer = Writer::start(storage, Arc::clone(&options.clock), limits)?;
+        let (writer, contracts) = Writer::start(storage, Arc::clone(&options.clock), limits)?;
         let queue = Arc::new(Queue::new(options.queue_max, options.linger, options.clock, writer.head()));
         let theirs = Arc::clone(&queue);
         std::thread::Builder::new().name("audit".to_owned()).spawn(move || writer.run(&theirs)).map_err(Error::Open)?;
-        Ok(Self { queue, sql: options.sql, reader, keeper: None })
+        Ok(Self { queue, sql: options.sql, reader, contracts, keeper: None })
     }
 
     /// Waits for room in the queue; an error if the log cannot be written. Nothing is recorded yet.
@@ -150,7 +155,7 @@ impl AuditLog {
         dropped: Dropped,
     ) -> Result<OpenStatement, Error> {
         let query_id = opened.query_id;
-        let durable = self.queue.push_awaited(self.opening(at, opened, decisions), reserved.0)?;
+        let durable = self.queue.push_awaited(self.opening(at, opened, decisions)?, reserved.0)?;
         let statement = OpenStatement::new(query_id, Arc::clone(&self.queue), dropped);
         match durable.await {
             Ok(Ok(())) => Ok(statement),
@@ -168,42 +173,60 @@ impl AuditLog {
     /// Records a statement that has ended without a row, whole: opening, decisions, closing. Waits for nothing; without room it is counted
     /// as lost, so a caller that can wait calls [`AuditLog::reserve`] first and hands over what it got.
     pub fn note_statement(&self, reserved: Option<Reserved>, note: StatementNote) {
-        let StatementNote { at, opened, decisions, ended, closing, rows } = note;
+        let StatementNote { at, opened, decisions, ended, closing, rows, stages } = note;
         let Some(room) = reserved.map(|reserved| reserved.0).or_else(|| self.queue.try_room()) else {
             self.queue.lose();
             return;
         };
-        let closed = StatementClosed { rows, ..StatementClosed::without_rows(opened.query_id, closing) };
-        let mut events = self.opening(at, opened, decisions);
-        events.push((ended, Event::StatementClosed(closed)));
-        self.queue.push(events, Some(room));
+        let closed = StatementClosed { rows, durations_ms: Durations(stages), ..StatementClosed::without_rows(opened.query_id, closing) };
+        let whole = self.opening(at, opened, decisions).and_then(|mut draft| {
+            draft.add(ended, &Event::StatementClosed(closed))?;
+            Ok(draft)
+        });
+        match whole {
+            Ok(draft) => self.queue.push(draft, Some(room)),
+            Err(_) => self.queue.lose(),
+        }
     }
 
     /// The opening records of a statement.
-    fn opening(&self, at: DateTime<Utc>, mut opened: StatementOpened, decisions: Vec<DecisionRecord>) -> Vec<(DateTime<Utc>, Event)> {
+    fn opening(&self, at: DateTime<Utc>, mut opened: StatementOpened, decisions: Vec<DecisionRecord>) -> Result<Draft, Error> {
         if let Some(sql) = &opened.sql {
             opened.sql_fingerprint = fingerprint(sql);
         }
         if self.sql == SqlText::Fingerprint {
             opened.sql = None;
         }
-        let decided = decisions.into_iter().map(|decision| (at, Event::Decision(Box::new(decision))));
-        std::iter::once((at, Event::StatementOpened(Box::new(opened)))).chain(decided).collect()
+        let mut draft = Draft::for_statement();
+        draft.add(at, &Event::StatementOpened(Box::new(opened)))?;
+        decisions.into_iter().try_for_each(|decision| draft.add(at, &Event::Decision(Box::new(decision))))?;
+        Ok(draft)
     }
 
     /// Records an event and waits until it is durable.
     pub async fn record(&self, at: DateTime<Utc>, event: Event) -> Result<(), Error> {
         let room = self.queue.room().await?;
-        let durable = self.queue.push_awaited(vec![(at, event)], room)?;
+        let durable = self.queue.push_awaited(Draft::of(at, &event)?, room)?;
         durable.await.map_err(|_| Error::Closed)?
     }
 
     /// Records an event without waiting. If the queue is full the event is counted instead, and the count is recorded.
     pub fn note(&self, at: DateTime<Utc>, event: Event) {
-        match self.queue.try_room() {
-            Some(room) => self.queue.push(vec![(at, event)], Some(room)),
+        match self.queue.try_room().zip(Draft::of(at, &event).ok()) {
+            Some((room, draft)) => self.queue.push(draft, Some(room)),
             None => self.queue.lose(),
         }
+    }
+
+    /// The contracts that were in force when the log was last written to, as far as it tells.
+    pub fn last_contracts(&self) -> Option<&Contracts> {
+        self.contracts.as_ref()
+    }
+
+    /// Records which contracts are in force, here and at the beginning of each further segment.
+    pub fn note_contracts(&self, at: DateTime<Utc>, contracts: Contracts) {
+        self.queue.keep_contracts(contracts.clone());
+        self.note(at, Event::Contracts(contracts));
     }
 
     /// The last durable record, to be kept elsewhere.
@@ -309,7 +332,10 @@ mod tests {
     async fn a_statement_without_rows_is_recorded_whole_and_without_waiting() {
         let (log, memory) = AuditLog::in_memory().unwrap();
         let closing = Closing::failed(SqlState::SYNTAX_ERROR);
-        log.note_statement(None, StatementNote { at: now(), opened: opened(1), decisions: Vec::new(), ended: now(), closing, rows: 0 });
+        log.note_statement(
+            None,
+            StatementNote { at: now(), opened: opened(1), decisions: Vec::new(), ended: now(), closing, rows: 0, stages: Vec::new() },
+        );
         log.close().await.unwrap();
         let closed = memory.records_of("statement_closed");
         assert_eq!((memory.records_of("statement_opened").len(), closed.len()), (1, 1));
@@ -435,6 +461,28 @@ mod tests {
         log.close().await.unwrap();
         let outcome = verify(folder.path());
         assert!(outcome.holds() && outcome.segments > 3, "{outcome:?}");
+    }
+
+    #[tokio::test]
+    async fn what_is_in_force_is_known_at_the_next_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = || AuditOptions { segment_bytes: 1000, ..AuditOptions::new(folder.path()) };
+        let contracts = |revision: &str| Contracts { snapshot_revision: revision.to_owned(), ..Contracts::default() };
+        let log = AuditLog::open(options()).unwrap();
+        assert_eq!(log.last_contracts(), None);
+        log.note_contracts(now(), contracts("a"));
+        log.note_contracts(now(), contracts("b"));
+        // So many segments that none of the newest is the one in which it was noted.
+        for number in 0..20 {
+            open(&log, number).await.unwrap().close(now(), Closing::completed());
+        }
+        log.close().await.unwrap();
+        // One that ends as it begins says nothing.
+        for _ in 0..2 {
+            AuditLog::open(options()).unwrap().close().await.unwrap();
+        }
+        assert_eq!(AuditLog::open(options()).unwrap().last_contracts(), Some(&contracts("b")));
+        assert!(verify(folder.path()).holds());
     }
 
     #[tokio::test]

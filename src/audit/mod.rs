@@ -8,6 +8,7 @@
 
 mod error;
 mod event;
+mod fields;
 mod fingerprint;
 mod head;
 mod history;
@@ -29,7 +30,7 @@ mod writer;
 
 pub use error::Error;
 pub use event::{
-    Closing, ConnectionClosed, ConnectionOpened, DecisionOutcome, DecisionRecord, Event, FieldAccess, LoginFailed, MaskedField,
+    Closing, ConnectionClosed, ConnectionOpened, ContractInForce, Contracts, DecisionRecord, Event, FieldAccess, LoginFailed,
     ProductAccess, Registration, Reload, StatementOpened, StatementOutcome,
 };
 pub use fingerprint::fingerprint;

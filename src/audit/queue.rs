@@ -6,10 +6,10 @@
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, Utc};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-use super::event::{Event, RecordsLost};
+use super::event::{Contracts, Event, RecordsLost};
+use super::record::Draft;
 use super::{Clock, Error, Head};
 
 /// Who is told when an entry is durable.
@@ -18,7 +18,7 @@ pub(super) type Waiter = oneshot::Sender<Result<(), Error>>;
 /// Records that belong together, and what to do when they are durable.
 #[derive(Debug)]
 pub(super) struct Entry {
-    pub(super) events: Vec<(DateTime<Utc>, Event)>,
+    pub(super) draft: Draft,
     pub(super) waiter: Option<Waiter>,
     /// Room in the queue, given back when the entry is written.
     pub(super) _room: Option<OwnedSemaphorePermit>,
@@ -33,6 +33,34 @@ struct State {
     unwritable: bool,
     closing: Option<Waiter>,
     closed: bool,
+    sleep: Sleep,
+}
+
+/// What the writer waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Sleep {
+    /// It does not: it is at work, and looks for more when that is done.
+    #[default]
+    Awake,
+    /// It looks again in a moment, for records that nobody awaits; somebody who waits wakes it.
+    Light,
+    /// Whatever comes wakes it.
+    Deep,
+}
+
+impl State {
+    /// Whether the writer has to be woken for what came; it is woken once.
+    fn wakes(&mut self, awaited: bool) -> bool {
+        let wakes = match self.sleep {
+            Sleep::Awake => false,
+            Sleep::Light => awaited,
+            Sleep::Deep => true,
+        };
+        if wakes {
+            self.sleep = Sleep::Awake;
+        }
+        wakes
+    }
 }
 
 /// The queue.
@@ -43,6 +71,8 @@ pub(super) struct Queue {
     linger: Duration,
     /// The last durable record.
     head: Mutex<Head>,
+    /// What each further segment begins with.
+    contracts: Mutex<Option<Contracts>>,
     /// The log's clock, for records that nobody gives a time to.
     pub(super) clock: Clock,
 }
@@ -63,6 +93,7 @@ impl Queue {
         Self {
             state: Mutex::default(),
             head: Mutex::new(head),
+            contracts: Mutex::default(),
             wake: Condvar::new(),
             room: Arc::new(Semaphore::new(entries_max.clamp(1, Semaphore::MAX_PERMITS))),
             linger,
@@ -84,6 +115,16 @@ impl Queue {
         *self.head.lock().unwrap_or_else(PoisonError::into_inner) = head;
     }
 
+    /// What each further segment begins with.
+    pub(super) fn contracts(&self) -> Option<Contracts> {
+        self.contracts.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Each further segment begins with these.
+    pub(super) fn keep_contracts(&self, contracts: Contracts) {
+        *self.contracts.lock().unwrap_or_else(PoisonError::into_inner) = Some(contracts);
+    }
+
     /// Room for one entry.
     pub(super) async fn room(&self) -> Result<OwnedSemaphorePermit, Error> {
         if !self.accepting() {
@@ -98,11 +139,7 @@ impl Queue {
     }
 
     /// Queues records whose durability somebody awaits.
-    pub(super) fn push_awaited(
-        &self,
-        events: Vec<(DateTime<Utc>, Event)>,
-        room: OwnedSemaphorePermit,
-    ) -> Result<oneshot::Receiver<Result<(), Error>>, Error> {
+    pub(super) fn push_awaited(&self, draft: Draft, room: OwnedSemaphorePermit) -> Result<oneshot::Receiver<Result<(), Error>>, Error> {
         let (waiter, durable) = oneshot::channel();
         let mut state = self.state();
         if state.closed || state.closing.is_some() {
@@ -113,25 +150,28 @@ impl Queue {
         }
         state.waiters += 1;
         state.oldest.get_or_insert_with(Instant::now);
-        state.entries.push(Entry { events, waiter: Some(waiter), _room: Some(room) });
+        state.entries.push(Entry { draft, waiter: Some(waiter), _room: Some(room) });
+        let wakes = state.wakes(true);
         drop(state);
-        self.wake.notify_one();
+        if wakes {
+            self.wake.notify_one();
+        }
         Ok(durable)
     }
 
     /// Queues records that nobody awaits. They are lost only if the log has been closed.
-    pub(super) fn push(&self, events: Vec<(DateTime<Utc>, Event)>, room: Option<OwnedSemaphorePermit>) {
+    pub(super) fn push(&self, draft: Draft, room: Option<OwnedSemaphorePermit>) {
         let mut state = self.state();
         if state.closed {
             drop(state);
             tracing::error!("a record came after the audit log was closed and is lost");
             return;
         }
-        let first = state.oldest.is_none();
         state.oldest.get_or_insert_with(Instant::now);
-        state.entries.push(Entry { events, waiter: None, _room: room });
+        state.entries.push(Entry { draft, waiter: None, _room: room });
+        let wakes = state.wakes(false);
         drop(state);
-        if first {
+        if wakes {
             self.wake.notify_one();
         }
     }
@@ -201,6 +241,7 @@ impl Queue {
     /// The writer's next work. Unawaited records wait for company, but not longer than the log lingers.
     pub(super) fn next(&self, retry: Duration) -> Work {
         let mut state = self.state();
+        let mut rested = false;
         loop {
             if let Some(waiter) = state.closing.take() {
                 return Work::Close(self.take(&mut state), waiter);
@@ -216,11 +257,23 @@ impl Queue {
             if state.waiters > 0 {
                 return Work::Write(self.take(&mut state));
             }
-            state = match state.oldest.map(|oldest| self.linger.saturating_sub(oldest.elapsed())) {
-                None => self.wake.wait(state).unwrap_or_else(PoisonError::into_inner),
-                Some(Duration::ZERO) => return Work::Write(self.take(&mut state)),
-                Some(left) => self.wake.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0,
+            let left = state.oldest.map(|oldest| self.linger.saturating_sub(oldest.elapsed()));
+            if left == Some(Duration::ZERO) {
+                return Work::Write(self.take(&mut state));
+            }
+            state = match left.or_else(|| (!rested).then_some(self.linger)) {
+                // Where statements come and go, their closings wake nobody.
+                Some(left) => {
+                    rested = true;
+                    state.sleep = Sleep::Light;
+                    self.wake.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
+                }
+                None => {
+                    state.sleep = Sleep::Deep;
+                    self.wake.wait(state).unwrap_or_else(PoisonError::into_inner)
+                }
             };
+            state.sleep = Sleep::Awake;
         }
     }
 
@@ -235,8 +288,10 @@ impl Queue {
         let mut entries = std::mem::take(&mut state.entries);
         let lost = std::mem::take(&mut state.lost);
         if lost > 0 {
-            let event = Event::RecordsLost(RecordsLost { count: lost });
-            entries.push(Entry { events: vec![((self.clock)(), event)], waiter: None, _room: None });
+            match Draft::of((self.clock)(), &Event::RecordsLost(RecordsLost { count: lost })) {
+                Ok(draft) => entries.push(Entry { draft, waiter: None, _room: None }),
+                Err(_) => state.lost = lost,
+            }
         }
         entries
     }

@@ -4,11 +4,15 @@
 //! before `,"hash":`; those bytes hold the hash of the line before, across segments. So no byte can change unseen, and no second
 //! spelling of a record has the same hash.
 
+use std::io::Write as _;
+
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
+use super::Error;
 use super::event::{Event, timestamp};
+use super::layout::Span;
 
 /// The version of the records' schema, written as `v`. Raised when a field changes its meaning or goes.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -35,22 +39,71 @@ impl Default for Chain {
     }
 }
 
+/// Records as they will stand in the log, but for what ties them to it: a line each, from the time to the last field of the event.
+///
+/// Made by whoever records, so that the one writer has nothing to do but to number, to hash and to write.
+#[derive(Debug, Default)]
+pub(super) struct Draft {
+    lines: Vec<u8>,
+    /// From when to when the records are.
+    pub(super) span: Option<Span>,
+}
+
+impl Draft {
+    /// Room for a statement with a decision.
+    const BYTES: usize = 6 << 10;
+
+    /// One record.
+    pub(super) fn of(at: DateTime<Utc>, event: &Event) -> Result<Self, Error> {
+        let mut draft = Self::default();
+        draft.add(at, event)?;
+        Ok(draft)
+    }
+
+    /// Room for the records of a statement.
+    pub(super) fn for_statement() -> Self {
+        Self { lines: Vec::with_capacity(Self::BYTES), span: None }
+    }
+
+    /// Adds a record. Without a JSON form it is none, and nothing of it stays.
+    pub(super) fn add(&mut self, at: DateTime<Utc>, event: &Event) -> Result<(), Error> {
+        let start = self.lines.len();
+        self.lines.extend_from_slice(b"\"at\":\"");
+        self.lines.extend_from_slice(timestamp(at).as_bytes());
+        self.lines.push(b'"');
+        if event.write(&mut self.lines).is_err() {
+            self.lines.truncate(start);
+            tracing::error!("a record of the audit log has no JSON form");
+            return Err(Error::Unwritable);
+        }
+        self.lines.push(b'\n');
+        self.span = widened(self.span, (at, at));
+        Ok(())
+    }
+
+    /// No line feed stands in a JSON text.
+    fn lines(&self) -> impl Iterator<Item = &[u8]> {
+        self.lines.split_inclusive(|byte| *byte == b'\n').filter_map(|line| line.strip_suffix(b"\n"))
+    }
+}
+
+/// The time of both.
+pub(super) fn widened(span: Option<Span>, (first, last): Span) -> Option<Span> {
+    Some(span.map_or((first, last), |(from, to)| (from.min(first), to.max(last))))
+}
+
 impl Chain {
-    /// Appends the event's line to `out` and moves on. Leaves both as they are if the event has no JSON form.
-    pub(super) fn seal(&mut self, at: DateTime<Utc>, event: &Event, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
+    /// Appends the lines of a draft to `out`, and moves on.
+    pub(super) fn seal(&mut self, draft: &Draft, out: &mut Vec<u8>) {
+        draft.lines().for_each(|line| self.seal_line(line, out));
+    }
+
+    fn seal_line(&mut self, line: &[u8], out: &mut Vec<u8>) {
         let seq = self.seq + 1;
         let start = out.len();
-        out.extend_from_slice(format!("{{\"v\":{SCHEMA_VERSION},\"seq\":{seq},\"at\":\"{}\"", timestamp(at)).as_bytes());
-        let fields = out.len();
-        if let Err(error) = serde_json::to_writer(&mut *out, event) {
-            out.truncate(start);
-            return Err(error);
-        }
-        // The event is an object of some fields, which go on behind those of the envelope.
-        if let Some(brace) = out.get_mut(fields) {
-            *brace = b',';
-        }
-        out.pop();
+        // Writing to memory cannot fail.
+        let _infallible = write!(out, "{{\"v\":{SCHEMA_VERSION},\"seq\":{seq},");
+        out.extend_from_slice(line);
         out.extend_from_slice(b",\"prev\":\"");
         out.extend_from_slice(self.hash.as_bytes());
         out.push(b'"');
@@ -60,7 +113,6 @@ impl Chain {
         out.extend_from_slice(HASH_END.as_bytes());
         out.push(b'\n');
         *self = Self { seq, hash };
-        Ok(())
     }
 }
 
@@ -125,5 +177,7 @@ fn envelope_text<'a>(line: &'a [u8], key: &str) -> Option<&'a str> {
 /// Lower-case hex.
 pub(super) fn hex(bytes: &[u8]) -> String {
     let digit = |value: u8| char::from(if value < 10 { b'0' + value } else { b'a' - 10 + value });
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+    let mut text = String::with_capacity(bytes.len() * 2);
+    text.extend(bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]));
+    text
 }

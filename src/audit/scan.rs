@@ -185,14 +185,19 @@ impl Statements {
                     self.current = Some((place, reader));
                     return Ok(true);
                 }
-                // Retention removed it meanwhile.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                // Retention removed it meanwhile; of a copy that has gone while its segment is there, what it left over is missing.
+                Err(error) if error.kind() == io::ErrorKind::NotFound && self.is_gone(&place) => {}
                 Err(error) => return Err(Error::Read(error)),
             }
         }
         let any = !self.open.is_empty();
         self.end_all();
         Ok(any)
+    }
+
+    fn is_gone(&self, place: &Place) -> bool {
+        let copied = self.rests.contains_key(place.opened_name());
+        !copied || self.segments.open(&place.name).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
     }
 
     /// What is open has no end in the log.
@@ -356,7 +361,10 @@ mod tests {
         let mut memory = MemoryLog::default();
         let log = log(&memory);
         let closing = Closing::completed();
-        log.note_statement(None, StatementNote { at: day(1), opened: opened(1), decisions: Vec::new(), ended: day(1), closing, rows: 0 });
+        log.note_statement(
+            None,
+            StatementNote { at: day(1), opened: opened(1), decisions: Vec::new(), ended: day(1), closing, rows: 0, stages: Vec::new() },
+        );
         log.close().await.unwrap();
         let name = "audit-20300101T000000.000000Z-000000000999.jsonl";
         memory

@@ -16,8 +16,8 @@ mod tests {
 
     use super::*;
     use crate::audit::event::{
-        Closing, ConnectionClosed, ConnectionOpened, Event, LoginFailed, RecordsLost, Registration, Reload, SegmentsRemoved,
-        StatementOpened,
+        Closing, ConnectionClosed, ConnectionOpened, ContractInForce, Contracts, Event, LoginFailed, RecordsLost, Registration, Reload,
+        SegmentsRemoved, StatementOpened,
     };
     use crate::audit::{AuditLog, StatementNote};
 
@@ -26,7 +26,10 @@ mod tests {
         let (log, memory) = AuditLog::in_memory().unwrap();
         let at = DateTime::UNIX_EPOCH;
         let opened = StatementOpened { query_id: Uuid::from_u128(7), sql: Some("SELECT 1".to_owned()), ..StatementOpened::default() };
-        log.note_statement(None, StatementNote { at, opened, decisions: Vec::new(), ended: at, closing: Closing::denied(), rows: 0 });
+        log.note_statement(
+            None,
+            StatementNote { at, opened, decisions: Vec::new(), ended: at, closing: Closing::denied(), rows: 0, stages: Vec::new() },
+        );
         for event in [
             Event::ConnectionOpened(ConnectionOpened::default()),
             Event::ConnectionClosed(ConnectionClosed::default()),
@@ -35,13 +38,14 @@ mod tests {
             Event::Registration(Registration { change: "changed".to_owned(), ..Registration::default() }),
             Event::SegmentsRemoved(SegmentsRemoved { segments: 1, through_seq: 3, through_hash: "0".repeat(64) }),
             Event::RecordsLost(RecordsLost { count: 2 }),
+            Event::Contracts(Contracts { contracts: vec![ContractInForce::default()], ..Contracts::default() }),
         ] {
             log.note(at, event);
         }
         log.close().await.unwrap();
         let validator = jsonschema::validator_for(&schema()).unwrap();
         let records = memory.records();
-        assert_eq!(records.len(), 10);
+        assert_eq!(records.len(), 11);
         for record in &records {
             assert!(validator.is_valid(record), "{record}");
         }

@@ -10,6 +10,10 @@ use uuid::Uuid;
 use super::Error;
 use super::event::{Closing, Durations, Event, StatementClosed};
 use super::queue::Queue;
+use super::record::Draft;
+
+/// Stages that a statement goes through once it is open, and before.
+const STAGES: usize = 10;
 
 /// Tells how a statement ended that is dropped without a word: it was cancelled, or its client is gone.
 pub type Dropped = Arc<dyn Fn() -> Closing + Send + Sync>;
@@ -33,7 +37,15 @@ impl std::fmt::Debug for OpenStatement {
 
 impl OpenStatement {
     pub(super) fn new(query_id: Uuid, queue: Arc<Queue>, dropped: Dropped) -> Self {
-        Self { query_id, rows: AtomicU64::new(0), bytes: AtomicU64::new(0), stages: Mutex::default(), queue, dropped, open: true }
+        Self {
+            query_id,
+            rows: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            stages: Mutex::new(Vec::with_capacity(STAGES)),
+            queue,
+            dropped,
+            open: true,
+        }
     }
 
     /// The statement's id.
@@ -90,7 +102,10 @@ impl OpenStatement {
             durations_ms: Durations(stages),
             lineage_run_id: closing.lineage_run_id,
         });
-        self.queue.push(vec![(at, event)], None);
+        // What cannot be written is in the server's log.
+        if let Ok(draft) = Draft::of(at, &event) {
+            self.queue.push(draft, None);
+        }
     }
 }
 

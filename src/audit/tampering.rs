@@ -7,7 +7,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
 use super::event::{Event, LoginFailed, Reload, SegmentOpened, SegmentReason};
-use super::record::{Chain, Envelope};
+use super::record::{Chain, Draft, Envelope};
 use super::storage::Segments;
 use super::verify::{FaultKind, Heads, Verification, walk};
 
@@ -74,14 +74,14 @@ fn log() -> Log {
             _ => SegmentReason::Rotated,
         };
         let mut bytes = Vec::new();
-        chain.seal(at(0), &opened(reason, number.checked_sub(1)), &mut bytes).unwrap();
+        chain.seal(&Draft::of(at(0), &opened(reason, number.checked_sub(1))).unwrap(), &mut bytes);
         for record in 0..6_u64 {
             let event = if record % 2 == 0 {
                 Event::Reload(Reload { what: "catalog".to_owned(), revision: format!("{number}-{record}"), ..Reload::default() })
             } else {
                 Event::LoginFailed(LoginFailed { user: format!("u{record}"), ..LoginFailed::default() })
             };
-            chain.seal(at(1), &event, &mut bytes).unwrap();
+            chain.seal(&Draft::of(at(1), &event).unwrap(), &mut bytes);
         }
         segments.push(bytes);
     }
@@ -162,7 +162,7 @@ fn forged(log: &Log, from: usize) -> Log {
             "segment_opened" => opened(SegmentReason::Rotated, segment.checked_sub(1)),
             _ => Event::Reload(Reload { what: "nothing happened".to_owned(), ..Reload::default() }),
         };
-        chain.seal(at(2), &event, &mut bytes).unwrap();
+        chain.seal(&Draft::of(at(2), &event).unwrap(), &mut bytes);
         lines.push((segment, bytes));
     }
     Log::of(lines, log.0.len())

@@ -240,6 +240,7 @@ mod tests {
 
     use super::*;
     use crate::audit::event::{Event, Reload, SegmentOpened, SegmentReason};
+    use crate::audit::record::Draft;
 
     fn header(segment: &str, reason: SegmentReason) -> Event {
         Event::SegmentOpened(SegmentOpened {
@@ -254,7 +255,7 @@ mod tests {
     }
 
     fn seal(chain: &mut Chain, event: &Event, out: &mut Vec<u8>) {
-        chain.seal(DateTime::<Utc>::UNIX_EPOCH, event, out).unwrap();
+        chain.seal(&Draft::of(DateTime::<Utc>::UNIX_EPOCH, event).unwrap(), out);
     }
 
     fn note(what: u32) -> Event {

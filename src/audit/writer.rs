@@ -7,14 +7,20 @@ use std::io::{self, BufRead as _};
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 
-use super::event::{Event, SegmentOpened, SegmentReason, timestamp};
+use super::event::{Contracts, Event, SegmentOpened, SegmentReason, timestamp};
 use super::layout::Span;
 use super::queue::{Entry, Queue, Work, refuse_all};
-use super::record::{Chain, Envelope, kind_of, time_text_of};
+use super::record::{Chain, Draft, Envelope, kind_of, time_text_of, widened};
 use super::storage::{Segment, Storage, opened_name, segment_name};
 use super::{Clock, Error, Head};
+
+/// Room for lines that is kept from one batch to the next.
+const BYTES_KEPT: usize = 256 << 10;
+
+/// Segments before the last one that are looked into for what is in force.
+const SEGMENTS_SURVEYED: usize = 3;
 
 /// Limits of the writer.
 #[derive(Debug, Clone, Copy)]
@@ -39,6 +45,8 @@ pub(super) struct Writer {
     span: Option<Span>,
     /// Segments that could not be opened; keeps the names of the next ones apart, whatever the clock says.
     failures: u32,
+    /// The lines of a batch, one batch after the other.
+    bytes: Vec<u8>,
 }
 
 struct Current {
@@ -48,12 +56,23 @@ struct Current {
 
 impl Writer {
     /// Finds the end of the log, cuts off a torn last line, and opens a new segment that continues the chain.
-    pub(super) fn start(mut storage: Box<dyn Storage>, clock: Clock, limits: Limits) -> Result<Self, Error> {
+    ///
+    /// With it comes what the log says is in force.
+    pub(super) fn start(mut storage: Box<dyn Storage>, clock: Clock, limits: Limits) -> Result<(Self, Option<Contracts>), Error> {
         let end = find_end(storage.as_mut()).map_err(Error::Open)?;
-        let mut writer =
-            Self { storage, clock, limits, chain: end.chain, current: None, last_name: end.last_name, span: end.span, failures: 0 };
-        writer.open_segment(SegmentReason::Started, end.cut_bytes).map_err(Error::Open)?;
-        Ok(writer)
+        let mut writer = Self {
+            storage,
+            clock,
+            limits,
+            chain: end.chain,
+            current: None,
+            last_name: end.last_name,
+            span: end.span,
+            failures: 0,
+            bytes: Vec::new(),
+        };
+        writer.open_segment(SegmentReason::Started, end.cut_bytes, None).map_err(Error::Open)?;
+        Ok((writer, end.contracts))
     }
 
     /// The last durable record.
@@ -119,16 +138,15 @@ impl Writer {
     /// Writes and syncs a batch. The chain moves on only when it is durable.
     fn append(&mut self, entries: &[Entry]) -> io::Result<()> {
         let mut chain = self.chain.clone();
-        let mut bytes = Vec::new();
-        for (at, event) in entries.iter().flat_map(|entry| &entry.events) {
-            chain.seal(*at, event, &mut bytes)?;
-        }
+        self.bytes.clear();
+        entries.iter().for_each(|entry| chain.seal(&entry.draft, &mut self.bytes));
         let current = self.current.as_mut().ok_or(io::ErrorKind::NotConnected)?;
-        current.segment.write(&bytes)?;
+        current.segment.write(&self.bytes)?;
         current.segment.sync()?;
-        current.bytes += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        current.bytes += u64::try_from(self.bytes.len()).unwrap_or(u64::MAX);
+        self.bytes.shrink_to(BYTES_KEPT);
         self.chain = chain;
-        self.span = entries.iter().flat_map(|entry| &entry.events).fold(self.span, |span, (at, _)| Some(widened(span, *at)));
+        self.span = entries.iter().filter_map(|entry| entry.draft.span).fold(self.span, widened);
         Ok(())
     }
 
@@ -136,7 +154,7 @@ impl Writer {
         if self.current.as_ref().is_none_or(|current| current.bytes < self.limits.segment_bytes) {
             return;
         }
-        match self.open_segment(SegmentReason::Rotated, 0) {
+        match self.open_segment(SegmentReason::Rotated, 0, queue.contracts()) {
             Ok(()) => queue.advance(self.head()),
             Err(error) => {
                 self.give_up_segment(&error);
@@ -146,7 +164,7 @@ impl Writer {
     }
 
     fn recover(&mut self, queue: &Arc<Queue>) {
-        match self.open_segment(SegmentReason::Recovered, 0) {
+        match self.open_segment(SegmentReason::Recovered, 0, queue.contracts()) {
             Ok(()) => {
                 tracing::warn!(seq = self.chain.seq, "the audit log can be written again, in a new segment");
                 queue.advance(self.head());
@@ -157,11 +175,11 @@ impl Writer {
     }
 
     /// Opens a segment whose first record names the one before, and syncs it. The old one stays the current one if that fails.
-    fn open_segment(&mut self, reason: SegmentReason, cut_bytes: u64) -> io::Result<()> {
+    fn open_segment(&mut self, reason: SegmentReason, cut_bytes: u64, contracts: Option<Contracts>) -> io::Result<()> {
         let at = (self.clock)() + TimeDelta::microseconds(i64::from(self.failures));
         self.failures += 1;
         let name = segment_name(at, self.chain.seq + 1);
-        let event = Event::SegmentOpened(SegmentOpened {
+        let opened = Event::SegmentOpened(SegmentOpened {
             segment: name.clone(),
             reason,
             previous_segment: self.last_name.clone(),
@@ -172,7 +190,10 @@ impl Writer {
         });
         let mut chain = self.chain.clone();
         let mut bytes = Vec::new();
-        chain.seal(at, &event, &mut bytes)?;
+        chain.seal(&Draft::of(at, &opened).map_err(io::Error::other)?, &mut bytes);
+        if let Some(contracts) = contracts {
+            chain.seal(&Draft::of(at, &Event::Contracts(contracts)).map_err(io::Error::other)?, &mut bytes);
+        }
         let mut segment = self.storage.create(&name)?;
         if let Err(error) = segment.write(&bytes).and_then(|()| segment.sync()) {
             segment.abandon_beyond(0);
@@ -199,39 +220,39 @@ struct End {
     chain: Chain,
     last_name: Option<String>,
     span: Option<Span>,
+    /// Those that the newest segments say are in force.
+    contracts: Option<Contracts>,
     cut_bytes: u64,
 }
 
-/// From when to when the records of a segment are, but for its opening record, whose time is nobody's.
+/// From when to when the records of a segment are, but for those that it was opened with, whose time is nobody's; and which contracts it
+/// says are in force.
 ///
 /// All times are written alike, so that their texts are in the order of time.
-fn span_of(bytes: &[u8]) -> Option<Span> {
+fn survey(bytes: &[u8]) -> (Option<Span>, Option<Contracts>) {
     let mut rest = bytes;
     let mut span: Option<(&str, &str)> = None;
+    let mut contracts: Option<&[u8]> = None;
     while !rest.is_empty() {
         let mut behind = rest;
         // The library's own search for a byte: a segment may be long, and is read at each start.
-        let length = behind.skip_until(b'\n').ok()?;
-        let line = rest.get(..length)?;
+        let Some(line) = behind.skip_until(b'\n').ok().and_then(|length| rest.get(..length)) else { break };
         rest = behind;
-        if kind_of(line).is_some_and(|kind| kind != "segment_opened")
-            && let Some(at) = time_text_of(line)
-        {
-            span = Some(span.map_or((at, at), |(from, to)| (from.min(at), to.max(at))));
+        match (kind_of(line), time_text_of(line)) {
+            (Some("contracts"), _) => contracts = Some(line),
+            (Some("segment_opened") | None, _) | (_, None) => {}
+            (Some(_), Some(at)) => span = Some(span.map_or((at, at), |(from, to)| (from.min(at), to.max(at)))),
         }
     }
-    let (from, to) = span?;
-    Some((from.parse().ok()?, to.parse().ok()?))
-}
-
-fn widened(span: Option<Span>, at: DateTime<Utc>) -> Span {
-    span.map_or((at, at), |(from, to)| (from.min(at), to.max(at)))
+    let span = span.and_then(|(from, to)| Some((from.parse().ok()?, to.parse().ok()?)));
+    (span, contracts.and_then(|line| serde_json::from_slice(line).ok()))
 }
 
 /// Walks back to the last segment that holds a record, cutting off the torn last line of each one that is passed.
 fn find_end(storage: &mut dyn Storage) -> io::Result<End> {
     let mut cut_bytes = 0;
-    for name in storage.segments()?.into_iter().rev() {
+    let mut names = storage.segments()?.into_iter().rev();
+    while let Some(name) = names.next() {
         let bytes = storage.read(&name)?;
         let kept = whole_lines(&bytes);
         if kept.len() < bytes.len() {
@@ -241,15 +262,16 @@ fn find_end(storage: &mut dyn Storage) -> io::Result<End> {
         }
         let last = kept.split(|byte| *byte == b'\n').rev().find_map(Envelope::parse);
         if let Some(last) = last {
-            return Ok(End {
-                chain: Chain { seq: last.seq, hash: last.hash },
-                last_name: Some(opened_name(&name).to_owned()),
-                span: span_of(kept),
-                cut_bytes,
-            });
+            let (span, mut contracts) = survey(kept);
+            // A process that ended as it began has said nothing of them; the one before has.
+            for name in names.take(SEGMENTS_SURVEYED) {
+                contracts = contracts.or_else(|| survey(&storage.read(&name).ok()?).1);
+            }
+            let last_name = Some(opened_name(&name).to_owned());
+            return Ok(End { chain: Chain { seq: last.seq, hash: last.hash }, last_name, span, contracts, cut_bytes });
         }
     }
-    Ok(End { chain: Chain::default(), last_name: None, span: None, cut_bytes })
+    Ok(End { chain: Chain::default(), last_name: None, span: None, contracts: None, cut_bytes })
 }
 
 /// The bytes up to the last line feed; a tail that a power failure filled with zeros counts as torn too.

@@ -9,10 +9,12 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::audit::{AuditLog, Closing, DecisionRecord, OpenStatement, ProductAccess, Reserved, StatementNote, StatementOpened};
+use crate::audit::{
+    AuditLog, Closing, DecisionRecord, FieldAccess, OpenStatement, ProductAccess, Reserved, StatementNote, StatementOpened,
+};
 use crate::enforcement::ProductUse;
 use crate::error::{ClientMessage, SqlState};
-use crate::lineage::Lineage;
+use crate::lineage::{Input, Lineage};
 use crate::policy::Decision;
 use crate::telemetry::{QueryTrace, Step};
 
@@ -21,6 +23,28 @@ use super::{Clock, World, fault};
 
 /// The policy path that is asked, as decision logs name it.
 const POLICY_PATH: &str = "meshgate/governance";
+
+/// The fields of each product that a statement reads, as its record names them; shared by all runs of a plan.
+#[derive(Debug, Clone)]
+pub(super) struct Accessed(Vec<Arc<[FieldAccess]>>);
+
+impl Accessed {
+    /// The fields that are used.
+    pub(super) fn of(uses: &[ProductUse]) -> Self {
+        Self(uses.iter().map(|used| FieldAccess::all(&used.fields)).collect())
+    }
+
+    /// The same with the columns of the result that are made from them.
+    pub(super) fn traced(&self, uses: &[ProductUse], lineage: &Lineage) -> Self {
+        let traced = |(used, fields): (&ProductUse, &Arc<[FieldAccess]>)| {
+            let same = |input: &Input| input.product == used.product.reference && input.port == used.port;
+            let Some(number) = lineage.inputs.iter().position(same) else { return Arc::clone(fields) };
+            let traced = |field: &FieldAccess| FieldAccess { outputs: lineage.outputs_of(number, field.name.as_str()), ..field.clone() };
+            fields.iter().map(traced).collect()
+        };
+        Self(uses.iter().zip(&self.0).map(traced).collect())
+    }
+}
 
 /// One statement on its way.
 pub(super) struct Attempt {
@@ -81,33 +105,31 @@ impl Attempt {
         &mut self.trace
     }
 
-    /// What the statement reads, and what was decided on it in `spent`.
-    pub(super) fn decided(&mut self, uses: &[ProductUse], decisions: &[Arc<Decision>], spent: Duration) {
+    /// What the statement reads, each product with its fields, and what was decided on it in `spent`.
+    pub(super) fn decided(&mut self, uses: &[ProductUse], fields: &Accessed, decisions: &[Arc<Decision>], spent: Duration) {
         let Some(pending) = &mut self.pending else { return };
-        pending.decisions =
-            decisions.iter().map(|decision| DecisionRecord::new(self.query_id, POLICY_PATH, decision, self.at, spent)).collect();
-        pending.opened.products = uses
-            .iter()
-            .zip(decisions)
-            .map(|(product, decision)| ProductAccess::new(&product.product.reference, &product.port, &product.fields, Some(decision.id.0)))
-            .collect();
+        let record = |decision: &Arc<Decision>| DecisionRecord {
+            query_id: self.query_id,
+            path: POLICY_PATH,
+            decision: Arc::clone(decision),
+            at: self.at,
+            elapsed: spent,
+        };
+        pending.decisions = decisions.iter().map(record).collect();
+        let access = |((used, fields), decision): ((&ProductUse, &Arc<[FieldAccess]>), &Arc<Decision>)| ProductAccess {
+            product: used.product.reference.clone(),
+            port: used.port.clone(),
+            fields: Arc::clone(fields),
+            decision_id: Some(decision.id.0),
+        };
+        pending.opened.products = uses.iter().zip(&fields.0).zip(decisions).map(access).collect();
     }
 
-    /// Which columns of the result are made from which fields.
-    pub(super) fn traced(&mut self, lineage: &Lineage) {
+    /// The same fields with the columns of the result that are made from them.
+    pub(super) fn traced(&mut self, fields: &Accessed) {
         let Some(pending) = &mut self.pending else { return };
-        for (number, input) in lineage.inputs.iter().enumerate() {
-            let (product, port) = (&input.product, input.port.as_str());
-            let version = product.version.to_string();
-            let same = |access: &&mut ProductAccess| {
-                access.domain == product.domain.as_str()
-                    && access.product == product.name.as_str()
-                    && access.version == version
-                    && access.port == port
-            };
-            for field in pending.opened.products.iter_mut().filter(same).flat_map(|access| &mut access.fields) {
-                field.outputs = lineage.outputs_of(number, &field.name);
-            }
+        for (access, fields) in pending.opened.products.iter_mut().zip(&fields.0) {
+            access.fields = Arc::clone(fields);
         }
     }
 
@@ -146,7 +168,8 @@ impl Attempt {
 
     fn note(&mut self, reserved: Option<Reserved>, closing: Closing, rows: u64) {
         let Some(Pending { opened, decisions }) = self.pending.take() else { return };
-        let note = StatementNote { at: self.at, opened, decisions, ended: (self.clock)(), closing, rows };
+        let stages = self.trace.end(Step::Run);
+        let note = StatementNote { at: self.at, opened, decisions, ended: (self.clock)(), closing, rows, stages };
         self.audit.note_statement(reserved, note);
         self.trace.done(Step::Close, closing.sqlstate.map_or("completed", |sqlstate| sqlstate.as_str()));
     }
@@ -163,7 +186,8 @@ impl Drop for Attempt {
     fn drop(&mut self) {
         let Some(Pending { opened, decisions }) = self.pending.take() else { return };
         let closing = stopped(&self.stop_cause);
-        let note = StatementNote { at: self.at, opened, decisions, ended: (self.clock)(), closing, rows: 0 };
+        let stages = self.trace.end(Step::Run);
+        let note = StatementNote { at: self.at, opened, decisions, ended: (self.clock)(), closing, rows: 0, stages };
         self.audit.note_statement(None, note);
         self.trace.done(Step::Close, if closing.sqlstate.is_some() { "cancelled" } else { "aborted" });
     }

@@ -16,6 +16,7 @@ use crate::policy::{Clause, Decision, Effect, Outcome};
 use crate::product::OutputPort;
 use crate::telemetry::Step;
 
+use super::attempt::Accessed;
 use super::pipeline::{Observed, Pipeline, guarded};
 use super::planner::Planner;
 use super::sql::Query;
@@ -79,7 +80,7 @@ impl Pipeline {
     ) -> Result<Vec<PolicyLine>, ClientMessage> {
         let planner = Planner::new(self)?;
         let Observed { plan, uses, .. } = self.plan_and_observe(&planner, query, values).await?;
-        let (_, decisions) = self.decide(&uses, judged);
+        let (_, decisions) = self.decide(&uses, &Accessed::of(&uses), judged);
         if decisions.iter().all(|decision| matches!(decision.outcome, Outcome::Allow(_))) {
             // What is allowed and cannot be enforced is refused, as the query itself would be.
             enforcement::govern(plan, &decisions).map_err(|error| self.refused(&error))?;

@@ -28,7 +28,7 @@ use crate::ports;
 use crate::product::{PortName, ProductRef};
 use crate::telemetry::Step;
 
-use super::attempt::Attempt;
+use super::attempt::{Accessed, Attempt};
 use super::column::Column;
 use super::engine::Shared;
 use super::lineage_run::LineageRun;
@@ -36,7 +36,7 @@ use super::notices::notices;
 use super::place::Place;
 use super::planner::Planner;
 use super::plans::Key;
-use super::repeat::{Known, Made, Run};
+use super::repeat::{Known, Made, Read, Run};
 use super::reply::{Notice, RowStream};
 use super::session_request::Whoever;
 use super::sql::Query;
@@ -281,13 +281,16 @@ impl Pipeline {
         }
         let mut lineage = Arc::new(lineage::trace(&decided.plan, &locate));
         let uses: Arc<[ProductUse]> = decided.uses.as_slice().into();
+        let accessed = Accessed::of(&uses).traced(&uses, &lineage);
+        self.attempt.traced(&accessed);
         let shared = Arc::clone(&self.shared);
         let planning = shared.executor.within(self.govern_and_optimize(&planner.state, query, &decided));
         let (plan, logical) = guarded(planning, deadline).await?;
         let columns = columns::of_plan(&decided.plan);
         let made = Made { written: &decided.written, analyzed: &decided.plan, optimized: &logical, physical: &plan };
         let located = planner.located().join(", ");
-        let known = Known::new(&made, &query.text, values, &uses, &columns, &lineage, located);
+        let read = Read { uses: &uses, accessed: &accessed, columns: &columns, lineage: &lineage };
+        let known = Known::new(&made, &query.text, values, &read, located);
         let run = known.as_ref().and_then(Known::row).map_or(Run::Plan(plan), Run::Row);
         if let Some(known) = known {
             let key = self.key(query, values.iter().map(ScalarValue::data_type).collect());
@@ -295,7 +298,6 @@ impl Pipeline {
         }
         let Decided { requests, decisions, .. } = decided;
         mark_masked(&mut lineage, &decisions);
-        self.attempt.traced(&lineage);
         Ok((Verified { run, columns, lineage, uses, requests, decisions }, logical))
     }
 
@@ -307,7 +309,7 @@ impl Pipeline {
         self.attempt.trace().done(Step::Locate, &known.located);
         self.trace_uses(&known.uses);
         let principal = Arc::clone(&self.facts.principal);
-        let (requests, decisions) = self.decide(&known.uses, &principal);
+        let (requests, decisions) = self.decide(&known.uses, &known.accessed, &principal);
         if let Some(denial) = self.denial(&known.uses, &decisions) {
             self.attempt.end(Closing::denied()).await;
             return Err(denial);
@@ -321,8 +323,9 @@ impl Pipeline {
         }
         self.attempt.trace().done(Step::Verify, "");
         let mut lineage = Arc::clone(&known.lineage);
-        mark_masked(&mut lineage, &decisions);
-        self.attempt.traced(&lineage);
+        if self.shared.lineage.is_some() {
+            mark_masked(&mut lineage, &decisions);
+        }
         let (columns, uses) = (Arc::clone(&known.columns), Arc::clone(&known.uses));
         Ok(Some(Verified { run, columns, lineage, uses, requests, decisions }))
     }
@@ -341,7 +344,7 @@ impl Pipeline {
     async fn plan_and_decide(&mut self, planner: &Planner, query: &Query, values: &[ScalarValue]) -> Result<Decided, ClientMessage> {
         let Observed { written, plan, uses } = self.plan_and_observe(planner, query, values).await?;
         let principal = Arc::clone(&self.facts.principal);
-        let (requests, decisions) = self.decide(&uses, &principal);
+        let (requests, decisions) = self.decide(&uses, &Accessed::of(&uses), &principal);
         Ok(Decided { written, plan, uses, requests, decisions })
     }
 
@@ -372,12 +375,17 @@ impl Pipeline {
     }
 
     /// Step decide: for the caller, or for whom a query is explained. The questions, and the decisions on them.
-    pub(super) fn decide(&mut self, uses: &[ProductUse], principal: &Arc<Principal>) -> (Vec<AccessRequest>, Vec<Arc<Decision>>) {
+    pub(super) fn decide(
+        &mut self,
+        uses: &[ProductUse],
+        accessed: &Accessed,
+        principal: &Arc<Principal>,
+    ) -> (Vec<AccessRequest>, Vec<Arc<Decision>>) {
         let requests: Vec<AccessRequest> = uses.iter().map(|product| self.request(product, principal)).collect();
         let decisions = requests.iter().map(|request| Arc::new(self.world.policy.decide(request))).collect::<Vec<_>>();
         let denied = decisions.iter().filter(|decision| matches!(decision.outcome, Outcome::Deny(_))).count();
         let spent = self.attempt.trace().done(Step::Decide, &format!("{} decisions, {denied} denied", decisions.len()));
-        self.attempt.decided(uses, &decisions, spent);
+        self.attempt.decided(uses, accessed, &decisions, spent);
         (requests, decisions)
     }
 

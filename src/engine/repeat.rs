@@ -28,6 +28,7 @@ use crate::enforcement::{self, GovernedExec, GovernedTable, ProductUse};
 use crate::lineage::Lineage;
 use crate::policy::Decision;
 
+use super::attempt::Accessed;
 use super::column::Column;
 use super::in_order::InOrderExec;
 
@@ -39,6 +40,8 @@ const MOMENTS: [&str; 4] = ["now", "today", "tomorrow", "yesterday"];
 pub(super) struct Known {
     /// What it reads.
     pub(super) uses: Arc<[ProductUse]>,
+    /// The fields of that, as records name them.
+    pub(super) accessed: Accessed,
     /// What it answers.
     pub(super) columns: Arc<[Column]>,
     /// Where its columns come from; masks are marked for each run.
@@ -83,6 +86,14 @@ pub(super) struct Made<'a> {
     pub(super) physical: &'a Arc<dyn ExecutionPlan>,
 }
 
+/// What a plan reads and answers.
+pub(super) struct Read<'a> {
+    pub(super) uses: &'a Arc<[ProductUse]>,
+    pub(super) accessed: &'a Accessed,
+    pub(super) columns: &'a Arc<[Column]>,
+    pub(super) lineage: &'a Arc<Lineage>,
+}
+
 /// What a repeated query runs.
 pub(super) enum Run {
     /// The one row.
@@ -93,15 +104,8 @@ pub(super) enum Run {
 
 impl Known {
     /// The plan to keep, if it can be run again.
-    pub(super) fn new(
-        made: &Made<'_>,
-        text: &str,
-        values: &[ScalarValue],
-        uses: &Arc<[ProductUse]>,
-        columns: &Arc<[Column]>,
-        lineage: &Arc<Lineage>,
-        located: String,
-    ) -> Option<Self> {
+    pub(super) fn new(made: &Made<'_>, text: &str, values: &[ScalarValue], read: &Read<'_>, located: String) -> Option<Self> {
+        let Read { uses, accessed, columns, lineage } = read;
         if names_a_moment(text, values) || !is_timeless(made.analyzed) {
             return None;
         }
@@ -110,7 +114,8 @@ impl Known {
             [scan] => Shape::Table(Box::new(Table::new(made, scan, values)?)),
             _ => return None,
         };
-        Some(Self { uses: Arc::clone(uses), columns: Arc::clone(columns), lineage: Arc::clone(lineage), located, shape })
+        let accessed = Accessed::clone(accessed);
+        Some(Self { uses: Arc::clone(uses), accessed, columns: Arc::clone(columns), lineage: Arc::clone(lineage), located, shape })
     }
 
     /// The row of a query that computes nothing.

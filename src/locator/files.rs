@@ -43,23 +43,22 @@ pub(super) struct Files {
 impl Files {
     /// Equal paths and texts, equal revisions.
     pub(super) fn revision(&self) -> String {
-        let mut hash = Sha256::new();
-        let mut add = |path: &str, text: &str| {
-            for part in [path, text] {
-                // The length in front keeps two neighbours from being read as one.
-                hash.update((part.len() as u64).to_be_bytes());
-                hash.update(part.as_bytes());
-            }
-        };
-        if let Some((_, text)) = &self.domains {
-            add(DOMAINS_FILE, text);
-        }
-        for file in &self.contracts {
-            add(&file.relative, &file.text);
-        }
-        let hex: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        hex.chars().take(REVISION_CHARS).collect()
+        let map = self.domains.iter().flat_map(|(_, text)| [DOMAINS_FILE, text.as_str()]);
+        digest(map.chain(self.contracts.iter().flat_map(|file| [file.relative.as_str(), file.text.as_str()])))
     }
+}
+
+/// The beginning of a hash of texts in this order.
+pub(super) fn digest<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> String {
+    let mut hash = Sha256::new();
+    for text in texts {
+        let text = text.as_ref();
+        // The length in front keeps two neighbours from being read as one.
+        hash.update((text.len() as u64).to_be_bytes());
+        hash.update(text.as_bytes());
+    }
+    let hex: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    hex.chars().take(REVISION_CHARS).collect()
 }
 
 /// Reads every file that belongs to the catalog.

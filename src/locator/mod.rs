@@ -35,6 +35,8 @@ struct Contract {
     file: String,
     /// The same, relative to the catalog.
     relative: String,
+    /// What tells its text from others.
+    digest: String,
     map: SourceMap,
     product: Arc<Product>,
 }
@@ -63,7 +65,7 @@ pub fn load(folder: &Path) -> Result<Snapshot, Vec<Fault>> {
     }
     let domains = map.domains.into_values().map(|entry| entry.domain);
     let origins = contracts.iter().map(|contract| {
-        let origin = Origin::new(&contract.relative, &contract.product, &contract.map);
+        let origin = Origin::new(&contract.relative, contract.digest.clone(), &contract.product, &contract.map);
         (contract.product.reference.clone(), origin)
     });
     Ok(Snapshot::new(files.revision(), domains, tables).with_gaps(gaps).with_origins(origins))
@@ -88,9 +90,13 @@ fn read_contracts(files: &files::Files, map: Option<&domains::DomainMap>, faults
             }
         });
         match valid {
-            Ok((product, map)) => {
-                contracts.push(Contract { file: file.name.clone(), relative: file.relative.clone(), map, product: Arc::new(product) })
-            }
+            Ok((product, map)) => contracts.push(Contract {
+                file: file.name.clone(),
+                relative: file.relative.clone(),
+                digest: files::digest([&file.text]),
+                map,
+                product: Arc::new(product),
+            }),
             Err(of_file) => faults.extend(of_file),
         }
     }

@@ -14,13 +14,15 @@ pub struct Origin {
     pub retention: usize,
     /// The line that says that people are erased.
     pub erasure: usize,
+    /// What tells its text from others (the beginning of a SHA-256, in hex).
+    pub digest: String,
     /// The line of each mask, and of the personal columns that are masked without one.
     pub masks: BTreeMap<FieldName, usize>,
 }
 
 impl Origin {
     /// Reads the places of a contract.
-    pub(super) fn new(file: &str, product: &Product, map: &SourceMap) -> Self {
+    pub(super) fn new(file: &str, digest: String, product: &Product, map: &SourceMap) -> Self {
         let line = |pointer: &str| map.position(&format!("/spec/governance/{pointer}")).0;
         let governance = &product.governance;
         let written = |field: &FieldName| governance.masks.iter().any(|(masked, _)| masked == field);
@@ -28,6 +30,7 @@ impl Origin {
         let unwritten = governance.pii_fields.iter().filter(|field| !written(field)).map(|field| (field.clone(), line("pii_action")));
         Self {
             file: file.to_owned(),
+            digest,
             retention: line(if governance.retention_days.is_some() { "retention_days" } else { "retention_column" }),
             erasure: line("gdpr_subject_to_erasure"),
             masks: unwritten.chain(masked).collect(),

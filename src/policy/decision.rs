@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::product::{FieldName, PortName, ProductRef};
 
 use super::sieve::{Sieve, hash_of_text};
-use super::{IntegerSubjects, Mask, MaskKeys, Predicate, Question};
+use super::{IntegerSubjects, Mask, MaskKeys, Predicate, Question, Recorded};
 
 /// Identifies a decision in errors, plans, and the audit log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -41,7 +41,7 @@ pub struct Decision {
     /// What the rules were asked, for the audit log (the fields of OPA's decision log: `input`).
     pub input: Question,
     /// What they answered, for the audit log. May name roles and ages; never shown to the caller.
-    pub result: Arc<serde_json::Value>,
+    pub result: Arc<Recorded>,
 }
 
 /// Allow or deny.

@@ -50,7 +50,7 @@ pub use manifest::MANIFEST_PATH;
 pub use mask::MaskKeys;
 pub use point::DecisionPoint;
 pub use predicate::{CompareOp, LetterCase, Literal, Predicate, TextTest};
-pub use question::Question;
+pub use question::{Question, Recorded};
 pub use request::{AccessRequest, FieldUse, RequestContext, RequestedField};
 pub use residual::Computed;
 pub use sieve::IntegerSubjects;

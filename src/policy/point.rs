@@ -176,7 +176,7 @@ impl DecisionPoint {
             bundle_revision: self.bundle.revision().into(),
             rules: trace.rules.into(),
             input: question,
-            result: Arc::new(Value::Object(trace.result)),
+            result: Arc::new(Value::Object(trace.result).into()),
         };
         (decision, course)
     }

@@ -9,6 +9,7 @@ mod lineage_sink;
 pub mod load;
 mod options;
 pub mod quickstart;
+mod registrations;
 mod reload;
 mod sources;
 mod tokens;
@@ -133,6 +134,7 @@ pub async fn start(config: Config, start: StartOptions) -> anyhow::Result<Runnin
     let worlds = Arc::new(Worlds::new(world));
     let directories = Arc::new(Directories::new(load::principals(&config)?));
     let audit = AuditLog::open(options::audit(&config, &clock)).context("the audit log could not be opened")?;
+    registrations::note_start(&audit, &loaded.snapshot, clock());
     let copier = if config.audit.columns { Copier::start(audit.reader()).context("the audit log's columns")? } else { None };
     let heads = config.audit.heads.as_ref().map(Heads::new).transpose()?.map(Arc::new);
     let emitter = options::emitter(&config)?;

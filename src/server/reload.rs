@@ -6,16 +6,17 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
-use crate::audit::{AuditLog, Event, Registration, Reload};
+use crate::audit::{AuditLog, Event, Reload};
 use crate::config::{Config, Tls};
 use crate::engine::{Clock, Worlds};
-use crate::locator::{self, Change, Snapshot};
+use crate::locator::{self, Snapshot};
 use crate::policy::{Bundle, SubjectSet};
 use crate::wire;
 
 use super::backend::Directories;
 use super::load::{self, LoadFaults};
 use super::options;
+use super::registrations;
 use super::sources::{Reach, Source, Watched};
 
 /// How often policies, erasures and principals are looked at. A change serves within a second, its coming to rest included.
@@ -265,23 +266,11 @@ impl Reloader {
         }
         let world = load::world(&self.config, Arc::clone(&new.snapshot), Arc::clone(&new.bundle), Arc::clone(&new.erased))?;
         self.worlds.replace(world);
-        let changes = locator::changes(&self.loaded.snapshot, &new.snapshot);
+        if !Arc::ptr_eq(&self.loaded.snapshot, &new.snapshot) {
+            registrations::note_changes(&self.audit, &self.loaded.snapshot, &new.snapshot, (self.clock)());
+        }
         self.loaded = new;
-        changes.iter().for_each(|change| self.note_registration(change));
         Ok(())
-    }
-
-    fn note_registration(&self, change: &Change) {
-        let product = change.product();
-        let registration = Registration {
-            change: change.as_str().to_owned(),
-            domain: product.reference.domain.to_string(),
-            product: product.reference.name.to_string(),
-            version: product.reference.version.to_string(),
-            owner: product.owner.clone(),
-            snapshot_revision: self.loaded.snapshot.revision().to_owned(),
-        };
-        self.audit.note((self.clock)(), Event::Registration(registration));
     }
 
     fn report(&self, what: What, revision: &str, outcome: Outcome) {

@@ -136,6 +136,12 @@ impl QueryTrace {
         std::mem::take(&mut self.taken)
     }
 
+    /// The same at the end of a query; what it did since the last step counts as this one.
+    pub fn end(&mut self, step: Step) -> Vec<(&'static str, Duration)> {
+        self.taken.push((step.as_str(), self.since.elapsed()));
+        self.take_durations()
+    }
+
     /// The same query goes on elsewhere.
     pub fn go_on(&mut self) -> Self {
         self.hand_over();

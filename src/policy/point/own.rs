@@ -59,6 +59,6 @@ pub(super) fn decide(point: &DecisionPoint, request: &AccessRequest) -> Option<D
         bundle_revision: point.bundle_revision().into(),
         rules: [rule.to_owned()].into(),
         input: Question::new(input::refused(request)),
-        result: Arc::new(json!({ "enforced": { "row_filter": filter } })),
+        result: Arc::new(json!({ "enforced": { "row_filter": filter } }).into()),
     })
 }

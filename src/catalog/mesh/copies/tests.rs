@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrow::record_batch::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use chrono::{DateTime, TimeDelta, Utc};
 use datafusion::common::ScalarValue;
@@ -16,15 +17,19 @@ use uuid::Uuid;
 use super::super::log::{LogRelation, table};
 use super::*;
 use crate::audit::{AuditLog, AuditOptions, Closing, FieldAccess, ProductAccess, StatementOpened};
+use crate::error::ClientMessage;
+use crate::product::{DomainName, FieldName, PortName, ProductName, ProductRef, Version};
 
 fn opened(number: u128) -> StatementOpened {
-    let fields = ["id", "tier"].map(|name| FieldAccess { name: name.into(), uses: vec!["projected"], outputs: vec![name.into()] });
+    let named = |name| FieldAccess { name: FieldName::parse(name).unwrap(), uses: vec!["projected"], outputs: vec![String::from(name)] };
     let access = ProductAccess {
-        domain: "crm".into(),
-        product: "people".into(),
-        version: "1.0.0".into(),
-        port: "files".into(),
-        fields: if number.is_multiple_of(7) { Vec::new() } else { fields.into() },
+        product: ProductRef {
+            domain: DomainName::parse("crm").unwrap(),
+            name: ProductName::parse("people").unwrap(),
+            version: Version { major: 1, minor: 0, patch: 0 },
+        },
+        port: PortName::parse("files").unwrap(),
+        fields: if number.is_multiple_of(7) { [].into() } else { ["id", "tier"].map(named).into() },
         decision_id: None,
     };
     StatementOpened {
@@ -99,6 +104,33 @@ async fn a_question_has_the_same_answer_with_copies_and_without() {
         let due = before.0.iter().filter(|row| row.contains("|p1|") && row.as_str() >= "1970-01-04");
         assert!(due.clone().all(|row| kept.contains(row)) && kept.iter().all(|row| before.0.contains(row)), "{}", relation.name);
         fs::remove_dir_all(folder.path().join(FOLDER)).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_copy_that_has_gone_is_read_from_its_segment_and_one_that_goes_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let reader = lived_in(folder.path()).await;
+    let relation = &LogRelation::all()[2];
+    let before = rows(&reader, relation, &[], None).await;
+    Copier::update(&reader).unwrap();
+    let copies = Copies::of(&reader).unwrap();
+    let stems: Vec<String> = copies.complete().unwrap().into_keys().collect();
+    fs::remove_file(copies.rows(&stems[2], relation.name)).unwrap();
+    fs::remove_file(copies.rest(&stems[4])).unwrap();
+    assert_eq!(rows(&reader, relation, &[], None).await, before);
+
+    let context = SessionContext::new();
+    let table = table(relation.name, &relation.schema().unwrap(), &reader).unwrap();
+    for gone in [copies.rows(&stems[6], relation.name), copies.rest(&stems[8])] {
+        let plan = table.scan(&context.state(), None, &[], None).await.unwrap();
+        fs::remove_file(gone).unwrap();
+        let read: Result<Vec<RecordBatch>, _> = execute_stream(plan, context.task_ctx()).unwrap().try_collect().await;
+        let error = read.unwrap_err();
+        let code = crate::ports::Error::find(&error).map(crate::error::ClientError::sqlstate);
+        let said =
+            std::error::Error::source(&error).and_then(|cause| cause.downcast_ref::<ClientMessage>()).map(|message| message.sqlstate);
+        assert_eq!(code.or(said), Some(crate::error::SqlState::IO_ERROR), "{error}");
     }
 }
 
