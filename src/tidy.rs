@@ -71,6 +71,7 @@ const FENCES: &[(&str, &[&str])] = &[
     ("reqwest", &["ports/files/connect"]),
     ("async_compression", &["ports/files/unpack"]),
     ("snap", &["ports/avro/codec"]),
+    ("num_bigint", &["engine/semantics/exact"]),
     ("tar", &["source/archive"]),
     ("flate2", &["source/archive", "audit/storage", "ports/avro/codec"]),
 ];

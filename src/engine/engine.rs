@@ -167,6 +167,8 @@ fn template(options: &EngineOptions) -> datafusion::error::Result<SessionState> 
     settings.sql_parser.support_varchar_with_length = true;
     settings.sql_parser.map_string_types_to_utf8view = true;
     settings.sql_parser.collect_spans = true;
+    // PostgreSQL keeps the order of a sorted subquery.
+    settings.sql_parser.enable_subquery_sort_elimination = false;
     settings.sql_parser.default_null_ordering = "nulls_max".to_owned();
     settings.optimizer.skip_failed_rules = false;
     settings.optimizer.hash_join_inlist_pushdown_max_distinct_values = JOIN_KEYS_TOLD_MAX;

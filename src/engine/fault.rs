@@ -158,6 +158,10 @@ fn placed(message: ClientMessage, sql: &str) -> ClientMessage {
         let constant = text.split_once('"').and_then(|(_, rest)| rest.split_once('"')).map(|(constant, _)| constant);
         return at(message, constant.and_then(|constant| position::of_text(sql, constant)));
     }
+    if message.sqlstate == SqlState::AMBIGUOUS_FUNCTION {
+        let operator = text.strip_prefix("operator is not unique: unknown ").and_then(|rest| rest.split(' ').next());
+        return at(message, operator.and_then(|operator| position::of_operator(sql, operator)));
+    }
     if message.sqlstate != SqlState::UNDEFINED_FUNCTION {
         return message;
     }
@@ -318,6 +322,13 @@ fn missing_column(field: &Column, valid: &[Column], sql: &str) -> ClientMessage 
     }
     let table = field.relation.as_ref().map(|relation| relation.table().to_owned());
     let position = position::of_name(sql, table.as_deref(), name);
+    let same = |column: &&Column| column.name != *name && catalog::system::client_label(&column.name) == name;
+    if valid
+        .iter()
+        .any(|column| same(&column) && (table.is_none() || column.relation.as_ref().map(|relation| relation.table()) == table.as_deref()))
+    {
+        return at(ClientMessage::new(SqlState::AMBIGUOUS_COLUMN, format!("column reference \"{name}\" is ambiguous")), position);
+    }
     let of_table = |column: &&Column| column.relation.as_ref().map(|relation| relation.table()) == table.as_deref();
     if let Some(table) = &table
         && !valid.iter().any(|column| of_table(&column))
@@ -404,7 +415,8 @@ fn planning(text: &str, sql: &str) -> ClientMessage {
         return ClientMessage::new(SqlState::DIVISION_BY_ZERO, "division by zero");
     }
     if let Some(message) = wording::misuse(first) {
-        return message;
+        let place = if message.message.starts_with("argument of WHERE") { position::behind(sql, "where") } else { None };
+        return at(message, place);
     }
     if let Some(name) = wording::missing_type(first) {
         return missing_type(name, sql);
@@ -443,9 +455,10 @@ fn grouping(text: &str, sql: &str) -> ClientMessage {
             "a column must appear in the GROUP BY clause or be used in an aggregate function",
         );
     };
-    let name = column.rsplit('.').next().unwrap_or(&column);
+    let (rest, name) = column.rsplit_once('.').map_or((None, column.as_str()), |(rest, name)| (Some(rest), name));
+    let qualifier = rest.map(|rest| rest.rsplit('.').next().unwrap_or(rest));
     let message = format!("column \"{column}\" must appear in the GROUP BY clause or be used in an aggregate function");
-    at(ClientMessage::new(SqlState::GROUPING_ERROR, message), position::of_name(sql, None, name))
+    at(ClientMessage::new(SqlState::GROUPING_ERROR, message), position::of_name(sql, qualifier, name))
 }
 
 #[cfg(test)]

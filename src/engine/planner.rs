@@ -85,6 +85,11 @@ impl Planner {
             Ok(plan) => return Ok(plan),
             Err(error) => error,
         };
+        if fault::client_message(&first, "").sqlstate == SqlState::GROUPING_ERROR
+            && let Some(ast) = sql::grouped(&query.ast, &|schema, name| self.keyed(schema, name))
+        {
+            return self.state.statement_to_plan(ast).await;
+        }
         let Some(mut ast) = sql::expanded(&query.ast, &first) else { return Err(first) };
         for _ in 1..sql::ROWS_MAX {
             match self.state.statement_to_plan(ast.clone()).await {
@@ -93,6 +98,14 @@ impl Planner {
             }
         }
         Err(first)
+    }
+
+    /// The table of this name with its key, if it has one.
+    fn keyed(&self, schema: Option<&str>, name: &str) -> Option<sql::Keyed> {
+        let table = self.facts.table(self.facts.relation_oid(schema, name)?)?;
+        let columns = table.fields().iter().map(|field| field.name.as_str().to_owned()).collect();
+        let key: Vec<String> = table.key().into_iter().map(|(_, field)| field.name.as_str().to_owned()).collect();
+        (!key.is_empty()).then_some(sql::Keyed { columns, key })
     }
 
     /// The products and ports that the names of the plan have led to.

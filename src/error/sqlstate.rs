@@ -31,6 +31,8 @@ codes! {
     CARDINALITY_VIOLATION = "21000";
     /// Bytes that are no text in the client's encoding.
     CHARACTER_NOT_IN_REPERTOIRE = "22021";
+    /// A letter that an encoding does not have.
+    UNTRANSLATABLE_CHARACTER = "22P05";
     /// A number does not fit its type.
     NUMERIC_VALUE_OUT_OF_RANGE = "22003";
     /// A date or time does not exist or does not fit.
@@ -143,6 +145,8 @@ codes! {
     SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION = "42000";
     /// A wrong reference to a column.
     INVALID_COLUMN_REFERENCE = "42P10";
+    /// A window function where there is none.
+    WINDOWING_ERROR = "42P20";
     /// Not possible in the current state.
     OBJECT_NOT_IN_PREREQUISITE_STATE = "55000";
     /// A setting that cannot change now.

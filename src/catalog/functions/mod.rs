@@ -18,10 +18,10 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, new_empty_array};
-use arrow::datatypes::{DataType, Field, Int64Type, TimeUnit};
+use arrow::datatypes::{DataType, Field, FieldRef, Int64Type, TimeUnit};
 use datafusion::common::ScalarValue;
 use datafusion::error::DataFusionError;
-use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
+use datafusion::logical_expr::{ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
 
 use crate::error::{ClientMessage, SqlState};
 
@@ -76,6 +76,8 @@ pub(crate) struct Function {
     variadic: bool,
     reads_nulls: bool,
     returns: DataType,
+    /// The PostgreSQL type of what it answers, where the engine's own does not say it.
+    pg_type: Option<&'static str>,
     signature: Signature,
     evaluate: Evaluate,
 }
@@ -94,6 +96,7 @@ impl Function {
             variadic: false,
             reads_nulls: false,
             returns,
+            pg_type: None,
             signature: Signature::user_defined(Volatility::Stable),
             evaluate: Arc::new(evaluate),
         }
@@ -109,6 +112,12 @@ impl Function {
     fn variadic(mut self) -> Self {
         self.variadic = true;
         self.required = self.required.saturating_sub(1);
+        self
+    }
+
+    /// It answers a value of this type.
+    fn typed(mut self, pg_type: &'static str) -> Self {
+        self.pg_type = Some(pg_type);
         self
     }
 
@@ -190,6 +199,14 @@ impl ScalarUDFImpl for Function {
 
     fn return_type(&self, _arg_types: &[DataType]) -> Result<DataType, DataFusionError> {
         Ok(self.returns.clone())
+    }
+
+    fn return_field_from_args(&self, _: ReturnFieldArgs<'_>) -> Result<FieldRef, DataFusionError> {
+        let field = Field::new(self.name, self.returns.clone(), true);
+        Ok(Arc::new(match self.pg_type {
+            Some(pg_type) => field.with_metadata([(super::TYPE_KEY.to_owned(), pg_type.to_owned())].into()),
+            None => field,
+        }))
     }
 
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>, DataFusionError> {

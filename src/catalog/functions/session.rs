@@ -36,12 +36,12 @@ fn of_facts(
 fn names(facts: &Arc<SessionFacts>) -> Vec<Function> {
     let mut functions = Vec::new();
     for name in ["current_user", "session_user", "user", "current_role"] {
-        functions.push(of_facts(facts, name, Utf8, |facts| (&facts.principal.name).into()));
+        functions.push(of_facts(facts, name, Utf8, |facts| (&facts.principal.name).into()).typed("name"));
     }
     for name in ["current_database", "current_catalog"] {
-        functions.push(of_facts(facts, name, Utf8, |facts| (&facts.database).into()));
+        functions.push(of_facts(facts, name, Utf8, |facts| (&facts.database).into()).typed("name"));
     }
-    functions.push(of_facts(facts, "current_schema", Utf8, |facts| facts.search_path().into_iter().next().into()));
+    functions.push(of_facts(facts, "current_schema", Utf8, |facts| facts.search_path().into_iter().next().into()).typed("name"));
     let known = Arc::clone(facts);
     functions.push(Function::new("current_schemas", &[Bool], list_of(Utf8), move |values| {
         let mut path = known.search_path();

@@ -34,7 +34,8 @@ impl ScalarUDFImpl for PgTypeof {
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue, DataFusionError> {
         let field = args.arg_fields.first().map_or_else(|| Field::new("", DataType::Null, true), |field| field.as_ref().clone());
-        let shown = PgType::of_arrow(&field).with_typmod(-1).format();
+        let found = PgType::of_arrow(&field).with_typmod(-1);
+        let shown = if found == PgType::BPCHAR { Some("character".to_owned()) } else { found.format() };
         Ok(ColumnarValue::Scalar(ScalarValue::Utf8(shown)))
     }
 }

@@ -49,8 +49,13 @@ pub(super) fn of_operator(sql: &str, operator: &str) -> Option<usize> {
     found
 }
 
-/// The offset of the first constant of exactly this text.
+/// The offset of the first constant of exactly this text, or of the array that has it as an element.
 pub(super) fn of_text(sql: &str, text: &str) -> Option<usize> {
+    let element = |inner: &str| inner.trim_start().starts_with('{') && inner.split(['{', '}', ',', '"']).any(|part| part.trim() == text);
+    of_constant(sql, |inner| inner == text).or_else(|| of_constant(sql, element))
+}
+
+fn of_constant(sql: &str, wanted: impl Fn(&str) -> bool) -> Option<usize> {
     let letters: Vec<char> = sql.chars().collect();
     let mut index = 0;
     while let Some(letter) = letters.get(index) {
@@ -59,7 +64,7 @@ pub(super) fn of_text(sql: &str, text: &str) -> Option<usize> {
         if matches!(letter, '\'' | '"') {
             index = closing(&letters, index, *letter);
             let inner = letters.get(start + 1..index.saturating_sub(1)).unwrap_or_default();
-            if *letter == '\'' && inner.iter().copied().eq(text.chars()) {
+            if *letter == '\'' && wanted(&inner.iter().collect::<String>()) {
                 return Some(start + 1);
             }
         } else if *letter == '-' && letters.get(index) == Some(&'-') {
@@ -67,6 +72,16 @@ pub(super) fn of_text(sql: &str, text: &str) -> Option<usize> {
         }
     }
     None
+}
+
+/// The offset of what follows a word that is written once.
+pub(super) fn behind(sql: &str, word: &str) -> Option<usize> {
+    let words = words(sql);
+    let mut found = words.iter().filter(|known| known.text == word && !known.dotted);
+    let (Some(only), None) = (found.next(), found.next()) else { return None };
+    let end = only.offset - 1 + word.chars().count();
+    let blanks = sql.chars().skip(end).take_while(|letter| letter.is_whitespace()).count();
+    Some(end + blanks + 1)
 }
 
 /// An identifier of the text.
@@ -160,6 +175,13 @@ mod tests {
     fn a_constant_has_the_place_of_its_quote() {
         assert_eq!(of_text("SELECT \"abc\", -- 'abc'\n 'abc'::int", "abc"), Some(25));
         assert_eq!(of_text("SELECT 'abcd'", "abc"), None);
+        assert_eq!(of_text("SELECT '{1,x}'::int[]", "x"), Some(8));
+    }
+
+    #[test]
+    fn a_clause_begins_behind_its_word() {
+        assert_eq!(behind("SELECT 1 WHERE  1", "where"), Some(17));
+        assert_eq!(behind("SELECT (SELECT 1 WHERE true) WHERE 1", "where"), None);
     }
 
     #[test]

@@ -164,6 +164,11 @@ pub(super) fn operator(text: &str) -> Option<(ClientMessage, &str)> {
     let (operator, (left, right)) = operators.iter().find_map(|operator| Some((operator, rest.split_once(&format!(" {operator} "))?)))?;
     let (left, right) = (type_name(left.trim())?, type_name(right.trim())?);
     let operator = if *operator == "!=" { "<>" } else { operator };
+    if matches!(operator, "AND" | "OR") {
+        let wrong = if left == "boolean" { right } else { left };
+        let text = format!("argument of {operator} must be type boolean, not type {wrong}");
+        return Some((ClientMessage::new(SqlState::DATATYPE_MISMATCH, text), operator));
+    }
     let message = ClientMessage::new(SqlState::UNDEFINED_FUNCTION, format!("operator does not exist: {left} {operator} {right}"))
         .with_hint("No operator matches the given name and argument types. You might need to add explicit type casts.");
     Some((message, operator))

@@ -33,6 +33,7 @@ fn encode() -> Function {
             (Some(bytes), Some(format)) => match format.to_lowercase().as_str() {
                 "hex" => Ok(Some(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>())),
                 "base64" => Ok(Some(base64(bytes))),
+                "escape" => Ok(Some(escaped(bytes))),
                 _ => Err(unknown()),
             },
             _ => Ok(None),
@@ -50,6 +51,9 @@ fn decode() -> Function {
             (Some(text), Some(format)) => match format.to_lowercase().as_str() {
                 "hex" => from_hex(text).map(Some).ok_or_else(invalid),
                 "base64" => from_base64(text).map(Some).ok_or_else(invalid),
+                "escape" => from_escaped(text)
+                    .map(Some)
+                    .ok_or_else(|| fault(SqlState::INVALID_TEXT_REPRESENTATION, "invalid input syntax for type bytea")),
                 _ => Err(unknown()),
             },
             _ => Ok(None),
@@ -59,6 +63,39 @@ fn decode() -> Function {
     };
     let takes = |types: &[DataType]| (types.len() == 2).then(|| vec![DataType::Utf8, DataType::Utf8]);
     Function::new("decode", takes, |_| Some(DataType::Binary), computes)
+}
+
+/// Bytes that are no letters of ASCII as three digits to the base of eight.
+fn escaped(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for byte in bytes {
+        match byte {
+            b'\\' => text.push_str("\\\\"),
+            0 | 0x80.. => text.push_str(&format!("\\{byte:03o}")),
+            byte => text.push(char::from(*byte)),
+        }
+    }
+    text
+}
+
+fn from_escaped(text: &str) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, behind)) = rest.split_first() {
+        let (byte, behind) = match (first, behind) {
+            (b'\\', [b'\\', behind @ ..]) => (&b'\\', behind),
+            (b'\\', [high @ b'0'..=b'3', middle @ b'0'..=b'7', low @ b'0'..=b'7', behind @ ..]) => {
+                bytes.push((high - b'0') << 6 | (middle - b'0') << 3 | (low - b'0'));
+                rest = behind;
+                continue;
+            }
+            (b'\\', _) => return None,
+            (byte, behind) => (byte, behind),
+        };
+        bytes.push(*byte);
+        rest = behind;
+    }
+    Some(bytes)
 }
 
 fn base64(bytes: &[u8]) -> String {
@@ -115,5 +152,14 @@ mod tests {
         assert_eq!(base64(&[0; 60]).find('\n'), Some(76));
         assert_eq!(from_hex("6869").unwrap(), b"hi");
         assert_eq!(from_hex("6"), None);
+    }
+
+    #[test]
+    fn bytes_are_escaped_and_read_back() {
+        for (bytes, text) in [(&b"\0a\xff"[..], "\\000a\\377"), (b"a\\b", "a\\\\b")] {
+            assert_eq!(escaped(bytes), text);
+            assert_eq!(from_escaped(text).unwrap(), bytes);
+        }
+        assert!(from_escaped("a\\9").is_none());
     }
 }

@@ -10,7 +10,7 @@ use datafusion::logical_expr::{Expr, cast};
 use crate::error::{ClientMessage, SqlState};
 
 use super::function::Result;
-use super::{Facts, blanks, castable, numeric, parse, spans, temporal, text, truncation, typed};
+use super::{Facts, arrays, blanks, castable, numeric, parse, spans, temporal, text, truncation, typed};
 
 /// The cast of a value of this field, or what stands for it.
 pub(super) fn rewritten(cast: Cast, from: &Field, facts: Facts) -> Result<Expr> {
@@ -75,6 +75,11 @@ fn known(cast: Cast, from: &Field, facts: Facts) -> Expr {
         }
         DataType::Time64(_) | DataType::Time32(_) => converted(*cast.expr, from, DataType::Time64(TimeUnit::Microsecond), facts),
         DataType::Interval(_) => converted(*cast.expr, from, temporal::interval(), facts),
+        DataType::List(_) => match arrays::rounded(from, &to) {
+            Some(function) => Expr::Cast(Cast { expr: Box::new(function.call(vec![*cast.expr])), ..cast }),
+            None if untouched(from, &to) => Expr::Cast(cast),
+            None => converted(*cast.expr, from, to, facts),
+        },
         _ if untouched(from, &to) => Expr::Cast(cast),
         _ => converted(*cast.expr, from, to, facts),
     }
@@ -177,6 +182,7 @@ fn constant(expr: &Expr, to: &DataType, facts: Facts) -> Option<Expr> {
 pub(super) fn numeric_constant(expr: &Expr, facts: Facts) -> Option<Expr> {
     let text = text_of(expr)?;
     let number = parse::numeric(text, facts).map(|number| Expr::Literal(number, None));
+    let number = number.or_else(|| typed::unbounded(text));
     number.or_else(|| parse::fault_of(text, &DataType::Decimal128(38, 16), facts))
 }
 

@@ -11,18 +11,42 @@ use datafusion::logical_expr::{AggregateUDF, Expr, ExprSchemable, Operator, Wind
 use crate::engine::TimeZone;
 use crate::error::SqlState;
 
+use super::exact::Kind;
 use super::fields::Field;
 use super::function::Result;
 use super::{
     Facts, arithmetic, blanks, casts, fields, function, json_build, json_edit, literals, matching, meanings, membership, number_text,
-    numbers, numeric, regexes, spaced, spans, spread, temporal, text, truncation, typed,
+    numbers, numeric, octets, regexes, spaced, spans, spread, temporal, text, truncation, typed,
 };
 
 pub(super) fn rewritten(expr: Expr, schema: &DFSchema, facts: Facts) -> Result<Expr> {
     expr.transform_up(|expr| one(expr, schema, facts).map(Transformed::yes)).map(|done| done.data)
 }
 
+/// What computes with its arguments; what only shows or counts them is not in it.
+fn computed_of(expr: &Expr) -> Vec<&Expr> {
+    match expr {
+        Expr::BinaryExpr(binary) => vec![&binary.left, &binary.right],
+        Expr::Between(between) => vec![&between.expr, &between.low, &between.high],
+        Expr::InList(list) => std::iter::once(list.expr.as_ref()).chain(&list.list).collect(),
+        Expr::Negative(inner) => vec![inner],
+        Expr::Case(case) => case.when_then_expr.iter().map(|(_, then)| then.as_ref()).chain(case.else_expr.as_deref()).collect(),
+        Expr::AggregateFunction(call) if call.func.name() != "count" => call.params.args.iter().collect(),
+        Expr::WindowFunction(call) => call.params.args.iter().collect(),
+        Expr::ScalarFunction(call)
+            if !matches!(
+                call.func.name(),
+                "numeric" | numeric::UNCONSTRAINED | "text" | "concat" | "concat_ws" | "format" | "pg_typeof"
+            ) =>
+        {
+            call.args.iter().collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
 fn one(expr: Expr, schema: &DFSchema, facts: Facts) -> Result<Expr> {
+    typed::bounded(&computed_of(&expr), schema)?;
     Ok(match expr {
         Expr::Literal(value, metadata) => literals::typed(value, metadata),
         Expr::BinaryExpr(binary) => operator(binary, schema, facts)?,
@@ -97,7 +121,8 @@ fn of_row(row: &Expr, null: bool) -> Option<Expr> {
 }
 
 /// A function that PostgreSQL means otherwise, by its name and the types of its arguments.
-fn called(mut call: ScalarFunction, schema: &DFSchema, facts: Facts) -> Result<Expr> {
+fn called(call: ScalarFunction, schema: &DFSchema, facts: Facts) -> Result<Expr> {
+    let mut call = of_octets(call, schema, facts)?;
     let name = call.func.name();
     let type_of = |at: usize| call.args.get(at).and_then(|arg| arg.get_type(schema).ok());
     let replaced = match name {
@@ -124,9 +149,7 @@ fn called(mut call: ScalarFunction, schema: &DFSchema, facts: Facts) -> Result<E
         "jsonb_set" | "jsonb_insert" | "json_object" | "array_element" | "to_number" => return Ok(by_constants(call, schema)),
         "array_has" if !facts.lenient => among(&call.args),
         "to_hex" if type_of(0).is_some_and(|found| matches!(found, DataType::Int16 | DataType::Int32)) => {
-            let mask = Expr::Literal(ScalarValue::Int64(Some(i64::from(u32::MAX))), None);
-            call.args = call.args.into_iter().map(|arg| datafusion::logical_expr::cast(arg, DataType::Int64)).collect();
-            call.args = call.args.into_iter().map(|arg| plain(arg, Operator::BitwiseAnd, mask.clone())).collect();
+            call.args = call.args.into_iter().map(four_bytes).collect();
             None
         }
         "regexp_count" | "regexp_instr" => {
@@ -146,14 +169,17 @@ fn called(mut call: ScalarFunction, schema: &DFSchema, facts: Facts) -> Result<E
             }
             _ => None,
         },
-        "sqrt" | "exp" | "acos" | "asin" | "power" | "pow" => mathematical(name, type_of(0), &mut call.args),
+        "sqrt" | "exp" | "acos" | "asin" | "power" | "pow" | "ln" | "log" | "log10" => {
+            let types: Vec<DataType> = (0..call.args.len()).filter_map(type_of).collect();
+            mathematical(name, &types, &mut call.args)
+        }
         "coalesce" | "greatest" | "least" => {
             let what = name.to_uppercase();
             call.args = matching::together(&what, call.args, schema, facts)?;
             None
         }
         numeric::AVERAGE => Some(mean(std::mem::take(&mut call.args), schema)?),
-        "meshgate_numeric" => call.args.first().and_then(|arg| casts::numeric_constant(arg, facts)),
+        numeric::UNCONSTRAINED => call.args.first().and_then(|arg| unconstrained(arg, schema, facts)),
         "generate_series" | "meshgate_generate_series" => spaced::called(&call.args, schema, facts)?,
         "date_trunc" => match type_of(1) {
             Some(found) => truncation::truncated(&call.args, &found, facts).transpose()?,
@@ -166,6 +192,42 @@ fn called(mut call: ScalarFunction, schema: &DFSchema, facts: Facts) -> Result<E
         _ => None,
     };
     Ok(replaced.unwrap_or(Expr::ScalarFunction(call)))
+}
+
+/// A text constant among bytes is bytes; another text is none.
+fn of_octets(mut call: ScalarFunction, schema: &DFSchema, facts: Facts) -> Result<ScalarFunction> {
+    let name = call.func.name();
+    let place = match name {
+        name if octets::OF_BYTES.contains(&name) => 0,
+        name if octets::OF_BYTES_ALONE.contains(&name) => 1,
+        _ => return Ok(call),
+    };
+    let types: Vec<DataType> = call.args.iter().filter_map(|arg| arg.get_type(schema).ok()).collect();
+    let bytes = place == 0 || types.first().is_some_and(DataType::is_binary);
+    match call.args.get_mut(place) {
+        Some(value) if bytes && casts::text_literal(value) => {
+            *value = casts::literal_as(std::mem::take(value), &DataType::Binary, facts);
+        }
+        Some(_) if bytes && types.get(place).is_some_and(DataType::is_string) => return Err(function::missing(name, &types)),
+        _ => {}
+    }
+    Ok(call)
+}
+
+/// An integer as the whole number that its four bytes are.
+fn four_bytes(value: Expr) -> Expr {
+    let mask = Expr::Literal(ScalarValue::Int64(Some(i64::from(u32::MAX))), None);
+    plain(datafusion::logical_expr::cast(value, DataType::Int64), Operator::BitwiseAnd, mask)
+}
+
+/// `x::numeric` of what is one already, or of a constant.
+fn unconstrained(value: &Expr, schema: &DFSchema, facts: Facts) -> Option<Expr> {
+    match value.to_field(schema) {
+        Ok((_, field)) if typed::named(&field) == Some("numeric") || matches!(field.data_type(), DataType::Decimal256(..)) => {
+            Some(value.clone())
+        }
+        _ => casts::numeric_constant(value, facts),
+    }
 }
 
 /// A function that constants among its arguments tell more of: paths of texts, places, templates.
@@ -223,11 +285,30 @@ fn among(args: &[Expr]) -> Option<Expr> {
 }
 
 /// A function that fails where the engine's answers infinity or no number, or that is exact.
-fn mathematical(name: &str, first: Option<DataType>, args: &mut Vec<Expr>) -> Option<Expr> {
-    let function = match (name, first) {
-        ("sqrt", Some(DataType::Decimal128(..))) => numeric::root(),
-        ("power" | "pow", _) if args.len() == 2 => numbers::power(),
-        (name, _) => numbers::bounded(name)?,
+fn mathematical(name: &str, types: &[DataType], args: &mut Vec<Expr>) -> Option<Expr> {
+    let exact =
+        types.iter().any(|found| matches!(found, DataType::Decimal128(..))) && types.iter().all(|found| numeric::of(found).is_some());
+    let kind = match name {
+        "exp" => Some(Kind::Exp),
+        "ln" => Some(Kind::Ln),
+        "log10" => Some(Kind::Log),
+        "log" if args.len() == 2 => Some(Kind::Log),
+        "power" | "pow" if args.len() == 2 => Some(Kind::Power),
+        _ => None,
+    };
+    // There is a logarithm to any base of numerics alone.
+    let exact = exact || name == "log" && types.iter().all(|found| numeric::of(found).is_some());
+    if let Some(kind) = kind.filter(|_| exact) {
+        let mut args = std::mem::take(args);
+        if name == "log10" {
+            args.insert(0, Expr::Literal(ScalarValue::Int32(Some(10)), None));
+        }
+        return Some(kind.constant(&args).unwrap_or_else(|| kind.function().call(args)));
+    }
+    let function = match name {
+        "sqrt" if exact => numeric::root(),
+        "power" | "pow" if args.len() == 2 => numbers::power(),
+        name => numbers::bounded(name)?,
     };
     Some(function.call(std::mem::take(args)))
 }

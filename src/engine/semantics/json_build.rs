@@ -80,7 +80,7 @@ fn to_json(name: &'static str, binary: bool, facts: Facts) -> Function {
 
 /// The JSON text of each value; NULL is null.
 fn values(array: &ArrayRef, field: Option<&FieldRef>, facts: Facts) -> Result<Vec<String>> {
-    let json = field.is_some_and(|field| matches!(field.metadata().get("pg.type").map(String::as_str), Some("json" | "jsonb")));
+    let json = field.is_some_and(|field| matches!(field.metadata().get("pg.type").map(String::as_str), Some("json" | "jsonb" | "numeric")));
     if let Some(lists) = array.as_list_opt::<i32>() {
         let DataType::List(inner) = array.data_type() else { return Err(no_type()) };
         let list = |at: usize| {

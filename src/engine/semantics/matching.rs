@@ -174,6 +174,10 @@ pub(super) fn united(inputs: Vec<LogicalPlan>, facts: Facts) -> Result<Vec<Logic
     }
     let width = inputs.first().map_or(0, |input| input.schema().fields().len());
     let mut inputs = inputs;
+    for input in &inputs {
+        let columns: Vec<Expr> = input.schema().columns().into_iter().map(Expr::Column).collect();
+        typed::bounded(&columns.iter().collect::<Vec<_>>(), input.schema())?;
+    }
     for at in 0..width {
         let columns: Vec<Option<Expr>> = inputs.iter().map(|input| column(input, at)).collect();
         let known = |input: &LogicalPlan, column: &Option<Expr>| match column {

@@ -4,11 +4,15 @@
 //! literals. INVARIANT: what is put in gives PostgreSQL's answer or an error, never another answer; no error names a value.
 
 mod arithmetic;
+mod arrays;
 mod blanks;
 mod bytes;
+mod bytewise;
 mod castable;
 mod casts;
 mod date_text;
+mod degrees;
+mod exact;
 mod expression;
 mod fields;
 mod format;
@@ -27,12 +31,16 @@ mod membership;
 mod number_text;
 mod numbers;
 mod numeric;
+mod octets;
 mod ordered;
 mod parse;
 mod regexes;
 mod rule;
+mod scales;
 mod series;
 mod single;
+mod sleep;
+mod sorted;
 mod spaced;
 mod spans;
 mod spread;
@@ -53,6 +61,7 @@ pub(super) use casts::text_of;
 pub(super) use literals::bound;
 pub(super) use meanings::{Meaning, json_kind, json_member, matched, numeric_of, of_json, operator, timed};
 pub(super) use numeric::UNCONSTRAINED;
+pub(super) use octets::{found, overlaid, parted};
 pub(super) use rule::apply;
 pub(super) use single::single;
 
@@ -89,5 +98,10 @@ pub(super) fn functions(facts: Facts) -> Vec<Arc<ScalarUDF>> {
     functions.extend(json_path_run::all());
     functions.extend(lists::all());
     functions.extend(ordered::all());
+    functions.extend(arrays::all());
+    functions.extend(octets::all());
+    functions.extend(degrees::all());
+    functions.push(scales::min_scale());
+    functions.extend(sleep::all());
     functions
 }

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Decimal128Array, Float64Array, Int32Array, Int64Array, StringArray};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Decimal128Array, Float64Array, Int32Array, Int64Array, ListArray, StringArray};
 use arrow::buffer::NullBuffer;
-use arrow::datatypes::{DataType, Decimal128Type, Float64Type};
+use arrow::datatypes::{DataType, Decimal128Type, Field, Float64Type};
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::ScalarUDF;
 
@@ -21,9 +21,8 @@ pub(super) fn all() -> Vec<Arc<ScalarUDF>> {
         counted("num_nulls", true).udf(),
         counted("num_nonnulls", false).udf(),
         to_number().udf(),
-        floats("sind", |degrees| degrees.to_radians().sin()).udf(),
-        floats("cosd", |degrees| degrees.to_radians().cos()).udf(),
-        floats("tand", |degrees| degrees.to_radians().tan()).udf(),
+        factorial().udf(),
+        trim_scale().udf(),
         sign().udf(),
         logarithm("ln", f64::ln).udf(),
         logarithm("log10", f64::log10).udf(),
@@ -90,11 +89,46 @@ fn scale() -> Function {
     Function::new("scale", takes, |_| Some(DataType::Int32), computes)
 }
 
-/// The bucket of a value among so many of one width between two bounds.
+/// The product of all numbers up to this one.
+fn factorial() -> Function {
+    let computes = |args: &[ArrayRef], _rows: usize| {
+        let one = |number: i64| {
+            if number < 0 {
+                return Err(fault(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "factorial of a negative number is undefined"));
+            }
+            let product = (1..=i128::from(number)).try_fold(1_i128, i128::checked_mul);
+            product.filter(|product| *product < 10_i128.pow(38)).ok_or_else(numeric::overflow)
+        };
+        let values = arg::<Int64Array>(args, 0)?.iter().map(|number| number.map(one).transpose()).collect::<Result<Decimal128Array>>()?;
+        Ok(Arc::new(values.with_precision_and_scale(38, 0)?) as ArrayRef)
+    };
+    let takes = |types: &[DataType]| match types {
+        [found] if found.is_integer() || found.is_null() => Some(vec![DataType::Int64]),
+        _ => None,
+    };
+    Function::new("factorial", takes, |_| Some(DataType::Decimal128(38, 0)), computes)
+}
+
+/// The same numeric, which is shown without zeros at the end.
+fn trim_scale() -> Function {
+    let takes = |types: &[DataType]| if types.len() == 1 { decimals(types) } else { None };
+    Function::new("trim_scale", takes, |types| types.first().cloned(), |args, _rows| first(args).cloned())
+}
+
+/// The bucket of a value among so many of one width between two bounds, or between the bounds of an array.
 fn width_bucket() -> Function {
-    let takes =
-        |types: &[DataType]| (types.len() == 4).then(|| vec![DataType::Float64, DataType::Float64, DataType::Float64, DataType::Int64]);
+    let bounds = DataType::List(Arc::new(Field::new_list_field(DataType::Float64, true)));
+    let takes = move |types: &[DataType]| match types {
+        [value, DataType::List(bound)] if value.is_numeric() && bound.data_type().is_numeric() => {
+            Some(vec![DataType::Float64, bounds.clone()])
+        }
+        [_, _, _, _] => Some(vec![DataType::Float64, DataType::Float64, DataType::Float64, DataType::Int64]),
+        _ => None,
+    };
     let computes = |args: &[ArrayRef], rows: usize| {
+        if args.len() == 2 {
+            return between(arg::<Float64Array>(args, 0)?, arg::<ListArray>(args, 1)?);
+        }
         let (values, lows) = (arg::<Float64Array>(args, 0)?, arg::<Float64Array>(args, 1)?);
         let (highs, counts) = (arg::<Float64Array>(args, 2)?, arg::<Int64Array>(args, 3)?);
         let one = |row: usize| {
@@ -106,6 +140,19 @@ fn width_bucket() -> Function {
         Ok(Arc::new((0..rows).map(one).collect::<Result<Int32Array>>()?) as ArrayRef)
     };
     Function::new("width_bucket", takes, |_| Some(DataType::Int32), computes)
+}
+
+/// How many of the bounds, which are sorted, are not above the value.
+fn between(values: &Float64Array, lists: &ListArray) -> Result<ArrayRef> {
+    let one = |(value, bounds): (Option<f64>, Option<ArrayRef>)| {
+        let (Some(value), Some(bounds)) = (value, bounds) else { return Ok(None) };
+        if bounds.null_count() > 0 {
+            return Err(fault(SqlState::NULL_VALUE_NOT_ALLOWED, "thresholds array must not contain NULLs"));
+        }
+        let below = bounds.as_primitive::<Float64Type>().values().iter().filter(|bound| **bound <= value).count();
+        Ok(i32::try_from(below).ok())
+    };
+    Ok(Arc::new(values.iter().zip(lists.iter()).map(one).collect::<Result<Int32Array>>()?))
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "the bucket lies between 0 and the count, which is an integer")]
@@ -180,15 +227,6 @@ fn number(text: &str, template: &str) -> Result<i128> {
     let fraction: String = fraction.chars().take(kept).chain("0".repeat(places).chars()).take(places).collect();
     let value: i128 = format!("{whole}{fraction}").parse().map_err(|_| invalid())?;
     Ok(if negative { -value } else { value })
-}
-
-/// A function of one floating-point number.
-fn floats(name: &'static str, compute: fn(f64) -> f64) -> Function {
-    let computes = move |args: &[ArrayRef], _rows: usize| {
-        let values: Float64Array = arg::<Float64Array>(args, 0)?.unary(compute);
-        Ok(Arc::new(values) as ArrayRef)
-    };
-    Function::new(name, |types| (types.len() == 1).then(|| vec![DataType::Float64]), |_| Some(DataType::Float64), computes)
 }
 
 /// `exp(x)`, `acos(x)`, `asin(x)`, which fail where the engine's answer infinity or no number; `None` for other names.

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, Decimal128Array, Float32Array, Float64Array};
+use arrow::array::{Array, ArrayRef, Decimal128Array, Float32Array, Float64Array, StringArray};
 use arrow::datatypes::{DataType, i256};
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::ScalarUDF;
@@ -16,8 +16,12 @@ use super::function::{Function, Result, arg, fault, first};
 
 /// Digits behind the point of a quotient.
 pub(super) const QUOTIENT_SCALE: i8 = 16;
-/// Digits behind the point of quotients that are small enough.
+/// Digits behind the point of means and products of numbers of any size, which leave room for the largest integers.
+const WIDE_SCALE: i8 = 18;
+/// Digits behind the point of a column of quotients, and of means of numbers that are small enough.
 const QUOTIENT_SCALE_MAX: i8 = 20;
+/// Digits that the engine's sum has before the point beyond those of its values.
+const SUM_DIGITS: i16 = 10;
 pub(super) const PRECISION_MAX: u8 = 38;
 
 pub(super) fn all() -> Vec<Arc<ScalarUDF>> {
@@ -33,7 +37,7 @@ fn average() -> Function {
     let gives = |types: &[DataType]| {
         let sum = types.first()?;
         Some(match of(sum) {
-            Some(_) => DataType::Decimal128(PRECISION_MAX, QUOTIENT_SCALE),
+            Some(sum) => DataType::Decimal128(PRECISION_MAX, mean_scale(sum)),
             None => sum.clone(),
         })
     };
@@ -53,25 +57,30 @@ pub(super) fn of(data_type: &DataType) -> Option<(u8, i8)> {
     }
 }
 
-fn both(types: &[DataType]) -> Option<Vec<DataType>> {
+pub(super) fn both(types: &[DataType]) -> Option<Vec<DataType>> {
     types.iter().map(|found| of(found).map(|(precision, scale)| DataType::Decimal128(precision, scale))).collect()
 }
 
-/// The scale of a column of quotients: as many digits as PostgreSQL gives to those around one, unless larger ones would not fit.
-fn quotient_scale(whole_digits: i16, scale: i8) -> i8 {
-    let room = i16::from(PRECISION_MAX) - whole_digits;
-    let room = room.clamp(i16::from(QUOTIENT_SCALE), i16::from(QUOTIENT_SCALE_MAX));
-    i8::try_from(room).unwrap_or(QUOTIENT_SCALE).max(scale)
+/// Whether a column of this scale may be one of quotients or means.
+pub(super) fn computed_scale(scale: i32) -> bool {
+    (i32::from(WIDE_SCALE)..=i32::from(QUOTIENT_SCALE_MAX)).contains(&scale)
+}
+
+/// The scale of a column of means, none of which is larger than the largest of the values.
+fn mean_scale((precision, scale): (u8, i8)) -> i8 {
+    let whole_digits = (i16::from(precision) - i16::from(scale) - SUM_DIGITS).max(1);
+    let room = (i16::from(PRECISION_MAX) - whole_digits).clamp(i16::from(WIDE_SCALE), i16::from(QUOTIENT_SCALE_MAX));
+    i8::try_from(room).unwrap_or(WIDE_SCALE).max(scale)
 }
 
 /// `left / right`.
 pub(super) fn quotient() -> Function {
-    divided("numeric_divide", |left, right| quotient_scale(i16::from(left.0) - i16::from(left.1) + i16::from(right.1), left.1))
+    divided("numeric_divide", |left, _| QUOTIENT_SCALE_MAX.max(left.1))
 }
 
 /// A sum by the count of its values: most means are above one.
 pub(super) fn mean() -> Function {
-    divided("numeric_mean", |sum, _| QUOTIENT_SCALE.max(sum.1))
+    divided("numeric_mean", |sum, _| mean_scale(sum))
 }
 
 /// The quotient of two constants, with the digits that PostgreSQL gives it; `None` leaves it, or its fault, to the run.
@@ -121,8 +130,8 @@ fn divided(name: &'static str, scale: fn((u8, i8), (u8, i8)) -> i8) -> Function 
 /// Where a number begins: the place of its first digit, and that digit, to the base of ten thousand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Digits {
-    weight: i32,
-    first: i128,
+    pub(super) weight: i32,
+    pub(super) first: i128,
 }
 
 impl Digits {
@@ -148,7 +157,9 @@ pub(super) fn division_scale(left: Digits, right: Digits, scale: i8) -> i8 {
 pub(super) fn cut_scale(left: (u8, i8), right: (u8, i8)) -> Option<i8> {
     let fits = u16::from(left.0) + u16::from(right.0) < u16::from(PRECISION_MAX);
     let full = left.1.saturating_add(right.1);
-    (!fits && full > QUOTIENT_SCALE).then(|| left.1.max(right.1).max(QUOTIENT_SCALE).min(full))
+    // Quotients keep room for their products.
+    let kept = if left.1.min(right.1) > WIDE_SCALE / 2 { WIDE_SCALE } else { left.1.max(right.1).max(WIDE_SCALE) };
+    (!fits && full > QUOTIENT_SCALE_MAX).then(|| kept.min(full))
 }
 
 /// `left * right` with fewer digits behind the point than both have together.
@@ -243,10 +254,12 @@ pub(super) fn unconstrained() -> Function {
     };
     let takes = move |types: &[DataType]| match types {
         [found @ (DataType::Float32 | DataType::Float64)] => Some(vec![found.clone()]),
+        [found] if found.is_string() => Some(vec![DataType::Utf8]),
         [_] => target(types).map(|found| vec![found]),
         _ => None,
     };
     Function::new(UNCONSTRAINED, takes, target, |args, rows| match args.first() {
+        Some(array) if array.data_type().is_string() => texts(arg::<StringArray>(args, 0)?),
         Some(array) if array.data_type().is_floating() => floats(array, PRECISION_MAX, QUOTIENT_SCALE),
         Some(array) => Ok(Arc::clone(array)),
         None => Ok(ScalarValue::Null.to_array_of_size(rows)?),
@@ -279,6 +292,25 @@ fn floats(array: &ArrayRef, precision: u8, scale: i8) -> Result<ArrayRef> {
     Ok(Arc::new(Decimal128Array::from(values).with_precision_and_scale(precision, scale)?))
 }
 
+/// Numerics by their texts.
+fn texts(texts: &StringArray) -> Result<ArrayRef> {
+    let one = |text: &str| {
+        let text = text.trim();
+        let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+        let (mantissa, exponent) = digits.split_once(['e', 'E']).unwrap_or((digits, "0"));
+        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+        let plain = |part: &str| part.bytes().all(|letter| letter.is_ascii_digit());
+        if !plain(whole) || !plain(fraction) || whole.len() + fraction.len() == 0 || exponent.parse::<i32>().is_err() {
+            return Err(fault(SqlState::INVALID_TEXT_REPRESENTATION, "invalid input syntax for type numeric"));
+        }
+        let sign = if text.starts_with('-') { "-" } else { "" };
+        let whole = if whole.is_empty() { "0" } else { whole };
+        exact(&format!("{sign}{whole}.{fraction}e{exponent}"), QUOTIENT_SCALE).ok_or_else(overflow)
+    };
+    let values: Decimal128Array = texts.iter().map(|text| text.map(one).transpose()).collect::<Result<Vec<_>>>()?.into_iter().collect();
+    Ok(Arc::new(values.with_precision_and_scale(PRECISION_MAX, QUOTIENT_SCALE)?))
+}
+
 /// `1.25e3` at a scale, rounded half away from zero; `None` if it is no number, or does not fit.
 fn exact(written: &str, scale: i8) -> Option<i128> {
     let (mantissa, exponent) = written.split_once('e')?;
@@ -297,6 +329,13 @@ fn exact(written: &str, scale: i8) -> Option<i128> {
 /// Digits behind the point of a column of roots.
 const ROOT_SCALE: i8 = 18;
 
+/// Digits behind the point that PostgreSQL gives to the root of a number, at the least.
+pub(super) fn root_scale(value: Digits) -> i32 {
+    let weight = value.weight;
+    let before = if weight >= 0 { weight * 4 / 2 + 1 } else { 1 - (1 - weight * 4) / 2 };
+    (16 - before).max(0)
+}
+
 /// `sqrt(x)` of an exact number.
 pub(super) fn root() -> Function {
     let takes = |types: &[DataType]| if types.len() == 1 { both(types) } else { None };
@@ -308,9 +347,7 @@ pub(super) fn root() -> Function {
                 let text = "cannot take square root of a negative number";
                 return Err(fault(SqlState::INVALID_ARGUMENT_FOR_POWER_FUNCTION, text));
             }
-            let weight = Digits::of(value, scale).weight;
-            let before = if weight >= 0 { weight * 4 / 2 + 1 } else { 1 - (1 - weight * 4) / 2 };
-            let kept = (16 - before).max(i32::from(scale)).clamp(0, i32::from(ROOT_SCALE));
+            let kept = root_scale(Digits::of(value, scale)).max(i32::from(scale)).clamp(0, i32::from(ROOT_SCALE));
             // One digit more than are kept decides how the last is rounded.
             let places = 2 * (kept + 1) - i32::from(scale);
             let raised = i256::from_i128(value).checked_mul(power(places)?).ok_or_else(overflow)?;
@@ -335,7 +372,10 @@ mod tests {
     #[test]
     fn products_are_cut_only_where_they_would_not_fit() {
         assert_eq!(cut_scale((15, 2), (15, 2)), None);
-        assert_eq!(cut_scale((38, 16), (38, 16)), Some(16));
+        assert_eq!(cut_scale((38, 16), (38, 16)), Some(18));
+        assert_eq!(cut_scale((38, 20), (38, 20)), Some(18));
+        assert_eq!(cut_scale((38, 20), (10, 0)), None);
+        assert_eq!(cut_scale((38, 20), (2, 1)), Some(20));
         assert_eq!(cut_scale((38, 2), (38, 2)), None);
     }
 
@@ -361,6 +401,16 @@ mod tests {
         );
         assert_eq!(exact("NaN", 2), None);
         assert_eq!(exact("1.0e40", 2), None);
+    }
+
+    #[test]
+    fn a_text_is_read_as_a_numeric() {
+        let read = |text: &str| texts(&StringArray::from(vec![text])).map(|values| arg::<Decimal128Array>(&[values], 0).unwrap().value(0));
+        let unit = 10_i128.pow(16);
+        assert_eq!([read("1.5").unwrap(), read(" -2e3 ").unwrap(), read(".5").unwrap()], [unit / 10 * 15, -2_000 * unit, unit / 2]);
+        for text in ["", "x", "1..2", "1e", "--1", "1e60", "NaN"] {
+            assert!(read(text).is_err(), "{text}");
+        }
     }
 
     #[test]

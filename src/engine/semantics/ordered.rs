@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, Float64Array, ListArray, UInt64Array};
+use arrow::array::{Array, ArrayRef, AsArray, Float64Array, ListArray, UInt64Array};
+use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::compute::take;
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Field, Float64Type};
 use datafusion::logical_expr::ScalarUDF;
 
 use crate::error::SqlState;
@@ -13,7 +14,7 @@ use super::function::{Function, Result, arg, fault};
 
 /// The functions that stand for the aggregates.
 pub(super) fn all() -> Vec<Arc<ScalarUDF>> {
-    vec![percentile().udf(), mode().udf()]
+    vec![percentile().udf(), percentiles().udf(), between().udf(), mode().udf()]
 }
 
 fn element(types: &[DataType]) -> Option<DataType> {
@@ -62,6 +63,95 @@ fn percentile() -> Function {
     Function::new("meshgate_percentile_disc", takes, element, computes)
 }
 
+fn list_of(element: DataType) -> DataType {
+    DataType::List(Arc::new(Field::new_list_field(element, true)))
+}
+
+fn fraction_of(fraction: f64) -> Result<f64> {
+    if (0.0..=1.0).contains(&fraction) {
+        return Ok(fraction);
+    }
+    Err(fault(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "percentile value is not between 0 and 1"))
+}
+
+/// For each row a list of values, one for each fraction; NULL for a list without values.
+fn each_fraction<T>(
+    lists: &ListArray,
+    fractions: &ListArray,
+    mut one: impl FnMut(&ArrayRef, usize, Option<f64>) -> Result<T>,
+) -> Result<Vec<Option<Vec<T>>>> {
+    (0..lists.len())
+        .map(|row| {
+            if lists.is_null(row) || fractions.is_null(row) {
+                return Ok(None);
+            }
+            let (values, wanted) = (lists.value(row), fractions.value(row));
+            if known(&values) == 0 {
+                return Ok(None);
+            }
+            let wanted = wanted.as_primitive::<Float64Type>();
+            let made = wanted.iter().map(|fraction| one(&values, row, fraction.map(fraction_of).transpose()?));
+            made.collect::<Result<Vec<T>>>().map(Some)
+        })
+        .collect()
+}
+
+fn nested<T>(rows: &[Option<Vec<T>>], values: ArrayRef) -> Result<ArrayRef> {
+    let offsets = OffsetBuffer::from_lengths(rows.iter().map(|row| row.as_ref().map_or(0, Vec::len)));
+    let nulls: NullBuffer = rows.iter().map(Option::is_some).collect();
+    let field = Arc::new(Field::new_list_field(values.data_type().clone(), true));
+    Ok(Arc::new(ListArray::try_new(field, offsets, values, Some(nulls))?))
+}
+
+/// `percentile_disc(fractions) WITHIN GROUP (ORDER BY x)`
+fn percentiles() -> Function {
+    let computes = |args: &[ArrayRef], _rows: usize| {
+        let (lists, fractions) = (arg::<ListArray>(args, 0)?, arg::<ListArray>(args, 1)?);
+        let offsets = lists.value_offsets();
+        let start = |row: usize| offsets.get(row).copied().and_then(|start| usize::try_from(start).ok()).unwrap_or(0);
+        let places = each_fraction(lists, fractions, |values, row, fraction| {
+            let place = fraction.and_then(|fraction| place(fraction, known(values)));
+            Ok(place.and_then(|place| u64::try_from(start(row) + place).ok()))
+        })?;
+        let all: UInt64Array = places.iter().flatten().flatten().copied().collect();
+        nested(&places, take(lists.values(), &all, None)?)
+    };
+    let takes = |types: &[DataType]| match types {
+        [list @ DataType::List(_), DataType::List(_)] => Some(vec![list.clone(), list_of(DataType::Float64)]),
+        _ => None,
+    };
+    Function::new("meshgate_percentiles_disc", takes, |types| element(types).map(list_of), computes)
+}
+
+/// `percentile_cont(fractions) WITHIN GROUP (ORDER BY x)`
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "the place lies between 0 and the count"
+)]
+fn between() -> Function {
+    let computes = |args: &[ArrayRef], _rows: usize| {
+        let (lists, fractions) = (arg::<ListArray>(args, 0)?, arg::<ListArray>(args, 1)?);
+        let found = each_fraction(lists, fractions, |values, _, fraction| {
+            let numbers = values.as_primitive::<Float64Type>().values();
+            let Some(fraction) = fraction else { return Ok(None) };
+            let place = fraction * (known(values) - 1) as f64;
+            let at = |place: f64| numbers.get(place as usize).copied();
+            let (low, high) = (at(place.floor()), at(place.ceil()));
+            Ok(low.zip(high).map(|(low, high)| low + (place - place.floor()) * (high - low)))
+        })?;
+        let all: Float64Array = found.iter().flatten().flatten().copied().collect();
+        nested(&found, Arc::new(all))
+    };
+    let floats = || list_of(DataType::Float64);
+    let takes = move |types: &[DataType]| match types {
+        [DataType::List(inner), DataType::List(_)] if inner.data_type().is_numeric() => Some(vec![floats(), floats()]),
+        _ => None,
+    };
+    Function::new("meshgate_percentiles_cont", takes, move |_| Some(floats()), computes)
+}
+
 /// The first place whose share of the values reaches the fraction.
 #[expect(
     clippy::cast_possible_truncation,
@@ -105,6 +195,17 @@ mod tests {
             [place(0.5, 4), place(0.0, 4), place(1.0, 4), place(0.51, 4), place(0.5, 0)],
             [Some(1), Some(0), Some(3), Some(2), None]
         );
+    }
+
+    #[test]
+    fn several_fractions_make_a_list() {
+        let floats = |values: Vec<f64>| {
+            Arc::new(ListArray::from_iter_primitive::<Float64Type, _, _>([Some(values.into_iter().map(Some))])) as ArrayRef
+        };
+        let (values, fractions) = (floats(vec![1.0, 2.0, 2.0, 4.0]), floats(vec![0.25, 0.5]));
+        let lists = each_fraction(values.as_list(), fractions.as_list(), |values, _, fraction| Ok(place(fraction.unwrap(), known(values))));
+        assert_eq!(lists.unwrap(), [Some(vec![Some(0), Some(1)])]);
+        assert!(fraction_of(1.5).is_err());
     }
 
     #[test]

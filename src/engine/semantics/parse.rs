@@ -28,6 +28,10 @@ fn target(data_type: &DataType) -> Option<(PgType, DataType, u64)> {
         DataType::Interval(_) | DataType::Duration(_) => (PgType::INTERVAL, DataType::Interval(IntervalUnit::MonthDayNano), 4),
         DataType::Binary | DataType::LargeBinary | DataType::BinaryView => (PgType::BYTEA, DataType::Binary, 5),
         DataType::Time64(_) | DataType::Time32(_) => (PgType::TIME, DataType::Time64(TimeUnit::Microsecond), 6),
+        DataType::List(field) if !field.data_type().is_nested() => {
+            let pg_type = PgType::of_arrow_type(data_type);
+            (pg_type, data_type.clone(), 1_000 + u64::from(pg_type.oid))
+        }
         _ => return None,
     })
 }
@@ -43,7 +47,11 @@ pub(super) fn read(data_type: &DataType, facts: Facts) -> Option<Function> {
         }
         let values = texts.iter().map(|text| match text {
             None => Ok(ScalarValue::try_from(&returned)?),
-            Some(text) => decoded(text, pg_type, facts).map_err(|message| client(quiet(&message, pg_type))),
+            Some(text) => {
+                let value = decoded(text, pg_type, facts).map_err(|message| client(quiet(&message, pg_type)))?;
+                // An array of several dimensions has another type than one of one.
+                value.cast_to(&returned).map_err(|_| deep())
+            }
         });
         let values = values.collect::<Result<Vec<_>>>()?;
         if values.is_empty() {
@@ -57,6 +65,10 @@ pub(super) fn read(data_type: &DataType, facts: Facts) -> Option<Function> {
             .of_statement(facts)
             .variant(number),
     )
+}
+
+fn deep() -> datafusion::error::DataFusionError {
+    client(ClientMessage::new(SqlState::FEATURE_NOT_SUPPORTED, "arrays of several dimensions are read of constants alone"))
 }
 
 fn decoded(text: &str, pg_type: PgType, facts: Facts) -> std::result::Result<ScalarValue, ClientMessage> {

@@ -15,13 +15,14 @@ use datafusion::logical_expr::{Expr, ExprSchemable, GroupingSet, LogicalPlan, Lo
 use crate::enforcement::GovernedTable;
 
 use super::function::Result;
-use super::{Facts, expression, lateral, matching, typed};
+use super::{Facts, expression, lateral, matching, scales, sorted, typed};
 
 /// Rewrites the plan of a query that the planner has just made, before its types are coerced.
 pub(in crate::engine) fn apply(plan: LogicalPlan, facts: Facts) -> Result<LogicalPlan> {
     let facts = Facts { lenient: reads_system(&plan)?, ..facts };
     let plan = lateral::flattened(plan)?;
-    plan.transform_up_with_subqueries(|node| rewritten(node, facts).map(Transformed::yes)).map(|done| done.data)
+    let plan = plan.transform_up_with_subqueries(|node| rewritten(node, facts).map(Transformed::yes))?.data;
+    if facts.lenient { Ok(plan) } else { scales::shown(scales::written(sorted::in_order(plan)?)?) }
 }
 
 /// Whether any table is the system's.

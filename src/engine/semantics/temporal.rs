@@ -7,8 +7,7 @@ use arrow::array::{
 };
 use arrow::datatypes::{DataType, IntervalMonthDayNano, IntervalUnit, TimeUnit};
 use chrono::{DateTime, Datelike, NaiveDateTime, Timelike};
-use datafusion::common::ScalarValue;
-use datafusion::logical_expr::{Expr, Operator, ScalarUDF};
+use datafusion::logical_expr::{Expr, ScalarUDF};
 
 use crate::engine::TimeZone;
 use crate::error::SqlState;
@@ -165,37 +164,43 @@ pub(super) fn difference() -> Function {
 
 /// `interval * factor`: what is left of a month goes to days of thirty, what is left of a day to the time.
 pub(super) fn scaled() -> Function {
-    let computes = |args: &[ArrayRef], _rows: usize| {
-        let (values, factors) = (arg::<IntervalMonthDayNanoArray>(args, 0)?, arg::<Float64Array>(args, 1)?);
-        let results = values.iter().zip(factors.iter()).map(|pair| match pair {
-            (Some(value), Some(factor)) => {
-                product(value, factor).map(Some).ok_or_else(|| fault(SqlState::DATETIME_FIELD_OVERFLOW, "interval out of range"))
-            }
-            _ => Ok(None),
-        });
-        Ok(Arc::new(results.collect::<Result<IntervalMonthDayNanoArray>>()?) as ArrayRef)
-    };
-    Function::new("interval_multiply", |_| Some(vec![interval(), DataType::Float64]), |_| Some(interval()), computes)
+    stretched("interval_multiply", |value, factor| Ok(value * factor))
 }
 
 /// `interval / divisor`.
 pub(super) fn divided(value: Expr, divisor: Expr) -> Expr {
-    let one = Expr::Literal(ScalarValue::Float64(Some(1.0)), None);
-    let factor = super::arithmetic::checked(Operator::Divide, one, divisor);
-    scaled().call(vec![value, factor])
+    let function = stretched("interval_divide", |value, divisor| {
+        if divisor == 0.0 { Err(fault(SqlState::DIVISION_BY_ZERO, "division by zero")) } else { Ok(value / divisor) }
+    });
+    function.call(vec![value, divisor])
 }
 
+fn stretched(name: &'static str, by: fn(f64, f64) -> Result<f64>) -> Function {
+    let computes = move |args: &[ArrayRef], _rows: usize| {
+        let (values, factors) = (arg::<IntervalMonthDayNanoArray>(args, 0)?, arg::<Float64Array>(args, 1)?);
+        let results = values.iter().zip(factors.iter()).map(|pair| match pair {
+            (Some(value), Some(factor)) => product(value, |part| by(part, factor))?
+                .map(Some)
+                .ok_or_else(|| fault(SqlState::DATETIME_FIELD_OVERFLOW, "interval out of range")),
+            _ => Ok(None),
+        });
+        Ok(Arc::new(results.collect::<Result<IntervalMonthDayNanoArray>>()?) as ArrayRef)
+    };
+    Function::new(name, |_| Some(vec![interval(), DataType::Float64]), |_| Some(interval()), computes)
+}
+
+/// Each part by the same factor; what is no whole month becomes days, what is no whole day a time.
 #[expect(clippy::cast_possible_truncation, reason = "each value is checked to lie in the range of its type")]
-fn product(value: IntervalMonthDayNano, factor: f64) -> Option<IntervalMonthDayNano> {
-    let months = f64::from(value.months) * factor;
-    let days = f64::from(value.days) * factor;
+fn product(value: IntervalMonthDayNano, by: impl Fn(f64) -> Result<f64>) -> Result<Option<IntervalMonthDayNano>> {
+    let (months, days) = (by(f64::from(value.months))?, by(f64::from(value.days))?);
     let month_days = round_micro((months - months.trunc()) * 30.0);
-    let day_rest = round_micro(days - days.trunc() + month_days - month_days.trunc());
-    let micros = (value.nanoseconds / 1000) as f64 * factor + day_rest * DAY as f64;
-    let (months, days) = (months.trunc(), days.trunc() + month_days.trunc());
+    let seconds = round_micro((days - days.trunc() + month_days - month_days.trunc()) * 86_400.0);
+    let more_days = (seconds / 86_400.0).trunc();
+    let micros = by((value.nanoseconds / 1000) as f64)? + (seconds - more_days * 86_400.0) * 1e6;
+    let (months, days) = (months.trunc(), days.trunc() + month_days.trunc() + more_days);
     let fits = |number: f64, limit: f64| number.is_finite() && number.abs() < limit;
     let whole = fits(months, 2e9) && fits(days, 2e9) && fits(micros, 9e15);
-    whole.then(|| IntervalMonthDayNano::new(months as i32, days as i32, micros.round_ties_even() as i64 * 1000))
+    Ok(whole.then(|| IntervalMonthDayNano::new(months as i32, days as i32, micros.round_ties_even() as i64 * 1000)))
 }
 
 fn round_micro(value: f64) -> f64 {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, StringArray};
 use arrow::datatypes::{DataType, Field};
-use datafusion::common::ScalarValue;
-use datafusion::logical_expr::Expr;
+use datafusion::common::{DFSchema, ScalarValue};
+use datafusion::logical_expr::{Expr, ExprSchemable};
 
 use crate::catalog::TYPE_KEY;
 use crate::error::SqlState;
@@ -34,6 +34,40 @@ pub(super) fn read(value: Expr, name: &str, from: Option<&str>) -> Option<Expr> 
         "name" => renamed("name").call(vec![value]),
         _ => return None,
     })
+}
+
+/// The most letters of a numeric that is shown as it is written.
+const UNBOUNDED_MAX: usize = 1_000;
+
+/// A numeric that no column here could hold: of too many digits, not a number, or infinite. It can be shown, and nothing else.
+pub(super) fn unbounded(text: &str) -> Option<Expr> {
+    let text = text.trim();
+    let (sign, size) = text.strip_prefix('-').map_or(("", text.strip_prefix('+').unwrap_or(text)), |size| ("-", size));
+    let shown = match size.to_ascii_lowercase().as_str() {
+        "nan" if size == text => "NaN".to_owned(),
+        "infinity" | "inf" => format!("{sign}Infinity"),
+        digits => {
+            let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+            let plain = digits.len() <= UNBOUNDED_MAX && whole.bytes().chain(fraction.bytes()).all(|letter| letter.is_ascii_digit());
+            let whole = whole.trim_start_matches('0');
+            if !plain || whole.is_empty() {
+                return None;
+            }
+            let point = if fraction.is_empty() { "" } else { "." };
+            format!("{sign}{whole}{point}{fraction}")
+        }
+    };
+    Some(renamed("numeric").call(vec![Expr::Literal(ScalarValue::Utf8(Some(shown)), None)]))
+}
+
+/// Refuses to compute with such a numeric.
+pub(super) fn bounded(args: &[&Expr], schema: &DFSchema) -> Result<()> {
+    let numeric = |field: &Field| named(field) == Some("numeric") && field.data_type().is_string();
+    if args.iter().any(|arg| arg.to_field(schema).is_ok_and(|(_, field)| numeric(&field))) {
+        let text = "numerics of more than 38 digits, NaN and infinities are supported as values of a result only";
+        return Err(fault(SqlState::FEATURE_NOT_SUPPORTED, text));
+    }
+    Ok(())
 }
 
 /// A value whose type is a name as a plain text.

@@ -16,6 +16,8 @@ pub(super) fn rewritten(function: &mut Function) -> Option<Expr> {
         return None;
     }
     match last(&function.name).as_str() {
+        "percentile_disc" if of_array(function) => within_group(function, "meshgate_percentiles_disc"),
+        "percentile_cont" if of_array(function) => within_group(function, "meshgate_percentiles_cont"),
         "percentile_disc" => within_group(function, "meshgate_percentile_disc"),
         "mode" => within_group(function, "meshgate_mode"),
         "json_agg" => listed(function, "meshgate_json_agg"),
@@ -28,6 +30,16 @@ pub(super) fn rewritten(function: &mut Function) -> Option<Expr> {
         "string_agg" => distinct(function).and_then(|(list, delimiter)| Some(call("array_to_string", vec![list, delimiter?]))),
         _ => None,
     }
+}
+
+/// Whether the argument is an array that is written out.
+fn of_array(function: &Function) -> bool {
+    let FunctionArguments::List(list) = &function.args else { return false };
+    let array = |expr: &Expr| match expr {
+        Expr::Cast { expr, .. } => matches!(expr.as_ref(), Expr::Array(_)),
+        expr => matches!(expr, Expr::Array(_)),
+    };
+    matches!(list.args.as_slice(), [FunctionArg::Unnamed(FunctionArgExpr::Expr(expr))] if array(expr))
 }
 
 /// Aggregates that may stand within one that is written twice: each level of them doubles.

@@ -2,12 +2,12 @@
 //!
 //! An alias is unique within its SELECT, because the engine wants it so; what is shown is cut by `client_label`.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{self, Expr, Ident, SelectItem, Statement, Value, VisitMut, VisitorMut};
 
-use crate::catalog::system::{label, numbered};
+use crate::catalog::system::{client_label, label, numbered};
 
 /// Gives every unnamed output expression of every SELECT in the query its PostgreSQL label.
 pub(super) fn name_columns(statement: &mut Statement) {
@@ -22,20 +22,27 @@ impl VisitorMut for Labeller {
     fn post_visit_select(&mut self, select: &mut ast::Select) -> ControlFlow<()> {
         let mut taken: HashSet<String> = select.projection.iter().filter_map(explicit_name).collect();
         let mut seen: HashSet<String> = HashSet::new();
+        let mut doubled: HashSet<String> = HashSet::new();
+        let mut named: HashSet<String> = HashSet::new();
         for (at, item) in select.projection.iter_mut().enumerate() {
             match item {
                 SelectItem::ExprWithAlias { alias, .. } => {
                     let name = folded(alias);
                     if !seen.insert(name.clone()) {
                         *alias = Ident::with_quote('"', numbered(&name, at));
+                        doubled.insert(name);
                     }
                 }
                 SelectItem::UnnamedExpr(expr) => {
                     let label = label(expr);
                     let bare = matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_));
                     let key = path(expr);
-                    if bare && seen.insert(key) {
+                    // Two columns of one name are two, though they are of two tables.
+                    if bare && seen.insert(key) && named.insert(label.clone()) {
                         continue;
+                    }
+                    if bare {
+                        doubled.insert(label.clone());
                     }
                     let alias = if taken.insert(label.clone()) { label } else { numbered(&label, at) };
                     let expr = std::mem::replace(expr, Expr::Value(Value::Null.into()));
@@ -44,7 +51,54 @@ impl VisitorMut for Labeller {
                 SelectItem::ExprWithAliases { .. } | SelectItem::QualifiedWildcard(..) | SelectItem::Wildcard(_) => {}
             }
         }
+        if !doubled.is_empty() {
+            let written: Vec<String> = select.projection.iter().map(value).collect();
+            ambiguous(select, &doubled, &written);
+        }
         ControlFlow::Continue(())
+    }
+}
+
+/// A name of several values means none of them: each is numbered, so that the bare name is not found.
+fn ambiguous(select: &mut ast::Select, doubled: &HashSet<String>, written: &[String]) {
+    let mut first: HashMap<String, &String> = HashMap::new();
+    let mut differing: HashSet<String> = HashSet::new();
+    for (item, value) in select.projection.iter().zip(written) {
+        let Some(name) = shown(item).filter(|name| doubled.contains(name)) else { continue };
+        if *first.entry(name.clone()).or_insert(value) != value {
+            differing.insert(name);
+        }
+    }
+    if differing.is_empty() {
+        return;
+    }
+    for (at, item) in select.projection.iter_mut().enumerate() {
+        let Some(name) = shown(item).filter(|name| differing.contains(name)) else { continue };
+        match item {
+            SelectItem::ExprWithAlias { alias, .. } if folded(alias) == name => *alias = Ident::with_quote('"', numbered(&name, at)),
+            SelectItem::UnnamedExpr(expr) => {
+                let expr = std::mem::replace(expr, Expr::Value(Value::Null.into()));
+                *item = SelectItem::ExprWithAlias { expr, alias: Ident::with_quote('"', numbered(&name, at)) };
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The name that the client is shown.
+fn shown(item: &SelectItem) -> Option<String> {
+    match item {
+        SelectItem::ExprWithAlias { alias, .. } => Some(client_label(&folded(alias)).to_owned()),
+        SelectItem::UnnamedExpr(expr) => Some(label(expr)),
+        _ => None,
+    }
+}
+
+/// A value as it is written.
+fn value(item: &SelectItem) -> String {
+    match item {
+        SelectItem::ExprWithAlias { expr, .. } | SelectItem::UnnamedExpr(expr) => expr.to_string(),
+        item => item.to_string(),
     }
 }
 

@@ -4,18 +4,37 @@
 
 use arrow::datatypes::DataType;
 use datafusion::common::{DFSchema, ScalarValue};
-use datafusion::error::Result;
+use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr, RawFieldAccessExpr};
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, GetFieldAccess, Operator, cast};
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 
 use crate::engine::semantics::{self, Meaning};
+use crate::error::{ClientMessage, SqlState};
 
 /// Plans PostgreSQL's operators.
 #[derive(Debug)]
 pub(in crate::engine) struct PgOperators;
 
+/// Whether it is a constant whose type nothing tells.
+fn unknown(expr: &Expr) -> bool {
+    matches!(expr, Expr::Literal(ScalarValue::Utf8(_) | ScalarValue::Null, _))
+}
+
+/// Whether the first argument says by itself that it is bytes; of columns nothing is known here.
+fn of_bytes(args: &[Expr]) -> bool {
+    args.first().and_then(|value| value.get_type(&DFSchema::empty()).ok()).is_some_and(|found| found.is_binary())
+}
+
 impl ExprPlanner for PgOperators {
+    fn plan_overlay(&self, args: Vec<Expr>) -> Result<PlannerResult<Vec<Expr>>> {
+        Ok(if of_bytes(&args) { PlannerResult::Planned(semantics::overlaid(args)) } else { PlannerResult::Original(args) })
+    }
+
+    fn plan_position(&self, args: Vec<Expr>) -> Result<PlannerResult<Vec<Expr>>> {
+        Ok(if of_bytes(&args) { PlannerResult::Planned(semantics::found(args)) } else { PlannerResult::Original(args) })
+    }
+
     fn plan_binary_op(&self, raw: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
         let (Ok(left), Ok(right)) = (raw.left.get_type(schema), raw.right.get_type(schema)) else {
             return Ok(PlannerResult::Original(raw));
@@ -32,6 +51,12 @@ impl ExprPlanner for PgOperators {
             && let Some(planned) = semantics::of_json(op, &raw.left, &raw.right, schema)?
         {
             return Ok(PlannerResult::Planned(planned));
+        }
+        if arithmetic(&raw.op).is_some() && unknown(&raw.left) && unknown(&raw.right) {
+            let text = format!("operator is not unique: unknown {} unknown", raw.op);
+            let message = ClientMessage::new(SqlState::AMBIGUOUS_FUNCTION, text)
+                .with_hint("Could not choose a best candidate operator. You might need to add explicit type casts.");
+            return Err(DataFusionError::External(Box::new(message)));
         }
         let Some(op) = arithmetic(&raw.op) else { return Ok(PlannerResult::Original(raw)) };
         if let Some(planned) = semantics::timed(op, &raw.left, &left, &raw.right, &right) {
@@ -60,6 +85,7 @@ impl ExprPlanner for PgOperators {
 
     fn plan_substring(&self, args: Vec<Expr>) -> Result<PlannerResult<Vec<Expr>>> {
         match args.as_slice() {
+            _ if of_bytes(&args) => Ok(PlannerResult::Planned(semantics::parted(args))),
             [text, pattern] if semantics::text_of(pattern).is_some() => {
                 Ok(PlannerResult::Planned(semantics::matched(text.clone(), pattern.clone())))
             }

@@ -14,7 +14,7 @@ use crate::error::{ClientMessage, SqlState};
 use super::dialect::PgDialect;
 use super::grammar::syntax_error;
 use super::lexer::{self, Piece};
-use super::{Query, TextLimits, ctes, foreign, labels, sizes, spelling, tokens as words, widths};
+use super::{Query, TextLimits, ctes, foreign, labels, misplaced, sizes, spelling, tokens as words, widths};
 
 /// The query that these tokens spell. The inner error is a refusal: well-formed, and not done here.
 pub(super) fn parse(
@@ -49,6 +49,9 @@ pub(super) fn parse(
         statement = system::rewrite_system(statement);
     } else {
         if let Err(refusal) = foreign::check(&statement, piece) {
+            return Ok(Err(refusal));
+        }
+        if let Err(refusal) = misplaced::check(&statement, piece, tokens) {
             return Ok(Err(refusal));
         }
         system::normalize(&mut statement);

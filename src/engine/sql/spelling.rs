@@ -68,8 +68,17 @@ impl VisitorMut for Spelling {
         if let Some(respelled) = respelled {
             *expr = respelled;
         }
-        if let Expr::Function(function) = expr {
-            super::quantified::gathered(function);
+        match expr {
+            Expr::Function(function) => super::quantified::gathered(function),
+            // Whether there are rows does not hang on columns, which may be none.
+            Expr::Exists { subquery, .. } => {
+                if let SetExpr::Select(select) = subquery.body.as_mut()
+                    && select.projection.is_empty()
+                {
+                    select.projection.push(SelectItem::UnnamedExpr(number("1")));
+                }
+            }
+            _ => {}
         }
         ControlFlow::Continue(())
     }
@@ -108,11 +117,17 @@ impl VisitorMut for Spelling {
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> Flow {
         if let Expr::Value(value) = expr {
-            if let Value::UnicodeStringLiteral(text) = &value.value {
-                value.value = Value::SingleQuotedString(text.clone());
+            match &value.value {
+                Value::UnicodeStringLiteral(text) => value.value = Value::SingleQuotedString(text.clone()),
+                // The engine's numbers have 38 digits at the most.
+                Value::Number(text, _) if digits(text).is_some_and(|(precision, _)| precision > 38) => {
+                    *expr = call("meshgate_numeric", vec![string(text)]);
+                }
+                _ => {}
             }
             return ControlFlow::Continue(());
         }
+        open_slices(expr);
         let respelled = match expr {
             Expr::Extract { field, expr, .. } => Some(extract(&field.to_string(), expr)),
             Expr::AtTimeZone { timestamp, time_zone } => {
@@ -159,6 +174,17 @@ impl VisitorMut for Spelling {
 
 pub(super) fn refuse(text: &str) -> Flow {
     ControlFlow::Break(Box::new(ClientMessage::new(SqlState::FEATURE_NOT_SUPPORTED, text)))
+}
+
+/// `a[:2]`, `a[2:]`: a slice without a bound goes to that end.
+fn open_slices(expr: &mut Expr) {
+    let Expr::CompoundFieldAccess { access_chain, .. } = expr else { return };
+    for access in access_chain {
+        if let ast::AccessExpr::Subscript(ast::Subscript::Slice { lower_bound, upper_bound, .. }) = access {
+            lower_bound.get_or_insert_with(|| number("1"));
+            upper_bound.get_or_insert_with(|| number("2147483647"));
+        }
+    }
 }
 
 /// Operators of one value that are functions.
@@ -423,8 +449,10 @@ fn cast(expr: &Expr, data_type: &DataType) -> Option<Expr> {
         }
         DataType::Numeric(ExactNumberInfo::None) | DataType::Decimal(ExactNumberInfo::None) | DataType::Dec(ExactNumberInfo::None) => {
             Some(match literal(expr).and_then(digits) {
-                Some((precision, scale)) => cast_to(expr.clone(), DataType::Numeric(ExactNumberInfo::PrecisionAndScale(precision, scale))),
-                None => call("meshgate_numeric", vec![expr.clone()]),
+                Some((precision, scale)) if precision <= 38 => {
+                    cast_to(expr.clone(), DataType::Numeric(ExactNumberInfo::PrecisionAndScale(precision, scale)))
+                }
+                _ => call("meshgate_numeric", vec![expr.clone()]),
             })
         }
         DataType::Varchar(Some(CharacterLength::IntegerLength { length, .. }))
@@ -463,7 +491,7 @@ fn digits(text: &str) -> Option<(u64, i64)> {
     let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, ""));
     let plain = !whole.is_empty() && whole.bytes().chain(fraction.bytes()).all(|byte| byte.is_ascii_digit());
     let (precision, scale) = (whole.len() + fraction.len(), fraction.len());
-    (plain && precision <= 76).then_some((u64::try_from(precision).ok()?, i64::try_from(scale).ok()?))
+    (plain && precision <= 1_000).then_some((u64::try_from(precision).ok()?, i64::try_from(scale).ok()?))
 }
 
 /// Other names of functions, and functions that are operators to the planner.
@@ -476,10 +504,11 @@ fn named(function: &mut Function) -> Option<Expr> {
         "every" => "bool_and",
         "ceiling" => "ceil",
         "variance" => "var_samp",
+        "ntile" if function.over.is_some() => return Some(cast_to(Expr::Function(function.clone()), DataType::Integer(None))),
         "gen_random_uuid" => return Some(cast_to(call("uuid", Vec::new()), DataType::Uuid)),
         "log" if one_argument(function).is_some() => "log10",
         "current_timestamp" | "localtimestamp" => return precise(function, &name),
-        "date" => return one_argument(function).map(|value| cast_to(value, DataType::Date)),
+        "date" | "int2" | "int4" | "int8" | "float4" | "float8" | "bool" | "text" => return converted(function, &name),
         // The engine's own take the first of equal elements only.
         "array_remove" => "array_remove_all",
         "array_replace" => "array_replace_all",
@@ -501,6 +530,21 @@ fn named(function: &mut Function) -> Option<Expr> {
     };
     function.name = ObjectName::from(vec![Ident::new(other)]);
     None
+}
+
+/// A cast that is written as the call of a function with the type's name.
+fn converted(function: &Function, name: &str) -> Option<Expr> {
+    let data_type = match name {
+        "date" => DataType::Date,
+        "int2" => DataType::SmallInt(None),
+        "int4" => DataType::Integer(None),
+        "int8" => DataType::BigInt(None),
+        "float4" => DataType::Real,
+        "float8" => DataType::DoublePrecision,
+        "bool" => DataType::Boolean,
+        _ => DataType::Text,
+    };
+    one_argument(function).map(|value| cast_to(value, data_type))
 }
 
 /// `current_timestamp(3)`: rounded to so many digits.

@@ -6,7 +6,8 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, GroupByExpr, Ident, Join, JoinConstraint, JoinOperator, Query, Select, SelectItem, TableFactor, VisitMut, VisitorMut,
+    ExcludeSelectItem, Expr, GroupByExpr, Ident, Join, JoinConstraint, JoinOperator, ObjectName, Query, Select, SelectItem,
+    SelectItemQualifiedWildcardKind, TableFactor, VisitMut, VisitorMut, WildcardAdditionalOptions,
 };
 
 use super::spelling::Flow;
@@ -31,9 +32,15 @@ pub(super) fn resolve(select: &mut Select) -> Flow {
     if merged.is_empty() {
         return ControlFlow::Continue(());
     }
-    let wild = select.projection.iter().any(|item| matches!(item, SelectItem::Wildcard(_)));
-    if merged.iter().any(|column| column.outer && (wild || column.meaning.is_none())) {
-        return refuse("all columns of a RIGHT or FULL JOIN with USING are not supported; name them");
+    let outer = merged.iter().any(|column| column.outer);
+    if outer && select.projection.iter().any(|item| matches!(item, SelectItem::Wildcard(_))) {
+        let Some(all) = all_columns(&from.relation, &from.joins) else { return unknown() };
+        let wild = std::mem::take(&mut select.projection);
+        select.projection =
+            wild.into_iter().flat_map(|item| if matches!(item, SelectItem::Wildcard(_)) { all.clone() } else { vec![item] }).collect();
+    }
+    if merged.iter().any(|column| column.outer && column.meaning.is_none()) {
+        return unknown();
     }
     let mut names = Names { merged: &merged, depth: 0 };
     for item in &mut select.projection {
@@ -57,6 +64,61 @@ pub(super) fn resolve(select: &mut Select) -> Flow {
         }
     }
     ControlFlow::Continue(())
+}
+
+fn unknown() -> Flow {
+    refuse("all columns of a RIGHT or FULL JOIN with USING are not supported; name them")
+}
+
+/// A part of what `*` stands for.
+enum Part {
+    Merged(String, Box<Expr>),
+    /// A table's columns but these.
+    Table(ObjectName, Vec<Ident>),
+}
+
+/// What `*` stands for: the merged columns, then the others of each table; `None` if that cannot be told without the tables' columns.
+fn all_columns(first: &TableFactor, joins: &[Join]) -> Option<Vec<SelectItem>> {
+    let mut parts = vec![Part::Table(qualifier(first)?, Vec::new())];
+    for (number, join) in joins.iter().enumerate() {
+        let table = qualifier(&join.relation)?;
+        let columns = match constraint(&join.join_operator) {
+            Some((JoinConstraint::Using(columns), _)) => columns.as_slice(),
+            Some((JoinConstraint::Natural, _)) => return None,
+            _ => &[],
+        };
+        let columns = columns.iter().map(|column| column.0.last().and_then(|part| part.as_ident()).cloned()).collect::<Option<Vec<_>>>()?;
+        let joined = merged(first, joins.get(..=number)?);
+        let mut together = Vec::new();
+        for column in &columns {
+            let name = folded(column);
+            let meaning = joined.iter().find(|known| known.name == name)?.meaning.clone()?;
+            let known = parts.iter().position(|part| matches!(part, Part::Merged(known, _) if *known == name));
+            match (known, parts.as_mut_slice()) {
+                (Some(at), _) => drop(parts.remove(at)),
+                (None, [Part::Table(_, excluded)]) => excluded.push(column.clone()),
+                (None, _) => return None,
+            }
+            together.push(Part::Merged(name, Box::new(meaning)));
+        }
+        parts = together.into_iter().chain(parts).chain([Part::Table(table, columns)]).collect();
+    }
+    Some(parts.into_iter().map(item).collect())
+}
+
+fn item(part: Part) -> SelectItem {
+    match part {
+        Part::Merged(name, expr) => SelectItem::ExprWithAlias { expr: *expr, alias: Ident::with_quote('"', name) },
+        Part::Table(table, excluded) => {
+            let table = SelectItemQualifiedWildcardKind::ObjectName(table);
+            let excluded = (!excluded.is_empty())
+                .then(|| ExcludeSelectItem::Multiple(excluded.into_iter().map(|name| ObjectName::from(vec![name])).collect()));
+            SelectItem::QualifiedWildcard(
+                table,
+                WildcardAdditionalOptions { opt_exclude: excluded, ..WildcardAdditionalOptions::default() },
+            )
+        }
+    }
 }
 
 fn merged(first: &TableFactor, joins: &[Join]) -> Vec<Merged> {
@@ -117,6 +179,14 @@ fn constraint_mut(operator: &mut JoinOperator) -> Option<&mut JoinConstraint> {
         | JoinOperator::RightOuter(constraint)
         | JoinOperator::FullOuter(constraint) => Some(constraint),
         _ => None,
+    }
+}
+
+/// What stands before `.*`: an alias, or the table's whole name.
+fn qualifier(factor: &TableFactor) -> Option<ObjectName> {
+    match factor {
+        TableFactor::Table { name, alias: None, .. } => Some(name.clone()),
+        factor => alias(factor).map(|alias| ObjectName::from(vec![alias])),
     }
 }
 
@@ -202,8 +272,21 @@ mod tests {
     }
 
     #[test]
+    fn a_star_is_the_merged_columns_and_the_others() {
+        for (sql, expected) in [
+            ("SELECT * FROM a FULL JOIN b USING (x)", "SELECT coalesce(a.x, b.x) AS \"x\", a.* EXCLUDE (x), b.* EXCLUDE (x) FROM"),
+            (
+                "SELECT *, 1 FROM a RIGHT JOIN b USING (x, y)",
+                "SELECT b.x AS \"x\", b.y AS \"y\", a.* EXCLUDE (x, y), b.* EXCLUDE (x, y), 1 FROM",
+            ),
+        ] {
+            assert!(resolved(sql).unwrap().starts_with(expected), "{}", resolved(sql).unwrap());
+        }
+    }
+
+    #[test]
     fn what_cannot_be_told_is_refused_or_left() {
-        assert_eq!(resolved("SELECT * FROM a FULL JOIN b USING (x)"), None);
+        assert_eq!(resolved("SELECT * FROM a JOIN c ON true FULL JOIN b USING (x)"), None);
         assert_eq!(resolved("SELECT x FROM a JOIN c ON true FULL JOIN b USING (x)"), None);
         let left = "SELECT x FROM a JOIN c ON true JOIN b USING(x)";
         assert_eq!(resolved(left).unwrap(), left);
