@@ -73,18 +73,20 @@ pub struct Question {
     context: Option<Arc<Value>>,
 }
 
+/// The text before the circumstances, and behind them.
+type Around = (Box<[u8]>, Box<[u8]>);
+
 /// A question as it was asked first.
 #[derive(Debug, Default)]
 struct Asked {
     value: Value,
     /// The columns, where `value` has a place for them.
     columns: Vec<Arc<Told>>,
-    /// The text before the circumstances, and behind them.
-    around: OnceLock<(Box<[u8]>, Box<[u8]>)>,
+    around: OnceLock<Around>,
 }
 
 impl Asked {
-    fn around(&self) -> &(Box<[u8]>, Box<[u8]>) {
+    fn around(&self) -> &Around {
         self.around.get_or_init(|| {
             let (mut before, mut behind) = (vec![b'{'], None);
             for (number, (key, value)) in self.value.as_object().into_iter().flatten().enumerate() {
