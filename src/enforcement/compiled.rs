@@ -87,6 +87,18 @@ impl CompiledDecision {
         self.masks.get(index)?.as_ref()
     }
 
+    /// What hangs on the values of a column, but for its own mask.
+    pub(super) fn tests(&self, index: usize, name: &str) -> Option<Obligation> {
+        if self.row_filter.iter().flat_map(Expr::column_refs).any(|column| column.name == name) {
+            return Some(Obligation::RowFilter);
+        }
+        if self.exclusion.as_ref().is_some_and(|(subject, _)| *subject == index) {
+            return Some(Obligation::Exclusion);
+        }
+        let mut others = self.masks.iter().enumerate().filter(|(masked, _)| *masked != index);
+        others.any(|(_, mask)| mask.as_ref().is_some_and(|mask| mask.reads().contains(&index))).then_some(Obligation::Mask)
+    }
+
     /// The type of a column that is covered and not masked.
     pub(super) fn unmasked_type(&self, name: &str, schema: &Schema) -> Option<DataType> {
         let (index, field) = schema.column_with_name(name)?;

@@ -29,6 +29,16 @@ pub enum Error {
         /// Which kind of obligation.
         obligation: Obligation,
     },
+    /// The decision hangs on values of a column in which damage is read as NULL; the data stays closed.
+    #[error("permission denied for data product \"{product}\"")]
+    Untold {
+        /// The product.
+        product: ProductRef,
+        /// The column.
+        field: FieldName,
+        /// Which kind of obligation.
+        obligation: Obligation,
+    },
     /// A table of the plan has no decision.
     #[error("data product \"{product}\" has no decision")]
     Undecided {
@@ -108,6 +118,16 @@ pub enum Obligation {
     Mask,
 }
 
+impl std::fmt::Display for Obligation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::RowFilter => "row filter",
+            Self::Exclusion => "exclusion",
+            Self::Mask => "column mask",
+        })
+    }
+}
+
 impl From<Error> for DataFusionError {
     fn from(error: Error) -> Self {
         match error {
@@ -120,7 +140,7 @@ impl From<Error> for DataFusionError {
 impl ClientError for Error {
     fn sqlstate(&self) -> SqlState {
         match self {
-            Self::Denied { .. } | Self::Unenforceable { .. } => SqlState::INSUFFICIENT_PRIVILEGE,
+            Self::Denied { .. } | Self::Unenforceable { .. } | Self::Untold { .. } => SqlState::INSUFFICIENT_PRIVILEGE,
             Self::Port { .. } => SqlState::FDW_ERROR,
             Self::Undecided { .. }
             | Self::UncoveredField { .. }
@@ -138,12 +158,10 @@ impl ClientError for Error {
                 Some(sentences.join(" ")).filter(|text| !text.is_empty())
             }
             Self::Unenforceable { field, obligation, .. } => {
-                let kind = match obligation {
-                    Obligation::RowFilter => "row filter",
-                    Obligation::Exclusion => "exclusion",
-                    Obligation::Mask => "column mask",
-                };
-                Some(format!("The policy demands a {kind} on column \"{field}\" that does not fit the column's type."))
+                Some(format!("The policy demands a {obligation} on column \"{field}\" that does not fit the column's type."))
+            }
+            Self::Untold { field, obligation, .. } => {
+                Some(format!("The policy demands a {obligation} that hangs on column \"{field}\", whose damaged values are read as NULL."))
             }
             _ => None,
         }
@@ -152,6 +170,9 @@ impl ClientError for Error {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Denied { .. } => Some("The product's owner can tell more.".to_owned()),
+            Self::Untold { field, .. } => {
+                Some(format!("Mark \"{field}\" as required in the contract, or take \"on_error\" out of the port."))
+            }
             _ => None,
         }
     }
@@ -161,7 +182,7 @@ impl ClientError for Error {
             Self::Denied { product, reasons, .. } => {
                 (product, reasons.iter().flat_map(|reason| &reason.fields).next().map(|field| field.as_str().to_owned()))
             }
-            Self::Unenforceable { product, field, .. } => (product, Some(field.as_str().to_owned())),
+            Self::Unenforceable { product, field, .. } | Self::Untold { product, field, .. } => (product, Some(field.as_str().to_owned())),
             Self::UncoveredField { product, field } => (product, Some(field.clone())),
             Self::Undecided { product } | Self::UnusableName { product, .. } | Self::Port { product, .. } => (product, None),
             Self::Ungoverned { .. } | Self::Internal { .. } | Self::Plan(_) => return ErrorNames::default(),

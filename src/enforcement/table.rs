@@ -68,14 +68,27 @@ impl GovernedTable {
         if decision.product != self.product.reference || decision.port != self.port {
             return Err(Error::Undecided { product: self.product.reference.clone() });
         }
+        let decision = CompiledDecision::new(decision, &self.schema)?;
+        self.require_told(&decision)?;
         Ok(Self {
             product: Arc::clone(&self.product),
             port: self.port.clone(),
             source: Arc::clone(&self.source),
             schema: Arc::clone(&self.schema),
             table_oid: self.table_oid,
-            decision: Some(CompiledDecision::new(decision, &self.schema)?),
+            decision: Some(decision),
         })
+    }
+
+    /// Fails if the decision tests a column in which damage is read as NULL: a row would be shown for what it does not tell.
+    fn require_told(&self, decision: &CompiledDecision) -> Result<(), Error> {
+        let (Some(fields), Some(port)) = (self.product.schema.as_deref(), self.product.output_port(&self.port)) else { return Ok(()) };
+        for (index, field) in fields.iter().enumerate().filter(|(_, field)| self.product.reads_as_null(&port.format, field)) {
+            if let Some(obligation) = decision.tests(index, field.name.as_str()) {
+                return Err(Error::Untold { product: self.product.reference.clone(), field: field.name.clone(), obligation });
+            }
+        }
+        Ok(())
     }
 
     /// The governed table that a plan's scan reads, if it reads one.
@@ -341,5 +354,54 @@ impl TableProvider for GovernedTable {
             decision.require_covered(*index, &self.schema)?;
         }
         self.governed_scan(state, decision, &shown, filters, limit).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::datasource::empty::EmptyTable;
+
+    use super::super::error::Obligation;
+    use super::super::testing::field_name;
+    use super::*;
+    use crate::error::ClientError;
+    use crate::policy::{CompareOp, DecisionId, Literal, Obligations, Outcome, Predicate, Question};
+    use crate::ports::tests::{field, product};
+    use crate::product::{CsvDialect, DataType, OnError, PortFormat};
+
+    /// What a policy that tests `region` gives, and what one does that tests `team`.
+    fn govern(on_error: OnError, required: bool, tested: &str) -> Result<GovernedTable, Error> {
+        let dialect = CsvDialect { on_error, ..CsvDialect::default() };
+        let mut fields = ["id", "region", "team"].map(|name| field(name, DataType::String)).to_vec();
+        fields[1].required = required;
+        let product = Arc::new(product(PortFormat::Csv(dialect), "a.csv", Some(fields.clone())));
+        let port = product.output_ports[0].name.clone();
+        let row_filter = Predicate::Compare { column: field_name(tested), op: CompareOp::Ne, value: Literal::String("eu".to_owned()) };
+        let decision = Decision {
+            id: DecisionId(uuid::Uuid::new_v4()),
+            product: product.reference.clone(),
+            port: port.clone(),
+            fields: fields.iter().map(|field| field.name.clone()).collect(),
+            outcome: Outcome::Allow(Obligations { row_filter, ..Obligations::default() }),
+            bundle_revision: "test".into(),
+            rules: [].into(),
+            input: Question::default(),
+            result: Arc::default(),
+        };
+        let source = Arc::new(EmptyTable::new(crate::ports::arrow_schema(&fields)));
+        GovernedTable::undecided(product, port, source, 1).decided(Arc::new(decision))
+    }
+
+    #[test]
+    fn what_a_policy_tests_is_not_read_as_null() {
+        assert!(govern(OnError::Fail, false, "region").is_ok());
+        assert!(govern(OnError::Null, true, "region").is_ok());
+        let error = govern(OnError::Null, false, "region").unwrap_err();
+        assert!(
+            matches!(&error, Error::Untold { field, obligation: Obligation::RowFilter, .. } if field.as_str() == "region"),
+            "{error:?}"
+        );
+        assert_eq!(error.sqlstate().as_str(), "42501");
+        assert!(matches!(govern(OnError::Null, true, "team"), Err(Error::Untold { .. })));
     }
 }

@@ -54,7 +54,7 @@ impl Opener for PortOpener {
             PortFormat::Own(OwnRows::View) => return self.own.view(located, &self.ports).await,
             PortFormat::Own(_)
             | PortFormat::Csv(_)
-            | PortFormat::Ndjson
+            | PortFormat::Ndjson(_)
             | PortFormat::Arrow
             | PortFormat::Avro
             | PortFormat::Parquet

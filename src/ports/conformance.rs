@@ -13,7 +13,7 @@ use datafusion::logical_expr::{Expr, col, lit};
 use super::postgres::fixture::Database;
 use super::tests::{Ask, contract_schema, field, open, ports, product, scan, texts, write_parquet};
 use super::{PortOptions, Ports, schema::UTC};
-use crate::product::{CsvDialect, DataType, Field, PortFormat, Product};
+use crate::product::{CsvDialect, DataType, Field, OnError, PortFormat, Product};
 
 const ROWS: usize = 1000;
 
@@ -88,12 +88,13 @@ pub(crate) async fn ports_of_each_kind(folder: &Path) -> Vec<(&'static str, Port
     let mut kinds = vec![
         ("csv", ports(folder, false), csv),
         ("parquet", ports(folder, false), parquet.clone()),
-        ("parquet with pushdown", ports(folder, true), parquet),
+        ("parquet with pushdown", ports(folder, true), parquet.clone()),
+        ("parquet, each scan for itself", Ports::new(PortOptions { data_root: folder.to_owned(), ..PortOptions::default() }), parquet),
     ];
     write_other_files(folder, &batches);
     kinds.push(("arrow", ports(folder, false), product(PortFormat::Arrow, "arrows", Some(contract()))));
     kinds.push(("avro", ports(folder, false), product(PortFormat::Avro, "avros", Some(contract()))));
-    kinds.push(("ndjson", ports(folder, false), product(PortFormat::Ndjson, "lines", Some(contract()))));
+    kinds.push(("ndjson", ports(folder, false), product(PortFormat::Ndjson(OnError::Fail), "lines", Some(contract()))));
     if let Some(database) = Database::from_environment().await {
         let columns = "id int8, small int2, medium int4, name text, code char(12), active bool, ratio float8, part float4, \
                        price numeric(12, 2), day date, at_time time, noted timestamp, seen timestamptz, token uuid, extra json";

@@ -68,8 +68,8 @@ pub struct PortOptions {
     pub connect_timeout: Duration,
     /// The object stores that contracts may name; no other is asked.
     pub stores: Vec<StoreOptions>,
-    /// Whether the Parquet reader tests filters row by row while it decodes, besides pruning by statistics.
-    pub parquet_pushdown: bool,
+    /// Whether the Parquet reader tests filters row by row while it decodes, besides pruning by statistics. `None`: each scan for itself.
+    pub parquet_pushdown: Option<bool>,
     /// How long a file must not have changed until what was found out about its rows is remembered.
     pub files_settle: Duration,
 }
@@ -87,7 +87,7 @@ impl Default for PortOptions {
             postgres_authorities: None,
             connect_timeout: Duration::from_secs(5),
             stores: Vec::new(),
-            parquet_pushdown: false,
+            parquet_pushdown: None,
             files_settle: Duration::from_secs(2),
         }
     }
@@ -114,16 +114,15 @@ impl Ports {
     /// Files are looked at when a scan is planned; a server's table is compared with the contract here.
     pub async fn open(&self, product: &Product, port: &OutputPort) -> Result<Arc<dyn TableProvider>, Error> {
         let at = Place::new(product.reference.clone(), port.name.clone());
-        let shape = product.schema.as_deref().map(Shape::of_contract);
+        let shape = product.schema.as_deref().map(|fields| Shape::of_contract(fields, |field| product.reads_as_null(&port.format, field)));
         let format: Arc<dyn Format> = match &port.format {
             PortFormat::Csv(dialect) => Arc::new(csv::Csv(dialect.clone())),
-            PortFormat::Ndjson => Arc::new(ndjson::Ndjson),
+            PortFormat::Ndjson(_) => Arc::new(ndjson::Ndjson),
             PortFormat::Arrow => Arc::new(ipc::Ipc),
             PortFormat::Avro => Arc::new(avro::Avro),
             PortFormat::Parquet => {
-                let (location, rooted) = self.files(&at, port)?;
-                let pushdown = self.options.parquet_pushdown;
-                return Ok(Arc::new(parquet::ParquetTable::open(at, location, rooted, shape, pushdown).await?));
+                let files = self.files(&at, port, shape.as_ref())?;
+                return Ok(Arc::new(parquet::ParquetTable::open(files, shape, self.options.parquet_pushdown).await?));
             }
             PortFormat::Postgres => return Ok(Arc::new(self.servers.open(at, port, shape).await?)),
             PortFormat::Stream(_) => return Err(Error::NotSupported { at, what: "querying a stream".to_owned() }),
@@ -131,18 +130,13 @@ impl Ports {
                 return Err(Error::NotSupported { at, what: "a port for a relation of the gateway's own".to_owned() });
             }
         };
-        let files = self.partitioned(&at, port, shape.as_ref())?;
+        let files = self.files(&at, port, shape.as_ref())?;
         Ok(Arc::new(FilesTable::open(files, shape, format).await?))
     }
 
-    fn files(&self, at: &Place, port: &OutputPort) -> Result<(FileLocation, Arc<files::Rooted>), Error> {
+    fn files(&self, at: &Place, port: &OutputPort, shape: Option<&Shape>) -> Result<Files, Error> {
         let location = FileLocation::parse(at, &port.location, &self.options.data_root)?;
         let rooted = self.stores.open(at, &location, port.credentials.as_ref())?;
-        Ok((location, rooted))
-    }
-
-    fn partitioned(&self, at: &Place, port: &OutputPort, shape: Option<&Shape>) -> Result<Files, Error> {
-        let (location, rooted) = self.files(at, port)?;
         let partitions = Partitions::of_contract(port.partitioning.as_deref(), shape);
         Ok(Files { at: at.clone(), location, rooted, partitions, format: port.format.name().into() })
     }

@@ -4,17 +4,18 @@
 //! a file lacks with NULL; a file that lacks one never reaches it.
 
 mod encrypted;
+mod few;
 mod numbered;
 mod pinned;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use arrow::datatypes::{Field as ArrowField, FieldRef, Schema, SchemaRef, TimeUnit};
+use arrow::datatypes::{Field as ArrowField, FieldRef, Fields, Schema, SchemaRef, TimeUnit};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{DFSchema, config::TableParquetOptions};
-use datafusion::datasource::listing::PartitionedFile;
+use datafusion::common::{DFSchema, ScalarValue, config::TableParquetOptions};
 use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
 use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, FileSource, ParquetSource};
@@ -28,13 +29,14 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column as PhysicalColumn;
 use datafusion::physical_expr::projection::{ProjectionExpr, ProjectionExprs};
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::empty::EmptyExec;
 use futures::{FutureExt, StreamExt, TryStreamExt};
 use object_store::ObjectMeta;
 
 use super::boundary::{BoundaryExec, translate};
 use super::error::{Error, Place};
 use super::estimate::at_most;
-use super::files::{FileLocation, FileVersion, Pinned, Rooted};
+use super::files::{FileVersion, Files, Part, Pinned, Rooted, Split};
 use super::shape::{Shape, own_columns};
 
 use numbered::Recipe;
@@ -50,11 +52,10 @@ const FOOTER_HINT_BYTES: usize = 64 << 10;
 /// The Parquet files of a port.
 #[derive(Debug, Clone)]
 pub(super) struct ParquetTable {
-    at: Place,
-    location: Arc<FileLocation>,
-    rooted: Arc<Rooted>,
+    files: Arc<Files>,
     shape: Arc<Shape>,
-    pushdown: bool,
+    /// Whether rows are tested while they are decoded; `None`: where few are asked for.
+    pushdown: Option<bool>,
 }
 
 /// The columns of the contract within the files.
@@ -62,7 +63,9 @@ pub(super) struct ParquetTable {
 struct Layout {
     /// What is read: each source column once, under its source name, as the contract's type.
     schema: SchemaRef,
-    /// For each column of the contract, its position in `schema`.
+    /// What the folders of a file tell, under names that no column of the files has.
+    told: Fields,
+    /// For each column of the contract, its position in `schema`, or behind it in `told`.
     positions: Vec<usize>,
     /// Rows of all files together.
     rows: usize,
@@ -71,7 +74,7 @@ struct Layout {
 /// What is looked at in a file before it is read.
 #[derive(Debug)]
 pub(super) struct Footer {
-    schema: Schema,
+    schema: SchemaRef,
     rows: usize,
     /// None if they are not numbered in their order.
     groups: Option<Arc<[Group]>>,
@@ -113,69 +116,82 @@ struct Source<'a> {
 
 impl ParquetTable {
     /// A table of these files. Without a contract's shape, the first file gives one.
-    pub(super) async fn open(
-        at: Place,
-        location: FileLocation,
-        rooted: Arc<Rooted>,
-        shape: Option<Shape>,
-        pushdown: bool,
-    ) -> Result<Self, Error> {
+    pub(super) async fn open(files: Files, shape: Option<Shape>, pushdown: Option<bool>) -> Result<Self, Error> {
         let shape = match shape {
             Some(shape) => shape,
             None => {
-                let files = rooted.list(&at, &location, EXTENSIONS).await?;
-                let first = files.first().ok_or_else(|| Error::NoData { at: at.clone(), source: None })?;
-                Shape::of_source(own_columns(&at, &footer(at.clone(), Arc::clone(&rooted), first.clone()).await?.schema)?)
+                let (at, listed) = (&files.at, files.list(EXTENSIONS).await?);
+                let first = listed.first().ok_or_else(|| Error::NoData { at: at.clone(), source: None })?;
+                Shape::of_source(own_columns(at, &footer(at.clone(), Arc::clone(&files.rooted), first.clone()).await?.schema)?)
             }
         };
-        Ok(Self { at, location: Arc::new(location), rooted, shape: Arc::new(shape), pushdown })
+        Ok(Self { files: Arc::new(files), shape: Arc::new(shape), pushdown })
     }
 
     /// Checks every footer, and says where the columns and the row groups are.
-    async fn layout(&self, files: Vec<ObjectMeta>) -> Result<(Layout, Vec<NumberedFile>), Error> {
-        let footers = files.iter().map(|file| footer(self.at.clone(), Arc::clone(&self.rooted), file.clone()));
+    async fn layout(&self, parts: Vec<Part>, told: &[usize]) -> Result<(Layout, Vec<NumberedFile>), Error> {
+        let at = &self.files.at;
+        let footers = parts.iter().map(|part| footer(at.clone(), Arc::clone(&self.files.rooted), part.file.clone()));
         let footers = futures::stream::iter(footers.collect::<Vec<_>>()).buffered(FOOTERS_AT_ONCE);
         let footers: Vec<Arc<Footer>> = footers.try_collect().await?;
-        let mut sources: Option<Vec<String>> = None;
-        for footer in &footers {
-            let schema = &footer.schema;
-            let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
-            let found = self.shape.locate(&self.at, &names)?;
-            for (index, column) in found.iter().zip(&self.shape.columns) {
-                let field = schema.fields().get(*index).ok_or_else(|| column.missing(&self.at))?;
-                column.check_type(&self.at, field.data_type())?;
-            }
-            let here: Vec<String> = found.iter().filter_map(|i| names.get(*i)).map(|name| (*name).to_owned()).collect();
-            match &sources {
-                None => sources = Some(here),
-                Some(first) => {
-                    let other = first.iter().zip(&here).zip(&self.shape.columns).find(|((a, b), _)| a != b);
-                    if let Some((_, column)) = other {
-                        return Err(column.missing(&self.at));
-                    }
-                }
+        let elsewhere = told.iter().copied().collect();
+        // Without a file, names are those of the contract.
+        let mut sources: Vec<String> = self.shape.columns.iter().map(|column| column.source.clone()).collect();
+        for (index, footer) in footers.iter().enumerate() {
+            let here = self.sources(&footer.schema, &elsewhere)?;
+            if index == 0 {
+                sources = here;
+            } else if let Some((_, column)) = sources.iter().zip(&here).zip(&self.shape.columns).find(|((a, b), _)| a != b) {
+                return Err(column.missing(at));
             }
         }
         let rows = footers.iter().fold(0_usize, |sum, footer| sum.saturating_add(footer.rows));
-        let numbered = files.into_iter().zip(&footers).map(|(meta, footer)| NumberedFile {
-            version: footer.version.clone(),
-            meta,
-            counted: footer.groups.is_some(),
-            groups: footer.groups.clone().unwrap_or_default(),
+        let layout = self.arrange(&sources, told, rows)?;
+        let numbered = parts.into_iter().zip(&footers).map(|(part, footer)| {
+            let values: Arc<[ScalarValue]> = part.told.into_iter().map(|(_, value)| value).collect();
+            NumberedFile {
+                version: footer.version.as_ref().map(|version| version.told(&layout.told, &values)),
+                meta: part.file,
+                told: values,
+                schema: Arc::clone(&footer.schema),
+                counted: footer.groups.is_some(),
+                groups: footer.groups.clone().unwrap_or_default(),
+            }
         });
-        Ok((self.arrange(&sources.unwrap_or_default(), rows)?, numbered.collect()))
+        let numbered = numbered.collect();
+        Ok((layout, numbered))
     }
 
-    fn arrange(&self, sources: &[String], rows: usize) -> Result<Layout, Error> {
+    /// The name of each column of the contract in a file; of those that folders tell the contract's.
+    fn sources(&self, schema: &Schema, told: &HashSet<usize>) -> Result<Vec<String>, Error> {
+        let at = &self.files.at;
+        let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+        let found = self.shape.locate_but(at, &names, told)?;
+        let sources = found.iter().zip(&self.shape.columns).map(|(place, column)| match place {
+            None => Ok(column.source.clone()),
+            Some(place) => {
+                let field = schema.fields().get(*place).ok_or_else(|| column.missing(at))?;
+                column.check_type(at, field.data_type())?;
+                Ok(field.name().clone())
+            }
+        });
+        sources.collect()
+    }
+
+    fn arrange(&self, sources: &[String], told: &[usize], rows: usize) -> Result<Layout, Error> {
         let mut fields: Vec<ArrowField> = Vec::new();
         let mut positions = Vec::with_capacity(sources.len());
-        for (source, column) in sources.iter().zip(&self.shape.columns) {
+        for (index, (source, column)) in sources.iter().zip(&self.shape.columns).enumerate() {
+            if told.contains(&index) {
+                positions.push(0);
+                continue;
+            }
             match fields.iter().position(|field| field.name() == source) {
                 Some(position) => {
                     let same = fields.get(position).is_some_and(|field| field.data_type() == column.field.data_type());
                     if !same {
                         let what = format!("one source column as two types, in column \"{}\",", column.field.name());
-                        return Err(Error::NotSupported { at: self.at.clone(), what });
+                        return Err(Error::NotSupported { at: self.files.at.clone(), what });
                     }
                     positions.push(position);
                 }
@@ -185,7 +201,17 @@ impl ParquetTable {
                 }
             }
         }
-        Ok(Layout { schema: Arc::new(Schema::new(fields)), positions, rows })
+        let mut beside: Vec<FieldRef> = Vec::with_capacity(told.len());
+        for index in told {
+            let (Some(column), Some(position)) = (self.shape.columns.get(*index), positions.get_mut(*index)) else { continue };
+            *position = fields.len() + beside.len();
+            let mut name = column.source.clone();
+            while fields.iter().any(|field| *field.name() == name) || beside.iter().any(|field| *field.name() == name) {
+                name.push('_');
+            }
+            beside.push(Arc::new(column.field.as_ref().clone().with_name(name)));
+        }
+        Ok(Layout { schema: Arc::new(Schema::new(fields)), told: beside.into(), positions, rows })
     }
 
     /// The predicate that the reader prunes by, over the layout's columns. What the reader cannot take is left to whoever asked.
@@ -199,13 +225,19 @@ impl ParquetTable {
         let predicate = session.create_physical_expr(all, &schema)?;
         let placed = predicate.transform(|node| {
             let Some(column) = node.downcast_ref::<PhysicalColumn>() else { return Ok(Transformed::no(node)) };
-            Ok(Transformed::yes(layout.column(&self.at, column.index())?))
+            Ok(Transformed::yes(layout.column(&self.files.at, column.index())?))
         })?;
         Ok(Some(placed.data))
     }
 
-    /// Whether the filters ask for few rows: then the reader finds these first, and decodes the other columns for them alone.
-    fn asks_for_few(&self, filters: &[Expr]) -> bool {
+    /// Whether the reader is to find the rows of these filters first, and to decode the other columns for them alone.
+    fn finds_first(&self, layout: &Layout, files: &[NumberedFile], filters: &[Expr], predicate: Option<&Arc<dyn PhysicalExpr>>) -> bool {
+        let few = || predicate.is_some_and(|predicate| few::are_few(&self.files.rooted, files, layout, predicate));
+        self.pushdown.unwrap_or_else(|| self.asks_for_key(filters) || few())
+    }
+
+    /// Whether the filters ask for rows by their key.
+    fn asks_for_key(&self, filters: &[Expr]) -> bool {
         let is_key = |name: &str| self.shape.columns.iter().any(|column| column.key && column.field.name() == name);
         filters.iter().flat_map(split_conjunction).any(|filter| match filter {
             Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) => match (left.as_ref(), right.as_ref()) {
@@ -220,9 +252,12 @@ impl ParquetTable {
         let mut options = TableParquetOptions::default();
         options.global.coerce_int96 = Some("us".to_owned());
         options.global.pushdown_filters = asked.pushdown;
-        let readers = CachedParquetFileReaderFactory::new(asked.files, Arc::clone(&self.rooted.footers));
+        let readers = CachedParquetFileReaderFactory::new(asked.files, Arc::clone(&self.files.rooted.footers));
         let number = asked.number.as_slice();
-        let schema = TableSchemaBuilder::new(Arc::clone(&asked.layout.schema)).with_virtual_columns(number.to_vec()).build();
+        let schema = TableSchemaBuilder::new(Arc::clone(&asked.layout.schema))
+            .with_table_partition_cols(asked.layout.told.clone())
+            .with_virtual_columns(number.to_vec())
+            .build();
         let mut source = ParquetSource::new(schema)
             .with_table_parquet_options(options)
             .with_metadata_size_hint(FOOTER_HINT_BYTES)
@@ -232,15 +267,15 @@ impl ParquetTable {
         }
         let columns = asked.indices.iter().map(|index| {
             let shown = self.shape.schema.fields().get(*index).map(|field| field.name().clone()).unwrap_or_default();
-            Ok(ProjectionExpr::new(asked.layout.column(&self.at, *index)?, shown))
+            Ok(ProjectionExpr::new(asked.layout.column(&self.files.at, *index)?, shown))
         });
-        let position = asked.layout.schema.fields().len();
+        let position = asked.layout.fields().count();
         let numbers = number.iter().map(|field| {
             let column: Arc<dyn PhysicalExpr> = Arc::new(PhysicalColumn::new(field.name(), position));
             Ok(ProjectionExpr::new(column, field.name().clone()))
         });
         let projection = ProjectionExprs::new(columns.chain(numbers).collect::<Result<Vec<_>>>()?);
-        let broken = || Error::Internal { at: self.at.clone(), broken: "the Parquet reader takes no projection" };
+        let broken = || Error::Internal { at: self.files.at.clone(), broken: "the Parquet reader takes no projection" };
         Ok(source.try_pushdown_projection(&projection)?.ok_or_else(broken)?)
     }
 }
@@ -249,8 +284,13 @@ impl Layout {
     fn column(&self, at: &Place, index: usize) -> Result<Arc<dyn PhysicalExpr>> {
         let broken = || Error::Internal { at: at.clone(), broken: "a column of the contract has no place in the files" };
         let position = *self.positions.get(index).ok_or_else(broken)?;
-        let field = self.schema.fields().get(position).ok_or_else(broken)?;
+        let field = self.fields().nth(position).ok_or_else(broken)?;
         Ok(Arc::new(PhysicalColumn::new(field.name(), position)))
+    }
+
+    /// All fields, in the order of their positions.
+    fn fields(&self) -> impl Iterator<Item = &FieldRef> {
+        self.schema.fields().iter().chain(&self.told)
     }
 }
 
@@ -276,19 +316,24 @@ impl TableProvider for ParquetTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let files = self.rooted.list(&self.at, &self.location, EXTENSIONS).await?;
-        let (layout, files) = self.layout(files).await?;
-        let indices = self.shape.project(&self.at, projection)?;
+        let at = &self.files.at;
+        let parts = self.files.parts(&self.shape, EXTENSIONS, session, filters).await?;
+        let Split { told, schema, .. } = self.files.split(&self.shape, projection)?;
+        if parts.is_empty() {
+            return Ok(Arc::new(BoundaryExec::new(at.clone(), Arc::new(EmptyExec::new(schema)), Some(0))));
+        }
+        let (layout, files) = self.layout(parts, &told).await?;
+        let indices = self.shape.project(at, projection)?;
         let predicate = self.predicate(session, &layout, filters)?;
-        let pinned = self.rooted.pin(&files.iter().map(|file| file.meta.clone()).collect::<Vec<_>>());
-        let pushdown = self.pushdown || self.asks_for_few(filters);
+        let pinned = self.files.rooted.pin(&files.iter().map(|file| file.meta.clone()).collect::<Vec<_>>());
+        let pushdown = self.finds_first(&layout, &files, filters, predicate.as_ref());
         let asked = Source { layout: &layout, indices: &indices, files: Arc::clone(&pinned), predicate, pushdown, number: None };
         let source = self.source(asked)?;
-        session.runtime_env().register_object_store(self.rooted.url.as_ref(), Arc::clone(&self.rooted.store));
+        session.runtime_env().register_object_store(self.files.rooted.url.as_ref(), Arc::clone(&self.files.rooted.store));
         let partitions = session.config().target_partitions().max(1);
-        let parts = files.iter().map(|file| PartitionedFile::new_from_meta(Pinned::named(&file.meta))).collect();
+        let parts = files.iter().map(NumberedFile::part).collect();
         let limit = limit.filter(|_| filters.is_empty());
-        let config = FileScanConfigBuilder::new(self.rooted.url.clone(), source)
+        let config = FileScanConfigBuilder::new(self.files.rooted.url.clone(), source)
             .with_file_groups(FileGroup::new(parts).split_files(partitions))
             .with_limit(limit)
             .build();
@@ -299,7 +344,7 @@ impl TableProvider for ParquetTable {
             None => scan,
         };
         let rows = at_most(Some(layout.rows), limit);
-        let scan = Arc::new(BoundaryExec::new(self.at.clone(), scan, rows));
+        let scan = Arc::new(BoundaryExec::new(at.clone(), scan, rows));
         let recipe = Recipe { table: self.clone(), layout, files, pinned, indices, filters: filters.to_vec() };
         Ok(Arc::new(NumberedScan::new(recipe, scan, rows)))
     }
@@ -334,12 +379,12 @@ async fn read_footer(at: Place, rooted: &Rooted, file: &ObjectMeta) -> Result<Fo
         let metadata = metadata.fetch_metadata().await?;
         encrypted::check(&at, &metadata)?;
         let rows = usize::try_from(metadata.file_metadata().num_rows()).unwrap_or(0);
-        Ok(Footer { schema, rows, groups: Group::all(&metadata).map(Arc::from), version: None })
+        Ok(Footer { schema: Arc::new(schema), rows, groups: Group::all(&metadata).map(Arc::from), version: None })
     };
     let read = std::panic::AssertUnwindSafe(both).catch_unwind().await;
     match read {
         Ok(Ok(footer)) => Ok(footer),
-        Ok(Err(_)) if encrypted::is_footer(store.as_ref(), &file).await => Err(encrypted::refused(&at)),
+        Ok(Err(_)) if encrypted::is_why(store.as_ref(), &file).await => Err(encrypted::refused(&at)),
         Ok(Err(error)) => match translate(&at, error) {
             datafusion::error::DataFusionError::External(inner) => match inner.downcast::<Error>() {
                 Ok(known) => Err(*known),
@@ -370,6 +415,7 @@ mod tests {
 
     use super::*;
     use crate::ports::tests::{Ask, field, open, ports, product, refusal, rows, scan, texts, write_parquet};
+    use crate::ports::{PortOptions, Ports};
     use crate::product::{DataType, PortFormat};
 
     fn batch(columns: Vec<(&str, ArrayRef)>) -> RecordBatch {
@@ -464,7 +510,7 @@ mod tests {
         let mut key = field("id", DataType::Int64);
         key.primary_key = true;
         let product = product(PortFormat::Parquet, "a.parquet", Some(vec![key, field("b", DataType::Int64)]));
-        let ports = ports(folder.path(), false);
+        let ports = Ports::new(PortOptions { data_root: folder.path().to_owned(), ..PortOptions::default() });
         let ask = || Ask { filter: Some(col("id").eq(lit(4321_i64))), push: true, ..Ask::default() };
         let found = scan(&open(&ports, &product).await.unwrap(), &ask()).await.unwrap();
         assert_eq!(texts(&found), ["4321|4321"]);

@@ -23,6 +23,8 @@ pub(super) struct Column {
     pub(super) pinned: bool,
     /// It is the primary key, or a part of it.
     pub(super) key: bool,
+    /// A text that is no value of its type is read as NULL.
+    pub(super) lenient: bool,
 }
 
 /// All columns of a port.
@@ -33,21 +35,27 @@ pub(super) struct Shape {
 }
 
 impl Shape {
-    /// The contract's columns.
-    pub(super) fn of_contract(fields: &[Field]) -> Self {
+    /// The contract's columns, and which of them are lenient.
+    pub(super) fn of_contract(fields: &[Field], lenient: impl Fn(&Field) -> bool) -> Self {
         let columns = fields.iter().map(|field| Column {
             field: Arc::new(arrow_field(field.name.as_str(), &field.data_type)),
             source: field.source_name().to_owned(),
             pinned: field.physical_name.is_some(),
             key: field.primary_key,
+            lenient: lenient(field),
         });
         Self::new(columns.collect())
     }
 
     /// The source's own columns, for a contract without a schema.
     pub(super) fn of_source(fields: Vec<ArrowField>) -> Self {
-        let columns =
-            fields.into_iter().map(|field| Column { source: field.name().clone(), field: Arc::new(field), pinned: true, key: false });
+        let columns = fields.into_iter().map(|field| Column {
+            source: field.name().clone(),
+            field: Arc::new(field),
+            pinned: true,
+            key: false,
+            lenient: false,
+        });
         Self::new(columns.collect())
     }
 

@@ -80,6 +80,7 @@ pub(crate) fn product(format: PortFormat, location: &str, schema: Option<Vec<Fie
 /// Ports over one folder, for data and credentials alike.
 pub(crate) fn ports(folder: &std::path::Path, parquet_pushdown: bool) -> Ports {
     let root = folder.to_owned();
+    let parquet_pushdown = Some(parquet_pushdown);
     Ports::new(PortOptions { data_root: root.clone(), credentials_root: Some(root), parquet_pushdown, ..PortOptions::default() })
 }
 

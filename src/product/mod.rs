@@ -63,6 +63,14 @@ impl Product {
         self.output_ports.iter().any(|port| matches!(port.format, PortFormat::Own(_)))
     }
 
+    /// Whether what is no value of a field's type is read as NULL from a port of this format. Never where NULL would say something: in
+    /// a key, in a field that is never NULL, in the dates of retention, and in the ids of people who may be erased.
+    pub fn reads_as_null(&self, format: &PortFormat, field: &Field) -> bool {
+        let named = [&self.governance.retention_column, &self.governance.subject_column];
+        let tells = field.required || field.primary_key || named.iter().any(|name| name.as_ref() == Some(&field.name));
+        format.on_error() == OnError::Null && !tells
+    }
+
     /// The port of that name.
     pub fn output_port(&self, name: &PortName) -> Option<&OutputPort> {
         self.output_ports.iter().find(|port| &port.name == name)
@@ -150,7 +158,7 @@ pub enum PortFormat {
     /// Delimited text.
     Csv(CsvDialect),
     /// JSON objects, one a line.
-    Ndjson,
+    Ndjson(OnError),
     /// Arrow IPC files.
     Arrow,
     /// Avro object container files.
@@ -170,7 +178,7 @@ impl PortFormat {
     pub fn name(&self) -> &str {
         match self {
             Self::Csv(_) => "csv",
-            Self::Ndjson => "ndjson",
+            Self::Ndjson(_) => "ndjson",
             Self::Arrow => "arrow",
             Self::Avro => "avro",
             Self::Parquet => "parquet",
@@ -179,6 +187,25 @@ impl PortFormat {
             Self::Own(_) => "gateway",
         }
     }
+
+    /// What becomes of a text that is no value of its column's type.
+    pub fn on_error(&self) -> OnError {
+        match self {
+            Self::Csv(dialect) => dialect.on_error,
+            Self::Ndjson(on_error) => *on_error,
+            Self::Arrow | Self::Avro | Self::Parquet | Self::Postgres | Self::Stream(_) | Self::Own(_) => OnError::Fail,
+        }
+    }
+}
+
+/// What becomes of a text that is no value of its column's type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnError {
+    /// The statement ends.
+    #[default]
+    Fail,
+    /// It is read as NULL, where the column may be NULL.
+    Null,
 }
 
 /// Whose the rows of a relation of the gateway's own are.
@@ -205,11 +232,20 @@ pub struct CsvDialect {
     pub null_value: String,
     /// Compression of the files.
     pub compression: Compression,
+    /// What becomes of a text that is no value of its column's type.
+    pub on_error: OnError,
 }
 
 impl Default for CsvDialect {
     fn default() -> Self {
-        Self { header: true, delimiter: b',', quote: b'"', null_value: String::new(), compression: Compression::None }
+        Self {
+            header: true,
+            delimiter: b',',
+            quote: b'"',
+            null_value: String::new(),
+            compression: Compression::None,
+            on_error: OnError::Fail,
+        }
     }
 }
 

@@ -153,6 +153,19 @@ pub struct OutputPortSpec {
     pub access: AccessSpec,
     /// How the CSV files are written.
     pub csv: Option<CsvSpec>,
+    /// What becomes of a text that is no value of its column's type, in CSV and NDJSON: "fail" ends the statement, "null" reads NULL where
+    /// the column may be NULL.
+    pub on_error: Option<OnErrorSpec>,
+}
+
+/// `on_error` of a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OnErrorSpec {
+    /// The statement ends.
+    Fail,
+    /// It is read as NULL.
+    Null,
 }
 
 /// `type` of a port.

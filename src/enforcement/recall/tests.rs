@@ -21,7 +21,7 @@ use super::Selections;
 use crate::policy::{CompareOp, Exclusion, Literal, Obligations, Outcome, Predicate, SubjectSet};
 use crate::ports::tests::{field, message, open, product};
 use crate::ports::{NumberedScan, PortOptions, Ports};
-use crate::product::{DataType, PortFormat};
+use crate::product::{DataType, Field, PortFormat, Product};
 
 /// A row: its day, whom it is about, and a text. Its id is its position.
 type Row = (Option<i64>, Option<i64>, String);
@@ -53,6 +53,13 @@ fn write(path: &Path, rows: &[Row], group: usize) {
     std::fs::rename(incoming, path).unwrap();
 }
 
+fn columns() -> Vec<Field> {
+    let columns = [("id", DataType::Int64), ("seen", DataType::Timestamp), ("subject", DataType::Int64), ("text", DataType::String)];
+    let mut columns = columns.map(|(name, data_type)| field(name, data_type)).to_vec();
+    columns[0].primary_key = true;
+    columns
+}
+
 /// One folder of files, read with a memory and without one.
 struct Fixture {
     memory: Arc<Selections>,
@@ -67,10 +74,10 @@ impl Fixture {
         for (at, (rows, group)) in files.iter().enumerate() {
             write(&folder.path().join(format!("{at}.parquet")), rows, *group);
         }
-        let columns = [("id", DataType::Int64), ("seen", DataType::Timestamp), ("subject", DataType::Int64), ("text", DataType::String)];
-        let mut columns = columns.map(|(name, data_type)| field(name, data_type));
-        columns[0].primary_key = true;
-        let product = product(PortFormat::Parquet, "*.parquet", Some(columns.to_vec()));
+        Self::over(folder, product(PortFormat::Parquet, "*.parquet", Some(columns())), settle, bytes, partitions).await
+    }
+
+    async fn over(folder: tempfile::TempDir, product: Product, settle: Duration, bytes: usize, partitions: usize) -> Self {
         let ports = Ports::new(PortOptions { data_root: folder.path().to_owned(), files_settle: settle, ..PortOptions::default() });
         let source: Arc<dyn TableProvider> = open(&ports, &product).await.unwrap();
         let config = || {
@@ -105,6 +112,22 @@ impl Fixture {
         let sizes = |batches: &[RecordBatch]| batches.iter().map(RecordBatch::num_rows).collect::<Vec<_>>();
         assert_eq!(sizes(&found), sizes(&expected), "{sql}");
         sizes(&found).iter().sum()
+    }
+}
+
+impl Fixture {
+    /// The same rows, whichever file is read first. How many.
+    async fn agree_but_for_order(&self, sql: &str, obligations: &Obligations) -> usize {
+        let plan = self.forgetful.physical(sql, &Outcome::Allow(obligations.clone())).await.unwrap();
+        let lines = |batches: &[RecordBatch]| {
+            let text = pretty_format_batches(batches).unwrap().to_string();
+            let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+            lines.sort();
+            lines
+        };
+        let (expected, found) = (self.forgetful.batches(plan).await.unwrap(), self.answer(sql, obligations).await);
+        assert_eq!(lines(&found), lines(&expected), "{sql}");
+        found.iter().map(RecordBatch::num_rows).sum()
     }
 }
 
@@ -438,4 +461,64 @@ async fn rows_without_the_policys_columns_go_through_the_barrier_only() {
     let plan = fixture.plan("SELECT id FROM people", &policy).await;
     let error = fixture.remembering.batches(Arc::clone(scan(&plan))).await.unwrap_err();
     assert_eq!(message(&error).0, "XX000");
+}
+
+#[tokio::test]
+async fn what_folders_tell_is_a_part_of_what_is_remembered() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = rows(300);
+    for region in ["region=eu", "region=us", "region=__HIVE_DEFAULT_PARTITION__"] {
+        std::fs::create_dir(folder.path().join(region)).unwrap();
+    }
+    write(&folder.path().join("region=eu/0.parquet"), &data, 60);
+    // The same file again: of one inode, but told to be of another region.
+    std::fs::hard_link(folder.path().join("region=eu/0.parquet"), folder.path().join("region=us/0.parquet")).unwrap();
+    write(&folder.path().join("region=__HIVE_DEFAULT_PARTITION__/0.parquet"), &data[..90], 40);
+    let mut fields = columns();
+    fields.insert(1, field("region", DataType::String));
+    let mut product = product(PortFormat::Parquet, "", Some(fields));
+    product.output_ports[0].location = format!("{}/", folder.path().display()).replacen('/', "file:///", 1);
+    product.output_ports[0].partitioning = Some("region".to_owned());
+    let fixture = Fixture::over(folder, product, Duration::ZERO, 1 << 20, 2).await;
+    let eu = || Predicate::Compare { column: field_name("region"), op: CompareOp::Eq, value: Literal::String("eu".to_owned()) };
+    let either = Predicate::Or(vec![eu(), since(900)]);
+    let sqls = ["SELECT id, region FROM people", "SELECT text FROM people", "SELECT region FROM people", "SELECT count(*) FROM people"];
+    for _ in 0..3 {
+        for sql in sqls {
+            for filter in [eu(), either.clone(), Predicate::Not(Box::new(eu())), Predicate::IsNull(field_name("region"))] {
+                fixture.agree_but_for_order(sql, &policy(filter, None)).await;
+            }
+        }
+        assert_eq!(fixture.agree_but_for_order("SELECT id FROM people", &policy(eu(), None)).await, 300);
+        assert_eq!(fixture.agree_but_for_order("SELECT id FROM people WHERE region = 'us'", &policy(eu(), None)).await, 0);
+        let late = data.iter().filter(|row| row.0 >= Some(900)).count();
+        assert_eq!(fixture.agree_but_for_order("SELECT id FROM people WHERE region = 'us'", &policy(either.clone(), None)).await, late);
+        assert_eq!(
+            fixture.agree_but_for_order("SELECT id FROM people WHERE region IS NULL", &policy(Predicate::True, Some(&people(0..25)))).await,
+            40
+        );
+    }
+    let plan = fixture.plan("SELECT text FROM people", &policy(either, None)).await;
+    // All rows of the file in the one folder are known to be visible, and some of those of the same file in the other.
+    assert_eq!(read(&plan)[..2], [vec!["text"], vec!["text", "row_number"]]);
+}
+
+#[tokio::test]
+async fn the_date_of_retention_can_be_a_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    for (day, date) in [(0, "1970-01-01"), (1, "1970-01-02"), (2, "1970-01-03")] {
+        std::fs::create_dir(folder.path().join(date)).unwrap();
+        write(&folder.path().join(date).join("0.parquet"), &rows(100 + day), 60);
+    }
+    let location = format!("{}/", folder.path().display()).replacen('/', "file:///", 1);
+    let mut product = product(PortFormat::Parquet, &location, Some(columns()));
+    product.output_ports[0].partitioning = Some("seen".to_owned());
+    let fixture = Fixture::over(folder, product, Duration::ZERO, 1 << 20, 2).await;
+    for _ in 0..2 {
+        for (bound, visible) in [(0, 303), (1, 203), (2, 102), (3, 0)] {
+            assert_eq!(fixture.agree_but_for_order("SELECT id, text FROM people", &policy(since(bound), None)).await, visible);
+            fixture.agree_but_for_order("SELECT seen, text FROM people WHERE id < 70", &policy(since(bound), Some(&people(0..9)))).await;
+            fixture.agree_but_for_order("SELECT max(seen) FROM people", &policy(since(bound), None)).await;
+        }
+    }
 }

@@ -11,7 +11,7 @@ use object_store::ObjectMeta;
 
 use super::records::{Progress, RecordFault, Records};
 use crate::ports::error::{Error, Place};
-use crate::ports::files::{Rooted, Wanted, unpacked};
+use crate::ports::files::{Nulls, Rooted, Wanted, unpacked};
 use crate::ports::schema::type_name;
 use crate::ports::texts::{Texts, read_column};
 use crate::product::CsvDialect;
@@ -124,8 +124,9 @@ pub(super) fn read_file(
     rows_max: usize,
 ) -> BoxStream<'static, Result<RecordBatch, Error>> {
     let opened = OpenFile::new(&wanted.at, &wanted.rooted, file, &dialect);
+    let nulls = wanted.nulls();
     let reading = Arc::new(Reading { schema: wanted.schema(), wanted, dialect });
-    futures::stream::try_unfold((opened, None::<Vec<Option<usize>>>), move |(mut file, columns)| {
+    futures::stream::try_unfold((opened, None::<Vec<Option<usize>>>, nulls), move |(mut file, columns, mut nulls)| {
         let reading = Arc::clone(&reading);
         async move {
             let columns = match columns {
@@ -136,9 +137,9 @@ pub(super) fn read_file(
             if file.records.len() == 0 {
                 return Ok(None);
             }
-            let batch = reading.batch(&file.records, &columns)?;
+            let batch = reading.batch(&file.records, &columns, &mut nulls)?;
             file.records.clear();
-            Ok(Some((batch, (file, Some(columns)))))
+            Ok(Some((batch, (file, Some(columns), nulls))))
         }
     })
     .boxed()
@@ -152,14 +153,15 @@ struct Reading {
 }
 
 impl Reading {
-    fn batch(&self, records: &Records, columns: &[Option<usize>]) -> Result<RecordBatch, Error> {
+    fn batch(&self, records: &Records, columns: &[Option<usize>], nulls: &mut Nulls) -> Result<RecordBatch, Error> {
         let at = &self.wanted.at;
         let broken = || Error::Internal { at: at.clone(), broken: "a CSV batch does not have its schema" };
         let null = self.dialect.null_value.as_bytes();
-        let arrays = self.wanted.indices.iter().map(|index| -> Result<ArrayRef, Error> {
+        let arrays = self.wanted.indices.iter().enumerate().map(|(place, index)| -> Result<ArrayRef, Error> {
             let column = self.wanted.shape.columns.get(*index).ok_or_else(broken)?;
             let position = columns.get(*index).copied().flatten().ok_or_else(broken)?;
-            read_column(&Cells { records, column: position, null }, &column.field).map_err(|bad| Error::BadValue {
+            let cells = Cells { records, column: position, null };
+            read_column(&cells, &column.field, nulls.of(place)).map_err(|bad| Error::BadValue {
                 at: at.clone(),
                 line: records.line(bad.row),
                 column: column.field.name().clone(),

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::ports::tests::{Ask, field, open, ports, product, refusal, rows, scan};
-use crate::product::{Compression, CsvDialect, DataType, Field, PortFormat, Product};
+use crate::product::{Compression, CsvDialect, DataType, Field, FieldName, OnError, PortFormat, Product};
 
 fn contract() -> Vec<Field> {
     vec![field("id", DataType::Int64), field("name", DataType::String)]
@@ -99,4 +99,58 @@ async fn a_limit_stops_reading() {
 async fn stores_that_the_configuration_does_not_name_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     assert_eq!(refusal(&ports(folder.path(), false), &csv("s3://bucket/a.csv", CsvDialect::default())).await.0, "HV000");
+}
+
+#[tokio::test]
+async fn a_wrong_value_is_null_where_the_contract_says_so_and_null_says_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let dialect = || CsvDialect { on_error: OnError::Null, ..CsvDialect::default() };
+    write(folder.path(), "a.csv", "id,paid,on,price\n1,maybe,2026-13-01,1.234\n2,true,2026-11-21,1.25\n3,,x,\n");
+    let types = [("id", DataType::Int64), ("paid", DataType::Boolean), ("on", DataType::Date)];
+    let mut fields = types.map(|(name, data_type)| field(name, data_type)).to_vec();
+    fields.push(field("price", DataType::Decimal { precision: 9, scale: 2 }));
+    fields[0].primary_key = true;
+    let ports = ports(folder.path(), false);
+    let of = |fields: &[Field], dialect| product(PortFormat::Csv(dialect), "a.csv", Some(fields.to_vec()));
+    assert_eq!(refusal(&ports, &of(&fields, CsvDialect::default())).await.0, "XX001");
+    let found = rows(&ports, &of(&fields, dialect())).await.unwrap();
+    assert_eq!(found, ["1|NULL|NULL|NULL", "2|true|2026-11-21|1.25", "3|NULL|NULL|NULL"]);
+    // A field that is never NULL, and the columns that say who and since when, are not made NULL.
+    let mut required = fields.clone();
+    required[1].required = true;
+    let (code, text) = refusal(&ports, &of(&required, dialect())).await;
+    assert_eq!((code.as_str(), text.contains("line 2, column \"paid\"")), ("XX001", true), "{text}");
+    let mut dated = of(&fields, dialect());
+    dated.governance.retention_column = Some(FieldName::parse("on").unwrap());
+    assert!(refusal(&ports, &dated).await.1.contains("column \"on\""));
+    let mut about = of(&fields, dialect());
+    about.governance.subject_column = Some(FieldName::parse("price").unwrap());
+    assert!(refusal(&ports, &about).await.1.contains("column \"price\""));
+    write(folder.path(), "a.csv", "id,paid,on,price\nx,true,2026-11-21,1\n");
+    assert!(refusal(&ports, &of(&fields, dialect())).await.1.contains("column \"id\""));
+    // A line of another length is no record, and what is missing in it is not known.
+    write(folder.path(), "a.csv", "id,paid,on,price\n1,true\n");
+    assert_eq!(refusal(&ports, &of(&fields, dialect())).await.0, "XX001");
+    write(folder.path(), "a.csv", "id,paid,price\n1,true,1\n");
+    assert_eq!(refusal(&ports, &of(&fields, dialect())).await.0, "HV021");
+}
+
+#[test]
+fn values_that_were_read_as_null_are_counted() {
+    use crate::ports::texts::{BadValue, Texts, read_column};
+    struct Words(Vec<Option<&'static str>>);
+    impl Texts for Words {
+        fn rows(&self) -> usize {
+            self.0.len()
+        }
+        fn text(&self, row: usize) -> Option<&[u8]> {
+            self.0[row].map(str::as_bytes)
+        }
+    }
+    let words = Words(vec![Some("1"), None, Some("one"), Some("2"), Some("")]);
+    let number = arrow::datatypes::Field::new("n", arrow::datatypes::DataType::Int64, true);
+    let mut count = 3;
+    let array = read_column(&words, &number, Some(&mut count)).unwrap();
+    assert_eq!((arrow::array::Array::null_count(&array), count), (3, 5));
+    assert_eq!(read_column(&words, &number, None).unwrap_err(), BadValue { row: 2 });
 }

@@ -30,6 +30,6 @@ pub(super) use pinned::Pinned;
 pub use remote::{StoreIdentity, StoreOptions};
 pub(super) use shared::SharedReads;
 pub(super) use store::{Rooted, Stores};
-pub(super) use table::{Files, FilesTable, Format, Wanted};
+pub(super) use table::{Files, FilesTable, Format, Nulls, Part, Split, Wanted};
 pub(super) use unpack::{unpack_whole, unpacked};
 pub use version::FileVersion;

@@ -88,7 +88,7 @@ fn value(at: &Place, column: &Column, text: &str) -> Result<ScalarValue, Error> 
     let unfit = || Error::Unfit { at: at.clone(), column: column.field.name().clone(), expected: type_name(&column.field) };
     let text = (text != HIVE_NULL).then(|| unescape(text).ok_or_else(unfit)).transpose()?;
     let one: &dyn Texts = &One(text);
-    let array = read_column(one, &column.field).map_err(|_| unfit())?;
+    let array = read_column(one, &column.field, None).map_err(|_| unfit())?;
     ScalarValue::try_from_array(&array, 0).map_err(|_| unfit())
 }
 

@@ -18,6 +18,7 @@ use object_store::ObjectMeta;
 
 use super::super::error::{Error, Place};
 use super::super::shape::Shape;
+use super::super::texts::Nulled;
 use super::partitions::{Partitions, keep};
 use super::scan::FilesExec;
 use super::{FileLocation, Rooted};
@@ -56,9 +57,40 @@ pub(in super::super) struct Wanted {
 }
 
 impl Wanted {
+    /// Counts of texts that were read as NULL, one for each wanted column.
+    pub(in super::super) fn nulls(self: &Arc<Self>) -> Nulls {
+        Nulls { wanted: Arc::clone(self), counts: vec![0; self.indices.len()] }
+    }
+
     /// The schema of what is read from a file.
     pub(in super::super) fn schema(&self) -> SchemaRef {
         self.shape.projected(&self.indices)
+    }
+}
+
+/// How many texts of a file were no values and were read as NULL. It is told when the file has been read.
+#[derive(Debug)]
+pub(in super::super) struct Nulls {
+    wanted: Arc<Wanted>,
+    counts: Vec<u64>,
+}
+
+impl Nulls {
+    /// The count of the wanted column at that place, if what is no value of it is read as NULL.
+    pub(in super::super) fn of(&mut self, place: usize) -> Nulled<'_> {
+        let column = self.wanted.indices.get(place).and_then(|index| self.wanted.shape.columns.get(*index))?;
+        self.counts.get_mut(place).filter(|_| column.lenient)
+    }
+}
+
+impl Drop for Nulls {
+    fn drop(&mut self) {
+        let Wanted { at, shape, indices, .. } = self.wanted.as_ref();
+        for (values, index) in self.counts.iter().zip(indices).filter(|(values, _)| **values > 0) {
+            let column = shape.columns.get(*index).map_or("", |column| column.field.name().as_str());
+            let (product, port) = (at.product(), at.port());
+            tracing::warn!(target: "meshgate::ports", %product, %port, column, values, "values of another type were read as NULL");
+        }
     }
 }
 

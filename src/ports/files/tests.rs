@@ -245,6 +245,61 @@ async fn folders_tell_columns_and_spare_files() {
 }
 
 #[tokio::test]
+async fn folders_tell_columns_of_parquet_files_and_spare_them() {
+    use datafusion::logical_expr::{col, lit};
+    let (web, ports, _folder) = world().await;
+    web.put("/mesh/p/eu/2026/11/a.parquet", parquet_bytes(0..200));
+    web.put("/mesh/p/eu/2026/12/a.parquet", parquet_bytes(200..300));
+    web.put("/mesh/p/us/2026/12/a.parquet", parquet_bytes(300..301));
+    let fields = [("month", DataType::Int16), ("id", DataType::Int64), ("region", DataType::String), ("year", DataType::Int32)];
+    let fields = fields.map(|(name, data_type)| field(name, data_type)).to_vec();
+    let mut product = product(PortFormat::Parquet, "s3://mesh/p/", Some(fields));
+    product.output_ports[0].partitioning = Some("region/year/month".to_owned());
+    let table = open(&ports, &product).await.unwrap();
+    for (filter, expected, read) in [
+        (col("region").eq(lit("us")), 1, 1),
+        (col("month").eq(lit(12_i16)).and(col("region").eq(lit("eu"))), 100, 1),
+        (col("year").gt(lit(2026_i32)), 0, 0),
+        (col("year").gt(lit(2026_i32)).or(col("id").eq(lit(250_i64))), 1, 3),
+        (col("id").lt(lit(10_i64)), 10, 3),
+        (col("id").lt(lit(10_i64)).and(col("month").gt(lit(11_i16))), 0, 2),
+    ] {
+        let before = web.requests().len();
+        let found = scan(&table, &Ask { filter: Some(filter.clone()), push: true, ..Ask::default() }).await.unwrap();
+        assert_eq!(texts(&found).len(), expected, "{filter}");
+        let requests: Vec<String> = web.requests().split_off(before);
+        let files = ["eu/2026/11", "eu/2026/12", "us/2026/12"].into_iter();
+        assert!(files.filter(|file| requests.iter().any(|request| request.contains(file))).count() <= read, "{filter}: {requests:?}");
+    }
+    let some = scan(&table, &Ask { projection: Some(vec![2, 1, 0]), filter: None, ..Ask::default() }).await.unwrap();
+    assert_eq!(texts(&some).last().unwrap(), "us|300|12");
+    let told = scan(&table, &Ask { projection: Some(vec![3, 2]), limit: Some(1000), ..Ask::default() }).await.unwrap();
+    assert_eq!((texts(&told).len(), texts(&told)[0].as_str()), (301, "2026|eu"));
+    // A file in no such folder, and one of which a folder tells what is no value of the type.
+    web.put("/mesh/p/x.parquet", parquet_bytes(0..1));
+    assert_eq!(refusal(&ports, &product).await.0, "HV021");
+    web.remove("/mesh/p/x.parquet");
+    web.put("/mesh/p/eu/2026/november/a.parquet", parquet_bytes(0..1));
+    let (code, text) = refusal(&ports, &product).await;
+    assert_eq!((code.as_str(), text.contains("\"month\"")), ("XX001", true), "{text}");
+}
+
+#[tokio::test]
+async fn a_column_of_a_folder_is_not_taken_from_a_parquet_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("day=7");
+    std::fs::create_dir(&path).unwrap();
+    let columns = [("id", 1), ("day", 2)].map(|(name, value)| (name, Arc::new(Int64Array::from(vec![value])) as ArrayRef));
+    write_parquet(&path.join("a.parquet"), &RecordBatch::try_from_iter(columns).unwrap());
+    let mut own = field("own_day", DataType::Int64);
+    own.physical_name = Some("day".to_owned());
+    let mut product =
+        product(PortFormat::Parquet, "*/*.parquet", Some(vec![field("day", DataType::Int64), field("id", DataType::Int64), own]));
+    product.output_ports[0].partitioning = Some("day".to_owned());
+    assert_eq!(rows(&ports_of(folder.path(), vec![]), &product).await.unwrap(), ["7|1|2"]);
+}
+
+#[tokio::test]
 async fn files_of_every_compression_are_read_to_their_last_member() {
     use datafusion::datasource::file_format::file_compression_type::FileCompressionType as Kind;
     use futures::{StreamExt, TryStreamExt};

@@ -8,9 +8,11 @@ use std::collections::HashMap;
 use std::fs::{File, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use arrow::datatypes::{FieldRef, Fields};
+use datafusion::common::ScalarValue;
 use object_store::ObjectMeta;
 use object_store::path::Path as ObjectPath;
 
@@ -18,9 +20,13 @@ use object_store::path::Path as ObjectPath;
 const DATED: &[&str] = &["ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs", "bcachefs", "tmpfs", "overlay"];
 const MOUNTS: &str = "/proc/self/mountinfo";
 
-/// One content of one file.
+/// One content of one file, with what its folders tell of it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct FileVersion(Kind);
+pub struct FileVersion {
+    kind: Kind,
+    /// A file can lie in several folders, under one inode.
+    told: Arc<[(FieldRef, ScalarValue)]>,
+}
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Kind {
@@ -41,9 +47,19 @@ struct Stamp {
 }
 
 impl FileVersion {
+    fn new(kind: Kind) -> Self {
+        Self { kind, told: Arc::default() }
+    }
+
+    /// The same content, in folders that tell these values of these columns.
+    pub(in super::super) fn told(&self, columns: &Fields, values: &[ScalarValue]) -> Self {
+        let told = columns.iter().cloned().zip(values.iter().cloned()).collect();
+        Self { kind: self.kind.clone(), told }
+    }
+
     /// Whether the open file is still of this version. Then all that was read from it is.
     pub(in super::super) fn is_of(&self, file: &File) -> bool {
-        match &self.0 {
+        match &self.kind {
             Kind::Local(stamp) => file.metadata().is_ok_and(|metadata| Stamp::of(&metadata) == *stamp),
             Kind::Stored { .. } => false,
         }
@@ -89,7 +105,7 @@ impl Versions {
         let stamp = Stamp::of(&metadata);
         let mut dated = self.dated.lock().unwrap_or_else(PoisonError::into_inner);
         let is_dated = *dated.entry(stamp.device).or_insert_with(|| is_dated(path));
-        (is_dated && stamp.is_settled(self.settling, SystemTime::now())).then_some(FileVersion(Kind::Local(stamp)))
+        (is_dated && stamp.is_settled(self.settling, SystemTime::now())).then_some(FileVersion::new(Kind::Local(stamp)))
     }
 
     /// The version of an object, by the tag that its store has given it.
@@ -99,7 +115,7 @@ impl Versions {
         let age = SystemTime::now().duration_since(object.last_modified.into()).ok()?;
         let (store, object_path) = (store.to_owned(), object.location.clone());
         let kind = Kind::Stored { store, object: object_path, tag: tag.clone(), size: object.size };
-        (age >= self.settling).then_some(FileVersion(kind))
+        (age >= self.settling).then_some(FileVersion::new(kind))
     }
 }
 
@@ -150,7 +166,7 @@ mod tests {
     }
 
     fn is_of(stamp: &Stamp, file: &File) -> bool {
-        FileVersion(Kind::Local(stamp.clone())).is_of(file)
+        FileVersion::new(Kind::Local(stamp.clone())).is_of(file)
     }
 
     #[test]
@@ -202,7 +218,7 @@ mod tests {
         // The clock was set back.
         assert!(!stamp.is_settled(settling, now - Duration::from_secs(60)));
         assert!(Versions::new(settling).of(&path).is_none());
-        assert_eq!(Versions::new(Duration::ZERO).of(&path), Some(FileVersion(Kind::Local(stamp))));
+        assert_eq!(Versions::new(Duration::ZERO).of(&path), Some(FileVersion::new(Kind::Local(stamp))));
         assert!(Versions::new(Duration::ZERO).of(folder.path()).is_none());
         assert!(Versions::new(Duration::ZERO).of(&folder.path().join("absent")).is_none());
     }

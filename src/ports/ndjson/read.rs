@@ -14,9 +14,9 @@ use object_store::ObjectMeta;
 
 use super::json::{elements, members, text};
 use crate::ports::error::{Error, Place};
-use crate::ports::files::{Wanted, unpacked};
+use crate::ports::files::{Nulls, Wanted, unpacked};
 use crate::ports::schema::{TextKind, text_kind, type_name};
-use crate::ports::texts::{BadValue, Texts, read_column};
+use crate::ports::texts::{BadValue, Nulled, Texts, read_column};
 use crate::product::Compression;
 
 /// A longer line is taken for damage.
@@ -26,20 +26,21 @@ pub(super) fn read_file(wanted: Arc<Wanted>, file: &ObjectMeta, rows_max: usize)
     let bytes = unpacked(&wanted.at, &wanted.rooted, file, Compression::None);
     let lines = Lines { bytes, chunk: Bytes::new(), line: Vec::new(), number: 0, ended: false };
     let keys = Keys { seen: vec![false; wanted.shape.columns.len()], known: HashMap::new(), objects: 0 };
+    let nulls = wanted.nulls();
     let reading = Arc::new(Reading { schema: wanted.schema(), wanted });
-    futures::stream::try_unfold(Some((lines, keys)), move |state| {
+    futures::stream::try_unfold(Some((lines, keys, nulls)), move |state| {
         let reading = Arc::clone(&reading);
         async move {
-            let Some((mut lines, mut keys)) = state else { return Ok(None) };
+            let Some((mut lines, mut keys, mut nulls)) = state else { return Ok(None) };
             let mut rows = Rows::new(reading.wanted.indices.len());
             while rows.lines.len() < rows_max {
                 if !lines.next(&reading.wanted.at).await? {
                     keys.check(&reading.wanted)?;
-                    return Ok((!rows.lines.is_empty()).then_some((reading.batch(&rows)?, None)));
+                    return Ok((!rows.lines.is_empty()).then_some((reading.batch(&rows, &mut nulls)?, None)));
                 }
                 reading.object(&lines, &mut keys, &mut rows)?;
             }
-            Ok(Some((reading.batch(&rows)?, Some((lines, keys)))))
+            Ok(Some((reading.batch(&rows, &mut nulls)?, Some((lines, keys, nulls)))))
         }
     })
     .boxed()
@@ -80,12 +81,12 @@ impl Reading {
         Ok(())
     }
 
-    fn batch(&self, rows: &Rows) -> Result<RecordBatch, Error> {
+    fn batch(&self, rows: &Rows, nulls: &mut Nulls) -> Result<RecordBatch, Error> {
         let broken = || Error::Internal { at: self.wanted.at.clone(), broken: "an NDJSON batch does not have its schema" };
-        let columns = self.wanted.indices.iter().zip(&rows.cells).map(|(index, cells)| -> Result<ArrayRef, Error> {
+        let columns = self.wanted.indices.iter().zip(&rows.cells).enumerate().map(|(place, (index, cells))| -> Result<ArrayRef, Error> {
             let column = self.wanted.shape.columns.get(*index).ok_or_else(broken)?;
             let cells: Vec<Option<&[u8]>> = cells.iter().map(|range| rows.bytes.get(range.clone()?)).collect();
-            column_of(&cells, &column.field).map_err(|bad| Error::BadValue {
+            column_of(&cells, &column.field, nulls.of(place)).map_err(|bad| Error::BadValue {
                 at: self.wanted.at.clone(),
                 line: rows.lines.get(bad.row).copied().unwrap_or_default(),
                 column: column.field.name().clone(),
@@ -229,28 +230,41 @@ fn present(cell: Option<&[u8]>) -> Option<&[u8]> {
     cell.filter(|value| *value != b"null")
 }
 
+/// What a value that is none of its column's type is read as.
+fn nulled<T>(nulled: &mut Nulled<'_>, row: usize) -> Result<Option<T>, BadValue> {
+    let count = nulled.as_deref_mut().ok_or(BadValue { row })?;
+    *count += 1;
+    Ok(None)
+}
+
 /// A column of JSON values.
-fn column_of(cells: &[Option<&[u8]>], field: &Field) -> Result<ArrayRef, BadValue> {
+fn column_of(cells: &[Option<&[u8]>], field: &Field, mut nulls: Nulled<'_>) -> Result<ArrayRef, BadValue> {
     if let DataType::List(element) = field.data_type() {
-        return list_of(cells, element);
+        return list_of(cells, element, nulls);
     }
     let mut values = Vec::with_capacity(cells.len());
     for (row, cell) in cells.iter().enumerate() {
         values.push(match present(*cell) {
             None => None,
-            Some(value) => Some(value_of(value, field).ok_or(BadValue { row })?),
+            Some(value) => match value_of(value, field) {
+                None => nulled(&mut nulls, row)?,
+                found => found,
+            },
         });
     }
     let values: &dyn Texts = &Values(values);
-    read_column(values, field)
+    read_column(values, field, nulls)
 }
 
-fn list_of(cells: &[Option<&[u8]>], element: &Arc<Field>) -> Result<ArrayRef, BadValue> {
+fn list_of(cells: &[Option<&[u8]>], element: &Arc<Field>, mut nulls: Nulled<'_>) -> Result<ArrayRef, BadValue> {
     let (mut inner, mut lengths, mut valid, mut rows) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (row, cell) in cells.iter().enumerate() {
         let found = match present(*cell) {
             None => None,
-            Some(array) => Some(elements(array).ok_or(BadValue { row })?),
+            Some(array) => match elements(array) {
+                None => nulled(&mut nulls, row)?,
+                found => found,
+            },
         };
         valid.push(found.is_some());
         let found = found.unwrap_or_default();
@@ -258,7 +272,7 @@ fn list_of(cells: &[Option<&[u8]>], element: &Arc<Field>) -> Result<ArrayRef, Ba
         rows.extend(std::iter::repeat_n(row, found.len()));
         inner.extend(found.into_iter().map(Some));
     }
-    let values = column_of(&inner, element).map_err(|bad| BadValue { row: rows.get(bad.row).copied().unwrap_or_default() })?;
+    let values = column_of(&inner, element, nulls).map_err(|bad| BadValue { row: rows.get(bad.row).copied().unwrap_or_default() })?;
     let list = ListArray::try_new(Arc::clone(element), OffsetBuffer::from_lengths(lengths), values, Some(NullBuffer::from(valid)));
     list.map(|list| Arc::new(list) as ArrayRef).map_err(|_| BadValue { row: 0 })
 }

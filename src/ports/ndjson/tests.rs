@@ -1,10 +1,10 @@
 //! What the shared conformance test does not reach: forms of values, lists, keys, faults and their lines.
 
 use crate::ports::tests::{field, ports, product, refusal, rows};
-use crate::product::{DataType, Field, PortFormat, Product};
+use crate::product::{DataType, Field, OnError, PortFormat, Product};
 
 fn ndjson(fields: Vec<Field>) -> Product {
-    product(PortFormat::Ndjson, "a.ndjson", Some(fields))
+    product(PortFormat::Ndjson(OnError::Fail), "a.ndjson", Some(fields))
 }
 
 async fn read(text: &str, fields: Vec<Field>) -> Result<Vec<String>, (String, String)> {
@@ -55,5 +55,23 @@ async fn what_is_no_object_or_no_value_is_an_error_with_its_line() {
         let (code, text) = read(&format!("{{\"id\":1,\"name\":\"x\"}}\n{bad}\n"), two()).await.unwrap_err();
         assert_eq!(code, "XX001", "{bad}");
         assert!(text.ends_with(part), "{bad}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_value_is_null_where_the_contract_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let list = DataType::List(Box::new(DataType::Int64));
+    let mut fields = vec![field("id", DataType::Int64), field("at", DataType::Date), field("l", list)];
+    fields[0].required = true;
+    let of = |on_error| product(PortFormat::Ndjson(on_error), "a.ndjson", Some(fields.clone()));
+    let text = "{\"id\":1,\"at\":\"soon\",\"l\":[1,\"x\",2]}\n{\"id\":2,\"at\":7,\"l\":{}}\n{\"id\":3,\"at\":\"2026-11-21\",\"l\":[]}\n";
+    std::fs::write(folder.path().join("a.ndjson"), text).unwrap();
+    let ports = ports(folder.path(), false);
+    assert_eq!(rows(&ports, &of(OnError::Null)).await.unwrap(), ["1|NULL|[1, NULL, 2]", "2|NULL|NULL", "3|2026-11-21|[]"]);
+    assert_eq!(refusal(&ports, &of(OnError::Fail)).await.0, "XX001");
+    for bad in ["{\"id\":\"x\",\"at\":null,\"l\":null}\n", "{\"id\":1,\"id\":1,\"at\":null,\"l\":null}\n", "[]\n"] {
+        std::fs::write(folder.path().join("a.ndjson"), bad).unwrap();
+        assert_eq!(refusal(&ports, &of(OnError::Null)).await.0, "XX001", "{bad}");
     }
 }

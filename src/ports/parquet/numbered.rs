@@ -9,9 +9,9 @@ use std::sync::Arc;
 use arrow::array::{AsArray, Int64Array, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{DataType, Field as ArrowField, FieldRef, Int64Type, SchemaRef};
 use datafusion::catalog::Session;
-use datafusion::common::Statistics;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{ScalarValue, Statistics};
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::parquet::{ParquetAccessPlan, RowGroupAccess};
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, FileSource};
@@ -42,6 +42,10 @@ pub struct NumberedFile {
     /// Which file it is; `None` if that cannot be told.
     pub version: Option<FileVersion>,
     pub(super) meta: ObjectMeta,
+    /// What its folders tell.
+    pub(super) told: Arc<[ScalarValue]>,
+    /// Its own columns.
+    pub(super) schema: SchemaRef,
     /// Whether its row groups are known.
     pub(super) counted: bool,
     pub(super) groups: Arc<[Group]>,
@@ -51,6 +55,13 @@ impl NumberedFile {
     /// The rows of each row group, in the order of the file.
     pub fn rows(&self) -> impl Iterator<Item = usize> {
         self.groups.iter().map(|group| group.rows)
+    }
+
+    /// The file as it is given to its reader.
+    pub(super) fn part(&self) -> PartitionedFile {
+        let mut part = PartitionedFile::new_from_meta(Pinned::named(&self.meta));
+        part.partition_values = self.told.to_vec();
+        part
     }
 }
 
@@ -148,7 +159,7 @@ impl NumberedScan {
     /// What the columns of the scan are made of.
     pub fn columns(&self) -> Vec<SourceColumn> {
         let (shape, layout) = (&self.recipe.table.shape, &self.recipe.layout);
-        let source = |index: &usize| layout.schema.fields().get(*layout.positions.get(*index)?);
+        let source = |index: &usize| layout.fields().nth(*layout.positions.get(*index)?);
         let column = |index: &usize| {
             let field = Arc::clone(shape.schema.fields().get(*index)?);
             Some(SourceColumn { field, source: source(index)?.name().clone() })
@@ -158,7 +169,7 @@ impl NumberedScan {
 
     /// Whether it looks for a few rows by their key.
     pub fn asks_for_few(&self) -> bool {
-        self.recipe.table.asks_for_few(&self.recipe.filters)
+        self.recipe.table.asks_for_key(&self.recipe.filters)
     }
 
     /// The same scan, each row group (of that file, by its position there) read in its own way: those that are not read whole without the
@@ -171,7 +182,8 @@ impl NumberedScan {
         reading: impl Fn(usize, usize) -> Reading,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let recipe = &self.recipe;
-        let few = self.asks_for_few() || recipe.table.pushdown;
+        // A row group that is to be remembered has to be read whole.
+        let by_key = recipe.table.pushdown.unwrap_or_else(|| self.asks_for_few());
         let mut partitions = self.stretches(session, reading);
         let mut inputs: Vec<Arc<dyn ExecutionPlan>> = Vec::new();
         for reading in [Reading::Bare, Reading::Numbered, Reading::Whole] {
@@ -186,13 +198,15 @@ impl NumberedScan {
             let predicate = recipe.table.predicate(session, &recipe.layout, filters)?;
             let number = (reading != Reading::Bare).then(|| self.number());
             let files = Arc::clone(&recipe.pinned);
-            let asked = Source { layout: &recipe.layout, indices: columns, files, predicate, pushdown: few, number };
+            let few = || recipe.table.finds_first(&recipe.layout, &recipe.files, filters, predicate.as_ref());
+            let pushdown = by_key || (!whole && few());
+            let asked = Source { layout: &recipe.layout, indices: columns, files, predicate, pushdown, number };
             let source = recipe.table.source(asked)?;
             let scan = self.scan(source, groups);
             for (partition, stretch) in partitions.iter_mut().flatten().filter(|stretch| stretch.reading == reading).enumerate() {
                 stretch.input = (inputs.len(), partition);
             }
-            inputs.push(Arc::new(BoundaryExec::new(recipe.table.at.clone(), scan, None)));
+            inputs.push(Arc::new(BoundaryExec::new(recipe.table.files.at.clone(), scan, None)));
         }
         let (from, count) = (&self.properties, partitions.len().max(1));
         let schema = Arc::clone(from.eq_properties.schema());
@@ -205,7 +219,7 @@ impl NumberedScan {
     }
 
     fn scan(&self, source: Arc<dyn FileSource>, groups: Vec<FileGroup>) -> Arc<dyn ExecutionPlan> {
-        let url = self.recipe.table.rooted.url.clone();
+        let url = self.recipe.table.files.rooted.url.clone();
         // Each partition is one stretch, and no other may take it over.
         DataSourceExec::from_data_source(FileScanConfigBuilder::new(url, source).with_file_groups(groups).with_preserve_order(true).build())
     }
@@ -214,25 +228,25 @@ impl NumberedScan {
     fn number(&self) -> FieldRef {
         let (shape, layout) = (&self.recipe.table.shape, &self.recipe.layout);
         let mut name = "row_number".to_owned();
-        while shape.schema.field_with_name(&name).is_ok() || layout.schema.field_with_name(&name).is_ok() {
+        while shape.schema.field_with_name(&name).is_ok() || layout.fields().any(|field| *field.name() == name) {
             name.push('_');
         }
         Arc::new(ArrowField::new(name, DataType::Int64, false).with_extension_type(RowNumber))
     }
 
     fn file_group(&self, stretch: &Stretch) -> Result<FileGroup> {
-        let (at, files) = (&self.recipe.table.at, &self.recipe.files);
+        let (at, files) = (&self.recipe.table.files.at, &self.recipe.files);
         let broken = |broken| Error::Internal { at: at.clone(), broken };
         let file = files.get(stretch.file).ok_or_else(|| broken("a stretch is of a file of the scan"))?;
         let access = (0..file.groups.len()).map(|group| match stretch.groups.contains(&group) {
             true => RowGroupAccess::Scan,
             false => RowGroupAccess::Skip,
         });
-        let mut part = PartitionedFile::new_from_meta(Pinned::named(&file.meta)).with_extension(ParquetAccessPlan::new(access.collect()));
+        let mut part = file.part().with_extension(ParquetAccessPlan::new(access.collect()));
         // A file of a store is read by its tag anyway.
-        if let (Some(version), Some(path)) = (&file.version, self.recipe.table.rooted.local_path(&file.meta)) {
+        if let (Some(version), Some(path)) = (&file.version, self.recipe.table.files.rooted.local_path(&file.meta)) {
             let name = format!("{version:?} {}", path.display());
-            let (groups, reads) = (Arc::clone(&file.groups), Arc::clone(&self.recipe.table.rooted.reads));
+            let (groups, reads) = (Arc::clone(&file.groups), Arc::clone(&self.recipe.table.files.rooted.reads));
             let pin = Pin { at: at.clone(), name, path, version: version.clone(), groups, reads };
             part = part.with_extension(Arc::new(pin));
         }
@@ -258,7 +272,7 @@ impl NumberedScan {
 
     /// Reads one partition, in the order of the files.
     pub fn execute_numbered(&self, partition: usize, context: &Arc<TaskContext>) -> Result<BoxStream<'static, Result<NumberedBatch>>> {
-        let at = self.recipe.table.at.clone();
+        let at = self.recipe.table.files.at.clone();
         let stretches =
             self.partitions.as_ref().and_then(|all| if all.is_empty() { Some(Vec::new()) } else { all.get(partition).cloned() });
         let Some(stretches) = stretches else {
@@ -325,7 +339,7 @@ fn dealt(files: &[NumberedFile], session: &dyn Session) -> Vec<(usize, usize, us
 
 impl DisplayAs for NumberedScan {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let at = &self.recipe.table.at;
+        let at = &self.recipe.table.files.at;
         write!(f, "PortScan: product={}, port={}", at.product(), at.port())
     }
 }
@@ -357,7 +371,8 @@ impl ExecutionPlan for NumberedScan {
         children: Vec<Arc<dyn ExecutionPlan>>,
         _: ReplaceChildrenOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let broken = || Error::Internal { at: self.recipe.table.at.clone(), broken: "a scan keeps its input, and the columns of that" };
+        let broken =
+            || Error::Internal { at: self.recipe.table.files.at.clone(), broken: "a scan keeps its input, and the columns of that" };
         match (self.children().first(), children.first()) {
             (None, None) => Ok(self),
             (Some(old), Some(new)) if children.len() == 1 && new.schema() == old.schema() => {
@@ -381,10 +396,11 @@ impl ExecutionPlan for NumberedScan {
         match (self.inputs.as_slice(), &self.partitions) {
             ([input], None) => input.execute(partition, context),
             // INVARIANT: rows that were read without the columns that a policy tests go to no one but who has remembered the test.
-            _ => {
-                Err(Error::Internal { at: self.recipe.table.at.clone(), broken: "a scan whose readings were said is executed by them" }
-                    .into())
+            _ => Err(Error::Internal {
+                at: self.recipe.table.files.at.clone(),
+                broken: "a scan whose readings were said is executed by them",
             }
+            .into()),
         }
     }
 

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use super::super::files::StoreOptions;
 use super::super::files::web::{Mood, Web};
 use super::*;
-use crate::product::CsvDialect;
+use crate::product::{CsvDialect, OnError};
 
 const ROWS: i64 = 20_000;
 const CLIENTS: usize = 8;
@@ -149,7 +149,7 @@ async fn a_source_that_fails_gives_an_error_and_never_a_short_answer() {
         product(PortFormat::Parquet, "n.parquet", schema()),
         product(PortFormat::Csv(CsvDialect::default()), "n.csv", schema()),
         unsigned(product(PortFormat::Parquet, "s3://bucket/n.parquet", schema())),
-        unsigned(product(PortFormat::Ndjson, "s3://bucket/", schema())),
+        unsigned(product(PortFormat::Ndjson(OnError::Fail), "s3://bucket/", schema())),
     ]);
     let web = Web::start().await;
     web.put("/bucket/n.parquet", std::fs::read(folder.path().join("n.parquet")).unwrap());

@@ -3,13 +3,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Decimal128Array, Int64Array, ListArray, RecordBatch, StringArray, StructArray};
-use arrow::datatypes::{DataType as ArrowType, Field as ArrowField, Int64Type};
+use arrow::array::{ArrayRef, Decimal128Array, DictionaryArray, Int64Array, ListArray, RecordBatch, StringArray, StructArray};
+use arrow::datatypes::{DataType as ArrowType, Field as ArrowField, Int32Type, Int64Type};
 use datafusion::logical_expr::{col, lit};
 use datafusion::parquet::arrow::ArrowWriter;
-use datafusion::parquet::data_type::{Int96, Int96Type};
+use datafusion::parquet::data_type::{ByteArray, ByteArrayType, FixedLenByteArray, FixedLenByteArrayType, Int96, Int96Type};
 use datafusion::parquet::encryption::encrypt::FileEncryptionProperties;
-use datafusion::parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
+use datafusion::parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 use datafusion::parquet::file::writer::SerializedFileWriter;
 use datafusion::parquet::schema::parser::parse_message_type;
 use datafusion::prelude::SessionContext;
@@ -88,10 +88,68 @@ async fn lists_are_shown_and_structures_refused() {
 #[tokio::test]
 async fn an_encrypted_file_is_refused_and_not_taken_for_a_damaged_one() {
     let folder = tempfile::tempdir().unwrap();
-    let keys = FileEncryptionProperties::builder(vec![7; 16]).build().unwrap();
-    write(folder.path(), vec![("id", ids())], WriterProperties::builder().with_file_encryption_properties(keys));
-    let (code, text) = refusal(&ports(folder.path(), false), &parquet(vec![field("id", DataType::Int64)])).await;
-    assert_eq!((code.as_str(), text.contains("encrypted")), ("0A000", true), "{text}");
+    let keys = || FileEncryptionProperties::builder(vec![7; 16]);
+    for (kind, keys) in [
+        ("all", keys()),
+        ("all but the footer", keys().with_plaintext_footer(true)),
+        ("one column", keys().with_plaintext_footer(true).with_column_key("secret", vec![8; 16])),
+        ("one column and the footer", keys().with_column_key("secret", vec![8; 16])),
+    ] {
+        let keys = keys.build().unwrap();
+        for statistics in [EnabledStatistics::None, EnabledStatistics::Page] {
+            let properties = WriterProperties::builder().with_file_encryption_properties(Arc::clone(&keys));
+            write(folder.path(), vec![("id", ids()), ("secret", ids())], properties.set_statistics_enabled(statistics));
+            for column in ["id", "secret"] {
+                let (code, text) = refusal(&ports(folder.path(), false), &parquet(vec![field(column, DataType::Int64)])).await;
+                assert_eq!((code.as_str(), text.contains("encrypted")), ("0A000", true), "{kind}, {column}: {text}");
+            }
+        }
+    }
+    // Damage is still damage.
+    let path = folder.path().join("a.parquet");
+    let whole = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &whole[..whole.len() - 9]).unwrap();
+    assert_eq!(refusal(&ports(folder.path(), false), &parquet(vec![field("id", DataType::Int64)])).await.0, "XX001");
+}
+
+#[tokio::test]
+async fn decimals_of_bytes_are_read_as_old_writers_left_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let message = "message m { optional binary price (DECIMAL(9, 2)); optional fixed_len_byte_array(5) rate (DECIMAL(10, 4)); }";
+    let schema = Arc::new(parse_message_type(message).unwrap());
+    let file = std::fs::File::create(folder.path().join("a.parquet")).unwrap();
+    let mut writer = SerializedFileWriter::new(file, schema, Arc::new(WriterProperties::builder().build())).unwrap();
+    let mut group = writer.next_row_group().unwrap();
+    // As many bytes as each number takes.
+    let prices = [vec![0x7f], vec![0xff, 0x38], vec![0x03, 0xb9, 0xac]].map(ByteArray::from);
+    let mut column = group.next_column().unwrap().unwrap();
+    column.typed::<ByteArrayType>().write_batch(&prices, Some(&[1, 0, 1, 1]), None).unwrap();
+    column.close().unwrap();
+    let rates =
+        [[0, 0, 0, 0, 1], [0xff; 5], [0, 0, 0, 1, 0], [0xff, 0xff, 0xff, 0xff, 0]].map(|bytes| FixedLenByteArray::from(bytes.to_vec()));
+    let mut column = group.next_column().unwrap().unwrap();
+    column.typed::<FixedLenByteArrayType>().write_batch(&rates, Some(&[1, 1, 1, 1]), None).unwrap();
+    column.close().unwrap();
+    group.close().unwrap();
+    writer.close().unwrap();
+    let decimal = |name, precision, scale| field(name, DataType::Decimal { precision, scale });
+    let found = rows(&ports(folder.path(), false), &parquet(vec![decimal("price", 9, 2), decimal("rate", 12, 6)])).await.unwrap();
+    assert_eq!(found, ["-2.00|0.025600", "1.27|0.000100", "2441.40|-0.025600", "NULL|-0.000100"]);
+}
+
+#[tokio::test]
+async fn dictionaries_are_shown_as_what_they_hold() {
+    let folder = tempfile::tempdir().unwrap();
+    let words: DictionaryArray<Int32Type> = [Some("a"), None, Some("b"), Some("a")].into_iter().collect();
+    let numbers = Int64Array::from(vec![7, 7, 8, 7]);
+    let columns: Vec<(&str, ArrayRef)> = vec![("word", Arc::new(words)), ("n", Arc::new(numbers))];
+    write(folder.path(), columns, WriterProperties::builder().set_dictionary_enabled(true));
+    let product = parquet(vec![field("word", DataType::String), field("n", DataType::Int64)]);
+    let ports = ports(folder.path(), false);
+    assert_eq!(rows(&ports, &product).await.unwrap(), ["NULL|7", "a|7", "a|7", "b|8"]);
+    let ask = Ask { filter: Some(col("word").eq(lit("a"))), push: true, ..Ask::default() };
+    assert_eq!(texts(&scan(&open(&ports, &product).await.unwrap(), &ask).await.unwrap()), ["a|7", "a|7"]);
+    assert_eq!(refusal(&ports, &parquet(vec![field("word", DataType::Int64)])).await.0, "HV021");
 }
 
 #[tokio::test]
@@ -110,4 +168,37 @@ async fn bloom_filters_and_pages_spare_rows() {
     assert_eq!((read(4_000).await, read(4_001).await), (100, 100), "pages");
     write(folder.path(), vec![("id", ids())], pages().set_bloom_filter_enabled(true));
     assert_eq!((read(4_000).await, read(4_001).await), (100, 0), "bloom filter");
+}
+
+#[tokio::test]
+async fn the_reader_finds_rows_first_where_few_are_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    // In no order, so that no page can be passed over.
+    let scattered: ArrayRef = Arc::new(Int64Array::from_iter_values((0..5_000).map(|row| row * 919 % 5_000)));
+    let codes: ArrayRef = Arc::new(Int64Array::from_iter_values((0..5_000).map(|row| row % 3 * 1_000_000)));
+    let cents: ArrayRef =
+        Arc::new(Decimal128Array::from_iter_values((0..5_000).map(|row| row * 919 % 5_000)).with_precision_and_scale(9, 2).unwrap());
+    write(folder.path(), vec![("n", scattered), ("code", codes), ("price", cents)], WriterProperties::builder());
+    let price = field("price", DataType::Decimal { precision: 12, scale: 2 });
+    let product = parquet(vec![field("n", DataType::Int64), field("code", DataType::Int64), price]);
+    let ports = Ports::new(PortOptions { data_root: folder.path().to_owned(), ..PortOptions::default() });
+    let table = open(&ports, &product).await.unwrap();
+    let cents = |cents| datafusion::logical_expr::Expr::Literal(datafusion::common::ScalarValue::Decimal128(Some(cents), 12, 2), None);
+    for (filter, read) in [
+        (col("n").eq(lit(77_i64)), 1),
+        (col("n").lt(lit(30_i64)), 30),
+        (col("n").in_list(vec![lit(1_i64), lit(2_i64)], false), 2),
+        (col("n").eq(lit(1_i64)).or(col("n").eq(lit(2_i64))).or(lit(3_i64).eq(col("n"))), 3),
+        (col("price").lt(cents(20)), 20),
+        (col("price").gt(cents(4_990)).and(col("code").not_eq(lit(7_i64))), 9),
+        // More than one in a hundred, or none knows how many.
+        (col("n").lt(lit(500_i64)), 5_000),
+        (col("code").eq(lit(1_000_000_i64)), 5_000),
+        (col("n").not_eq(lit(77_i64)), 5_000),
+    ] {
+        let context = SessionContext::new();
+        let plan = table.scan(&context.state(), None, std::slice::from_ref(&filter), None).await.unwrap();
+        let found = run(plan, &context).await.unwrap();
+        assert_eq!(found.iter().map(RecordBatch::num_rows).sum::<usize>(), read, "{filter}");
+    }
 }

@@ -31,28 +31,39 @@ pub(super) trait Texts {
     fn text(&self, row: usize) -> Option<&[u8]>;
 }
 
+/// What becomes of texts that are no values: each ends the reading, or is read as NULL and counted.
+pub(super) type Nulled<'a> = Option<&'a mut u64>;
+
 /// Feeds each value to `append`; `None` from `parse` makes the value bad.
 fn each<'a, C: Texts + ?Sized, T>(
     texts: &'a C,
+    nulled: &mut Nulled<'_>,
     parse: impl Fn(&'a [u8]) -> Option<T>,
     mut append: impl FnMut(Option<T>),
 ) -> Result<(), BadValue> {
     for row in 0..texts.rows() {
         match texts.text(row) {
             None => append(None),
-            Some(text) => append(Some(parse(text).ok_or(BadValue { row })?)),
+            Some(text) => match (parse(text), &mut *nulled) {
+                (None, None) => return Err(BadValue { row }),
+                (None, Some(count)) => {
+                    **count += 1;
+                    append(None);
+                }
+                (value, _) => append(value),
+            },
         }
     }
     Ok(())
 }
 
 /// Reads one column; lists are no texts.
-pub(super) fn read_column<C: Texts + ?Sized>(texts: &C, field: &Field) -> Result<ArrayRef, BadValue> {
+pub(super) fn read_column<C: Texts + ?Sized>(texts: &C, field: &Field, mut nulled: Nulled<'_>) -> Result<ArrayRef, BadValue> {
     let rows = texts.rows();
     macro_rules! column {
         ($builder:expr, $parse:expr) => {{
             let mut builder = $builder;
-            each(texts, $parse, |value| builder.append_option(value))?;
+            each(texts, &mut nulled, $parse, |value| builder.append_option(value))?;
             Arc::new(builder.finish()) as ArrayRef
         }};
     }

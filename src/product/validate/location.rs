@@ -32,7 +32,7 @@ pub(super) fn check(location: &str, format: &PortFormat) -> Result<(), LocationF
         PortFormat::Postgres => {
             Err(("\"location\" is no table of a PostgreSQL server", "Write postgres://host:port/database/schema/table."))
         }
-        PortFormat::Csv(_) | PortFormat::Ndjson | PortFormat::Arrow | PortFormat::Avro | PortFormat::Parquet => match scheme.as_str() {
+        PortFormat::Csv(_) | PortFormat::Ndjson(_) | PortFormat::Arrow | PortFormat::Avro | PortFormat::Parquet => match scheme.as_str() {
             "" | "file" => check_path(rest),
             "s3" | "gs" | "az" => check_bucket(rest),
             "http" | "https" => check_web(rest),

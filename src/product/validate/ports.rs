@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use crate::document::{Faults, closest};
 use crate::product::sla::{Freshness, parse_uptime};
-use crate::product::spec::{AccessSpec, CompressionSpec, CsvSpec, OutputPortSpec, PortKindSpec, SlaSpec, TlsModeSpec};
-use crate::product::{Compression, CsvDialect, OutputPort, PortAccess, PortFormat, PortKind, PortName, ServerTls, Sla, TlsMode};
+use crate::product::spec::{AccessSpec, CompressionSpec, CsvSpec, OnErrorSpec, OutputPortSpec, PortKindSpec, SlaSpec, TlsModeSpec};
+use crate::product::{Compression, CsvDialect, OnError, OutputPort, PortAccess, PortFormat, PortKind, PortName, ServerTls, Sla, TlsMode};
 
 use super::location;
 
@@ -75,23 +75,28 @@ fn format(spec: &OutputPortSpec, at: &str, typed: bool, faults: &mut Faults<'_>)
     if spec.csv.is_some() && (spec.format != "csv" || spec.kind == PortKindSpec::Stream) {
         faults.add_with_hint(&format!("{at}/csv"), "\"csv\" is given for a port of another format", "Remove it.");
     }
+    if spec.on_error.is_some() && (!matches!(spec.format.as_str(), "csv" | "ndjson") || spec.kind == PortKindSpec::Stream) {
+        let hint = "Remove it; only CSV and NDJSON hold texts that may be no values.";
+        faults.add_with_hint(&format!("{at}/on_error"), "\"on_error\" is given for a port of another format", hint);
+    }
     if spec.kind == PortKindSpec::Stream {
         return Some(PortFormat::Stream(spec.format.clone()));
     }
     match (spec.format.as_str(), spec.kind) {
         ("csv", _) => {
+            let on_error = on_error(spec.on_error);
             if !typed {
                 let hint = "Give the product a \"schema\" with the name and type of each column.";
                 faults.add_with_hint(&format!("{at}/format"), "a CSV port needs a typed contract", hint);
             }
-            csv_dialect(spec.csv.as_ref(), &format!("{at}/csv"), faults).map(PortFormat::Csv)
+            csv_dialect(spec.csv.as_ref(), &format!("{at}/csv"), faults).map(|dialect| PortFormat::Csv(CsvDialect { on_error, ..dialect }))
         }
         ("ndjson", _) => {
             if !typed {
                 let hint = "Give the product a \"schema\" with the name and type of each column.";
                 faults.add_with_hint(&format!("{at}/format"), "an NDJSON port needs a typed contract", hint);
             }
-            Some(PortFormat::Ndjson)
+            Some(PortFormat::Ndjson(on_error(spec.on_error)))
         }
         ("arrow", _) => Some(PortFormat::Arrow),
         ("avro", _) => Some(PortFormat::Avro),
@@ -107,6 +112,13 @@ fn format(spec: &OutputPortSpec, at: &str, typed: bool, faults: &mut Faults<'_>)
             faults.add_with_hint(&format!("{at}/format"), "the format of the port is not known", hint);
             None
         }
+    }
+}
+
+fn on_error(spec: Option<OnErrorSpec>) -> OnError {
+    match spec {
+        None | Some(OnErrorSpec::Fail) => OnError::Fail,
+        Some(OnErrorSpec::Null) => OnError::Null,
     }
 }
 
@@ -206,5 +218,6 @@ fn csv_dialect(spec: Option<&CsvSpec>, at: &str, faults: &mut Faults<'_>) -> Opt
             CompressionSpec::Bzip2 => Compression::Bzip2,
             CompressionSpec::Xz => Compression::Xz,
         },
+        on_error: standard.on_error,
     })
 }

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::product::{Compression, CredentialsRef, PiiAction, PortAccess, PortFormat, PortKind, ServerTls, TlsMode};
+use crate::product::{Compression, CredentialsRef, OnError, PiiAction, PortAccess, PortFormat, PortKind, ServerTls, TlsMode};
 
 /// Every key that a contract may have.
 const WHOLE: &str = r#"apiVersion: data-mesh/v1
@@ -299,6 +299,19 @@ fn ports_are_checked() {
         one("{name: f, type: batch, format: parquet, location: x, sla: {freshness: soon}}").contains("\"freshness\" is not understood")
     );
     assert!(one("{name: f, type: stream, format: avro, default: true}").contains("cannot be the default"));
+    assert!(one("{name: f, type: batch, format: parquet, location: x, on_error: \"null\"}").contains("another format"));
+    assert!(one("{name: f, type: batch, format: csv, location: x, on_error: nil}").contains("\"on_error\""));
+    for (format, on_error) in [("csv", "null"), ("ndjson", "null"), ("csv", "fail")] {
+        let product =
+            read_text(&with(&format!("{{name: f, type: batch, format: {format}, location: x, on_error: \"{on_error}\"}}"))).unwrap();
+        let port = &product.output_ports[0].format;
+        assert_eq!((port.name(), port.on_error() == OnError::Null), (format, on_error == "null"));
+        let lenient = product.schema.iter().flat_map(|fields| fields.iter()).filter(|field| product.reads_as_null(port, field)).count();
+        assert_eq!(lenient > 0, on_error == "null");
+        assert!(
+            product.schema.iter().flat_map(|fields| fields.iter()).all(|field| !(field.primary_key && product.reads_as_null(port, field)))
+        );
+    }
     let two = "{name: f, type: batch, format: parquet, location: x, default: true}\n    - {name: F, type: batch, format: parquet, location: x, default: true}";
     let both = one(two);
     assert!(both.contains("two ports are marked") && both.contains("is the same name as \"f\""), "{both}");
