@@ -79,6 +79,11 @@ fn operators_and_functions_are_worded_as_in_postgresql() {
     assert_eq!((message.sqlstate, message.position), (SqlState::UNDEFINED_FUNCTION, Some(8)));
     let text = "No function matches the given name and argument types 'round(Utf8, Int64)'. You might need to add explicit type casts.";
     assert_eq!(client_message(&DataFusionError::Plan(text.to_owned()), "").message, "function round(text, bigint) does not exist");
+    let text = "No function matches the given name and argument types 'meshgate_numeric(Date32)'.";
+    let message = client_message(&DataFusionError::Plan(text.to_owned()), "");
+    assert_eq!((message.sqlstate, message.message.as_str()), (SqlState::CANNOT_COERCE, "cannot cast type date to numeric"));
+    let text = "substring without for/from is not valid Substring { expr: Identifier(Ident) }";
+    assert_eq!(client_message(&DataFusionError::Plan(text.to_owned()), "").message, "function substring of one argument does not exist");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! PostgreSQL's words for what the engine says in its own.
 
 use crate::catalog::PgType;
+use crate::engine::semantics;
 use crate::error::{ClientMessage, SqlState};
 
 /// Words of the engine that no client should read.
@@ -98,6 +99,12 @@ const NOT_HERE: &[&str] = &[
 
 /// No such function; `types` in the engine's names.
 pub(super) fn missing_function(name: &str, types: Option<&str>) -> ClientMessage {
+    if name == semantics::UNCONSTRAINED
+        && let Some([found]) = types.and_then(list).as_deref()
+    {
+        return ClientMessage::new(SqlState::CANNOT_COERCE, format!("cannot cast type {found} to numeric"));
+    }
+    let name = name.strip_prefix("meshgate_").unwrap_or(name);
     let shown = match types.map(list) {
         Some(Some(types)) => format!("{name}({})", types.join(", ")),
         _ => name.to_owned(),
@@ -191,7 +198,9 @@ pub(super) fn missing_type(text: &str) -> Option<&str> {
 pub(super) fn misuse(text: &str) -> Option<ClientMessage> {
     let lower = text.to_lowercase();
     let has = |word: &str| lower.contains(word);
-    let (state, message) = if has("aggregate functions are not allowed in the where") {
+    let (state, message) = if has("substring without for/from") {
+        (SqlState::UNDEFINED_FUNCTION, "function substring of one argument does not exist".to_owned())
+    } else if has("aggregate functions are not allowed in the where") {
         (SqlState::GROUPING_ERROR, "aggregate functions are not allowed in WHERE".to_owned())
     } else if has("non-boolean predicate") {
         let found = text.rsplit_once("returning ").and_then(|(_, found)| type_name(found.trim()));
