@@ -68,34 +68,50 @@ pub(super) fn split(text: &str, limits: &TextLimits) -> Result<Vec<Piece>, Clien
     for token in tokens {
         match token.token {
             Token::Whitespace(_) | Token::EOF => {}
-            Token::SemiColon => {
-                let end = lines.byte(token.span.start);
-                finish(text, &mut lines, std::mem::take(&mut current), end, limits, &mut pieces)?;
-            }
+            Token::SemiColon => finish(text, &mut lines, std::mem::take(&mut current), Some(token.span.start), limits, &mut pieces)?,
             _ => current.push(token),
         }
     }
-    finish(text, &mut lines, current, text.len(), limits, &mut pieces)?;
+    finish(text, &mut lines, current, None, limits, &mut pieces)?;
     Ok(pieces)
 }
 
-/// Byte offsets of the lines, so that locations in order are found without scanning from the start.
+/// Byte offsets of the lines, and how far the text was gone through, so that locations in order are found without scanning from the start.
 struct LineIndex<'a> {
     text: &'a str,
     starts: Vec<usize>,
+    /// The location that was asked for last, and its byte.
+    last: (Location, usize),
+    /// Bytes of which the characters were counted, and how many these are.
+    counted: (usize, usize),
 }
 
 impl<'a> LineIndex<'a> {
     fn new(text: &'a str) -> Self {
         let starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        Self { text, starts }
+        Self { text, starts, last: (Location::new(1, 1), 0), counted: (0, 0) }
     }
 
     fn byte(&mut self, location: Location) -> usize {
         let line = usize::try_from(location.line).unwrap_or(usize::MAX).saturating_sub(1);
-        let start = self.starts.get(line).copied().unwrap_or(self.text.len());
+        let (last, byte) = self.last;
+        let (start, column) = if last.line == location.line && last.column <= location.column {
+            (byte, location.column - last.column + 1)
+        } else {
+            (self.starts.get(line).copied().unwrap_or(self.text.len()), location.column)
+        };
         let rest = self.text.get(start..).unwrap_or_default();
-        start + column_byte(rest, location.column)
+        let byte = start + column_byte(rest, column);
+        self.last = (location, byte);
+        byte
+    }
+
+    /// Characters before a byte.
+    fn characters(&mut self, byte: usize) -> usize {
+        let (from, before) = if self.counted.0 <= byte { self.counted } else { (0, 0) };
+        let characters = before + self.text.get(from..byte).map_or(0, |text| text.chars().count());
+        self.counted = (byte, characters);
+        characters
     }
 }
 
@@ -103,16 +119,17 @@ fn finish(
     text: &str,
     lines: &mut LineIndex<'_>,
     tokens: Vec<TokenWithSpan>,
-    end: usize,
+    end: Option<Location>,
     limits: &TextLimits,
     pieces: &mut Vec<Piece>,
 ) -> Result<(), ClientMessage> {
     let Some(first) = tokens.first() else { return Ok(()) };
     let start = first.span.start;
     let byte = lines.byte(start);
+    let end = end.map_or(text.len(), |end| lines.byte(end));
     let own = text.get(byte..end).unwrap_or_default().trim_end().to_owned();
     check(&tokens, limits)?;
-    let offset = text.get(..byte).map_or(0, |before| before.chars().count());
+    let offset = lines.characters(byte);
     pieces.push(Piece { text: own, tokens, offset, start });
     Ok(())
 }
@@ -221,5 +238,28 @@ fn unterminated(message: &str) -> String {
         "unterminated quoted identifier".to_owned()
     } else {
         "syntax error".to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statements_are_found_where_they_stand_however_many_there_are() {
+        let mut text = String::new();
+        for number in 0..2_000 {
+            let gap = ["", " ", "\n", "é", "/* ü\n; */", "\n\n  "][number % 6].replace('é', "/*é*/");
+            text.push_str(&format!("{gap};{gap}select 'ß{number}'{gap};;"));
+        }
+        let pieces = split(&text, &TextLimits::default()).unwrap();
+        assert_eq!(pieces.len(), 2_000);
+        for (number, piece) in pieces.iter().enumerate() {
+            assert!(piece.text.starts_with(&format!("select 'ß{number}'")), "{}", piece.text);
+            let byte = text.find(&format!("select 'ß{number}'")).unwrap();
+            assert_eq!(piece.offset, text[..byte].chars().count());
+            assert_eq!(piece.position(piece.tokens[0].span.start), Some(piece.offset + 1));
+        }
+        assert!(split(&";".repeat(100_000), &TextLimits::default()).unwrap().is_empty());
     }
 }
