@@ -55,7 +55,7 @@ pub(crate) const SINGLE: [(&str, &str, &str, Option<&str>); 11] = [
     ("m-sql", "full_name", "{expression: \"left(full_name, 1) || '***'\"}", Some("left(full_name, 1) || '***'")),
 ];
 
-const SCHEMA: &str = "[{name: id, type: int64}, {name: subject_id, type: int64}, {name: created_at, type: timestamptz}, \
+const SCHEMA: &str = "[{name: id, type: int64, primaryKey: true}, {name: subject_id, type: int64}, {name: created_at, type: timestamptz}, \
     {name: full_name, type: string}, {name: email, type: string}, {name: card, type: string}, {name: city, type: string}, \
     {name: quantity, type: int32}, {name: amount, type: float64}]";
 
