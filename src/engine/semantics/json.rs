@@ -34,6 +34,18 @@ pub(super) fn check(text: &str) -> Result<()> {
     serde_json::from_str::<serde::de::IgnoredAny>(text).map(|_| ()).map_err(|_| invalid())
 }
 
+/// What a JSON text is, by its first character.
+pub(super) fn kind_of(text: &str) -> &'static str {
+    match text.trim_start().bytes().next() {
+        Some(b'{') => "object",
+        Some(b'[') => "array",
+        Some(b'"') => "string",
+        Some(b't' | b'f') => "boolean",
+        Some(b'n') => "null",
+        _ => "number",
+    }
+}
+
 fn parsed(text: &str) -> Result<Value> {
     serde_json::from_str(text).map_err(|_| invalid())
 }
@@ -298,14 +310,7 @@ fn kind() -> Function {
     let computes = |args: &[ArrayRef], _rows: usize| {
         let kind = |text: &str| {
             check(text)?;
-            Ok(match text.trim_start().bytes().next() {
-                Some(b'{') => "object",
-                Some(b'[') => "array",
-                Some(b'"') => "string",
-                Some(b't' | b'f') => "boolean",
-                Some(b'n') => "null",
-                _ => "number",
-            })
+            Ok(kind_of(text))
         };
         let kinds = arg::<StringArray>(args, 0)?.iter().map(|text| text.map(kind).transpose());
         Ok(Arc::new(kinds.collect::<Result<StringArray>>()?) as ArrayRef)

@@ -14,7 +14,7 @@ use datafusion::logical_expr::ScalarUDF;
 use crate::error::{ClientMessage, SqlState};
 
 use super::function::{Function, Result, arg, client, fault};
-use super::json::{self, Parts};
+use super::json::{self, Parts, kind_of};
 use super::json_build::{canonical, quoted};
 use super::json_path::{Comparison, Condition, JsonPath, Method, Path, parsed};
 
@@ -323,7 +323,7 @@ impl Run<'_> {
         let mut all = Vec::with_capacity(items.len());
         for item in items {
             match method {
-                Method::Type => all.push(quoted(kind(&item))),
+                Method::Type => all.push(quoted(kind_of(&item))),
                 Method::Size => match elements(&item) {
                     Some(elements) => all.push(elements.len().to_string()),
                     None if self.lax => all.push("1".to_owned()),
@@ -447,23 +447,12 @@ fn deep(item: &str, level: u32, bounds: (u32, u32), all: &mut Vec<String>) {
     }
 }
 
-fn kind(item: &str) -> &'static str {
-    match item.trim_start().bytes().next() {
-        Some(b'{') => "object",
-        Some(b'[') => "array",
-        Some(b'"') => "string",
-        Some(b't' | b'f') => "boolean",
-        Some(b'n') => "null",
-        _ => "number",
-    }
-}
-
 fn text(item: &str) -> Option<String> {
     serde_json::from_str(item).ok()
 }
 
 fn compared(comparison: Comparison, left: &str, right: &str) -> Option<bool> {
-    let order = match (kind(left), kind(right)) {
+    let order = match (kind_of(left), kind_of(right)) {
         ("null", "null") => Ordering::Equal,
         ("number", "number") => Number::of(left)?.order(Number::of(right)?)?,
         ("string", "string") => text(left)?.cmp(&text(right)?),
@@ -486,7 +475,7 @@ fn compared(comparison: Comparison, left: &str, right: &str) -> Option<bool> {
 fn numeric(item: &str, method: Method) -> Found<String> {
     let refused = || structure(SqlState::NON_NUMERIC_SQL_JSON_ITEM, "jsonpath item method can only be applied to a numeric value");
     if method == Method::Double {
-        let value = if kind(item) == "string" { text(item) } else { (kind(item) == "number").then(|| item.to_owned()) };
+        let value = if kind_of(item) == "string" { text(item) } else { (kind_of(item) == "number").then(|| item.to_owned()) };
         return match value.and_then(|value| Number::of(value.trim())) {
             Some(number) => Ok(number.written()),
             None => structure(
@@ -495,7 +484,7 @@ fn numeric(item: &str, method: Method) -> Found<String> {
             ),
         };
     }
-    let Some(number) = Number::of(item).filter(|_| kind(item) == "number") else { return refused() };
+    let Some(number) = Number::of(item).filter(|_| kind_of(item) == "number") else { return refused() };
     let computed = match method {
         Method::Ceiling => number.whole(true),
         Method::Floor => number.whole(false),
