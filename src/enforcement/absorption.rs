@@ -1,4 +1,5 @@
-//! What stands straight above a barrier and is done below it: the first rows in an order, and states of aggregates.
+//! What stands straight above a barrier, or above joins of barriers, and is done below it: the first rows in an order, and states of
+//! aggregates.
 //!
 //! INVARIANT: only where all that the barrier does to rows is done by the source as well, exactly, and only over columns that are shown as they are.
 //! The operator above stays, or its half that merges states: an answer never hangs on how much the source has left out, only
@@ -21,6 +22,7 @@ use crate::ports::{Aggregate, Kept, OrderKey};
 use crate::product::ProductRef;
 
 use super::barrier::GovernedExec;
+use super::joined::{self, Joined};
 
 /// A product that a plan scans, and what its source does beside filtering, in words for EXPLAIN.
 pub type TakenOver = (ProductRef, Option<&'static str>);
@@ -58,14 +60,40 @@ pub fn taken_over(plan: &Arc<dyn ExecutionPlan>) -> Vec<TakenOver> {
             pending.extend(node.children());
             continue;
         };
-        let what = match barrier.absorbed().filter(|_| !barrier.hides_rows()) {
-            None => None,
-            Some(Kept::First { .. }) => Some("Sort, Limit"),
-            Some(Kept::States { .. }) => Some("Partial Aggregate"),
+        let joins = barrier.reads().count() > 1;
+        let what = match (barrier.absorbed().filter(|_| !barrier.hides_rows()), joins) {
+            (None, _) => None,
+            (Some(Kept::First { .. }), false) => Some("Sort, Limit"),
+            (Some(Kept::First { .. }), true) => Some("Join, Sort, Limit"),
+            (Some(Kept::States { .. }), false) => Some("Partial Aggregate"),
+            (Some(Kept::States { .. }), true) => Some("Join, Partial Aggregate"),
         };
-        told.push((barrier.product().clone(), what));
+        told.extend(barrier.reads().map(|(product, _)| (product.clone(), what)));
     }
     told
+}
+
+/// What an operator stands on.
+enum Below<'a> {
+    Barrier(&'a GovernedExec),
+    Joined(Joined<'a>),
+}
+
+impl Below<'_> {
+    /// The barrier over a source that keeps no more than that.
+    fn absorbing(&self, kept: &Kept) -> Option<GovernedExec> {
+        match self {
+            Self::Barrier(barrier) => barrier.absorbing(kept),
+            Self::Joined(joined) => joined.absorbing(kept),
+        }
+    }
+}
+
+/// What is found below an operator: where, and where these columns leave it.
+struct Found<'a> {
+    below: Below<'a>,
+    node: &'a Arc<dyn ExecutionPlan>,
+    places: Vec<usize>,
 }
 
 /// The same order and limit over a barrier that knows of them.
@@ -73,13 +101,13 @@ fn first_rows(sort: &SortExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     let Some(rows) = sort.fetch() else { return Ok(None) };
     let absorbing = || {
         let keys: Vec<usize> = sort.expr().iter().map(|key| position(&key.expr)).collect::<Option<_>>()?;
-        let (barrier, places) = barrier_below(sort.input(), keys)?;
+        let Found { below, node, places } = found(sort.input(), keys)?;
         let keys = places.into_iter().zip(sort.expr().iter());
         let keys = keys.map(|(column, key)| OrderKey { column, options: key.options }).collect();
-        barrier.absorbing(&Kept::First { keys, rows })
+        Some((below.absorbing(&Kept::First { keys, rows })?, node))
     };
-    let Some(barrier) = absorbing() else { return Ok(None) };
-    let below = in_place(sort.input(), Arc::new(barrier))?;
+    let Some((barrier, node)) = absorbing() else { return Ok(None) };
+    let below = in_place(sort.input(), node, Arc::new(barrier))?;
     Ok(Some(Arc::new(sort.clone()).replace_children(vec![below], recomputed())?))
 }
 
@@ -87,10 +115,14 @@ fn recomputed() -> ReplaceChildrenOptions {
     ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute)
 }
 
-/// The node above the barrier, with another barrier.
-fn in_place(node: &Arc<dyn ExecutionPlan>, barrier: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
-    match node.children()[..] {
-        [below] if !node.is::<GovernedExec>() => Arc::clone(node).replace_children(vec![in_place(below, barrier)?], recomputed()),
+/// The plan with a barrier in the place of a node in it.
+fn in_place(
+    plan: &Arc<dyn ExecutionPlan>,
+    node: &Arc<dyn ExecutionPlan>,
+    barrier: Arc<dyn ExecutionPlan>,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    match plan.children()[..] {
+        [below] if !Arc::ptr_eq(plan, node) => Arc::clone(plan).replace_children(vec![in_place(below, node, barrier)?], recomputed()),
         _ => Ok(barrier),
     }
 }
@@ -109,10 +141,10 @@ fn states(aggregation: &AggregateExec) -> Option<Arc<dyn ExecutionPlan>> {
     let groups = keys.expr().iter().map(|(key, _)| position(key)).collect::<Option<Vec<usize>>>()?;
     let aggregates = aggregation.aggr_expr().iter().map(|aggregate| one(aggregate)).collect::<Option<Vec<Aggregate>>>()?;
     let columns: Vec<usize> = groups.iter().copied().chain(aggregates.iter().filter_map(|aggregate| aggregate.column())).collect();
-    let (barrier, places) = barrier_below(aggregation.input(), columns.clone())?;
+    let Found { below, places, .. } = found(aggregation.input(), columns.clone())?;
     let place = |column: usize| columns.iter().zip(&places).find(|(own, _)| **own == column).map(|(_, place)| *place);
     let kept = Kept::States { groups, aggregates, schema: aggregation.schema() }.over(place)?;
-    Some(Arc::new(barrier.absorbing(&kept)?))
+    Some(Arc::new(below.absorbing(&kept)?))
 }
 
 /// An aggregate with one state, which is one of its own kind.
@@ -149,12 +181,17 @@ fn widened(expr: &Arc<dyn PhysicalExpr>) -> Option<usize> {
     if wide { position(cast.expr()) } else { None }
 }
 
-/// The barrier below operators that do nothing but to choose and name columns, and where these columns leave it.
-fn barrier_below(node: &Arc<dyn ExecutionPlan>, columns: Vec<usize>) -> Option<(&GovernedExec, Vec<usize>)> {
+/// The barrier, or joins of barriers, below operators that do nothing but to choose and name columns.
+fn found(node: &Arc<dyn ExecutionPlan>, columns: Vec<usize>) -> Option<Found<'_>> {
     if let Some(barrier) = node.downcast_ref::<GovernedExec>() {
-        return Some((barrier, columns));
+        return Some(Found { below: Below::Barrier(barrier), node, places: columns });
     }
-    let projection = node.downcast_ref::<ProjectionExec>()?;
+    if let Some(joined) = joined::below(node).filter(Joined::is_whole) {
+        return Some(Found { below: Below::Joined(joined), node, places: columns });
+    }
+    let Some(projection) = node.downcast_ref::<ProjectionExec>() else {
+        return joined::below(node).map(|joined| Found { below: Below::Joined(joined), node, places: columns });
+    };
     let below = columns.iter().map(|column| position(&projection.expr().get(*column)?.expr)).collect::<Option<Vec<usize>>>()?;
-    barrier_below(projection.input(), below)
+    found(projection.input(), below)
 }

@@ -1,6 +1,8 @@
 //! Random statements over the same rows in each kind of port: all answer alike, whatever their sources have taken over.
 //!
-//! Files take over neither an order nor an aggregate, so the answers of a server that does are compared with the engine's own.
+//! Files take over neither an order, an aggregate nor a join, so the answers of a server that does are compared with the engine's own.
+
+mod joins;
 
 use std::sync::Arc;
 

@@ -6,6 +6,7 @@
 //!
 //! A barrier can absorb a top-N or the first half of an aggregation ([`super::absorption`]): then its source leaves out what is not needed. The rows of
 //! a top-N pass the barrier as all rows do; states of aggregates were made of rows that the source has filtered, all by itself.
+//! It may so have the rows of several products below it, each under its own decision ([`super::joined`]).
 //!
 //! It has no statistics but one: where it hides nothing, about how many rows there are, which anyone who may read it could count.
 //! It has no orderings, and a text without literals, ids, paths or counts. Rows are collected to batches of full size before they leave,
@@ -69,10 +70,12 @@ pub(super) enum Shown {
 pub(super) struct Terms {
     pub(super) product: ProductRef,
     pub(super) decision: DecisionId,
+    /// Further products whose rows are in the input, if its source joins them, and the decisions on these.
+    pub(super) beside: Vec<(ProductRef, DecisionId)>,
     /// Rows for which it is not true are hidden.
     pub(super) row_filter: Option<Arc<dyn PhysicalExpr>>,
-    /// Rows whose subject is erased are hidden.
-    pub(super) exclusion: Option<(usize, SubjectProbe)>,
+    /// Rows of which a subject is erased are hidden.
+    pub(super) exclusions: Vec<(usize, SubjectProbe)>,
     /// For which rows it is known already whether these two hide them, and who takes down what is found out about the others.
     pub(super) recall: Option<Arc<Recall>>,
     /// So many of the input's first columns are what is shown, or what masks are computed from.
@@ -91,16 +94,17 @@ pub(super) struct Terms {
 
 impl Terms {
     fn hide_rows(&self) -> bool {
-        self.row_filter.is_some() || self.exclusion.is_some()
+        self.row_filter.is_some() || !self.exclusions.is_empty()
     }
 
     /// Those of states that a source has made under these.
-    fn of_states(&self, columns: usize) -> Self {
+    pub(super) fn of_states(&self, columns: usize) -> Self {
         Self {
             product: self.product.clone(),
             decision: self.decision,
+            beside: self.beside.clone(),
             row_filter: None,
-            exclusion: None,
+            exclusions: Vec::new(),
             recall: None,
             kept: columns,
             shown: (0..columns).map(Shown::AsItIs).collect(),
@@ -158,13 +162,7 @@ impl GovernedExec {
     /// does not do all that the barrier does.
     pub(super) fn absorbing(&self, kept: &Kept) -> Option<Self> {
         let terms = &self.terms;
-        if self.absorbed.is_some() || !terms.offered || terms.row_limit.is_some() || terms.recall.is_some() {
-            return None;
-        }
-        let without = match &terms.exclusion {
-            None => None,
-            Some((column, probe)) => Some(Without { column: *column, subjects: probe.few()? }),
-        };
+        let without = self.left_to_source()?;
         let below = kept.over(|column| match terms.shown.get(column) {
             Some(Shown::AsItIs(position)) => Some(*position),
             Some(Shown::Masked { .. }) | None => None,
@@ -174,18 +172,41 @@ impl GovernedExec {
             Kept::First { .. } => Self::over(input, Arc::clone(self.properties.eq_properties.schema()), Arc::clone(terms)),
             Kept::States { schema, .. } => Self::over(input, Arc::clone(schema), Arc::new(terms.of_states(schema.fields().len()))),
         };
-        let absorbed = Absorbed { kept: kept.clone(), hides_rows: terms.hide_rows() };
-        Some(Self { absorbed: Some(absorbed), ..barrier })
+        Some(barrier.having_absorbed(kept, terms.hide_rows()))
     }
 
-    /// The decision under which the rows are read.
-    pub fn decision(&self) -> DecisionId {
-        self.terms.decision
+    /// Says of a barrier whose source leaves out what is not needed what that is, and whether rows may have been hidden below it.
+    pub(super) fn having_absorbed(self, kept: &Kept, hides_rows: bool) -> Self {
+        Self { absorbed: Some(Absorbed { kept: kept.clone(), hides_rows }), ..self }
     }
 
-    /// The product whose rows are read.
-    pub fn product(&self) -> &ProductRef {
-        &self.terms.product
+    /// Who is left out, if all that the barrier does to rows can be left to its source: `None` if it cannot.
+    pub(super) fn left_to_source(&self) -> Option<Option<Without>> {
+        let terms = &self.terms;
+        if self.absorbed.is_some() || !terms.offered || terms.row_limit.is_some() || terms.recall.is_some() {
+            return None;
+        }
+        match terms.exclusions.as_slice() {
+            [] => Some(None),
+            [(column, probe)] => Some(Some(Without { column: *column, subjects: probe.few()? })),
+            _ => None,
+        }
+    }
+
+    /// What it does to rows.
+    pub(super) fn terms(&self) -> &Terms {
+        &self.terms
+    }
+
+    /// The scan below it.
+    pub(super) fn input(&self) -> &Arc<dyn ExecutionPlan> {
+        &self.input
+    }
+
+    /// The products whose rows are read, each with the decision under which they are.
+    pub fn reads(&self) -> impl Iterator<Item = (&ProductRef, DecisionId)> {
+        let beside = self.terms.beside.iter().map(|(product, decision)| (product, *decision));
+        std::iter::once((&self.terms.product, self.terms.decision)).chain(beside)
     }
 
     /// Whether rows may be hidden.
@@ -509,7 +530,7 @@ impl Governor {
         if let Some(filter) = &self.terms.row_filter {
             remaining = Some(truth(filter, batch)?);
         }
-        if let Some((position, probe)) = &self.terms.exclusion {
+        for (position, probe) in &self.terms.exclusions {
             let subjects = batch.columns().get(*position).ok_or(Error::Internal { invariant: "the subject column is read" })?;
             remaining = Some(both(remaining, probe.visible(subjects)?)?);
         }

@@ -134,6 +134,11 @@ const COUNTING: &[&str] = &[
     "SELECT count(*) FROM people p, LATERAL (SELECT c.id FROM colleagues c WHERE c.id = p.id) l",
     "SELECT row_number() OVER (ORDER BY id) AS n FROM people ORDER BY n DESC LIMIT 1",
     "SELECT sum(salary), max(created) FROM people WHERE created > TIMESTAMP '1970-02-01'",
+    "SELECT count(*), sum(c.salary), max(p.bucket) FROM people p JOIN colleagues c ON p.id = c.bucket",
+    "SELECT p.dept, c.dept, count(*), sum(c.salary) FROM people p JOIN colleagues c ON p.id = c.bucket GROUP BY p.dept, c.dept ORDER BY 1, 2",
+    "SELECT p.salary, count(c.id) FROM people p LEFT JOIN colleagues c ON p.id = c.bucket GROUP BY p.salary ORDER BY p.salary",
+    "SELECT p.id, c.id FROM people p JOIN colleagues c ON p.bucket = c.bucket ORDER BY p.dept, c.salary DESC, p.id, c.id LIMIT 9",
+    "SELECT count(*), min(salary) FROM people p WHERE NOT EXISTS (SELECT 1 FROM colleagues c WHERE c.bucket = p.id)",
 ];
 
 /// Sums of floating point numbers hang on how rows are dealt out to partitions; within one partition they must be the same.

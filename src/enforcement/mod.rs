@@ -17,6 +17,7 @@ mod error;
 mod exclusion;
 mod explain;
 mod govern;
+mod joined;
 mod leakproof;
 #[cfg(test)]
 mod leaks;

@@ -227,18 +227,17 @@ impl GovernedTable {
         let physical = |expr: &Expr| state.create_physical_expr(unqualified(expr)?, &read_schema);
         let row_filter = decision.row_filter().map(physical).transpose()?;
         let predicates = leakproof.iter().map(physical).collect::<Result<Vec<Arc<dyn PhysicalExpr>>>>()?;
-        let exclusion = match decision.exclusion() {
-            None => None,
-            Some((index, probe)) => {
-                let position = columns.iter().position(|column| column == index);
-                Some((position.ok_or(Error::Internal { invariant: "the subject column is read" })?, probe.clone()))
-            }
-        };
+        let exclusions = decision.exclusion().into_iter().map(|(index, probe)| {
+            let position = columns.iter().position(|column| column == index);
+            Ok((position.ok_or(Error::Internal { invariant: "the subject column is read" })?, probe.clone()))
+        });
+        let exclusions = exclusions.collect::<Result<Vec<_>, Error>>()?;
         let terms = Terms {
             product: self.product.reference.clone(),
             decision: decision.decision().id,
+            beside: Vec::new(),
             row_filter,
-            exclusion,
+            exclusions,
             recall,
             kept,
             shown: self.shown(decision, shown, &columns)?,

@@ -212,6 +212,9 @@ impl PhysicalOptimizerRule for Absorbs {
     }
 }
 
+/// What is decided on the product of a name.
+pub(super) type Deciding<'a> = dyn Fn(&str) -> Outcome + Sync + 'a;
+
 /// A session over one world.
 pub(super) struct World {
     context: SessionContext,
@@ -269,22 +272,34 @@ impl World {
 
     /// The governed, optimized plan, and the decisions.
     pub(super) async fn governed(&self, sql: &str, outcome: &Outcome) -> Result<(LogicalPlan, Vec<Arc<Decision>>)> {
+        self.governed_by(sql, &|_| outcome.clone()).await
+    }
+
+    /// The same with what is decided on each product by its name.
+    pub(super) async fn governed_by(&self, sql: &str, outcome: &Deciding<'_>) -> Result<(LogicalPlan, Vec<Arc<Decision>>)> {
         let state = self.state();
         let analyzed = self.analyzed(sql).await?;
-        let decisions: Vec<_> = observe(&analyzed)?.iter().map(|usage| decision(usage, outcome.clone())).collect();
+        let outcome = |usage: &ProductUse| outcome(usage.product.reference.name.as_str());
+        let decisions: Vec<_> = observe(&analyzed)?.iter().map(|usage| decision(usage, outcome(usage))).collect();
         let governed = govern(analyzed, &decisions)?;
         Ok((state.optimizer().optimize(governed, &state, |_, _| {})?, decisions))
     }
 
     pub(super) async fn physical(&self, sql: &str, outcome: &Outcome) -> Result<Arc<dyn ExecutionPlan>> {
+        self.physical_by(sql, &|_| outcome.clone()).await
+    }
+
+    /// The same with what is decided on each product by its name.
+    pub(super) async fn physical_by(&self, sql: &str, outcome: &Deciding<'_>) -> Result<Arc<dyn ExecutionPlan>> {
         let state = self.state();
-        let (optimized, decisions) = self.governed(sql, outcome).await?;
+        let (optimized, decisions) = self.governed_by(sql, outcome).await?;
         let physical = state.query_planner().create_physical_plan(&optimized, &state).await?;
         verify(&physical, &decisions)?;
         Ok(physical)
     }
 
-    async fn run(&self, physical: Arc<dyn ExecutionPlan>) -> Result<String> {
+    /// What a plan answers, as a table.
+    pub(super) async fn run(&self, physical: Arc<dyn ExecutionPlan>) -> Result<String> {
         let batches: Vec<RecordBatch> = execute_stream(physical, self.context.task_ctx())?.try_collect().await?;
         Ok(pretty_format_batches(&batches)?.to_string())
     }

@@ -23,11 +23,13 @@ pub fn verify(plan: &Arc<dyn ExecutionPlan>, decisions: &[Arc<Decision>]) -> Res
     let mut pending = vec![plan];
     while let Some(node) = pending.pop() {
         if let Some(barrier) = node.downcast_ref::<GovernedExec>() {
-            let allowed = decisions.iter().any(|decision| {
-                decision.id == barrier.decision() && &decision.product == barrier.product() && matches!(decision.outcome, Outcome::Allow(_))
-            });
-            if !allowed {
-                return Err(Error::Undecided { product: barrier.product().clone() });
+            for (product, id) in barrier.reads() {
+                let allows = |decision: &Decision| {
+                    decision.id == id && &decision.product == product && matches!(decision.outcome, Outcome::Allow(_))
+                };
+                if !decisions.iter().any(|decision| allows(decision)) {
+                    return Err(Error::Undecided { product: product.clone() });
+                }
             }
             continue;
         }

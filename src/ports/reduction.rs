@@ -112,6 +112,16 @@ impl Aggregate {
 }
 
 impl Kept {
+    /// The columns that it hangs on.
+    pub fn columns(&self) -> Vec<usize> {
+        match self {
+            Self::First { keys, .. } => keys.iter().map(|key| key.column).collect(),
+            Self::States { groups, aggregates, .. } => {
+                groups.iter().copied().chain(aggregates.iter().filter_map(|aggregate| aggregate.column())).collect()
+            }
+        }
+    }
+
     /// The same of other columns; `None` if one of them is none.
     pub fn over(&self, place: impl Fn(usize) -> Option<usize>) -> Option<Self> {
         Some(match self {

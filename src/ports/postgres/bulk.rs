@@ -2,6 +2,8 @@
 //!
 //! INVARIANT: partition `i` reads the pages of range `i` and no others, and the ranges together are all pages, also those that are
 //! added later: the last one has no end. So whichever partitions run, and in whatever order, no row is read twice or left out.
+//! Of a partitioned table, a range is one of the pages of each of its partitions: it is read through the table itself, so that the login
+//! needs no right on its partitions and its row security holds.
 //! All connections are reserved before the scan is planned as several, so that no partition waits for one that another holds.
 
 use std::pin::Pin;
@@ -33,14 +35,31 @@ pub(super) fn ranges(pages: u64, pages_min: u64, partitions_max: usize) -> usize
     usize::try_from(most).unwrap_or(usize::MAX).clamp(1, partitions_max.max(1))
 }
 
+/// The pages at which tables of so many pages are split, so that about as many lie in each range.
+fn bounds(heaps: &[u64], ranges: usize) -> Vec<u64> {
+    let below = |page: u64| heaps.iter().fold(0_u64, |below, pages| below.saturating_add(page.min(*pages)));
+    let last = heaps.iter().copied().max().unwrap_or(0);
+    let all = below(last);
+    let bound = |range: usize| {
+        let (range, ranges) = (u64::try_from(range).unwrap_or(0), u64::try_from(ranges).unwrap_or(1).max(1));
+        let wanted = u64::try_from(u128::from(all) * u128::from(range) / u128::from(ranges)).unwrap_or(all);
+        let (mut low, mut high) = (0, last);
+        while low < high {
+            let middle = low.midpoint(high);
+            if below(middle) < wanted { low = middle.saturating_add(1) } else { high = middle }
+        }
+        low
+    };
+    (1..ranges.max(1)).map(bound).collect()
+}
+
 /// How a large table is read.
 #[derive(Debug)]
 pub(super) struct Bulk {
-    /// Pages that it had when the scan was planned.
-    pub(super) pages: u64,
+    /// The page that each range but the first begins with.
+    bounds: Vec<u64>,
     /// As many as there are ranges; of one none is reserved.
     reserved: Mutex<Vec<Reserved>>,
-    ranges: usize,
     run: Mutex<Option<Run>>,
 }
 
@@ -63,25 +82,21 @@ struct Export {
 }
 
 impl Bulk {
-    /// A scan over these connections, or over one that is none of them.
-    pub(super) fn new(pages: u64, reserved: Vec<Reserved>) -> Self {
-        let ranges = reserved.len().max(1);
-        Self { pages, reserved: Mutex::new(reserved), ranges, run: Mutex::default() }
+    /// A scan over these connections, or over one that is none of them, of tables with so many pages each.
+    pub(super) fn new(heaps: &[u64], reserved: Vec<Reserved>) -> Self {
+        Self { bounds: bounds(heaps, reserved.len()), reserved: Mutex::new(reserved), run: Mutex::default() }
     }
 
     /// How many partitions there are.
     pub(super) fn ranges(&self) -> usize {
-        self.ranges
+        self.bounds.len() + 1
     }
 
     /// The conditions of a range.
     fn conditions(&self, range: usize) -> Vec<String> {
-        let bound = |range: usize| {
-            let (range, ranges) = (u64::try_from(range).unwrap_or(0), u64::try_from(self.ranges).unwrap_or(1));
-            format!("'({},0)'::pg_catalog.tid", self.pages.saturating_mul(range) / ranges)
-        };
-        let first = (range > 0).then(|| format!("(ctid >= {})", bound(range)));
-        let end = (range + 1 < self.ranges).then(|| format!("(ctid < {})", bound(range + 1)));
+        let page = |range: usize| self.bounds.get(range).map(|page| format!("'({page},0)'::pg_catalog.tid"));
+        let first = range.checked_sub(1).and_then(page).map(|first| format!("(ctid >= {first})"));
+        let end = page(range).map(|end| format!("(ctid < {end})"));
         first.into_iter().chain(end).collect()
     }
 
@@ -150,7 +165,7 @@ impl BulkScan {
     ) -> Result<Self, Error> {
         let statement = context.session_config().get_extension::<Statement>();
         let batcher = Batcher::new(&query, context.session_config().batch_size())?;
-        let (running, held) = if bulk.ranges == 1 {
+        let (running, held) = if bulk.ranges() == 1 {
             (begin(&query, &bulk, &transaction(statement.as_ref(), query.own_timeout)).await?, None)
         } else {
             share(&query, &bulk, range, &context, statement.as_ref()).await?
@@ -252,7 +267,7 @@ async fn share(
         let id: String = row.try_get(0).map_err(|e| query_error(&query.at, e))?;
         let id: String = id.chars().filter(|c| c.is_ascii_hexdigit() || *c == '-').collect();
         made = Some(running);
-        Ok(Export { id, awaited: AtomicUsize::new(bulk.ranges.saturating_sub(1)), holder: Mutex::default() })
+        Ok(Export { id, awaited: AtomicUsize::new(bulk.bounds.len()), holder: Mutex::default() })
     };
     let id = shared.get_or_try_init(|| making).await?.id.clone();
     if let Some(running) = made {
@@ -279,9 +294,21 @@ mod tests {
 
     #[test]
     fn ranges_cover_all_pages_once() {
-        let bulk = |ranges| Bulk { pages: 100, reserved: Mutex::default(), ranges, run: Mutex::default() };
+        let bulk = |ranges| Bulk { bounds: bounds(&[100], ranges), reserved: Mutex::default(), run: Mutex::default() };
         assert!(bulk(1).conditions(0).is_empty());
         let three: Vec<String> = (0..3).map(|range| bulk(3).conditions(range).join(" AND ").replace("::pg_catalog.tid", "")).collect();
+        let ranges: Vec<usize> = [0, 1, 3].into_iter().map(|ranges| bulk(ranges).ranges()).collect();
+        assert_eq!(ranges, [1, 1, 3]);
         assert_eq!(three, ["(ctid < '(33,0)')", "(ctid >= '(33,0)') AND (ctid < '(66,0)')", "(ctid >= '(66,0)')"]);
+    }
+
+    #[test]
+    fn partitions_are_split_so_that_ranges_weigh_alike() {
+        assert_eq!(bounds(&[100, 100, 100, 100], 2), [50]);
+        // Below page 30 lie 10 + 30 + 30 of 140.
+        assert_eq!(bounds(&[10, 30, 100], 2), [30]);
+        assert_eq!(bounds(&[10, 30, 100], 3), [18, 53]);
+        assert_eq!(bounds(&[0, 0], 3), [0, 0]);
+        assert_eq!(bounds(&[u64::MAX / 2, u64::MAX / 2], 2), [1 << 62]);
     }
 }

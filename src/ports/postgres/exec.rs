@@ -9,6 +9,7 @@ use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::utils::split_conjunction_owned;
 use datafusion::physical_expr::expressions::DynamicFilterPhysicalExpr;
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
@@ -24,13 +25,15 @@ use tokio_postgres::error::SqlState;
 use super::bulk::{Bulk, BulkScan};
 use super::filter::{Parameter, Translator};
 use super::hints;
+use super::joined::joined;
 use super::reduced::reduced;
 use super::scan::Scan;
 use super::server::Server;
 use super::table::PgColumn;
 use crate::ports::error::{Error, Place};
 use crate::ports::estimate::row_statistics;
-use crate::ports::reduction::Reduction;
+use crate::ports::joining::{Joining, Origin};
+use crate::ports::reduction::{Reduction, Without};
 use crate::ports::schema::type_name;
 
 /// What is asked, and of whom.
@@ -40,13 +43,17 @@ pub(super) struct Query {
     pub(super) server: Arc<Server>,
     /// The columns and the table.
     pub(super) select: String,
-    /// The table.
+    /// The table, or several of them.
     pub(super) from: String,
-    /// It is one whose rows have places.
-    pub(super) has_places: bool,
+    /// What stands before a column of the source, so that it is none of the result.
+    pub(super) qualifier: String,
+    /// Where a row lies, if it is of tables whose rows have places.
+    pub(super) places: Vec<String>,
     /// What the server tests.
+    pub(super) filters: Vec<Expr>,
+    /// The same in SQL, and what was left out besides.
     pub(super) conditions: Vec<String>,
-    /// Whether these are all that the scan was given.
+    /// Whether these are all filters that the scan was given.
     pub(super) complete: bool,
     /// The values in the conditions, unless they stand there themselves.
     pub(super) parameters: Vec<Parameter>,
@@ -118,6 +125,17 @@ impl PostgresExec {
     /// The scan that keeps no more than that, if the server can be asked for it.
     pub(in crate::ports) fn reduced(&self, reduction: &Reduction) -> Option<Self> {
         reduced(&self.query, reduction).map(|query| Self::new(query, None))
+    }
+
+    /// The scan of these columns of several tables of one server, if it can be asked to join them.
+    pub(in crate::ports) fn joined(
+        scans: &[(&Self, Option<&Without>)],
+        joining: &Joining,
+        columns: &[Origin],
+        schema: SchemaRef,
+    ) -> Option<Self> {
+        let sides: Vec<_> = scans.iter().map(|(scan, without)| (scan.query.as_ref(), *without)).collect();
+        joined(&sides, joining, columns, schema).map(|query| Self::new(query, None))
     }
 }
 

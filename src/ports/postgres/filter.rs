@@ -12,7 +12,7 @@ use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
 
 use super::decode::{EPOCH_DAYS, EPOCH_US};
 pub(super) use super::parameter::Parameter;
-use super::table::PgColumn;
+use super::table::{PgColumn, equated};
 
 /// A longer list is left to the engine.
 const PARAMETERS_MAX: usize = 1000;
@@ -130,7 +130,7 @@ impl<'a> Translator<'a> {
             _ => return None,
         };
         let is_order = matches!(op, Operator::Lt | Operator::LtEq | Operator::Gt | Operator::GtEq);
-        let left = if is_order { column.order_sql() } else { column.value_sql() };
+        let mut left = if is_order { column.order_sql() } else { column.value_sql() };
         let right = match other {
             Expr::Column(_) => {
                 let other = self.column(other)?;
@@ -138,7 +138,13 @@ impl<'a> Translator<'a> {
                 if other.family != column.family || floats || (is_order && !column.is_ordered()) {
                     return None;
                 }
-                if is_order { other.order_sql() } else { other.value_sql() }
+                if is_order {
+                    other.order_sql()
+                } else {
+                    let (one, other) = equated(column, other);
+                    left = one;
+                    other
+                }
             }
             literal if is_order => self.ordered(column, literal)?,
             literal => self.literal(column.family, literal)?,

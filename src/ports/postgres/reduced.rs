@@ -29,7 +29,8 @@ pub(super) fn reduced(query: &Query, reduction: &Reduction) -> Option<Query> {
     }
     let mut reduced = Query { reduced: true, ..query.clone() };
     if let Some(without) = &reduction.without {
-        exclude(&mut reduced, without)?;
+        let condition = exclusion(&reduced.columns, without, &mut reduced.parameters)?;
+        reduced.conditions.push(condition);
     }
     match &reduction.kept {
         Kept::First { keys, rows } => first(&mut reduced, keys, *rows)?,
@@ -38,19 +39,17 @@ pub(super) fn reduced(query: &Query, reduction: &Reduction) -> Option<Query> {
     Some(reduced)
 }
 
-/// The ids travel as one parameter. `<> ALL` of no id is true of NULL, too.
-fn exclude(query: &mut Query, without: &Without) -> Option<()> {
-    let column = query.columns.get(without.column)?;
+/// That a row's subject is known and none of these. The ids travel as one parameter. `<> ALL` of no id is true of NULL, too.
+pub(super) fn exclusion(columns: &[PgColumn], without: &Without, parameters: &mut Vec<Parameter>) -> Option<String> {
+    let column = columns.get(without.column)?;
     let (parameter, of) = match (&without.subjects, column.family) {
         (Subjects::Integers(ids), Family::Int) => (Parameter::Ints(ids.clone()), "int8"),
         (Subjects::Uuids(ids), Family::Uuid) => (Parameter::Uuids(ids.clone()), "uuid"),
         _ => return None,
     };
-    let place = query.parameters.len().checked_add(1)?;
-    let condition = format!("({} IS NOT NULL AND {} <> ALL (${place}::pg_catalog.{of}[]))", column.name_sql(), column.full_sql());
-    query.parameters.push(parameter);
-    query.conditions.push(condition);
-    Some(())
+    parameters.push(parameter);
+    let place = parameters.len();
+    Some(format!("({} IS NOT NULL AND {} <> ALL (${place}::pg_catalog.{of}[]))", column.name_sql(), column.full_sql()))
 }
 
 fn first(query: &mut Query, keys: &[OrderKey], rows: usize) -> Option<()> {
@@ -65,16 +64,14 @@ fn first(query: &mut Query, keys: &[OrderKey], rows: usize) -> Option<()> {
         let bare = matches!(column.family, Family::Int) || column.access.cast.is_empty();
         let value = match column.family {
             Family::Text { .. } => column.order_sql(),
-            _ if bare => format!("{}.{}", query.from, column.name_sql()),
-            _ => format!("({}.{}){}", query.from, column.name_sql(), column.access.cast),
+            _ if bare => format!("{}{}", query.qualifier, column.name_sql()),
+            _ => format!("({}{}){}", query.qualifier, column.name_sql(), column.access.cast),
         };
         Some(format!("{value} {direction} NULLS {nulls}"))
     });
     let mut keys = keys.collect::<Option<Vec<_>>>()?;
-    if query.has_places {
-        // Which of equal rows come first must not hang on a plan, for the plan hangs on rows that are hidden.
-        keys.push(format!("{}.ctid", query.from));
-    }
+    // Which of equal rows come first must not hang on a plan, for the plan hangs on rows that are hidden.
+    keys.extend(query.places.iter().cloned());
     query.tail = format!(" ORDER BY {}", keys.join(", "));
     query.limit = Some(rows);
     query.rows = query.rows.map(|all| all.min(rows));
@@ -130,6 +127,8 @@ fn states(query: &mut Query, groups: &[usize], aggregates: &[Aggregate], schema:
             name: name.unwrap_or_default(),
             access: Access { cast: "", oid },
             family: Family::Opaque,
+            alias: None,
+            collation: 0,
             indexed: false,
             limited: true,
         });

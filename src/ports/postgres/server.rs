@@ -12,9 +12,9 @@ use super::super::PortOptions;
 use super::super::error::{Error, Place};
 use super::Access;
 use super::breaker::Breaker;
+use super::described::Described;
 use super::location::TableLocation;
 use super::pool::{Pool, PoolError, PoolLimits, Pooled, Reserved};
-use super::table::Described;
 
 /// How long a look at a table's columns holds. A scan finds out by itself when a column changed meanwhile.
 const LOOK_HOLDS: Duration = Duration::from_secs(1);

@@ -10,36 +10,16 @@ use datafusion::logical_expr::{BinaryExpr, Expr, Operator, TableProviderFilterPu
 use datafusion::physical_plan::ExecutionPlan;
 
 use super::bulk::{self, Bulk};
+use super::described::{Described, describe};
 use super::exec::{PostgresExec, Query};
 use super::filter::{Family, Translator};
 use super::location::{TableLocation, quoted};
-use super::server::{Server, query_error};
+use super::server::Server;
 use super::types::{Access, SourceColumn, access, own_field};
 use crate::ports::error::{Error, Place};
 use crate::ports::estimate::at_most;
 use crate::ports::schema::{TextKind, text_kind, type_name};
 use crate::ports::shape::Shape;
-
-/// The columns of a relation, and about how many rows it has. A domain counts as its base type.
-const DESCRIBE: &str = "\
-SELECT a.attname::pg_catalog.text, COALESCE(NULLIF(t.typbasetype, 0), t.oid)::pg_catalog.int8, \
-       CASE WHEN t.typtype = 'd' THEN t.typtypmod ELSE a.atttypmod END, \
-       pg_catalog.format_type(a.atttypid, a.atttypmod), COALESCE(b.typtype, t.typtype) = 'e', t.typtype = 'd', \
-       COALESCE(l.collisdeterministic, true), pg_catalog.current_setting('server_encoding') = 'UTF8', c.reltuples::pg_catalog.int8, \
-       (SELECT s.reset_val::pg_catalog.int8 FROM pg_catalog.pg_settings s WHERE s.name = 'statement_timeout'), \
-       CASE WHEN c.relkind IN ('r', 'm') AND c.relam = 2 AND pg_catalog.current_setting('server_version_num')::pg_catalog.int4 >= 140000 \
-            THEN pg_catalog.pg_relation_size(c.oid) / pg_catalog.current_setting('block_size')::pg_catalog.int8 ELSE 0 END, \
-       EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid AND i.indkey[0] = a.attnum), \
-       COALESCE(e.typtype = 'e', false) \
-FROM pg_catalog.pg_attribute a \
-JOIN pg_catalog.pg_class c ON c.oid = a.attrelid \
-JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-JOIN pg_catalog.pg_type t ON t.oid = a.atttypid \
-LEFT JOIN pg_catalog.pg_type b ON b.oid = NULLIF(t.typbasetype, 0) \
-LEFT JOIN pg_catalog.pg_type e ON e.oid = NULLIF(COALESCE(b.typelem, t.typelem), 0) \
-LEFT JOIN pg_catalog.pg_collation l ON l.oid = a.attcollation \
-WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind IN ('r', 'v', 'm', 'f', 'p') AND a.attnum > 0 AND NOT a.attisdropped \
-ORDER BY a.attnum";
 
 /// A column of the contract at the server.
 #[derive(Debug, Clone)]
@@ -48,10 +28,14 @@ pub(super) struct PgColumn {
     pub(super) field: FieldRef,
     /// Its name at the server.
     pub(super) name: String,
+    /// Its name within a query over several tables, as SQL.
+    pub(super) alias: Option<String>,
     /// How it is asked for.
     pub(super) access: Access,
     /// How it may be compared there.
     pub(super) family: Family,
+    /// The OID of its collation; 0 if it has none.
+    pub(super) collation: u32,
     /// An index there begins with it.
     pub(super) indexed: bool,
     /// Whatever it holds has the digits of its contract. Of others each value is tested when it arrives.
@@ -65,7 +49,9 @@ impl PgColumn {
             family: family(field, source, utf8),
             field: Arc::clone(field),
             name: source.name.clone(),
+            alias: None,
             access,
+            collation: source.collation,
             indexed: source.indexed,
             limited: source.is_limited(),
         })
@@ -73,7 +59,7 @@ impl PgColumn {
 
     /// The bare column.
     pub(super) fn name_sql(&self) -> String {
-        quoted(&self.name)
+        self.alias.clone().unwrap_or_else(|| quoted(&self.name))
     }
 
     /// The column as its contract type. Integers of all widths compare alike, and uncast they can use an index.
@@ -89,8 +75,8 @@ impl PgColumn {
 
     /// Whether what was planned with another look at the column holds.
     fn is_read_like(&self, other: &Self) -> bool {
-        (&self.field, &self.name, &self.access, self.family, self.limited)
-            == (&other.field, &other.name, &other.access, other.family, other.limited)
+        (&self.field, &self.name, &self.access, self.family, self.collation, self.limited)
+            == (&other.field, &other.name, &other.access, other.family, other.collation, other.limited)
     }
 
     /// The column as it is compared for order.
@@ -105,6 +91,16 @@ impl PgColumn {
     pub(super) fn is_ordered(&self) -> bool {
         !matches!(self.family, Family::Text { ordered: false } | Family::Uuid | Family::Opaque | Family::Bool)
     }
+}
+
+/// Two columns as they are compared for equality. Where each text is equal to itself alone, that is so under any collation; but there must be
+/// one of both.
+pub(super) fn equated(left: &PgColumn, right: &PgColumn) -> (String, String) {
+    let texts = matches!((left.family, right.family), (Family::Text { .. }, Family::Text { .. }));
+    let one_collation = left.collation == right.collation && left.access.cast.is_empty() && right.access.cast.is_empty();
+    let left = left.value_sql();
+    let left = if texts && !one_collation { format!("{left} COLLATE \"C\"") } else { left };
+    (left, right.value_sql())
 }
 
 fn family(field: &FieldRef, source: &SourceColumn, utf8: bool) -> Family {
@@ -183,50 +179,6 @@ async fn look(at: &Place, server: &Server, location: &TableLocation) -> Result<A
     Ok(described)
 }
 
-/// What the catalog says of a table.
-pub(super) struct Described {
-    columns: Vec<SourceColumn>,
-    utf8: bool,
-    /// The server's estimate; `None` if the table was never analyzed, or is none.
-    rows: Option<usize>,
-    /// The login's own limit of a statement's time in milliseconds; 0: none.
-    own_timeout: u64,
-    /// Pages of a table that can be read by ranges of them; 0 of anything else.
-    pages: u64,
-}
-
-async fn describe(at: &Place, server: &Server, location: &TableLocation) -> Result<Described, Error> {
-    let rows = server.fetch(at, DESCRIBE, &[&location.schema, &location.table]).await?;
-    if rows.is_empty() {
-        return Err(Error::NoData { at: at.clone(), source: None });
-    }
-    let mut described = Described { columns: Vec::with_capacity(rows.len()), utf8: false, rows: None, own_timeout: 0, pages: 0 };
-    for row in &rows {
-        let failed = |e| query_error(at, e);
-        let oid: i64 = row.try_get(1).map_err(failed)?;
-        described.utf8 = row.try_get(7).map_err(failed)?;
-        let rows: i64 = row.try_get(8).map_err(failed)?;
-        described.rows = usize::try_from(rows).ok().filter(|rows| *rows > 0);
-        let own_timeout: i64 = row.try_get(9).map_err(failed)?;
-        described.own_timeout = u64::try_from(own_timeout).unwrap_or(0);
-        // None of a table that was dropped a moment ago.
-        let pages: Option<i64> = row.try_get(10).map_err(failed)?;
-        described.pages = pages.and_then(|pages| u64::try_from(pages).ok()).unwrap_or(0);
-        described.columns.push(SourceColumn {
-            name: row.try_get(0).map_err(failed)?,
-            oid: u32::try_from(oid).map_err(|_| Error::Internal { at: at.clone(), broken: "a type's OID has more than 32 bits" })?,
-            typmod: row.try_get(2).map_err(failed)?,
-            type_name: row.try_get(3).map_err(failed)?,
-            is_enum: row.try_get(4).map_err(failed)?,
-            is_domain: row.try_get(5).map_err(failed)?,
-            deterministic: row.try_get(6).map_err(failed)?,
-            indexed: row.try_get(11).map_err(failed)?,
-            is_enum_array: row.try_get(12).map_err(failed)?,
-        });
-    }
-    Ok(described)
-}
-
 fn resolve(at: &Place, shape: &Shape, source: &Described) -> Result<Vec<PgColumn>, Error> {
     let names: Vec<&str> = source.columns.iter().map(|column| column.name.as_str()).collect();
     let found = shape.locate(at, &names)?;
@@ -274,29 +226,35 @@ impl TableProvider for PostgresTable {
         let columns: Vec<PgColumn> = indices.iter().filter_map(|index| self.columns.get(*index)).cloned().collect();
         // A large table of which much is read is copied; a few rows that an index finds are asked for.
         let pages_min = self.server.bulk_pages();
-        let large = described.pages >= pages_min && limit.is_none() && !filters.iter().any(|filter| self.finds(filter));
+        let pages = described.pages();
+        let large = pages >= pages_min && limit.is_none() && !filters.iter().any(|filter| self.finds(filter));
         let mut translator = Translator::after(&self.columns, Vec::new(), large);
-        let mut conditions: Vec<String> = filters.iter().filter_map(|filter| translator.translate(filter)).collect();
+        let mut tested = tested(&mut translator, filters);
         // Not every value has a form in a statement, and a copy takes no other.
-        let copied = large && conditions.len() == filters.len();
+        let copied = large && tested.len() == filters.len();
         if large && !copied {
             translator = Translator::new(&self.columns);
-            conditions = filters.iter().filter_map(|filter| translator.translate(filter)).collect();
+            tested = self::tested(&mut translator, filters);
         }
         let bulk = copied.then(|| {
-            let ranges = bulk::ranges(described.pages, pages_min, session.config().target_partitions());
-            Bulk::new(described.pages, if ranges > 1 { self.server.reserve(ranges) } else { Vec::new() })
+            let ranges = bulk::ranges(pages, pages_min, session.config().target_partitions());
+            Bulk::new(&described.heaps, if ranges > 1 { self.server.reserve(ranges) } else { Vec::new() })
         });
+        let complete = tested.len() == filters.len();
+        let (filters, conditions) = tested.into_iter().unzip();
         // A filter that is tested above may drop rows: a limit here would come too early.
-        let limit = limit.filter(|_| conditions.len() == filters.len());
+        let limit = limit.filter(|_| complete);
+        let from = self.location.to_sql();
         let query = Query {
             at: self.at.clone(),
             server: Arc::clone(&self.server),
-            select: format!("SELECT {} FROM {}", select_list(&columns), self.location.to_sql()),
-            from: self.location.to_sql(),
-            has_places: described.pages > 0,
-            complete: conditions.len() == filters.len(),
+            select: format!("SELECT {} FROM {from}", select_list(&columns)),
+            qualifier: format!("{from}."),
+            places: described.places().iter().map(|place| format!("{from}.{place}")).collect(),
+            from,
+            filters,
             conditions,
+            complete,
             parameters: translator.into_parameters(),
             tail: String::new(),
             limit,
@@ -326,7 +284,13 @@ impl PostgresTable {
     }
 }
 
-fn select_list(columns: &[PgColumn]) -> String {
+/// The filters that the server tests, each with its SQL.
+fn tested(translator: &mut Translator<'_>, filters: &[Expr]) -> Vec<(Expr, String)> {
+    filters.iter().filter_map(|filter| Some((filter.clone(), translator.translate(filter)?))).collect()
+}
+
+/// What is asked for, in this order.
+pub(super) fn select_list(columns: &[PgColumn]) -> String {
     if columns.is_empty() {
         // Rows are counted, not read.
         return "NULL::pg_catalog.bool".to_owned();
@@ -352,6 +316,7 @@ pub(super) mod tests {
             is_enum_array: false,
             is_domain: false,
             deterministic: true,
+            collation: 0,
             indexed: false,
         };
         PgColumn::new(&Arc::new(arrow_field(name, data_type)), &source, true).unwrap()

@@ -27,6 +27,8 @@ pub(super) struct SourceColumn {
     pub(super) is_domain: bool,
     /// Equal texts are equal bytes.
     pub(super) deterministic: bool,
+    /// The OID of its collation; 0 if it has none.
+    pub(super) collation: u32,
     /// An index begins with it.
     pub(super) indexed: bool,
 }

@@ -8,10 +8,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use arrow::array::{ArrayRef, Int64Array, StringArray};
+use arrow::array::{ArrayRef, Int64Array, StringViewArray};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
+use super::super::avro;
 use super::super::files::StoreOptions;
 use super::super::files::web::{Mood, Web};
 use super::*;
@@ -45,7 +46,7 @@ async fn network(server: SocketAddr) -> (u16, watch::Sender<u64>) {
 
 fn numbers() -> RecordBatch {
     let ids: ArrayRef = Arc::new(Int64Array::from_iter_values(1..=ROWS));
-    let pads: ArrayRef = Arc::new(StringArray::from_iter_values((1..=ROWS).map(|i| format!("{i:-<60}"))));
+    let pads: ArrayRef = Arc::new(StringViewArray::from_iter_values((1..=ROWS).map(|i| format!("{i:-<60}"))));
     RecordBatch::try_from_iter(vec![("id", ids), ("pad", pads)]).unwrap()
 }
 
@@ -88,10 +89,10 @@ fn unsigned(mut product: Product) -> Product {
 
 /// One fault after the other; the data is as it was in the end.
 async fn break_things(folder: &Path, database: &Database, cut: &watch::Sender<u64>, web: &Web, faults: usize) {
-    let (parquet, text) = (folder.join("n.parquet"), folder.join("n.csv"));
-    let (whole, lines) = (std::fs::read(&parquet).unwrap(), std::fs::read(&text).unwrap());
+    let (parquet, text, avro) = (folder.join("n.parquet"), folder.join("n.csv"), folder.join("n.avro"));
+    let [whole, lines, blocks] = [&parquet, &text, &avro].map(|path| std::fs::read(path).unwrap());
     for fault in 0..faults {
-        match fault % 11 {
+        match fault % 13 {
             0 => cut.send_modify(|times| *times += 1),
             1 => {
                 let name = database.table("faulty").replace('.', "\".\"");
@@ -106,6 +107,10 @@ async fn break_things(folder: &Path, database: &Database, cut: &watch::Sender<u6
                 std::fs::rename(folder.join("next"), &parquet).unwrap();
             }
             4 => std::fs::remove_file(&text).unwrap(),
+            5 => {
+                std::fs::write(folder.join("next"), &blocks[..blocks.len() - 1 - fault % 8]).unwrap();
+                std::fs::rename(folder.join("next"), &avro).unwrap();
+            }
             6 => web.feel(Mood::Down),
             7 => web.feel(Mood::Cut),
             8 => web.feel(Mood::Refusing),
@@ -114,13 +119,14 @@ async fn break_things(folder: &Path, database: &Database, cut: &watch::Sender<u6
                 web.put("/bucket/n.parquet", whole[..whole.len() - 1 - fault % 8].to_vec());
                 web.put("/bucket/n.ndjson", objects()[..fault % 7 * 100 + 1].to_owned());
             }
+            11 => std::fs::write(&avro, &blocks[..blocks.len() * (fault % 7) / 7]).unwrap(),
             _ => {
                 std::fs::write(folder.join("next"), [lines.as_slice(), b"ragged\n"].concat()).unwrap();
                 std::fs::rename(folder.join("next"), &text).unwrap();
             }
         }
         tokio::time::sleep(Duration::from_millis(15)).await;
-        for (path, bytes) in [(&parquet, &whole), (&text, &lines)] {
+        for (path, bytes) in [(&parquet, &whole), (&text, &lines), (&avro, &blocks)] {
             std::fs::write(folder.join("next"), bytes).unwrap();
             std::fs::rename(folder.join("next"), path).unwrap();
         }
@@ -139,6 +145,8 @@ async fn a_source_that_fails_gives_an_error_and_never_a_short_answer() {
     std::fs::write(folder.path().join("login"), database.login()).unwrap();
     write_parquet(&folder.path().join("n.parquet"), &numbers());
     std::fs::write(folder.path().join("n.csv"), csv()).unwrap();
+    // One block: a file that is cut off between two of them looks like a shorter one.
+    std::fs::write(folder.path().join("n.avro"), avro::write::write(&[numbers()], usize::try_from(ROWS).unwrap())).unwrap();
     database.create("faulty", "id int8, pad text", &[]).await;
     let name = database.table("faulty");
     database.run(&format!("INSERT INTO {name} SELECT i, rpad(i::text, 60, '-') FROM generate_series(1, {ROWS}) i")).await;
@@ -148,6 +156,7 @@ async fn a_source_that_fails_gives_an_error_and_never_a_short_answer() {
         product(PortFormat::Postgres, &database.location_at("127.0.0.1", port, "faulty"), schema()),
         product(PortFormat::Parquet, "n.parquet", schema()),
         product(PortFormat::Csv(CsvDialect::default()), "n.csv", schema()),
+        product(PortFormat::Avro, "n.avro", schema()),
         unsigned(product(PortFormat::Parquet, "s3://bucket/n.parquet", schema())),
         unsigned(product(PortFormat::Ndjson(OnError::Fail), "s3://bucket/", schema())),
     ]);

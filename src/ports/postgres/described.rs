@@ -1,0 +1,105 @@
+//! What the catalog of a server says of a table.
+
+use super::location::TableLocation;
+use super::server::{Server, query_error};
+use super::types::SourceColumn;
+use crate::ports::error::{Error, Place};
+
+/// The columns of a relation, and about how many rows it has. A domain counts as its base type.
+///
+/// Pages can be read by ranges from version 14 on, and only of heaps: those of a table, or of all partitions of one.
+const DESCRIBE: &str = "\
+SELECT a.attname::pg_catalog.text, COALESCE(NULLIF(t.typbasetype, 0), t.oid)::pg_catalog.int8, \
+       CASE WHEN t.typtype = 'd' THEN t.typtypmod ELSE a.atttypmod END, \
+       pg_catalog.format_type(a.atttypid, a.atttypmod), COALESCE(b.typtype, t.typtype) = 'e', t.typtype = 'd', \
+       COALESCE(l.collisdeterministic, true), pg_catalog.current_setting('server_encoding') = 'UTF8', c.tuples::pg_catalog.int8, \
+       (SELECT s.reset_val::pg_catalog.int8 FROM pg_catalog.pg_settings s WHERE s.name = 'statement_timeout'), \
+       c.heaps, c.relhassubclass, \
+       EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid AND i.indkey[0] = a.attnum), \
+       COALESCE(e.typtype = 'e', false), a.attcollation::pg_catalog.int8 \
+FROM (SELECT c.oid, c.relhassubclass, \
+             CASE WHEN c.relkind = 'p' THEN parts.tuples ELSE c.reltuples END AS tuples, \
+             CASE WHEN pg_catalog.current_setting('server_version_num')::pg_catalog.int4 < 140000 THEN NULL \
+                  WHEN c.relkind = 'p' THEN parts.heaps \
+                  WHEN c.relkind IN ('r', 'm') AND c.relam = 2 THEN ARRAY[COALESCE(pg_catalog.pg_relation_size(c.oid), 0) / b.size] END AS heaps \
+      FROM pg_catalog.pg_class c \
+      JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+      CROSS JOIN (SELECT pg_catalog.current_setting('block_size')::pg_catalog.int8 AS size) b \
+      LEFT JOIN LATERAL \
+        (SELECT CASE WHEN pg_catalog.min(p.reltuples) >= 0 THEN pg_catalog.sum(p.reltuples) END AS tuples, \
+                CASE WHEN pg_catalog.bool_and(p.relkind = 'r' AND p.relam = 2) \
+                     THEN pg_catalog.array_agg(COALESCE(pg_catalog.pg_relation_size(p.oid), 0) / b.size) END AS heaps \
+         FROM pg_catalog.pg_partition_tree(c.oid) tree JOIN pg_catalog.pg_class p ON p.oid = tree.relid \
+         WHERE tree.isleaf) parts ON c.relkind = 'p' \
+      WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind IN ('r', 'v', 'm', 'f', 'p') OFFSET 0) c \
+JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid \
+JOIN pg_catalog.pg_type t ON t.oid = a.atttypid \
+LEFT JOIN pg_catalog.pg_type b ON b.oid = NULLIF(t.typbasetype, 0) \
+LEFT JOIN pg_catalog.pg_type e ON e.oid = NULLIF(COALESCE(b.typelem, t.typelem), 0) \
+LEFT JOIN pg_catalog.pg_collation l ON l.oid = a.attcollation \
+WHERE a.attnum > 0 AND NOT a.attisdropped \
+ORDER BY a.attnum";
+
+/// A table or view.
+pub(super) struct Described {
+    pub(super) columns: Vec<SourceColumn>,
+    pub(super) utf8: bool,
+    /// The server's estimate; `None` if the table was never analyzed, or is none.
+    pub(super) rows: Option<usize>,
+    /// The login's own limit of a statement's time in milliseconds; 0: none.
+    pub(super) own_timeout: u64,
+    /// The pages of what can be read by ranges of pages: of a table, or of each partition. Nothing of what cannot.
+    pub(super) heaps: Vec<u64>,
+    /// Its rows may lie in several tables.
+    pub(super) several: bool,
+}
+
+impl Described {
+    /// Pages that can be read by ranges.
+    pub(super) fn pages(&self) -> u64 {
+        self.heaps.iter().sum()
+    }
+
+    /// The columns that tell where a row lies; none if its place is not known.
+    pub(super) fn places(&self) -> &'static [&'static str] {
+        match (self.heaps.is_empty(), self.several) {
+            (true, _) => &[],
+            (false, true) => &["tableoid", "ctid"],
+            (false, false) => &["ctid"],
+        }
+    }
+}
+
+/// Asks for it.
+pub(super) async fn describe(at: &Place, server: &Server, location: &TableLocation) -> Result<Described, Error> {
+    let rows = server.fetch(at, DESCRIBE, &[&location.schema, &location.table]).await?;
+    let Some(first) = rows.first() else { return Err(Error::NoData { at: at.clone(), source: None }) };
+    let failed = |e| query_error(at, e);
+    let count: Option<i64> = first.try_get(8).map_err(failed)?;
+    let own_timeout: i64 = first.try_get(9).map_err(failed)?;
+    let heaps: Option<Vec<i64>> = first.try_get(10).map_err(failed)?;
+    let mut described = Described {
+        columns: Vec::with_capacity(rows.len()),
+        utf8: first.try_get(7).map_err(failed)?,
+        rows: count.and_then(|count| usize::try_from(count).ok()).filter(|count| *count > 0),
+        own_timeout: u64::try_from(own_timeout).unwrap_or(0),
+        heaps: heaps.unwrap_or_default().into_iter().map(|pages| u64::try_from(pages).unwrap_or(0)).collect(),
+        several: first.try_get(11).map_err(failed)?,
+    };
+    let oid = |oid: i64| u32::try_from(oid).map_err(|_| Error::Internal { at: at.clone(), broken: "an OID has more than 32 bits" });
+    for row in &rows {
+        described.columns.push(SourceColumn {
+            name: row.try_get(0).map_err(failed)?,
+            oid: oid(row.try_get(1).map_err(failed)?)?,
+            typmod: row.try_get(2).map_err(failed)?,
+            type_name: row.try_get(3).map_err(failed)?,
+            is_enum: row.try_get(4).map_err(failed)?,
+            is_domain: row.try_get(5).map_err(failed)?,
+            deterministic: row.try_get(6).map_err(failed)?,
+            indexed: row.try_get(12).map_err(failed)?,
+            is_enum_array: row.try_get(13).map_err(failed)?,
+            collation: oid(row.try_get(14).map_err(failed)?)?,
+        });
+    }
+    Ok(described)
+}
