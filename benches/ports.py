@@ -7,7 +7,8 @@
 
 Needs the data of `examples/tpch/generate.sh 1`, `TPCH_POSTGRES` in the environment, and a login that may create the extension and the schema `fdw` in
 that database: both are left there. `lineitem` is a Parquet file for the gateway and DuckDB, and a local table for Postgres and postgres_fdw; `orders` and
-`customer` are tables of the server for all. Times are medians of wall clock, all systems in turn in each round; every answer must be the same.
+`customer` are tables of the server for all. Times are medians of wall clock, all systems in turn in each round, each round beginning with another one:
+who comes behind a scan of a whole table finds the server's buffers and the processor's caches without its own. Every answer must be the same.
 """
 
 import argparse
@@ -125,8 +126,10 @@ def direct(options):
 def measure(name, systems, rounds):
     text, (of_postgres, more, of_duckdb) = QUERIES[name]
     times, answers = {}, {}
+    order = list(systems.items())
     for round_ in range(rounds + 1):
-        for system, ask in systems.items():
+        order.append(order.pop(0))
+        for system, ask in order:
             start = time.perf_counter()
             answers[system] = alike(ask(text))
             if round_:
@@ -134,7 +137,7 @@ def measure(name, systems, rounds):
     for system, answer in answers.items():
         if answer != answers["postgres"]:
             sys.exit(f"{name}: {system} answers {answer[:3]}, Postgres {answers['postgres'][:3]}")
-    medians = {system: statistics.median(seconds) for system, seconds in times.items()}
+    medians = {system: statistics.median(times[system]) for system in systems}
     ours = medians["gateway"]
     shown = "  ".join(f"{system} {seconds * 1000:9.2f} ms ({ours / seconds:5.2f} x)" for system, seconds in medians.items())
     missed = (of_postgres and ours > of_postgres * medians["postgres"] + more) or (of_duckdb and ours > of_duckdb * medians["duckdb"])
@@ -149,7 +152,7 @@ def main():
     parser.add_argument("--gateway", default="postgres://analyst:analyst@127.0.0.1:6433/mesh")
     parser.add_argument("--postgres", required=True)
     parser.add_argument("--parquet", required=True)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--server-cpus", default="0-1")
     parser.add_argument("--log", default="/tmp/ports-bench.log")
     options = parser.parse_args()
