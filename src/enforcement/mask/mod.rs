@@ -6,6 +6,7 @@
 //! A constant mask reads no column at all. A text that a file has once for many rows is masked once, and so are equal texts of a stream where
 //! masking one costs more than looking it up.
 
+mod ascii;
 mod computed;
 mod constant;
 mod date;

@@ -25,6 +25,8 @@ const TRIED_LONG: usize = 16_384;
 const BUFFERS_MAX: usize = 4;
 /// More texts are not kept.
 const TEXTS_MAX: usize = 1 << 17;
+/// A dictionary of at most so many bytes has a table of its own, by offset.
+const BYTES_BY_OFFSET_MAX: usize = 1 << 16;
 
 /// The texts of one dictionary that have been masked.
 #[derive(Default)]
@@ -32,6 +34,8 @@ pub(super) struct Seen {
     /// The buffers that the places are of; the first is the dictionary's.
     buffers: Vec<Buffer>,
     places: Places,
+    /// Length and place of the text that begins at each offset of a small dictionary, once it has been seen; no long text has no length.
+    by_offset: Vec<(u32, u32)>,
     place_of_null: Option<u32>,
     masked: Kept,
     /// Rows that were looked up.
@@ -107,6 +111,10 @@ impl Seen {
             return None;
         }
         self.asked = self.asked.saturating_add(texts.len());
+        if let Some(dictionary) = buffers.first().filter(|dictionary| self.by_offset.is_empty() && dictionary.len() <= BYTES_BY_OFFSET_MAX)
+        {
+            self.by_offset.resize(dictionary.len(), (0, 0));
+        }
         for buffer in buffers {
             if !self.buffers.iter().any(|known| known.ptr_eq(buffer)) {
                 self.buffers.push(buffer.clone());
@@ -121,6 +129,7 @@ impl Seen {
         if self.of_buffers || written_one_by_one {
             *self = Self { given_up: written_one_by_one, of_buffers: written_one_by_one, ..Self::default() };
         }
+        self.by_offset.clear();
         self.buffers = texts.data_buffers().first().into_iter().cloned().collect();
     }
 
@@ -142,13 +151,34 @@ impl Seen {
             let place = if nulls.is_some_and(|nulls| nulls.is_null(row)) {
                 if null_too { *self.place_of_null.get_or_insert_with(add) } else { 0 }
             } else {
-                let (key, of_buffer) = key(*view, bases);
-                self.of_buffers |= of_buffer;
-                self.places.place(key, add)
+                let known = slot_of(&mut self.by_offset, *view);
+                match &known {
+                    Some((slot, length)) if slot.0 == *length => slot.1,
+                    _ => {
+                        let (key, of_buffer) = key(*view, bases);
+                        self.of_buffers |= of_buffer;
+                        let place = self.places.place(key, add);
+                        if let Some((slot, length)) = known {
+                            *slot = (length, place);
+                        }
+                        place
+                    }
+                }
             };
             found.places.push(place);
         }
     }
+}
+
+/// What is known by offset of the text of a view, and its length; `None` if the text is not of the dictionary, or it is too big for that.
+#[inline]
+fn slot_of(by_offset: &mut [(u32, u32)], view: u128) -> Option<(&mut (u32, u32), u32)> {
+    let [first, second] = halves(view);
+    let (length, buffer, offset) = (first & u64::from(u32::MAX), second & u64::from(u32::MAX), second >> 32);
+    if length <= INLINE_BYTES_MAX || buffer != 0 {
+        return None;
+    }
+    Some((by_offset.get_mut(usize::try_from(offset).ok()?)?, u32::try_from(length).ok()?))
 }
 
 /// What is the same only for the same text: the view of a short one, the length and address of another; and whether it is another.

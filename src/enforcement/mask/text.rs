@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, LargeStringArray, StringViewArray, StringViewBuilder};
+use datafusion::arrow::array::{Array, ArrayRef, LargeStringArray, StringViewArray};
 use datafusion::error::Result;
 
-use super::written::Written;
+use super::ascii::{AsciiTexts, copy};
+use super::written::{Written, bytes_of};
 
 /// Characters that `show-first-4` and `show-last-4` show.
 const CHARACTERS_SHOWN: usize = 4;
-/// Bytes that are set aside for each domain.
+/// A domain of at most so many bytes is found at once, and so many are set aside for each.
 const DOMAIN_BYTES: usize = 16;
 /// In the place of a text that has no domain.
 const NO_DOMAIN: &str = "***";
@@ -28,26 +29,51 @@ impl TextMask {
     /// NULL stays NULL.
     pub(super) fn apply(self, texts: &StringViewArray) -> Result<ArrayRef> {
         if let Self::EmailDomain(limit) = self {
-            return Ok(Arc::new(domains(texts, limit)));
+            let none: String = NO_DOMAIN.chars().take(limit).collect();
+            return Ok(Arc::new(ascii_domains(texts, none.as_bytes()).unwrap_or_else(|| domains(texts, &none))));
         }
-        let raw = Written::of(texts);
-        if !raw.bytes().is_ascii() {
-            return Ok(Arc::new(self.apply_to_characters(texts)?));
+        Ok(match self.apply_to_ascii(texts) {
+            Some(masked) => Arc::new(masked),
+            None => Arc::new(self.apply_to_characters(texts)?),
+        })
+    }
+
+    /// A character is a byte: all are masked in one go, and what is shown is put back. `None` if that is not so.
+    fn apply_to_ascii(self, texts: &StringViewArray) -> Option<StringViewArray> {
+        let mut raw = vec![0; bytes_of(texts)];
+        let mut rest = raw.as_mut_slice();
+        for text in texts.iter().flatten() {
+            let (to, behind) = rest.split_at_mut_checked(text.len())?;
+            copy(text.as_bytes(), to);
+            rest = behind;
         }
-        // A character is a byte: all are masked in one go, and what is shown is put back.
-        let mut masked: Vec<u8> = raw.bytes().iter().map(|byte| mask_byte(*byte)).collect();
-        let mut show = |at: usize| {
-            let shown = masked.get_mut(at..).and_then(|rest| rest.first_chunk_mut::<CHARACTERS_SHOWN>());
-            if let (Some(shown), Some(from)) = (shown, raw.bytes().get(at..).and_then(|rest| rest.first_chunk())) {
-                *shown = *from;
+        if !raw.is_ascii() {
+            return None;
+        }
+        let mut masked = AsciiTexts::over(raw.iter().map(|byte| mask_byte(*byte)).collect(), texts.len());
+        for text in texts {
+            match text {
+                None => masked.push_null(),
+                Some(text) => masked.push_next(text.len(), |to| self.show(text.as_bytes(), to)),
             }
-        };
-        match self {
-            Self::ShowFirst4 => raw.ranges().filter(shows).for_each(|(start, _)| show(start)),
-            Self::ShowLast4 => raw.ranges().filter(shows).for_each(|(_, end)| show(end - CHARACTERS_SHOWN)),
-            Self::MaskAlphanum | Self::EmailDomain(_) => {}
         }
-        Ok(Arc::new(raw.with_bytes(masked).finish(texts)?))
+        masked.finish(texts.nulls())
+    }
+
+    /// Puts back what is shown of a text. One that is no longer than that would be shown whole: it stays masked whole.
+    #[inline]
+    fn show(self, text: &[u8], masked: &mut [u8]) {
+        if text.len() <= CHARACTERS_SHOWN {
+            return;
+        }
+        let shown = match self {
+            Self::ShowFirst4 => (text.first_chunk::<CHARACTERS_SHOWN>(), masked.first_chunk_mut()),
+            Self::ShowLast4 => (text.last_chunk(), masked.last_chunk_mut()),
+            Self::MaskAlphanum | Self::EmailDomain(_) => return,
+        };
+        if let (Some(text), Some(masked)) = shown {
+            *masked = *text;
+        }
     }
 
     fn apply_to_characters(self, texts: &StringViewArray) -> Result<LargeStringArray> {
@@ -72,37 +98,53 @@ impl TextMask {
     }
 }
 
-/// Whether a text is longer than what is shown of it.
-fn shows((start, end): &(usize, usize)) -> bool {
-    end - start > CHARACTERS_SHOWN
-}
-
-fn domains(texts: &StringViewArray, limit: usize) -> StringViewArray {
-    let none: String = NO_DOMAIN.chars().take(limit).collect();
-    let block = u32::try_from(texts.len().saturating_mul(DOMAIN_BYTES)).unwrap_or(u32::MAX).max(1);
-    let mut domains = StringViewBuilder::with_capacity(texts.len()).with_fixed_block_size(block);
+/// `None` if there is a domain that is not of ASCII.
+fn ascii_domains(texts: &StringViewArray, none: &[u8]) -> Option<StringViewArray> {
+    let mut domains = AsciiTexts::with_capacity(texts.len(), texts.len().saturating_mul(DOMAIN_BYTES));
     for text in texts {
-        match text {
-            None => domains.append_null(),
-            Some(text) => {
-                let domain = last_at_sign(text.as_bytes()).and_then(|at| text.get(at + 1..));
-                domains.append_value(domain.filter(|domain| !domain.is_empty()).unwrap_or(&none));
-            }
+        let Some(text) = text.map(str::as_bytes) else {
+            domains.push_null();
+            continue;
+        };
+        match short_domain(text) {
+            Some((length, domain)) => domains.push_first(length, domain),
+            None => domains.push(domain(text).unwrap_or(none)),
         }
     }
-    domains.finish()
+    domains.finish(texts.nulls())
+}
+
+fn domains(texts: &StringViewArray, none: &str) -> StringViewArray {
+    let domain = |text: &str| text.rsplit_once('@').map(|(_, domain)| domain.to_owned()).filter(|domain| !domain.is_empty());
+    texts.iter().map(|text| text.map(|text| domain(text).unwrap_or_else(|| none.to_owned()))).collect()
+}
+
+/// What stands behind the last `@`, if something does.
+fn domain(text: &[u8]) -> Option<&[u8]> {
+    let at = last_at_sign(text)?;
+    text.get(at.checked_add(1)?..).filter(|domain| !domain.is_empty())
+}
+
+/// The same if the sign is one of the last sixteen bytes: the domain's length, and the domain with zeros behind it.
+#[inline]
+fn short_domain(text: &[u8]) -> Option<(usize, [u8; DOMAIN_BYTES])> {
+    let last = text.last_chunk::<DOMAIN_BYTES>()?;
+    let signs = u128::from(at_signs(*last.last_chunk()?)) << 64 | u128::from(at_signs(*last.first_chunk()?));
+    let length = signs.leading_zeros() / 8;
+    // There is no sign, or nothing behind it.
+    let beyond = 8_u32.checked_mul(u32::try_from(DOMAIN_BYTES).ok()?.checked_sub(length)?)?;
+    if signs == 0 || length == 0 {
+        return None;
+    }
+    Some((usize::try_from(length).ok()?, (u128::from_le_bytes(*last) >> beyond).to_le_bytes()))
 }
 
 /// Where the last `@` stands. Eight bytes at a time: the domain is most of an address.
 fn last_at_sign(text: &[u8]) -> Option<usize> {
-    /// The seven lower bits of each byte.
-    const LOWER: u64 = u64::from_le_bytes([0x7f; 8]);
     let (rest, words) = text.as_rchunks::<8>();
     let mut end = text.len();
     for word in words.iter().rev() {
-        // A byte that is the sign becomes zero, and of bytes that are zero the highest bit is set.
-        let differing = u64::from_le_bytes(*word) ^ u64::from_le_bytes([b'@'; 8]);
-        let found = !(((differing & LOWER) + LOWER) | differing | LOWER);
+        let found = at_signs(*word);
         if found != 0 {
             let behind = usize::try_from(found.leading_zeros() / 8).unwrap_or(0);
             return end.checked_sub(behind + 1);
@@ -110,6 +152,16 @@ fn last_at_sign(text: &[u8]) -> Option<usize> {
         end = end.saturating_sub(8);
     }
     rest.iter().rposition(|byte| *byte == b'@')
+}
+
+/// The highest bit of each byte that is `@`, the first byte lowest.
+#[inline]
+fn at_signs(word: [u8; 8]) -> u64 {
+    /// The seven lower bits of each byte.
+    const LOWER: u64 = u64::from_le_bytes([0x7f; 8]);
+    // A byte that is the sign becomes zero, and of bytes that are zero the highest bit is set.
+    let differing = u64::from_le_bytes(word) ^ u64::from_le_bytes([b'@'; 8]);
+    !(((differing & LOWER) + LOWER) | differing | LOWER)
 }
 
 /// As the Iceberg read restrictions lay down for `mask-alphanum`. Without branches, so that many are masked at once.
@@ -122,6 +174,7 @@ fn mask_byte(byte: u8) -> u8 {
 
 #[cfg(test)]
 mod tests {
+    use datafusion::arrow::array::AsArray;
     use proptest::prelude::*;
 
     use super::*;
@@ -133,10 +186,15 @@ mod tests {
         }
 
         #[test]
-        fn a_domain_is_what_stands_behind_it(texts in prop::collection::vec(prop::option::of("[a-c@é.]{0,30}"), 0..40)) {
+        fn a_domain_is_what_stands_behind_it(
+            texts in prop_oneof![
+                prop::collection::vec(prop::option::of("[a-c@é.]{0,30}"), 0..40),
+                prop::collection::vec(prop::option::of("[a-c@.]{0,10}@?[a-c.]{0,20}"), 0..40),
+            ],
+        ) {
             let column: StringViewArray = texts.iter().map(|text| text.as_deref()).collect();
-            let found = domains(&column, usize::MAX);
-            for (found, text) in found.iter().zip(&texts) {
+            let found = TextMask::EmailDomain(usize::MAX).apply(&column).unwrap();
+            for (found, text) in found.as_string_view().iter().zip(&texts) {
                 let domain = |text: &String| match text.rsplit_once('@') {
                     Some((_, domain)) if !domain.is_empty() => domain.to_owned(),
                     _ => NO_DOMAIN.to_owned(),

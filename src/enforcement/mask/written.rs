@@ -21,36 +21,21 @@ impl Written {
         Self { bytes: Vec::with_capacity(bytes), ends }
     }
 
-    /// The texts as they are.
-    pub(super) fn of(texts: &StringViewArray) -> Self {
-        Self::made(texts, |text, bytes| bytes.extend_from_slice(text.as_bytes()))
-    }
-
     /// What is made of each text; NULL stays NULL. What is made is UTF-8, or an error.
-    pub(super) fn each(texts: &StringViewArray, make: impl FnMut(&str, &mut Vec<u8>)) -> Result<LargeStringArray> {
-        Self::made(texts, make).finish(texts)
-    }
-
-    fn made(texts: &StringViewArray, mut make: impl FnMut(&str, &mut Vec<u8>)) -> Self {
-        let bytes = texts.lengths().fold(0_usize, |sum, length| sum.saturating_add(usize::try_from(length).unwrap_or(0)));
-        let mut written = Self::with_capacity(texts.len(), bytes);
+    pub(super) fn each(texts: &StringViewArray, mut make: impl FnMut(&str, &mut Vec<u8>)) -> Result<LargeStringArray> {
+        let mut written = Self::with_capacity(texts.len(), bytes_of(texts));
         for text in texts {
             if let Some(text) = text {
                 make(text, &mut written.bytes);
             }
             written.end();
         }
-        written
+        written.finish(texts)
     }
 
     /// Where texts are appended.
     pub(super) fn bytes_mut(&mut self) -> &mut Vec<u8> {
         &mut self.bytes
-    }
-
-    /// All texts.
-    pub(super) fn bytes(&self) -> &[u8] {
-        &self.bytes
     }
 
     /// Ends a text.
@@ -59,20 +44,18 @@ impl Written {
         self.ends.push(i64::try_from(self.bytes.len()).unwrap_or(i64::MAX));
     }
 
-    /// Start and end of each text.
-    pub(super) fn ranges(&self) -> impl Iterator<Item = (usize, usize)> {
-        let place = |end: &i64| usize::try_from(*end).unwrap_or(usize::MAX);
-        self.ends.iter().zip(self.ends.iter().skip(1)).map(move |(start, end)| (place(start), place(end)))
-    }
-
-    /// Other texts of the same lengths.
-    pub(super) fn with_bytes(self, bytes: Vec<u8>) -> Self {
-        Self { bytes, ..self }
-    }
-
     /// The texts, NULL where the others are NULL.
     pub(super) fn finish(self, like: &StringViewArray) -> Result<LargeStringArray> {
         let ends = OffsetBuffer::new(ScalarBuffer::from(self.ends));
         Ok(LargeStringArray::try_new(ends, Buffer::from_vec(self.bytes), like.nulls().cloned())?)
     }
+}
+
+/// Bytes of all texts together.
+pub(super) fn bytes_of(texts: &StringViewArray) -> usize {
+    if texts.null_count() > 0 {
+        // Where there is NULL, a view may have any length.
+        return texts.iter().flatten().map(str::len).sum();
+    }
+    usize::try_from(texts.lengths().map(u64::from).sum::<u64>()).unwrap_or(usize::MAX)
 }
