@@ -48,6 +48,8 @@ use super::exclusion::SubjectProbe;
 use super::mask::{ColumnMask, Memo};
 use super::recall::{Recall, Recorder};
 
+/// So many runs of visible rows of one batch are copied as they lie.
+const RUNS_MAX: usize = 32;
 /// What is left of the rows by the user's predicates, for all that is known: as much as the engine takes it to be above the barrier.
 const ROWS_LEFT_BY_PREDICATES: f64 = 0.2;
 
@@ -494,7 +496,19 @@ impl Governor {
             // INVARIANT: if rows may be hidden, batches are of full size, even of a file that hides none of them.
             None if full || !self.terms.hide_rows() => return self.release(&kept).map(Some),
             None => self.collector.push_batch(kept)?,
-            Some(visible) => self.collector.push_batch_with_filter(kept, &visible)?,
+            Some(visible) => {
+                let runs: Vec<(usize, usize)> = visible.values().set_slices().take(RUNS_MAX + 1).collect();
+                match runs[..] {
+                    [(0, end)] if full && end == kept.num_rows() => return self.release(&kept).map(Some),
+                    // Where a few rows are hidden, those between them are copied once: a filter would make a batch that is then copied.
+                    [..] if runs.len() <= RUNS_MAX => {
+                        for (start, end) in runs {
+                            self.collector.push_batch(kept.slice(start, end.saturating_sub(start)))?;
+                        }
+                    }
+                    [..] => self.collector.push_batch_with_filter(kept, &visible)?,
+                }
+            }
         }
         if self.rows_left.is_some_and(|left| self.collector.get_buffered_rows() >= left) {
             self.collector.finish_buffered_batch()?;
