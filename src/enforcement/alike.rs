@@ -207,7 +207,8 @@ async fn treacherous(folder: &tempfile::TempDir) -> Option<World> {
     database.create("treacherous", "id int8, bucket int4, amount numeric", &(0..400).map(row).collect::<Vec<_>>()).await;
     std::fs::write(folder.path().join("login"), database.login()).unwrap();
     let amount = DataType::Decimal { precision: 10, scale: 2 };
-    let fields = vec![field("id", DataType::Int64), field("bucket", DataType::Int32), field("amount", amount)];
+    let mut fields = vec![field("id", DataType::Int64), field("bucket", DataType::Int32), field("amount", amount)];
+    fields[0].primary_key = true;
     let contract = product(PortFormat::Postgres, &database.location("treacherous"), Some(fields));
     let table = open(&ports(folder.path(), false), &contract).await.unwrap();
     Some(World::over(&table, SessionConfig::new().with_target_partitions(2), tempfile::tempdir().unwrap()))
@@ -254,6 +255,11 @@ async fn what_a_server_sums_is_what_may_be_seen() {
         assert!(shows(&answer, &row), "{answer}");
         let plan = world.physical(sql, &Outcome::Allow(policy.clone())).await.unwrap();
         assert_eq!(absorbs(&plan), taken_over);
+    }
+    // As many groups as rows are made here.
+    for (keys, taken_over) in [("id", false), ("bucket, id", false), ("bucket", true)] {
+        let plan = world.physical(&format!("SELECT {keys}, count(*) FROM people GROUP BY {keys}"), &Outcome::Allow(open.clone())).await;
+        assert_eq!(absorbs(&plan.unwrap()), taken_over, "{keys}");
     }
     let many = Obligations {
         exclusion: Some(Exclusion {

@@ -121,6 +121,7 @@ mod tests {
             partitioning: None,
             credentials: None,
             tls: crate::product::ServerTls::default(),
+            encryption: None,
             access: PortAccess::Open,
             sla: Sla::default(),
         };

@@ -147,6 +147,10 @@ impl Shared {
     }
 }
 
+/// A join by an integer finds its rows in an array if there is a row for so many of the keys between the least and the greatest. Each of
+/// several partitions has the keys of some rows, between the same bounds.
+const JOIN_KEYS_DENSE: f64 = 0.07;
+
 /// As many keys of a join's one side are told to the source of the other.
 const JOIN_KEYS_TOLD_MAX: usize = 1_000;
 
@@ -171,6 +175,7 @@ fn template(options: &EngineOptions) -> datafusion::error::Result<SessionState> 
     settings.sql_parser.enable_subquery_sort_elimination = false;
     settings.sql_parser.default_null_ordering = "nulls_max".to_owned();
     settings.optimizer.skip_failed_rules = false;
+    settings.execution.perfect_hash_join_min_key_density = JOIN_KEYS_DENSE;
     settings.optimizer.hash_join_inlist_pushdown_max_distinct_values = JOIN_KEYS_TOLD_MAX;
     settings.explain.show_statistics = false;
     let mut state = SessionStateBuilder::new()

@@ -124,7 +124,9 @@ impl Ports {
             PortFormat::Avro => Arc::new(avro::Avro),
             PortFormat::Parquet => {
                 let files = self.files(&at, port, shape.as_ref())?;
-                return Ok(Arc::new(parquet::ParquetTable::open(files, shape, self.options.parquet_pushdown).await?));
+                let root = self.options.credentials_root.as_deref();
+                let keys = port.encryption.as_ref().map(|keys| parquet::Keys::resolve(&at, keys, root)).transpose()?;
+                return Ok(Arc::new(parquet::ParquetTable::open(files, shape, keys, self.options.parquet_pushdown).await?));
             }
             PortFormat::Postgres => return Ok(Arc::new(self.servers.open(at, port, shape).await?)),
             PortFormat::Stream(_) => return Err(Error::NotSupported { at, what: "querying a stream".to_owned() }),

@@ -39,6 +39,7 @@ use super::estimate::at_most;
 use super::files::{FileVersion, Files, Part, Pinned, Rooted, Split};
 use super::shape::{Shape, own_columns};
 
+pub(super) use encrypted::Keys;
 use numbered::Recipe;
 pub use numbered::{NumberedBatch, NumberedFile, NumberedScan, Reading, SourceColumn};
 use pinned::Readers;
@@ -54,6 +55,8 @@ const FOOTER_HINT_BYTES: usize = 64 << 10;
 pub(super) struct ParquetTable {
     files: Arc<Files>,
     shape: Arc<Shape>,
+    /// What opens the files, if they are encrypted.
+    keys: Option<Arc<Keys>>,
     /// Whether rows are tested while they are decoded; `None`: where few are asked for.
     pushdown: Option<bool>,
 }
@@ -116,22 +119,25 @@ struct Source<'a> {
 
 impl ParquetTable {
     /// A table of these files. Without a contract's shape, the first file gives one.
-    pub(super) async fn open(files: Files, shape: Option<Shape>, pushdown: Option<bool>) -> Result<Self, Error> {
+    pub(super) async fn open(files: Files, shape: Option<Shape>, keys: Option<Keys>, pushdown: Option<bool>) -> Result<Self, Error> {
+        let keys = keys.map(Arc::new);
         let shape = match shape {
             Some(shape) => shape,
             None => {
                 let (at, listed) = (&files.at, files.list(EXTENSIONS).await?);
                 let first = listed.first().ok_or_else(|| Error::NoData { at: at.clone(), source: None })?;
-                Shape::of_source(own_columns(at, &footer(at.clone(), Arc::clone(&files.rooted), first.clone()).await?.schema)?)
+                let footer = footer(at.clone(), Arc::clone(&files.rooted), first.clone(), keys.clone()).await?;
+                Shape::of_source(own_columns(at, &footer.schema)?)
             }
         };
-        Ok(Self { files: Arc::new(files), shape: Arc::new(shape), pushdown })
+        Ok(Self { files: Arc::new(files), shape: Arc::new(shape), keys, pushdown })
     }
 
     /// Checks every footer, and says where the columns and the row groups are.
     async fn layout(&self, parts: Vec<Part>, told: &[usize]) -> Result<(Layout, Vec<NumberedFile>), Error> {
         let at = &self.files.at;
-        let footers = parts.iter().map(|part| footer(at.clone(), Arc::clone(&self.files.rooted), part.file.clone()));
+        let rooted = &self.files.rooted;
+        let footers = parts.iter().map(|part| footer(at.clone(), Arc::clone(rooted), part.file.clone(), self.keys.clone()));
         let footers = futures::stream::iter(footers.collect::<Vec<_>>()).buffered(FOOTERS_AT_ONCE);
         let footers: Vec<Arc<Footer>> = footers.try_collect().await?;
         let elsewhere = told.iter().copied().collect();
@@ -252,6 +258,7 @@ impl ParquetTable {
         let mut options = TableParquetOptions::default();
         options.global.coerce_int96 = Some("us".to_owned());
         options.global.pushdown_filters = asked.pushdown;
+        options.crypto.file_decryption = self.keys.as_ref().map(|keys| keys.options());
         let readers = CachedParquetFileReaderFactory::new(asked.files, Arc::clone(&self.files.rooted.footers));
         let number = asked.number.as_slice();
         let schema = TableSchemaBuilder::new(Arc::clone(&asked.layout.schema))
@@ -351,40 +358,45 @@ impl TableProvider for ParquetTable {
 }
 
 /// The file's schema as the reader will see it, and its row groups.
-async fn footer(at: Place, rooted: Arc<Rooted>, file: ObjectMeta) -> Result<Arc<Footer>, Error> {
+async fn footer(at: Place, rooted: Arc<Rooted>, file: ObjectMeta, keys: Option<Arc<Keys>>) -> Result<Arc<Footer>, Error> {
     let version = rooted.version(&file);
-    if let Some(footer) = rooted.looks.find(&file)
+    // What keys have opened is not kept for those who have none.
+    if keys.is_none()
+        && let Some(footer) = rooted.looks.find(&file)
         && footer.version == version
     {
         return Ok(footer);
     }
     // What is kept under its name need not be of this version of it.
     rooted.footers.remove(&Pinned::named(&file).location);
-    let mut footer = read_footer(at, &rooted, &file).await?;
+    let mut footer = read_footer(at, &rooted, &file, keys.as_deref()).await?;
     footer.version = version.filter(|before| rooted.version(&file).as_ref() == Some(before));
     let footer = Arc::new(footer);
-    rooted.looks.keep(file, Arc::clone(&footer));
+    if keys.is_none() {
+        rooted.looks.keep(file, Arc::clone(&footer));
+    }
     Ok(footer)
 }
 
-async fn read_footer(at: Place, rooted: &Rooted, file: &ObjectMeta) -> Result<Footer, Error> {
+async fn read_footer(at: Place, rooted: &Rooted, file: &ObjectMeta, keys: Option<&Keys>) -> Result<Footer, Error> {
     let (store, file) = (rooted.pin(std::slice::from_ref(file)), Pinned::named(file));
     let metadata = DFParquetMetadata::new(store.as_ref(), &file)
         .with_metadata_size_hint(Some(FOOTER_HINT_BYTES))
         .with_file_metadata_cache(Some(Arc::clone(&rooted.footers)))
+        .with_decryption_properties(keys.map(Keys::properties))
         .with_coerce_int96(Some(TimeUnit::Microsecond));
     // The decoder is known to panic on some damaged files.
     let both = async {
         let schema = metadata.fetch_schema().await?;
         let metadata = metadata.fetch_metadata().await?;
-        encrypted::check(&at, &metadata)?;
+        encrypted::check(&at, store.as_ref(), &file, &metadata, keys).await?;
         let rows = usize::try_from(metadata.file_metadata().num_rows()).unwrap_or(0);
         Ok(Footer { schema: Arc::new(schema), rows, groups: Group::all(&metadata).map(Arc::from), version: None })
     };
     let read = std::panic::AssertUnwindSafe(both).catch_unwind().await;
     match read {
         Ok(Ok(footer)) => Ok(footer),
-        Ok(Err(_)) if encrypted::is_why(store.as_ref(), &file).await => Err(encrypted::refused(&at)),
+        Ok(Err(_)) if encrypted::is_why(store.as_ref(), &file).await => Err(encrypted::refused(&at, keys)),
         Ok(Err(error)) => match translate(&at, error) {
             datafusion::error::DataFusionError::External(inner) => match inner.downcast::<Error>() {
                 Ok(known) => Err(*known),

@@ -56,6 +56,7 @@ pub(crate) fn product(format: PortFormat, location: &str, schema: Option<Vec<Fie
         partitioning: None,
         credentials: Some(CredentialsRef::File("login".to_owned())),
         tls: crate::product::ServerTls::default(),
+        encryption: None,
         access: PortAccess::Open,
         sla: Sla::default(),
     };

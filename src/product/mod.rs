@@ -10,6 +10,7 @@ pub mod sla;
 pub mod spec;
 pub mod validate;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use data_type::{DataType, DataTypeError};
@@ -135,6 +136,8 @@ pub struct OutputPort {
     pub credentials: Option<CredentialsRef>,
     /// How connections to its server are protected.
     pub tls: ServerTls,
+    /// Where the keys of its files are found, if these are encrypted.
+    pub encryption: Option<FileKeys>,
     /// Who is answered.
     pub access: PortAccess,
     /// Promised freshness and uptime, as texts of the contract.
@@ -282,6 +285,15 @@ pub enum CredentialsRef {
     Env(String),
     /// A file, absolute or relative to the configuration's credentials folder.
     File(String),
+}
+
+/// Where the keys of encrypted files are found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileKeys {
+    /// Of footers, and of columns without a key of their own.
+    pub footer: CredentialsRef,
+    /// Of columns, by their names in the files.
+    pub columns: BTreeMap<String, CredentialsRef>,
 }
 
 /// How connections to a port's server are protected.

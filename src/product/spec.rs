@@ -145,6 +145,8 @@ pub struct OutputPortSpec {
     pub credentials: Option<CredentialsSpec>,
     /// How connections to the port's server are protected.
     pub tls: Option<TlsSpec>,
+    /// The keys of encrypted Parquet files.
+    pub encryption: Option<EncryptionSpec>,
     /// The port that answers the product's name.
     #[serde(default)]
     pub default: bool,
@@ -208,6 +210,17 @@ pub struct CredentialsSpec {
     /// `env:NAME` or `file:PATH`.
     #[serde(rename = "ref")]
     pub reference: String,
+}
+
+/// `encryption` of a port: keys of 16 or 32 bytes, in hexadecimal digits, by reference.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EncryptionSpec {
+    /// The key of the files' footers, and of all columns without one of their own.
+    pub footer_key: CredentialsSpec,
+    /// Keys of columns, by their names in the files.
+    #[serde(default)]
+    pub column_keys: BTreeMap<String, CredentialsSpec>,
 }
 
 /// `tls` of a port.

@@ -103,6 +103,7 @@ fn entry(domain: &DomainName, relation: Relation) -> Result<TableEntry, NameErro
             partitioning: None,
             credentials: None,
             tls: ServerTls::default(),
+            encryption: None,
             access: PortAccess::Open,
             sla: Sla::default(),
         }],

@@ -57,6 +57,7 @@ fn product(domain: &str, name: &str, fields: Vec<Field>) -> Arc<Product> {
         partitioning: None,
         credentials: None,
         tls: crate::product::ServerTls::default(),
+        encryption: None,
         access: PortAccess::Open,
         sla: Sla { freshness: Some("< 1 hour".into()), uptime: None },
     };

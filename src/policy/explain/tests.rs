@@ -71,6 +71,7 @@ fn product() -> Product {
             partitioning: None,
             credentials: None,
             tls: crate::product::ServerTls::default(),
+            encryption: None,
             access: PortAccess::Open,
             sla: Sla::default(),
         }],

@@ -66,6 +66,7 @@ fn port(text: &str, access: PortAccess) -> OutputPort {
         partitioning: None,
         credentials: None,
         tls: crate::product::ServerTls::default(),
+        encryption: None,
         access,
         sla: Sla::default(),
     }

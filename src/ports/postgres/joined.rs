@@ -19,6 +19,8 @@ use crate::ports::reduction::Without;
 
 /// More tables are joined by the engine: a server tries all orders of so many, and no more.
 const TABLES_MAX: usize = 8;
+/// A message has room for some 65,000 values.
+const PARAMETERS_MAX: usize = 32_000;
 
 /// A table, and who is left out of it.
 pub(super) type Side<'a> = (&'a Query, Option<&'a Without>);
@@ -32,6 +34,9 @@ pub(super) fn joined(sides: &[Side<'_>], joining: &Joining, columns: &[Origin], 
     }
     let mut writer = Writer { sides, parameters: Vec::new(), halves: 0 };
     let from = writer.source(joining)?;
+    if writer.parameters.len() > PARAMETERS_MAX {
+        return None;
+    }
     let columns = columns.iter().map(|origin| writer.column(*origin)).collect::<Option<Vec<_>>>()?;
     let placed = |scan: usize| {
         let places = sides.get(scan).map(|(query, _)| query.places.len()).filter(|places| *places > 0)?;

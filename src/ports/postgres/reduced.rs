@@ -14,7 +14,7 @@ use super::exec::Query;
 use super::filter::Family;
 use super::parameter::Parameter;
 use super::table::PgColumn;
-use super::types::{Access, told_as};
+use super::types::told_as;
 use crate::ports::reduction::{Aggregate, Kept, OrderKey, Reduction, Subjects, Without};
 
 /// A longer order is left to the engine.
@@ -108,6 +108,10 @@ fn states(query: &mut Query, groups: &[usize], aggregates: &[Aggregate], schema:
     let (mut columns, mut items, mut keys, mut order) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (group, field) in groups.iter().zip(schema.fields()) {
         let column = query.columns.get(*group).filter(|column| is_grouped(column))?;
+        // There are as many groups as rows: nothing would be left out, and all of it sorted. A join has several rows of a key.
+        if column.unique && column.alias.is_none() {
+            return None;
+        }
         if column.field.data_type() != field.data_type() {
             return None;
         }
@@ -122,16 +126,7 @@ fn states(query: &mut Query, groups: &[usize], aggregates: &[Aggregate], schema:
         items.push(state(query, *aggregate, field)?);
         let (_, oid) = told_as(field)?;
         let name = aggregate.column().and_then(|column| query.columns.get(column)).map(|column| column.name.clone());
-        columns.push(PgColumn {
-            field: Arc::clone(field),
-            name: name.unwrap_or_default(),
-            access: Access { cast: "", oid },
-            family: Family::Opaque,
-            alias: None,
-            collation: 0,
-            indexed: false,
-            limited: true,
-        });
+        columns.push(PgColumn::of_state(field, name.unwrap_or_default(), oid));
     }
     query.select = format!("SELECT {} FROM {}", items.join(", "), query.from);
     query.rows = keys.is_empty().then_some(1);

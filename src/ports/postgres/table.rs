@@ -34,25 +34,50 @@ pub(super) struct PgColumn {
     pub(super) access: Access,
     /// How it may be compared there.
     pub(super) family: Family,
+    /// It is compared as it is, without the cast: so an index can serve.
+    pub(super) uncast: bool,
     /// The OID of its collation; 0 if it has none.
     pub(super) collation: u32,
     /// An index there begins with it.
     pub(super) indexed: bool,
+    /// It is the table's key, for all that the contract tells.
+    pub(super) unique: bool,
     /// Whatever it holds has the digits of its contract. Of others each value is tested when it arrives.
     pub(super) limited: bool,
 }
 
+/// `int2`, `int4` and `int8`. An `oid` would make one of whatever it is compared with, and fail.
+const INTEGERS: [u32; 3] = [21, 23, 20];
+
 impl PgColumn {
+    /// What an aggregate makes of a column of that name.
+    pub(super) fn of_state(field: &FieldRef, name: String, oid: u32) -> Self {
+        Self {
+            field: Arc::clone(field),
+            name,
+            alias: None,
+            access: Access { cast: "", oid },
+            family: Family::Opaque,
+            uncast: false,
+            collation: 0,
+            indexed: false,
+            unique: false,
+            limited: true,
+        }
+    }
+
     fn new(field: &FieldRef, source: &SourceColumn, utf8: bool) -> Option<Self> {
         let access = access(source, field)?;
         Some(Self {
             family: family(field, source, utf8),
+            uncast: INTEGERS.contains(&source.oid) && family(field, source, utf8) == Family::Int,
             field: Arc::clone(field),
             name: source.name.clone(),
             alias: None,
             access,
             collation: source.collation,
             indexed: source.indexed,
+            unique: false,
             limited: source.is_limited(),
         })
     }
@@ -62,9 +87,9 @@ impl PgColumn {
         self.alias.clone().unwrap_or_else(|| quoted(&self.name))
     }
 
-    /// The column as its contract type. Integers of all widths compare alike, and uncast they can use an index.
+    /// The column as its contract type. Integers of all widths compare alike.
     pub(super) fn value_sql(&self) -> String {
-        let cast = if self.family == Family::Int { "" } else { self.access.cast };
+        let cast = if self.uncast { "" } else { self.access.cast };
         format!("{}{cast}", self.name_sql())
     }
 
@@ -182,9 +207,11 @@ async fn look(at: &Place, server: &Server, location: &TableLocation) -> Result<A
 fn resolve(at: &Place, shape: &Shape, source: &Described) -> Result<Vec<PgColumn>, Error> {
     let names: Vec<&str> = source.columns.iter().map(|column| column.name.as_str()).collect();
     let found = shape.locate(at, &names)?;
+    let alone = shape.columns.iter().filter(|column| column.key).count() == 1;
     let resolved = found.iter().zip(&shape.columns).map(|(index, column)| {
         let there = source.columns.get(*index).ok_or_else(|| column.missing(at))?;
-        PgColumn::new(&column.field, there, source.utf8).ok_or_else(|| column.retyped(at, &there.type_name))
+        let resolved = PgColumn::new(&column.field, there, source.utf8).ok_or_else(|| column.retyped(at, &there.type_name))?;
+        Ok(PgColumn { unique: alone && column.key, ..resolved })
     });
     resolved.collect()
 }
@@ -326,5 +353,7 @@ pub(super) mod tests {
     fn a_narrower_source_is_cast_in_the_select_list() {
         let columns = [column("a", &DataType::Int64, 23), column("b", &DataType::String, 25), column("c\"d", &DataType::String, 1042)];
         assert_eq!(select_list(&columns), "\"a\"::pg_catalog.int8, \"b\", \"c\"\"d\"::pg_catalog.text");
+        let told = [columns[0].value_sql(), column("o", &DataType::Int64, 26).value_sql()];
+        assert_eq!(told, ["\"a\"", "\"o\"::pg_catalog.int8"]);
     }
 }

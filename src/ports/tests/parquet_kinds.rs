@@ -15,7 +15,7 @@ use datafusion::parquet::schema::parser::parse_message_type;
 use datafusion::prelude::SessionContext;
 
 use super::*;
-use crate::product::Field;
+use crate::product::{Field, FileKeys};
 
 fn parquet(fields: Vec<Field>) -> Product {
     product(PortFormat::Parquet, "a.parquet", Some(fields))
@@ -110,6 +110,62 @@ async fn an_encrypted_file_is_refused_and_not_taken_for_a_damaged_one() {
     let whole = std::fs::read(&path).unwrap();
     std::fs::write(&path, &whole[..whole.len() - 9]).unwrap();
     assert_eq!(refusal(&ports(folder.path(), false), &parquet(vec![field("id", DataType::Int64)])).await.0, "XX001");
+}
+
+#[tokio::test]
+async fn an_encrypted_file_is_read_with_the_keys_that_the_contract_refers_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = |name: &str, byte: u8, bytes: usize| std::fs::write(folder.path().join(name), format!("{byte:02x}").repeat(bytes)).unwrap();
+    key("footer.key", 7, 16);
+    key("column.key", 8, 32);
+    key("other.key", 9, 16);
+    std::fs::write(folder.path().join("short.key"), "0707").unwrap();
+    let file = |name: &str| CredentialsRef::File(name.to_owned());
+    let keys = |footer: &str, column: &str| FileKeys { footer: file(footer), columns: [("secret".to_owned(), file(column))].into() };
+    let encrypted = |keys: Option<FileKeys>| {
+        let mut product = parquet(vec![field("id", DataType::Int64), field("secret", DataType::Int64)]);
+        product.output_ports[0].encryption = keys;
+        product
+    };
+    let ports = ports(folder.path(), true);
+    for plaintext_footer in [false, true] {
+        let written = FileEncryptionProperties::builder(vec![7; 16]).with_plaintext_footer(plaintext_footer);
+        let written = written.with_column_key("id", vec![8; 32]).with_column_key("secret", vec![8; 32]).build().unwrap();
+        write(folder.path(), vec![("id", ids()), ("secret", ids())], WriterProperties::builder().with_file_encryption_properties(written));
+        let mut fitting = keys("footer.key", "column.key");
+        fitting.columns.insert("id".to_owned(), file("column.key"));
+        let found = rows(&ports, &encrypted(Some(fitting.clone()))).await.unwrap();
+        assert!(!found.is_empty() && found.iter().all(|row| row.split_once('|').is_some_and(|(id, secret)| id == secret)), "{found:?}");
+        let table = open(&ports, &encrypted(Some(fitting.clone()))).await.unwrap();
+        let ask = Ask { filter: Some(col("secret").eq(lit(2_i64))), push: true, ..Ask::default() };
+        assert_eq!(texts(&scan(&table, &ask).await.unwrap()), ["2|2"]);
+        // Who has no keys, or others, reads nothing, also after somebody else has.
+        assert_eq!(refusal(&ports, &encrypted(None)).await.0, "0A000");
+        for (wrong, codes) in [
+            (FileKeys { footer: file("other.key"), ..fitting.clone() }, &["HV00N"][..]),
+            (FileKeys { footer: file("short.key"), ..fitting.clone() }, &["HV00N"]),
+            (FileKeys { footer: file("absent.key"), ..fitting.clone() }, &["HV00N"]),
+            (
+                FileKeys { columns: fitting.columns.keys().map(|name| (name.clone(), file("other.key"))).collect(), ..fitting.clone() },
+                &["HV00N", "XX001"],
+            ),
+            (FileKeys { columns: [].into(), ..fitting.clone() }, &["HV00N", "XX001"]),
+        ] {
+            let (code, text) = refusal(&ports, &encrypted(Some(wrong))).await;
+            assert!(
+                codes.contains(&code.as_str()) && !text.contains("0707") && !text.contains("0909"),
+                "{plaintext_footer}: {code} {text}"
+            );
+        }
+    }
+    // A file that anyone can have written is not one of these.
+    write(folder.path(), vec![("id", ids()), ("secret", ids())], WriterProperties::builder());
+    assert_eq!(refusal(&ports, &encrypted(Some(keys("footer.key", "column.key")))).await.0, "XX001");
+    assert!(rows(&ports, &encrypted(None)).await.is_ok());
+    assert!(
+        !format!("{:?}", super::super::parquet::Keys::resolve(&place(), &keys("footer.key", "column.key"), Some(folder.path())))
+            .contains("0707")
+    );
 }
 
 #[tokio::test]

@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use crate::document::{Faults, closest};
 use crate::product::sla::{Freshness, parse_uptime};
 use crate::product::spec::{AccessSpec, CompressionSpec, CsvSpec, OnErrorSpec, OutputPortSpec, PortKindSpec, SlaSpec, TlsModeSpec};
-use crate::product::{Compression, CsvDialect, OnError, OutputPort, PortAccess, PortFormat, PortKind, PortName, ServerTls, Sla, TlsMode};
+use crate::product::{
+    Compression, CsvDialect, FileKeys, OnError, OutputPort, PortAccess, PortFormat, PortKind, PortName, ServerTls, Sla, TlsMode,
+};
 
 use super::location;
 
@@ -45,6 +47,7 @@ fn output_port(spec: &OutputPortSpec, at: &str, typed: bool, faults: &mut Faults
         parsed.map_err(|(message, hint)| faults.add_with_hint(&format!("{at}/credentials/ref"), message, hint)).ok()
     });
     let tls = server_tls(spec, at, faults);
+    let encryption = file_keys(spec, at, faults);
     check_sla(&spec.sla, at, faults);
     let format = format(spec, at, typed, faults);
     check_stream_keys(spec, at, faults);
@@ -63,6 +66,7 @@ fn output_port(spec: &OutputPortSpec, at: &str, typed: bool, faults: &mut Faults
         partitioning: spec.partitioning.clone(),
         credentials,
         tls,
+        encryption,
         access: match spec.access {
             AccessSpec::Open => PortAccess::Open,
             AccessSpec::Restricted => PortAccess::Restricted,
@@ -143,6 +147,25 @@ fn server_tls(spec: &OutputPortSpec, at: &str, faults: &mut Faults<'_>) -> Serve
         parsed.map_err(|(message, hint)| faults.add_with_hint(&format!("{at}/tls/authorities/ref"), message, hint)).ok()
     });
     ServerTls { mode, authorities }
+}
+
+fn file_keys(spec: &OutputPortSpec, at: &str, faults: &mut Faults<'_>) -> Option<FileKeys> {
+    let encryption = spec.encryption.as_ref()?;
+    if spec.format != "parquet" || spec.kind == PortKindSpec::Stream {
+        let hint = "Remove it; only Parquet files are read with keys.";
+        faults.add_with_hint(&format!("{at}/encryption"), "\"encryption\" is given for a port of another format", hint);
+    }
+    let mut key = |reference: &str, at: &str| {
+        let parsed = location::parse_credentials(reference);
+        parsed.map_err(|(message, hint)| faults.add_with_hint(at, message, hint)).ok()
+    };
+    let footer = key(&encryption.footer_key.reference, &format!("{at}/encryption/footer_key/ref"));
+    let columns = encryption.column_keys.iter().map(|(column, of)| {
+        let key = key(&of.reference, &format!("{at}/encryption/column_keys/{column}/ref"))?;
+        Some((column.clone(), key))
+    });
+    let columns: Vec<_> = columns.collect();
+    Some(FileKeys { footer: footer?, columns: columns.into_iter().collect::<Option<_>>()? })
 }
 
 fn check_location(spec: &OutputPortSpec, format: &PortFormat, at: &str, faults: &mut Faults<'_>) {

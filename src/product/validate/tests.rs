@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::product::{Compression, CredentialsRef, OnError, PiiAction, PortAccess, PortFormat, PortKind, ServerTls, TlsMode};
+use crate::product::{Compression, CredentialsRef, FileKeys, OnError, PiiAction, PortAccess, PortFormat, PortKind, ServerTls, TlsMode};
 
 /// Every key that a contract may have.
 const WHOLE: &str = r#"apiVersion: data-mesh/v1
@@ -427,4 +427,18 @@ fn what_protects_a_connection_is_read_and_checked() {
     assert!(one(&table(", tls: {authorities: {ref: \"ca.pem\"}}")).contains("no reference"));
     assert!(one(&table(", tls: {mode: allow}")).contains("verify-full"));
     assert!(one(&with("{name: f, type: batch, format: parquet, location: x, tls: {}}")).contains("without a server"));
+}
+
+#[test]
+fn keys_of_files_are_references() {
+    let with = |port: &str| SMALL.replace("{name: files, type: batch, format: parquet, location: orders/}", port) + "    pii_fields: []\n";
+    let one = |text: &str| faults(text).join("\n");
+    let file = |format: &str, keys: &str| with(&format!("{{name: f, type: batch, format: {format}, location: x, encryption: {{{keys}}}}}"));
+    let keys = "footer_key: {ref: \"env:FOOTER\"}, column_keys: {card: {ref: \"file:card.key\"}}";
+    let port = read_text(&file("parquet", keys)).unwrap().output_ports[0].clone();
+    let columns = [("card".to_owned(), CredentialsRef::File("card.key".to_owned()))].into();
+    assert_eq!(port.encryption, Some(FileKeys { footer: CredentialsRef::Env("FOOTER".to_owned()), columns }));
+    assert!(one(&file("arrow", keys)).contains("another format"));
+    assert!(one(&file("parquet", "footer_key: {ref: \"00112233445566778899aabbccddeeff\"}")).contains("no reference"));
+    assert!(one(&file("parquet", "column_keys: {}")).contains("footer_key"));
 }
