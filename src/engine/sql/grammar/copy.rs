@@ -73,8 +73,13 @@ impl Cursor<'_> {
             loop {
                 let at = self.at;
                 let option = self.expect_word()?;
+                let forced = [("force_not_null", "force not null"), ("force_null", "force null")];
                 if option == "force_quote" {
+                    draft.once(&option).map_err(|message| self.positioned(message, at))?;
                     draft.force_quote = self.force_quote()?;
+                } else if let Some((_, shown)) = forced.iter().find(|(name, _)| *name == option) {
+                    draft.forced = Some(*shown);
+                    self.force_quote()?;
                 } else {
                     let value = self.option_value();
                     draft.set(&option, value.as_deref()).map_err(|message| self.positioned(message, at))?;
@@ -134,83 +139,172 @@ impl Cursor<'_> {
 /// COPY options while they are read.
 #[derive(Default)]
 struct CopyDraft {
+    /// Options that have been given.
+    given: Vec<String>,
     format: Option<String>,
-    delimiter: Option<u8>,
+    delimiter: Option<String>,
     null: Option<String>,
     header: bool,
-    quote: Option<u8>,
-    escape: Option<u8>,
+    quote: Option<String>,
+    escape: Option<String>,
     force_quote: ForceQuote,
+    /// An option of COPY FROM that columns are named in.
+    forced: Option<&'static str>,
 }
 
 impl CopyDraft {
+    /// An option is given for the first time.
+    fn once(&mut self, option: &str) -> Result<(), ClientMessage> {
+        if self.given.iter().any(|given| given == option) {
+            return Err(ClientMessage::new(SqlState::SYNTAX_ERROR, "conflicting or redundant options"));
+        }
+        self.given.push(option.to_owned());
+        Ok(())
+    }
+
     fn set(&mut self, option: &str, value: Option<&str>) -> Result<(), ClientMessage> {
-        let one_byte = |name: &str| match value.map(str::as_bytes) {
-            Some([byte]) => Ok(Some(*byte)),
-            _ => Err(ClientMessage::new(SqlState::FEATURE_NOT_SUPPORTED, format!("COPY {name} must be a single one-byte character"))),
-        };
+        self.once(option)?;
+        let text = value.map(str::to_owned);
         match option {
-            "format" => self.format = value.map(str::to_ascii_lowercase),
+            "format" => match value.map(str::to_ascii_lowercase).as_deref() {
+                Some(format @ ("text" | "csv" | "binary")) => self.format = Some(format.to_owned()),
+                other => {
+                    let text = format!("COPY format \"{}\" not recognized", other.unwrap_or_default());
+                    return Err(ClientMessage::new(SqlState::INVALID_PARAMETER_VALUE, text));
+                }
+            },
+            "header" if value.is_some_and(|value| value.eq_ignore_ascii_case("match")) => {
+                return Err(refused("cannot use \"match\" with HEADER in COPY TO"));
+            }
             "header" => self.header = value.is_none_or(is_true),
-            "null" => self.null = value.map(str::to_owned),
-            "delimiter" => self.delimiter = one_byte("delimiter")?,
-            "quote" => self.quote = one_byte("quote")?,
-            "escape" => self.escape = one_byte("escape")?,
+            "null" => self.null = text,
+            "delimiter" => self.delimiter = text,
+            "quote" => self.quote = text,
+            "escape" => self.escape = text,
             "encoding" => {
                 if !value.is_some_and(|name| matches!(name.to_ascii_lowercase().replace('-', "").as_str(), "utf8" | "unicode")) {
-                    return Err(ClientMessage::new(SqlState::FEATURE_NOT_SUPPORTED, "COPY encodings other than UTF8 are not supported"));
+                    return Err(refused("COPY encodings other than UTF8 are not supported"));
                 }
             }
-            "freeze" | "force_not_null" | "force_null" => {
-                return Err(ClientMessage::new(SqlState::FEATURE_NOT_SUPPORTED, format!("COPY {option} cannot be used with COPY TO")));
-            }
+            // It is about how rows are stored.
+            "freeze" => {}
             other => return Err(ClientMessage::new(SqlState::SYNTAX_ERROR, format!("option \"{other}\" not recognized"))),
         }
         Ok(())
     }
 
+    /// The options together, checked in PostgreSQL's order.
     fn finish(self) -> Result<CopyOptions, ClientMessage> {
-        let refuse = |text: &str| Err(ClientMessage::new(SqlState::FEATURE_NOT_SUPPORTED, text));
-        let csv_only = self.quote.is_some() || self.escape.is_some() || self.force_quote != ForceQuote::None;
-        let format = match self.format.as_deref() {
-            None | Some("text") => {
-                if csv_only {
-                    return refuse("COPY quote, escape and force quote are available only in CSV mode");
-                }
-                CopyFormat::Text {
-                    delimiter: self.delimiter.unwrap_or(b'\t'),
-                    null: self.null.unwrap_or_else(|| "\\N".to_owned()),
-                    header: self.header,
+        let format = self.format.as_deref().unwrap_or("text");
+        if format == "binary" {
+            for (option, given) in [("DELIMITER", self.delimiter.is_some()), ("NULL", self.null.is_some())] {
+                if given {
+                    return Err(ClientMessage::new(SqlState::SYNTAX_ERROR, format!("cannot specify {option} in BINARY mode")));
                 }
             }
-            Some("csv") => {
-                let quote = self.quote.unwrap_or(b'"');
-                let delimiter = self.delimiter.unwrap_or(b',');
-                if quote == delimiter {
-                    return refuse("COPY delimiter and quote must be different");
-                }
-                CopyFormat::Csv {
-                    delimiter,
-                    null: self.null.unwrap_or_default(),
-                    header: self.header,
-                    quote,
-                    escape: self.escape.unwrap_or(quote),
-                    force_quote: Vec::new(),
-                }
+        }
+        let csv = format == "csv";
+        let delimiter = one_byte("delimiter", self.delimiter.as_deref(), if csv { b',' } else { b'\t' })?;
+        let null = self.null.clone().unwrap_or_else(|| if csv { String::new() } else { "\\N".to_owned() });
+        check_separators(delimiter, &null, csv)?;
+        if format == "binary" && self.header {
+            return Err(refused("cannot specify HEADER in BINARY mode"));
+        }
+        for (option, given) in [
+            ("quote", self.quote.is_some()),
+            ("escape", self.escape.is_some()),
+            ("force quote", self.force_quote != ForceQuote::None),
+            (self.forced.unwrap_or_default(), self.forced.is_some()),
+        ] {
+            if given && !csv {
+                return Err(refused(&format!("COPY {option} available only in CSV mode")));
             }
-            Some("binary") => {
-                if csv_only || self.delimiter.is_some() || self.null.is_some() || self.header {
-                    return Err(ClientMessage::new(
-                        SqlState::SYNTAX_ERROR,
-                        "cannot specify DELIMITER, NULL, HEADER or QUOTE in BINARY mode",
-                    ));
-                }
-                CopyFormat::Binary
-            }
-            Some(other) => {
-                return Err(ClientMessage::new(SqlState::INVALID_PARAMETER_VALUE, format!("COPY format \"{other}\" not recognized")));
-            }
+        }
+        if let Some(option) = self.forced {
+            return Err(refused(&format!("COPY {option} only available using COPY FROM")));
+        }
+        let format = match format {
+            "csv" => self.csv(delimiter, null)?,
+            "binary" => CopyFormat::Binary,
+            _ if null.as_bytes().contains(&delimiter) => return Err(refused("COPY delimiter must not appear in the NULL specification")),
+            _ => CopyFormat::Text { delimiter, null, header: self.header },
         };
         Ok(CopyOptions { format, force_quote: self.force_quote })
+    }
+
+    fn csv(&self, delimiter: u8, null: String) -> Result<CopyFormat, ClientMessage> {
+        let quote = one_byte("quote", self.quote.as_deref(), b'"')?;
+        if quote == delimiter {
+            return Err(ClientMessage::new(SqlState::INVALID_PARAMETER_VALUE, "COPY delimiter and quote must be different"));
+        }
+        let escape = one_byte("escape", self.escape.as_deref(), quote)?;
+        if null.as_bytes().contains(&delimiter) {
+            return Err(refused("COPY delimiter must not appear in the NULL specification"));
+        }
+        if null.as_bytes().contains(&quote) {
+            return Err(refused("CSV quote character must not appear in the NULL specification"));
+        }
+        Ok(CopyFormat::Csv { delimiter, null, header: self.header, quote, escape, force_quote: Vec::new() })
+    }
+}
+
+fn refused(text: &str) -> ClientMessage {
+    ClientMessage::new(SqlState::FEATURE_NOT_SUPPORTED, text)
+}
+
+fn one_byte(name: &str, given: Option<&str>, otherwise: u8) -> Result<u8, ClientMessage> {
+    match given.map(str::as_bytes) {
+        None => Ok(otherwise),
+        Some([byte]) => Ok(*byte),
+        Some(_) => Err(refused(&format!("COPY {name} must be a single one-byte character"))),
+    }
+}
+
+/// What would make lines that cannot be read back.
+fn check_separators(delimiter: u8, null: &str, csv: bool) -> Result<(), ClientMessage> {
+    let invalid = |text: String| Err(ClientMessage::new(SqlState::INVALID_PARAMETER_VALUE, text));
+    if matches!(delimiter, b'\n' | b'\r') {
+        return invalid("COPY delimiter cannot be newline or carriage return".to_owned());
+    }
+    if null.contains(['\n', '\r']) {
+        return invalid("COPY null representation cannot use newline or carriage return".to_owned());
+    }
+    if !csv && (matches!(delimiter, b'\\' | b'.') || delimiter.is_ascii_lowercase() || delimiter.is_ascii_digit()) {
+        return invalid(format!("COPY delimiter cannot be \"{}\"", char::from(delimiter)));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(given: &[(&str, &str)]) -> Result<CopyOptions, ClientMessage> {
+        let mut draft = CopyDraft::default();
+        given.iter().try_for_each(|&(option, value)| draft.set(option, Some(value)))?;
+        draft.finish()
+    }
+
+    /// As PostgreSQL 15 words them.
+    #[test]
+    fn options_that_do_not_fit_are_refused() {
+        for (given, sqlstate, message) in [
+            (&[("delimiter", "a")][..], "22023", "COPY delimiter cannot be \"a\""),
+            (&[("delimiter", "\n")], "22023", "COPY delimiter cannot be newline or carriage return"),
+            (&[("delimiter", "ab")], "0A000", "COPY delimiter must be a single one-byte character"),
+            (&[("format", "csv"), ("delimiter", "\"")], "22023", "COPY delimiter and quote must be different"),
+            (&[("format", "csv"), ("null", "a\nb")], "22023", "COPY null representation cannot use newline or carriage return"),
+            (&[("format", "csv"), ("null", "a,b")], "0A000", "COPY delimiter must not appear in the NULL specification"),
+            (&[("format", "binary"), ("null", "x")], "42601", "cannot specify NULL in BINARY mode"),
+            (&[("format", "binary"), ("header", "on")], "0A000", "cannot specify HEADER in BINARY mode"),
+            (&[("quote", "x")], "0A000", "COPY quote available only in CSV mode"),
+            (&[("header", "match")], "0A000", "cannot use \"match\" with HEADER in COPY TO"),
+            (&[("header", "on"), ("header", "off")], "42601", "conflicting or redundant options"),
+            (&[("format", "xml")], "22023", "COPY format \"xml\" not recognized"),
+        ] {
+            let error = options(given).unwrap_err();
+            assert_eq!((error.sqlstate.as_str(), error.message.as_str()), (sqlstate, message));
+        }
+        assert!(options(&[("format", "csv"), ("delimiter", "a"), ("header", "on"), ("freeze", "on")]).is_ok());
     }
 }
