@@ -24,10 +24,67 @@ pub(crate) const SYSTEM_ROLE_OID: u32 = 10;
 pub struct Setting {
     /// Its name in lower case, but for `DateStyle`, `TimeZone`, `IntervalStyle`.
     pub name: String,
-    /// Its value now.
+    /// Its value now, in its unit.
     pub value: String,
     /// One sentence.
     pub description: String,
+    /// `bool`, `integer`, `real`, `enum`, `string`.
+    pub kind: &'static str,
+    /// What its number counts.
+    pub unit: Option<&'static str>,
+    /// The least and the most that it may be.
+    pub bounds: Option<(i64, i64)>,
+    /// What it may be, of an `enum`.
+    pub words: Vec<String>,
+    /// When it can be changed.
+    pub context: &'static str,
+    /// Where its value comes from: `default`, `client`, `session`.
+    pub source: &'static str,
+    /// What it is if nobody sets it.
+    pub default: String,
+    /// What RESET makes it.
+    pub reset: String,
+}
+
+/// A cursor that is open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenCursor {
+    /// Its name.
+    pub name: String,
+    /// The statement that made it.
+    pub statement: String,
+    /// WITH HOLD.
+    pub hold: bool,
+    /// BINARY.
+    pub binary: bool,
+    /// Whether it can go back.
+    pub scroll: bool,
+    /// When it was made, microseconds since 1970.
+    pub made_micros: i64,
+}
+
+/// A statement that is prepared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PreparedStatement {
+    /// Its name.
+    pub name: String,
+    /// Its text.
+    pub statement: String,
+    /// The OIDs of its parameters' types.
+    pub parameters: Vec<u32>,
+    /// By PREPARE, not by the protocol.
+    pub by_sql: bool,
+    /// When it was made, microseconds since 1970.
+    pub made_micros: i64,
+}
+
+/// What a session holds from one statement to the next.
+pub trait Held: Send + Sync {
+    /// Its cursors.
+    fn cursors(&self) -> Vec<OpenCursor>;
+
+    /// Its prepared statements.
+    fn prepared(&self) -> Vec<PreparedStatement>;
 }
 
 /// The session's settings.
@@ -69,6 +126,8 @@ pub struct SessionFacts {
     pub client_address: Option<IpAddr>,
     /// The session's settings.
     pub settings: Arc<dyn Settings>,
+    /// What the session holds.
+    pub held: Arc<dyn Held>,
     /// What the snapshot means to this principal, found when first asked for.
     pub view: OnceLock<View>,
 }

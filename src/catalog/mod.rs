@@ -17,7 +17,7 @@ pub mod system;
 mod table;
 mod types;
 
-pub use facts::{Discover, SessionFacts, Setting, Settings, View};
+pub use facts::{Discover, Held, OpenCursor, PreparedStatement, SessionFacts, Setting, Settings, View};
 pub use functions::quote_ident;
 pub use oids::{Oids, name_oid, table_oid};
 pub use schemas::{ExtraSchema, Opener, SessionCatalog};
@@ -28,6 +28,11 @@ pub use types::{PgType, TYPE_KEY, TYPMOD_KEY};
 /// Whether PostgreSQL has a function of that name, whatever is done with it here.
 pub fn is_postgres_function(name: &str) -> bool {
     statics::function_oid(name).is_some()
+}
+
+/// What the functions of PostgreSQL of that name take that take so many arguments: the OIDs of their types.
+pub fn signatures(name: &str, arguments: usize) -> impl Iterator<Item = &'static [u32]> {
+    statics::signatures(name).iter().copied().filter(move |takes| takes.len() == arguments)
 }
 
 #[cfg(test)]

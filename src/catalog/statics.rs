@@ -205,6 +205,19 @@ pub(crate) fn routines() -> &'static BTreeMap<u32, Routine> {
     ROUTINES.get_or_init(|| text("pg_proc").unwrap_or_default().lines().filter_map(routine).collect())
 }
 
+/// What the builtin functions of a name take.
+pub(crate) fn signatures(name: &str) -> &'static [&'static [u32]] {
+    static SIGNATURES: OnceLock<HashMap<&'static str, Vec<&'static [u32]>>> = OnceLock::new();
+    let signatures = SIGNATURES.get_or_init(|| {
+        let mut signatures: HashMap<&str, Vec<&[u32]>> = HashMap::new();
+        for routine in routines().values() {
+            signatures.entry(routine.name.as_str()).or_default().push(&routine.takes);
+        }
+        signatures
+    });
+    signatures.get(name).map(Vec::as_slice).unwrap_or_default()
+}
+
 fn list(cell: &str) -> Vec<String> {
     super::system::array_elements(&unescaped(cell)).unwrap_or_default().into_iter().map(Option::unwrap_or_default).collect()
 }

@@ -1,16 +1,17 @@
-//! SQL cursors: a query whose rows are taken a few at a time, forward; by a scroll cursor backward, too.
+//! SQL cursors: a query whose rows are taken a few at a time, forward, and backward over rows that are kept.
 //!
 //! The query starts at the first FETCH, and is decided then; what has not been fetched has not been read ahead.
-//! INVARIANT: rows that a scroll cursor has kept are handed out only while what the query was allowed still stands.
+//! INVARIANT: rows that a cursor has kept are handed out only while what the query was allowed still stands. A cursor of which a FETCH
+//! was broken off hands out nothing more: nobody knows which rows have arrived.
 
 use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
-use datafusion::common::ScalarValue;
+use chrono::{DateTime, Utc};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use crate::error::ClientMessage;
+use crate::error::{ClientMessage, SqlState};
 
 use super::column::Column;
 use super::reply::RowStream;
@@ -18,48 +19,111 @@ use super::scroll::Scroll;
 use super::sql::{Direction, Query};
 use super::standing::Standing;
 use super::stream;
+use super::values::Given;
+
+/// How far a cursor can go back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// Not at all: NO SCROLL.
+    Nowhere,
+    /// A little, for clients that expect of a plain cursor what PostgreSQL allows it in most cases.
+    Near,
+    /// Far: SCROLL.
+    Far,
+}
+
+impl Reach {
+    /// Bytes of rows that the cursor keeps.
+    fn bytes_max(self) -> usize {
+        match self {
+            Self::Nowhere => 0,
+            Self::Near => 1 << 20,
+            Self::Far => 64 << 20,
+        }
+    }
+}
+
+/// What DECLARE says of a cursor beside its query.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Options {
+    pub(super) hold: bool,
+    pub(super) reach: Reach,
+    /// Its rows are sent in binary in the simple protocol.
+    pub(super) binary: bool,
+    /// How many savepoints stood when it was declared.
+    pub(super) level: usize,
+    /// When it was declared.
+    pub(super) made: DateTime<Utc>,
+}
 
 /// A declared cursor. Its clones are the same cursor.
 #[derive(Clone)]
 pub(super) struct Cursor {
+    /// The statement that made it.
+    text: Arc<str>,
     query: Arc<Query>,
-    values: Arc<[ScalarValue]>,
+    given: Arc<Given>,
     columns: Arc<[Column]>,
-    hold: bool,
-    scroll: bool,
+    options: Options,
     /// The transaction that declared it has committed.
     settled: bool,
     state: Arc<Mutex<State>>,
 }
 
-#[derive(Default)]
 struct State {
     rows: Option<RowStream>,
     rest: Option<RecordBatch>,
     started: bool,
     /// Why it cannot be read on. Without it, a later FETCH would look like the end of the rows.
     fallen: Option<ClientMessage>,
-    /// Rows that have been taken.
-    position: u64,
-    /// What a scroll cursor has read.
+    /// What it has read, and where it stands.
     kept: Scroll,
     /// What its rows depend on.
     standing: Option<Arc<Standing>>,
 }
 
-impl Cursor {
-    pub(super) fn new(query: Query, values: Vec<ScalarValue>, columns: Arc<[Column]>, hold: bool, scroll: bool) -> Self {
-        Self { query: Arc::new(query), values: values.into(), columns, hold, scroll, settled: false, state: Arc::default() }
+impl State {
+    fn new(reach: Reach) -> Self {
+        let kept = Scroll::new(reach.bytes_max());
+        Self { rows: None, rest: None, started: false, fallen: None, kept, standing: None }
     }
 
-    /// Whether it can go back.
-    pub(super) fn scrolls(&self) -> bool {
-        self.scroll
+    /// Nothing more comes, and this is why.
+    fn fall(&mut self, message: ClientMessage) {
+        *self = Self { started: true, fallen: Some(message), ..Self::new(Reach::Nowhere) };
+    }
+}
+
+impl Cursor {
+    pub(super) fn new(text: &str, query: Query, given: Given, columns: Arc<[Column]>, options: Options) -> Self {
+        let state = Arc::new(Mutex::new(State::new(options.reach)));
+        Self { text: text.into(), query: Arc::new(query), given: Arc::new(given), columns, options, settled: false, state }
+    }
+
+    /// The statement that made it.
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// What was declared of it.
+    pub(super) fn options(&self) -> Options {
+        self.options
+    }
+
+    /// A FETCH of it was broken off.
+    pub(super) fn break_off(&self, name: &str) {
+        if let Ok(mut state) = self.state.try_lock()
+            && state.started
+            && state.fallen.is_none()
+        {
+            let message = format!("portal \"{name}\" cannot be run");
+            state.fall(ClientMessage::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message));
+        }
     }
 
     /// Whether it outlives its transaction.
     pub(super) fn held(&self) -> bool {
-        self.hold
+        self.options.hold
     }
 
     /// The transaction that declared it has committed.
@@ -89,8 +153,8 @@ impl Cursor {
         &self.query
     }
 
-    pub(super) fn values(&self) -> &[ScalarValue] {
-        &self.values
+    pub(super) fn given(&self) -> &Given {
+        &self.given
     }
 
     /// Whether its query has not run yet.
@@ -112,22 +176,32 @@ impl Cursor {
         if let Some(message) = &state.fallen {
             return Err(message.clone());
         }
-        let standing = state.standing.clone().filter(|_| self.scroll);
+        let standing = state.standing.clone().filter(|_| self.options.reach != Reach::Nowhere);
         let resumed = match &mut state.rows {
             Some(rows) => rows.resume().await,
             None => standing.map_or(Ok(()), |standing| standing.check()),
         };
         let Err(message) = resumed else { return Ok(()) };
-        *state = State { started: true, fallen: Some(message.clone()), ..State::default() };
+        state.fall(message.clone());
         Err(message)
     }
 
-    /// Goes back to before the first row; answers how many rows that was. The query runs anew at the next fetch.
+    /// Goes back to before the first row; answers how many rows that was. If they are not all kept, the query runs anew at the next fetch.
     pub(super) async fn rewind(&self) -> u64 {
-        std::mem::take(&mut *self.state.lock().await).position
+        let mut state = self.state.lock().await;
+        let moved = state.kept.begin();
+        if !state.kept.is_whole() {
+            *state = State::new(self.options.reach);
+        }
+        moved
     }
 
-    /// The rows of a scroll cursor.
+    /// Whether it can go there.
+    pub(super) async fn reaches(&self, direction: Direction) -> bool {
+        self.options.reach != Reach::Nowhere || self.state.lock().await.kept.leads_on(direction)
+    }
+
+    /// The rows of a request that leads backward or onto a certain row.
     pub(super) async fn scrolled(
         &self,
         direction: Direction,
@@ -138,10 +212,10 @@ impl Cursor {
         state.read_on(direction, deadline).await?;
         let span = state.kept.span(direction);
         let batches = state.kept.taken(span)?;
-        Ok(RowStream::new(self.columns(), verb, futures::stream::iter(batches.into_iter().map(Ok))))
+        Ok(RowStream::new(self.columns(), verb, futures::stream::iter(batches.into_iter().map(Ok))).in_binary(self.options.binary))
     }
 
-    /// How many rows a MOVE of a scroll cursor passes.
+    /// How many rows a MOVE of such a request passes.
     pub(super) async fn moved(&self, direction: Direction, deadline: Option<Instant>) -> Result<u64, ClientMessage> {
         let mut state = self.state.lock().await;
         state.read_on(direction, deadline).await?;
@@ -151,7 +225,7 @@ impl Cursor {
 
     /// The next rows: at most `rows_max`, or all that are left.
     pub(super) fn fetch(self, rows_max: Option<u64>, verb: &'static str, deadline: Option<Instant>) -> RowStream {
-        let columns = self.columns();
+        let (columns, binary) = (self.columns(), self.options.binary);
         let state = (Arc::clone(&self.state), rows_max);
         let batches = futures::stream::try_unfold(state, move |(cursor, left)| async move {
             if left == Some(0) {
@@ -169,12 +243,12 @@ impl Cursor {
             let taken = u64::try_from(batch.num_rows()).unwrap_or(u64::MAX);
             Ok(Some((batch, (cursor, left.map(|left| left.saturating_sub(taken))))))
         });
-        RowStream::new(columns, verb, batches)
+        RowStream::new(columns, verb, batches).in_binary(binary)
     }
 }
 
 impl State {
-    /// Reads as far as a scroll cursor has to.
+    /// Reads as far as the request leads.
     async fn read_on(&mut self, direction: Direction, deadline: Option<Instant>) -> Result<(), ClientMessage> {
         let wanted = self.kept.wanted(direction);
         while !self.kept.has(wanted) {
@@ -196,9 +270,14 @@ impl State {
 
     /// The next batch, cut to `left` rows; what is cut off stays for the next FETCH.
     async fn next(&mut self, left: Option<u64>) -> Result<Option<RecordBatch>, ClientMessage> {
+        if let Some(batch) = self.kept.ahead(left)? {
+            return Ok(Some(batch));
+        }
         let batch = self.take(left).await?;
-        let taken = batch.as_ref().map_or(0, RecordBatch::num_rows);
-        self.position = self.position.saturating_add(u64::try_from(taken).unwrap_or(u64::MAX));
+        match &batch {
+            Some(batch) => self.kept.pass(batch),
+            None => self.kept.pass_end(),
+        }
         Ok(batch)
     }
 

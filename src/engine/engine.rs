@@ -26,8 +26,7 @@ use super::plans::Plans;
 use super::serial::SerialPlans;
 use super::session::Session;
 use super::session_request::SessionRequest;
-use super::sql::PgOperators;
-use super::sql::TextLimits;
+use super::sql::{ParameterTypes, PgOperators, TextLimits};
 use super::{Worlds, fault, semantics};
 
 /// Tells the time.
@@ -184,7 +183,7 @@ fn template(options: &EngineOptions) -> datafusion::error::Result<SessionState> 
         // The first that plans an operator decides.
         .with_expr_planners(vec![Arc::new(PgOperators)])
         .with_default_features()
-        .with_type_planner(Arc::new(PgTypePlanner))
+        .with_type_planner(Arc::new(ParameterTypes(PgTypePlanner)))
         .with_physical_optimizer_rules(vec![Arc::new(SerialPlans::new())])
         .build();
     bound_functions(&mut state)?;

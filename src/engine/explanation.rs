@@ -6,7 +6,6 @@
 use std::sync::Arc;
 
 use datafusion::catalog::TableProvider;
-use datafusion::common::ScalarValue;
 
 use crate::audit::Closing;
 use crate::enforcement::{self, ProductUse};
@@ -20,6 +19,7 @@ use super::attempt::Accessed;
 use super::pipeline::{Observed, Pipeline, guarded};
 use super::planner::Planner;
 use super::sql::Query;
+use super::values::Given;
 
 /// One line of EXPLAIN POLICY.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,11 +52,11 @@ impl Pipeline {
     pub(super) async fn explain_policy(
         mut self,
         query: &Query,
-        values: &[ScalarValue],
+        given: &Given,
         judged: &Arc<Principal>,
     ) -> Result<Vec<PolicyLine>, ClientMessage> {
         let deadline = self.deadline;
-        let explained = guarded(self.policy_lines(query, values, judged), deadline).await;
+        let explained = guarded(self.policy_lines(query, given, judged), deadline).await;
         let recorded = match explained {
             Ok(lines) => guarded(self.attempt.open(), deadline).await.map(|record| (record, lines)),
             Err(message) => Err(message),
@@ -72,14 +72,9 @@ impl Pipeline {
         self.attempt.end_with(lines).await
     }
 
-    async fn policy_lines(
-        &mut self,
-        query: &Query,
-        values: &[ScalarValue],
-        judged: &Arc<Principal>,
-    ) -> Result<Vec<PolicyLine>, ClientMessage> {
-        let planner = Planner::new(self)?;
-        let Observed { plan, uses, .. } = self.plan_and_observe(&planner, query, values).await?;
+    async fn policy_lines(&mut self, query: &Query, given: &Given, judged: &Arc<Principal>) -> Result<Vec<PolicyLine>, ClientMessage> {
+        let planner = Planner::new(self)?.told(given.told());
+        let Observed { plan, uses, .. } = self.plan_and_observe(&planner, query, given).await?;
         let (_, decisions) = self.decide(&uses, &Accessed::of(&uses), judged);
         if decisions.iter().all(|decision| matches!(decision.outcome, Outcome::Allow(_))) {
             // What is allowed and cannot be enforced is refused, as the query itself would be.

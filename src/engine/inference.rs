@@ -12,7 +12,7 @@ use datafusion::logical_expr::{Expr, ExprSchemable as _, LogicalPlan};
 use crate::error::{ClientMessage, SqlState};
 
 use super::column::PgType;
-use super::{columns, fault, semantics};
+use super::{columns, fault, semantics, sql};
 
 /// The most parameters that a statement may have, as the protocol counts them.
 const PARAMETERS_MAX: usize = 65_535;
@@ -22,19 +22,19 @@ const UNIFYING: [&str; 4] = ["coalesce", "nullif", "greatest", "least"];
 
 /// The type of each parameter: as declared, else as the plan infers it, else text.
 pub(super) fn parameter_types(plan: &LogicalPlan, declared: &[Option<PgType>]) -> Result<Vec<PgType>, ClientMessage> {
-    let found = found(plan)?;
-    let count = highest(&found)?.max(declared.len());
+    let found = numbered(found(plan)?)?;
+    let count = found.keys().copied().max().unwrap_or(0).max(declared.len());
     let cast = casts(plan)?;
     let of = |at: usize| {
-        let name = format!("${}", at + 1);
-        let inferred = || found.get(&name).cloned().flatten().map(|data_type| columns::of_type(&data_type));
-        declared.get(at).copied().flatten().or_else(|| cast.get(&name).copied()).or_else(inferred)
+        let number = at + 1;
+        let inferred = || found.get(&number).cloned().flatten().map(|data_type| columns::of_type(&data_type));
+        declared.get(at).copied().flatten().or_else(|| cast.get(&number).copied()).or_else(inferred)
     };
     Ok((0..count).map(|at| of(at).unwrap_or(PgType::TEXT)).collect())
 }
 
 /// The parameters that are cast, with the type of their first cast: `$1::date` is a date and no text that becomes one.
-fn casts(plan: &LogicalPlan) -> Result<HashMap<String, PgType>, ClientMessage> {
+fn casts(plan: &LogicalPlan) -> Result<HashMap<usize, PgType>, ClientMessage> {
     let mut found = HashMap::new();
     let walked = plan.apply_with_subqueries(|node| {
         node.apply_expressions(|expr| {
@@ -46,8 +46,10 @@ fn casts(plan: &LogicalPlan) -> Result<HashMap<String, PgType>, ClientMessage> {
                     Expr::ScalarFunction(call) if call.name() == semantics::UNCONSTRAINED => (call.args.first(), PgType::NUMERIC),
                     _ => return Ok(TreeNodeRecursion::Continue),
                 };
-                if let Some(Expr::Placeholder(parameter)) = inner {
-                    found.entry(parameter.id.clone()).or_insert_with(|| pg_type.with_typmod(-1));
+                if let Some(Expr::Placeholder(parameter)) = inner
+                    && let Some(number) = sql::number_of(&parameter.id)
+                {
+                    found.entry(number).or_insert_with(|| pg_type.with_typmod(-1));
                 }
                 Ok(TreeNodeRecursion::Continue)
             })
@@ -59,7 +61,7 @@ fn casts(plan: &LogicalPlan) -> Result<HashMap<String, PgType>, ClientMessage> {
 
 /// Refuses a plan with more parameters than there are values.
 pub(super) fn check_bound(plan: &LogicalPlan, values: usize) -> Result<(), ClientMessage> {
-    let highest = highest(&found(plan)?)?;
+    let highest = numbered(found(plan)?)?.into_keys().max().unwrap_or(0);
     if highest > values { Err(no_parameter(&format!("${highest}"))) } else { Ok(()) }
 }
 
@@ -126,13 +128,10 @@ fn note(expr: &Expr, data_type: &DataType, found: &mut HashMap<String, Option<Da
     }
 }
 
-/// The highest number of a parameter.
-fn highest(found: &HashMap<String, Option<DataType>>) -> Result<usize, ClientMessage> {
-    let number = |name: &String| {
-        let number = name.trim_start_matches('$').parse().ok().filter(|number| (1..=PARAMETERS_MAX).contains(number));
-        number.ok_or_else(|| no_parameter(name))
-    };
-    found.keys().map(number).try_fold(0, |highest, number| Ok(highest.max(number?)))
+/// The parameters by their numbers.
+fn numbered(found: HashMap<String, Option<DataType>>) -> Result<HashMap<usize, Option<DataType>>, ClientMessage> {
+    let number = |name: &str| sql::number_of(name).filter(|number| (1..=PARAMETERS_MAX).contains(number));
+    found.into_iter().map(|(name, data_type)| Ok((number(&name).ok_or_else(|| no_parameter(&name))?, data_type))).collect()
 }
 
 fn no_parameter(name: &str) -> ClientMessage {

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::error::{ClientMessage, SqlState};
 
-use super::{PgType, TimeZone};
+use super::{PgType, TimeZone, semantics};
 
 /// How a value is written on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -198,11 +198,29 @@ fn from_text(value: &str, kind: Kind, time_zone: &TimeZone) -> Result<ScalarValu
         Kind::Timestamp | Kind::TimestampTz => kind.timestamp(datetime::timestamp(value, kind, time_zone)?),
         Kind::Interval => ScalarValue::IntervalMonthDayNano(Some(datetime::interval(value)?)),
         Kind::Uuid => {
-            let uuid = Uuid::try_parse(value.trim()).map_err(|_| invalid_text(kind, value))?;
+            let uuid = uuid(value.trim()).ok_or_else(|| invalid_text(kind, value))?;
             ScalarValue::Utf8(Some(uuid.hyphenated().to_string()))
         }
-        Kind::Json | Kind::Jsonb => json(value)?,
+        Kind::Json => json(value)?,
+        Kind::Jsonb => jsonb(value)?,
     })
+}
+
+/// Reads 32 hexadecimal digits, with a hyphen after any group of four of them and braces around all.
+fn uuid(value: &str) -> Option<Uuid> {
+    let bare = match value.strip_prefix('{') {
+        Some(rest) => rest.strip_suffix('}')?,
+        None => value,
+    };
+    let (mut digits, mut number) = (0, 0_u128);
+    for letter in bare.chars() {
+        match letter.to_digit(16) {
+            Some(digit) if digits < 32 => (digits, number) = (digits + 1, number << 4 | u128::from(digit)),
+            None if letter == '-' && digits % 4 == 0 && digits > 0 && digits < 32 => {}
+            _ => return None,
+        }
+    }
+    (digits == 32 && !bare.contains("--")).then(|| Uuid::from_u128(number))
 }
 
 fn json(value: &str) -> Result<ScalarValue, ClientMessage> {
@@ -210,6 +228,12 @@ fn json(value: &str) -> Result<ScalarValue, ClientMessage> {
         Ok(_) => Ok(ScalarValue::Utf8(Some(value.to_owned()))),
         Err(_) => Err(ClientMessage::new(SqlState::INVALID_TEXT_REPRESENTATION, "invalid input syntax for type json")),
     }
+}
+
+/// The value in the one form that a jsonb has.
+fn jsonb(value: &str) -> Result<ScalarValue, ClientMessage> {
+    json(value)?;
+    Ok(ScalarValue::Utf8(Some(semantics::canonical(value))))
 }
 
 fn boolean(value: &str) -> Result<bool, ClientMessage> {

@@ -8,8 +8,6 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use datafusion::common::metadata::ScalarAndMetadata;
-use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::error::DataFusionError;
 use datafusion::execution::{SendableRecordBatchStream, SessionState};
 use datafusion::logical_expr::{LogicalPlan, TableScan};
@@ -39,10 +37,11 @@ use super::plans::Key;
 use super::repeat::{Known, Made, Read, Run};
 use super::reply::{Notice, RowStream};
 use super::session_request::Whoever;
-use super::sql::Query;
+use super::sql::{self, Query};
 use super::standing::Standing;
 use super::stream::{self, Running, StopCause};
 use super::styles::DateStyle;
+use super::values::Given;
 use super::{TimeZone, World, columns, fault, hints, inference, repeat, semantics};
 
 /// One statement on its way.
@@ -133,14 +132,14 @@ impl Pipeline {
         if let Some(described) = self.shared.plans.description(&self.world, &key) {
             return Ok(described);
         }
-        let planner = Planner::new(self)?;
+        let placed = sql::placed(&query.ast, declared);
+        let planner = Planner::new(self)?.told(placed.clone());
         if let Some(bound) = planner.catalog(query, declared).map_err(|fault| self.shown(query, &fault))? {
             return Ok((bound.parameters().to_vec(), columns::of_schema(bound.schema())));
         }
         let plan = planner.plan(query).await.map_err(|fault| self.shown(query, &fault))?;
-        let types = inference::parameter_types(&plan, declared)?;
-        let typed = types.iter().map(|pg_type| super::values::typed_null(*pg_type)).collect::<Result<Vec<_>, _>>()?;
-        let plan = self.bind_and_analyze(&planner.state, plan, &typed, query)?;
+        let types = inference::parameter_types(&plan, &placed)?;
+        let plan = self.bind_and_analyze(&planner.state, plan, &Given::nulls(&types)?, query)?;
         let described = (types, columns::of_plan(&plan));
         if repeat::is_describable(&plan) {
             self.shared.plans.keep_description(&self.world, &self.shared.worlds.current(), key, &described);
@@ -155,8 +154,8 @@ impl Pipeline {
     }
 
     /// Runs a query.
-    pub(super) async fn run(mut self, query: &Query, values: &[ScalarValue], verb: &'static str) -> Result<Started, ClientMessage> {
-        let started = self.start(query, values, verb).await.map_err(|message| self.told(message));
+    pub(super) async fn run(mut self, query: &Query, given: &Given, verb: &'static str) -> Result<Started, ClientMessage> {
+        let started = self.start(query, given, verb).await.map_err(|message| self.told(message));
         if let Err(message) = &started {
             self.attempt.end(Closing::failed(message.sqlstate)).await;
         }
@@ -164,19 +163,14 @@ impl Pipeline {
     }
 
     /// Runs a query that is fetched from over many statements: the deadline bounds its start, and then each fetch.
-    pub(super) async fn run_unhurried(
-        mut self,
-        query: &Query,
-        values: &[ScalarValue],
-        verb: &'static str,
-    ) -> Result<Started, ClientMessage> {
+    pub(super) async fn run_unhurried(mut self, query: &Query, given: &Given, verb: &'static str) -> Result<Started, ClientMessage> {
         self.hurried = false;
-        self.run(query, values, verb).await
+        self.run(query, given, verb).await
     }
 
     /// The plan of a query as its caller may see it: what stands above the barrier, and that a barrier stands there.
-    pub(super) async fn explain(mut self, query: &Query, values: &[ScalarValue]) -> Result<ShownPlan, ClientMessage> {
-        let prepared = match self.verify_anew(query, values).await {
+    pub(super) async fn explain(mut self, query: &Query, given: &Given) -> Result<ShownPlan, ClientMessage> {
+        let prepared = match self.verify_anew(query, given).await {
             Ok((verified, logical)) => {
                 let taken_over = match &verified.run {
                     Run::Plan(plan) => enforcement::taken_over(plan),
@@ -198,11 +192,11 @@ impl Pipeline {
         self.attempt.end_with(lines).await
     }
 
-    async fn start(&mut self, query: &Query, values: &[ScalarValue], verb: &'static str) -> Result<Started, ClientMessage> {
+    async fn start(&mut self, query: &Query, given: &Given, verb: &'static str) -> Result<Started, ClientMessage> {
         let place = guarded(Place::take(Arc::clone(&self.shared.queries)), self.deadline).await?;
-        let verified = match self.verify_again(query, values).await? {
+        let verified = match self.verify_again(query, given).await? {
             Some(verified) => verified,
-            None => self.verify_anew(query, values).await?.0,
+            None => self.verify_anew(query, given).await?.0,
         };
         let plan = match &verified.run {
             Run::Row(row) => {
@@ -213,6 +207,7 @@ impl Pipeline {
             Run::Plan(plan) => Arc::clone(plan),
         };
         // Its first rows are computed while the record is on its way to the disk; none of them leaves before it is there.
+        let constant = verified.uses.is_empty();
         let batches = self.batches(plan).map_err(|error| self.shown(query, &error))?;
         let Prepared { columns, lineage, standing, record, notices } = self.record(verified).await?;
         let running = Running {
@@ -227,7 +222,10 @@ impl Pipeline {
             stop_cause: Arc::clone(&self.stop_cause),
             trace: self.attempt.trace().go_on(),
         };
-        let rows = RowStream::new(columns, verb, stream::bounded(batches, running)).in_place(place).while_standing(standing);
+        let rows = RowStream::new(columns, verb, stream::bounded(batches, running))
+            .in_place(place)
+            .while_standing(standing)
+            .of_constants(constant);
         Ok(Started { rows, notices })
     }
 
@@ -271,10 +269,10 @@ impl Pipeline {
     }
 
     /// Steps plan to verify, and the plan for EXPLAIN.
-    async fn verify_anew(&mut self, query: &Query, values: &[ScalarValue]) -> Result<(Verified, LogicalPlan), ClientMessage> {
+    async fn verify_anew(&mut self, query: &Query, given: &Given) -> Result<(Verified, LogicalPlan), ClientMessage> {
         let deadline = self.deadline;
-        let planner = Planner::new(self)?;
-        let decided = guarded(self.plan_and_decide(&planner, query, values), deadline).await?;
+        let planner = Planner::new(self)?.told(given.told());
+        let decided = guarded(self.plan_and_decide(&planner, query, given), deadline).await?;
         if let Some(denial) = self.denial(&decided.uses, &decided.decisions) {
             self.attempt.end(Closing::denied()).await;
             return Err(denial);
@@ -290,10 +288,10 @@ impl Pipeline {
         let made = Made { written: &decided.written, analyzed: &decided.plan, optimized: &logical, physical: &plan };
         let located = planner.located().join(", ");
         let read = Read { uses: &uses, accessed: &accessed, columns: &columns, lineage: &lineage };
-        let known = Known::new(&made, &query.text, values, &read, located);
+        let known = Known::new(&made, &query.text, given.values(), &read, located);
         let run = known.as_ref().and_then(Known::row).map_or(Run::Plan(plan), Run::Row);
         if let Some(known) = known {
-            let key = self.key(query, values.iter().map(ScalarValue::data_type).collect());
+            let key = self.key(query, given.key());
             self.shared.plans.keep_plan(&self.world, &self.shared.worlds.current(), key, known);
         }
         let Decided { requests, decisions, .. } = decided;
@@ -302,8 +300,8 @@ impl Pipeline {
     }
 
     /// The same for a query whose plan is known: it is decided on and opened as if it were new. `None`: it has to be planned anew.
-    async fn verify_again(&mut self, query: &Query, values: &[ScalarValue]) -> Result<Option<Verified>, ClientMessage> {
-        let key = self.key(query, values.iter().map(ScalarValue::data_type).collect());
+    async fn verify_again(&mut self, query: &Query, given: &Given) -> Result<Option<Verified>, ClientMessage> {
+        let key = self.key(query, given.key());
         let Some(known) = self.shared.plans.plan(&self.world, &key) else { return Ok(None) };
         self.attempt.trace().done(Step::Plan, "known");
         self.attempt.trace().done(Step::Locate, &known.located);
@@ -315,7 +313,7 @@ impl Pipeline {
             return Err(denial);
         }
         let shared = Arc::clone(&self.shared);
-        let opening = async { known.run(values, &decisions, &shared.template).await.map_err(|error| self.shown(query, &error)) };
+        let opening = async { known.run(given.values(), &decisions, &shared.template).await.map_err(|error| self.shown(query, &error)) };
         let Some(run) = guarded(shared.executor.within(opening), self.deadline).await? else { return Ok(None) };
         self.attempt.trace().done(Step::Optimize, "");
         if let Run::Plan(plan) = &run {
@@ -341,29 +339,24 @@ impl Pipeline {
     }
 
     /// Steps plan to decide.
-    async fn plan_and_decide(&mut self, planner: &Planner, query: &Query, values: &[ScalarValue]) -> Result<Decided, ClientMessage> {
-        let Observed { written, plan, uses } = self.plan_and_observe(planner, query, values).await?;
+    async fn plan_and_decide(&mut self, planner: &Planner, query: &Query, given: &Given) -> Result<Decided, ClientMessage> {
+        let Observed { written, plan, uses } = self.plan_and_observe(planner, query, given).await?;
         let principal = Arc::clone(&self.facts.principal);
         let (requests, decisions) = self.decide(&uses, &Accessed::of(&uses), &principal);
         Ok(Decided { written, plan, uses, requests, decisions })
     }
 
     /// Steps plan to observe.
-    pub(super) async fn plan_and_observe(
-        &mut self,
-        planner: &Planner,
-        query: &Query,
-        values: &[ScalarValue],
-    ) -> Result<Observed, ClientMessage> {
-        if let Some(plan) = planner.catalog_plan(query, values).map_err(|fault| self.shown(query, &fault))? {
+    pub(super) async fn plan_and_observe(&mut self, planner: &Planner, query: &Query, given: &Given) -> Result<Observed, ClientMessage> {
+        if let Some(plan) = planner.catalog_plan(query, given).map_err(|fault| self.shown(query, &fault))? {
             self.attempt.trace().done(Step::Plan, "catalog");
             return Ok(Observed { written: plan.clone(), plan, uses: Vec::new() });
         }
         let written = planner.plan(query).await.map_err(|fault| self.shown(query, &fault))?;
-        inference::check_bound(&written, values.len())?;
+        inference::check_bound(&written, given.values().len())?;
         self.attempt.trace().done(Step::Plan, "");
         self.attempt.trace().done(Step::Locate, &planner.located().join(", "));
-        let plan = self.bind_and_analyze(&planner.state, written.clone(), values, query)?;
+        let plan = self.bind_and_analyze(&planner.state, written.clone(), given, query)?;
         let uses = enforcement::observe(&plan).map_err(|error| self.shown(query, &error.into()))?;
         self.trace_uses(&uses);
         Ok(Observed { written, plan, uses })
@@ -393,16 +386,11 @@ impl Pipeline {
         &self,
         state: &SessionState,
         plan: LogicalPlan,
-        values: &[ScalarValue],
+        given: &Given,
         query: &Query,
     ) -> Result<LogicalPlan, ClientMessage> {
         let shown = |error| self.shown(query, &error);
-        let plan = if values.is_empty() {
-            plan
-        } else {
-            let values = values.iter().map(|value| ScalarAndMetadata::new(value.clone(), Some(semantics::bound()))).collect();
-            plan.replace_params_with_values(&ParamValues::List(values)).map_err(shown)?
-        };
+        let plan = if given.values().is_empty() { plan } else { plan.replace_params_with_values(&given.constants()).map_err(shown)? };
         let plan = semantics::apply(plan, self.expression_facts()).map_err(shown)?;
         state.analyzer().execute_and_check(plan, &Arc::clone(state.config_options()), |_, _| {}).map_err(shown)
     }

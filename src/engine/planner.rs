@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use datafusion::common::ScalarValue;
 use datafusion::datasource::provider_as_source;
 use datafusion::error::DataFusionError;
 use datafusion::execution::{FunctionRegistry as _, SessionState};
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
+use datafusion::sql::parser::Statement as Ast;
 
 use crate::catalog::mesh::MeshSources;
 use crate::catalog::system::CatalogQuery;
@@ -19,7 +19,8 @@ use super::own_relations::OwnRelations;
 use super::pipeline::Pipeline;
 use super::search_path::{PATH_SCHEMA, PathSchema};
 use super::sql::{self, Query};
-use super::{columns, fault, semantics};
+use super::values::Given;
+use super::{fault, semantics};
 
 /// Plans one statement.
 pub(super) struct Planner {
@@ -27,6 +28,8 @@ pub(super) struct Planner {
     pub(super) state: SessionState,
     facts: Arc<SessionFacts>,
     opener: Arc<PortOpener>,
+    /// The types of parameters that are known.
+    parameters: Vec<Option<PgType>>,
 }
 
 impl Planner {
@@ -51,7 +54,16 @@ impl Planner {
         for function in semantics::functions(pipeline.expression_facts()) {
             state.register_udf(function).map_err(|error| fault::client_message(&error, ""))?;
         }
-        Ok(Self { state, facts: Arc::clone(&pipeline.facts), opener })
+        Ok(Self { state, facts: Arc::clone(&pipeline.facts), opener, parameters: Vec::new() })
+    }
+
+    /// The same planner, which knows the types of parameters.
+    pub(super) fn told(self, parameters: Vec<Option<PgType>>) -> Self {
+        Self { parameters, ..self }
+    }
+
+    async fn statement(&self, ast: Ast) -> Result<LogicalPlan, DataFusionError> {
+        self.state.statement_to_plan(sql::typed(ast, &self.parameters)).await.map(sql::unwrapped)
     }
 
     /// The logical plan of a query, as yet without parameters, coercions and decisions.
@@ -72,27 +84,27 @@ impl Planner {
     }
 
     /// The plan of such a query with the values of its parameters.
-    pub(super) fn catalog_plan(&self, query: &Query, values: &[ScalarValue]) -> Result<Option<LogicalPlan>, DataFusionError> {
-        let declared: Vec<Option<PgType>> = values.iter().map(|value| Some(columns::of_type(&value.data_type()))).collect();
+    pub(super) fn catalog_plan(&self, query: &Query, given: &Given) -> Result<Option<LogicalPlan>, DataFusionError> {
+        let declared = given.told();
         let Some(bound) = self.catalog(query, &declared)? else { return Ok(None) };
-        let Some(answer) = bound.table(values)? else { return Ok(None) };
+        let Some(answer) = bound.table(given.values())? else { return Ok(None) };
         LogicalPlanBuilder::scan("catalog", provider_as_source(Arc::new(answer)), None)?.build().map(Some)
     }
 
     /// Plans the tree, with the rows of tables where their names stand for values.
     async fn planned(&self, query: &Query) -> Result<LogicalPlan, DataFusionError> {
-        let first = match self.state.statement_to_plan(query.ast.as_ref().clone()).await {
+        let first = match self.statement(query.ast.as_ref().clone()).await {
             Ok(plan) => return Ok(plan),
             Err(error) => error,
         };
         if fault::client_message(&first, "").sqlstate == SqlState::GROUPING_ERROR
             && let Some(ast) = sql::grouped(&query.ast, &|schema, name| self.keyed(schema, name))
         {
-            return self.state.statement_to_plan(ast).await;
+            return self.statement(ast).await;
         }
         let Some(mut ast) = sql::expanded(&query.ast, &first) else { return Err(first) };
         for _ in 1..sql::ROWS_MAX {
-            match self.state.statement_to_plan(ast.clone()).await {
+            match self.statement(ast.clone()).await {
                 Err(error) => ast = sql::expanded(&ast, &error).ok_or(error)?,
                 planned => return planned,
             }

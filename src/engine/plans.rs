@@ -70,8 +70,8 @@ impl<T: Hash> Hash for Key<T> {
 
 /// The key of a query's description: of each parameter the OID of the declared type, or 0.
 pub(super) type DescriptionKey = Key<u32>;
-/// The key of a query's plan.
-pub(super) type PlanKey = Key<DataType>;
+/// The key of a query's plan: of each parameter its value's type, and the OID of what it is to the client.
+pub(super) type PlanKey = Key<(DataType, u32)>;
 /// What a query takes and answers.
 pub(super) type Described = (Vec<PgType>, Arc<[Column]>);
 

@@ -31,6 +31,7 @@ use crate::policy::Decision;
 use super::attempt::Accessed;
 use super::column::Column;
 use super::in_order::InOrderExec;
+use super::sql;
 
 /// Words that a text may hold and that stand for a moment.
 const MOMENTS: [&str; 4] = ["now", "today", "tomorrow", "yesterday"];
@@ -311,7 +312,7 @@ fn slots(made: &Made<'_>, scan: &TableScan, values: &[ScalarValue]) -> Option<Ve
     let mut slots = Vec::new();
     for (mut written, mut analyzed) in written.into_iter().zip(analyzed) {
         let Some(Expr::Placeholder(parameter)) = constant_of(&mut written) else { continue };
-        let parameter = parameter.id.strip_prefix('$')?.parse::<usize>().ok()?.checked_sub(1)?;
+        let parameter = sql::number_of(&parameter.id)?.checked_sub(1)?;
         let mut places = filters.iter().enumerate().filter(|(_, filter)| **filter == analyzed);
         let (filter, _) = places.next()?;
         let alone = places.next().is_none();

@@ -63,6 +63,8 @@ pub struct RowStream {
     place: Option<Place>,
     standing: Option<Arc<Standing>>,
     part: bool,
+    binary: bool,
+    constant: bool,
 }
 
 impl RowStream {
@@ -72,7 +74,7 @@ impl RowStream {
         verb: &'static str,
         batches: impl Stream<Item = Result<RecordBatch, ClientMessage>> + Send + 'static,
     ) -> Self {
-        Self { columns, verb, batches: Box::pin(batches), place: None, standing: None, part: false }
+        Self { columns, verb, batches: Box::pin(batches), place: None, standing: None, part: false, binary: false, constant: false }
     }
 
     /// The same stream, whose query runs in that place.
@@ -83,6 +85,26 @@ impl RowStream {
     /// The same stream, as a part of more rows that the session keeps.
     pub(super) fn into_part(self) -> Self {
         Self { part: true, ..self }
+    }
+
+    /// The same stream, whose rows the simple protocol sends in binary if so.
+    pub(super) fn in_binary(self, binary: bool) -> Self {
+        Self { binary, ..self }
+    }
+
+    /// The same stream, of a query that reads no product if so.
+    pub(super) fn of_constants(self, constant: bool) -> Self {
+        Self { constant, ..self }
+    }
+
+    /// Whether the query reads no product: PostgreSQL computes what is constant before it describes the rows.
+    pub fn is_constant(&self) -> bool {
+        self.constant
+    }
+
+    /// Whether the simple protocol sends its rows in binary.
+    pub fn is_binary(&self) -> bool {
+        self.binary
     }
 
     /// Whether the rows after these come from the session.

@@ -1,8 +1,11 @@
-//! Rows that a scroll cursor has read, so that it can go back to them.
+//! Rows that a cursor has read, so that it can go back to them.
 //!
-//! INVARIANT: it keeps at most [`KEPT_BYTES_MAX`]; of more, the first rows are let go, and going back to them is an error.
+//! INVARIANT: beside rows that are on their way to the client it keeps at most so many bytes; of more, the first rows are let go, and
+//! going back to them is an error.
 
-use arrow::array::UInt64Array;
+use std::collections::VecDeque;
+
+use arrow::array::{Array as _, UInt64Array};
 use arrow::compute::{concat_batches, take_record_batch};
 use arrow::record_batch::RecordBatch;
 
@@ -10,13 +13,13 @@ use crate::error::{ClientMessage, SqlState};
 
 use super::sql::Direction;
 
-/// Bytes of rows that one cursor keeps.
-const KEPT_BYTES_MAX: usize = 64 << 20;
-
 /// What has been read, and where the cursor stands.
-#[derive(Default)]
 pub(super) struct Scroll {
-    batches: Vec<RecordBatch>,
+    /// Rows with their size.
+    batches: VecDeque<(RecordBatch, usize)>,
+    bytes: usize,
+    /// How much of the rows behind it the cursor may keep.
+    bytes_max: usize,
     /// Rows that were let go, before those that are kept.
     dropped: u64,
     /// Rows that have been read.
@@ -38,6 +41,11 @@ pub(super) struct Span {
 }
 
 impl Scroll {
+    /// Before the first row.
+    pub(super) fn new(bytes_max: usize) -> Self {
+        Self { batches: VecDeque::new(), bytes: 0, bytes_max, dropped: 0, read: 0, ended: false, at: 0 }
+    }
+
     /// How many rows have to be read before the request can be told; `None` is all of them.
     pub(super) fn wanted(&self, direction: Direction) -> Option<u64> {
         match direction {
@@ -54,23 +62,88 @@ impl Scroll {
         self.ended || wanted.is_some_and(|wanted| self.read >= wanted)
     }
 
-    /// More rows have been read.
-    pub(super) fn push(&mut self, batch: RecordBatch) {
-        self.read = self.read.saturating_add(count(&batch));
-        self.batches.push(batch);
-        let size = |batches: &[RecordBatch]| batches.iter().map(RecordBatch::get_array_memory_size).sum::<usize>();
-        while self.batches.len() > 1 && size(&self.batches) > KEPT_BYTES_MAX && self.first_passed() {
-            self.dropped = self.dropped.saturating_add(count(&self.batches.remove(0)));
+    /// Whether the request leads to a row behind the one that the cursor is on.
+    pub(super) fn leads_on(&self, direction: Direction) -> bool {
+        match direction {
+            Direction::Forward(rows) => rows > 0,
+            Direction::All => true,
+            Direction::Absolute(place) => u64::try_from(place).is_ok_and(|place| place > self.at),
+            Direction::Relative(distance) => distance > 0,
+            Direction::Start | Direction::Backward(_) => false,
         }
     }
 
-    /// Whether the cursor is past the first batch that is kept.
-    fn first_passed(&self) -> bool {
-        self.batches.first().is_some_and(|first| self.dropped.saturating_add(count(first)) <= self.at)
+    /// Whether every row since the first is still there.
+    pub(super) fn is_whole(&self) -> bool {
+        self.dropped == 0
     }
 
+    /// Goes to before the first row; answers how many rows that was.
+    pub(super) fn begin(&mut self) -> u64 {
+        std::mem::take(&mut self.at).saturating_sub(1)
+    }
+
+    /// Rows that the cursor jumps over or onto have been read.
+    pub(super) fn push(&mut self, batch: RecordBatch) {
+        self.keep(batch);
+        while self.batches.len() > 1 && self.bytes > self.bytes_max {
+            self.let_go();
+        }
+    }
+
+    /// Rows have been read and are handed out: the cursor is on the last of them.
+    pub(super) fn pass(&mut self, batch: &RecordBatch) {
+        self.keep(batch.clone());
+        self.at = self.read;
+        while self.bytes > self.bytes_max && (self.bytes_max == 0 || self.batches.len() > 1) {
+            self.let_go();
+        }
+    }
+
+    fn keep(&mut self, batch: RecordBatch) {
+        let columns = batch.columns().iter();
+        let bytes = columns
+            .map(|column| column.to_data().get_slice_memory_size().unwrap_or_else(|_| column.get_array_memory_size()))
+            // Rows without columns take their place, too.
+            .sum::<usize>()
+            .max(1);
+        self.read = self.read.saturating_add(count(&batch));
+        self.bytes = self.bytes.saturating_add(bytes);
+        self.batches.push_back((batch, bytes));
+    }
+
+    fn let_go(&mut self) {
+        if let Some((batch, bytes)) = self.batches.pop_front() {
+            self.dropped = self.dropped.saturating_add(count(&batch));
+            self.bytes = self.bytes.saturating_sub(bytes);
+        }
+    }
+
+    /// There are no more rows than have been read.
     pub(super) fn end(&mut self) {
         self.ended = true;
+    }
+
+    /// There are no more rows, and the cursor is behind the last one.
+    pub(super) fn pass_end(&mut self) {
+        self.ended = true;
+        self.at = self.read.saturating_add(1);
+    }
+
+    /// The next rows that had been read before the cursor went back; at most so many.
+    pub(super) fn ahead(&mut self, rows_max: Option<u64>) -> Result<Option<RecordBatch>, ClientMessage> {
+        let next = self.at.saturating_add(1);
+        if next > self.read {
+            return Ok(None);
+        }
+        let rows = self.batches.iter().scan(self.dropped, |before, (batch, _)| {
+            *before = before.saturating_add(count(batch));
+            Some(*before)
+        });
+        let last = rows.into_iter().find(|last| *last >= next).unwrap_or(next);
+        let last = rows_max.map_or(last, |rows| last.min(self.at.saturating_add(rows)));
+        let batches = self.taken(Span { rows: (next, last), backward: false, to: last })?;
+        Ok(batches.into_iter().next())
     }
 
     /// What the request means, of the rows that have been read.
@@ -120,7 +193,7 @@ impl Scroll {
         }
         let mut before = self.dropped;
         let mut rows = Vec::new();
-        for batch in &self.batches {
+        for (batch, _) in &self.batches {
             let (from, to) = (before.saturating_add(1), before.saturating_add(count(batch)));
             if from <= last && to >= first {
                 let (low, high) = (first.max(from), last.min(to));
@@ -165,7 +238,7 @@ mod tests {
 
     fn five() -> Scroll {
         let batch = |numbers: Vec<i32>| RecordBatch::try_from_iter([("x", Arc::new(Int32Array::from(numbers)) as ArrayRef)]).unwrap();
-        let mut scroll = Scroll::default();
+        let mut scroll = Scroll::new(1 << 20);
         scroll.push(batch(vec![1, 2, 3]));
         scroll.push(batch(vec![4, 5]));
         scroll.end();
@@ -208,5 +281,22 @@ mod tests {
         assert_eq!(scroll.wanted(Direction::Absolute(4)), Some(4));
         assert_eq!(scroll.wanted(Direction::Absolute(-1)), None);
         assert!(scroll.has(None));
+    }
+
+    #[test]
+    fn rows_that_are_handed_out_are_kept_within_bounds() {
+        let batch = |number: i32| RecordBatch::try_from_iter([("x", Arc::new(Int32Array::from(vec![number; 8])) as ArrayRef)]).unwrap();
+        let mut scroll = Scroll::new(80);
+        (0..5).for_each(|number| scroll.pass(&batch(number)));
+        assert!(!scroll.is_whole());
+        assert_eq!(fetched(&mut scroll, Direction::Relative(-1)), [4]);
+        assert_eq!(scroll.ahead(Some(9)).unwrap().map(|rows| rows.num_rows()), Some(1));
+        assert!(scroll.ahead(None).unwrap().is_none());
+        let span = scroll.span(Direction::Absolute(1));
+        assert_eq!(scroll.taken(span).unwrap_err().sqlstate, SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE);
+        let mut forward = Scroll::new(0);
+        forward.pass(&batch(1));
+        assert!(forward.batches.is_empty());
+        assert!(forward.leads_on(Direction::Absolute(9)) && !forward.leads_on(Direction::Absolute(8)));
     }
 }

@@ -6,6 +6,7 @@
 
 mod cursors;
 mod explaining;
+mod held;
 mod prepared;
 
 pub use prepared::Description;
@@ -16,7 +17,6 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use datafusion::common::ScalarValue;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -38,8 +38,10 @@ use super::shared_settings::SharedSettings;
 use super::sql::{self, CopyOptions, ExplainOptions, ForceQuote, Kind, Query, Statement, TransactionModes};
 use super::stream::StopCause;
 use super::styles::{ByteaOutput, DateFormat, IntervalStyle};
-use super::transaction::Transaction;
+use super::transaction::{Savepoint, Transaction};
+use super::values::Given;
 use super::{World, answers};
+use held::Held;
 use prepared::no_statement;
 
 /// A statement that PREPARE or Parse stored.
@@ -49,13 +51,23 @@ struct Prepared {
     statement: Option<Arc<Statement>>,
     parameters: Vec<PgType>,
     columns: Option<Arc<[Column]>>,
+    made: Arc<Made>,
+}
+
+/// How a prepared statement came.
+#[derive(Debug)]
+struct Made {
+    text: String,
+    /// By PREPARE, not by the protocol.
+    by_sql: bool,
+    at: DateTime<Utc>,
 }
 
 /// A statement with its parameters, ready to run.
 #[derive(Debug, Clone)]
 struct Bound {
     prepared: Prepared,
-    values: Vec<ScalarValue>,
+    given: Given,
 }
 
 /// One client's session.
@@ -71,13 +83,17 @@ pub struct Session {
     stop_cause: StopCause,
     settings: Arc<Mutex<Settings>>,
     transaction: Transaction,
-    statements: HashMap<String, Prepared>,
+    statements: Arc<HashMap<String, Prepared>>,
     portals: HashMap<String, Bound>,
     cursors: HashMap<String, Cursor>,
     notices: Vec<Notice>,
     deadline: Option<Instant>,
     /// When the transaction began, the implicit one of a lone statement too.
     transaction_started: Option<DateTime<Utc>>,
+    /// The cursor that the running statement fetches from.
+    fetching: Option<String>,
+    /// A query has run in the open transaction.
+    queried: bool,
     /// A statement has failed since the last `sync`.
     failed: bool,
     /// A text of several statements runs: together they are a transaction.
@@ -106,12 +122,14 @@ impl Session {
             stop_cause: request.stop_cause,
             settings: Arc::new(Mutex::new(settings)),
             transaction: Transaction::default(),
-            statements: HashMap::new(),
+            statements: Arc::default(),
             portals: HashMap::new(),
             cursors: HashMap::new(),
             notices: Vec::new(),
             deadline: None,
             transaction_started: None,
+            fetching: None,
+            queried: false,
             failed: false,
             several: false,
             login_gone: false,
@@ -136,8 +154,15 @@ impl Session {
     /// A statement failed.
     pub fn fail_transaction(&mut self) {
         self.failed = true;
+        if let Some(name) = self.fetching.take()
+            && let Some(cursor) = self.cursors.get(&name)
+        {
+            cursor.break_off(&name);
+        }
         if self.transaction.fail() {
-            self.cursors.retain(|_, cursor| cursor.settled());
+            // Those of before the last savepoint may be gone back to.
+            let savepoints = self.transaction.savepoints();
+            self.cursors.retain(|_, cursor| cursor.settled() || cursor.options().level < savepoints);
             self.portals.clear();
         }
         self.cursors.values().for_each(Cursor::pause);
@@ -164,6 +189,7 @@ impl Session {
         }
         self.portals.clear();
         self.transaction_started = None;
+        self.queried = false;
     }
 
     /// When the running statement must have ended.
@@ -195,6 +221,7 @@ impl Session {
 
     /// Splits and classifies the text of a simple query.
     pub async fn parse(&mut self, text: &str) -> Result<Vec<Statement>, ClientMessage> {
+        self.fetching = None;
         let statements = self.parse_text(text).await?;
         self.several = statements.len() > 1;
         Ok(statements)
@@ -216,7 +243,7 @@ impl Session {
     /// Runs a statement without parameters.
     pub async fn run(&mut self, statement: &Statement) -> Result<Reply, ClientMessage> {
         self.start_statement();
-        self.execute(statement, &[]).await
+        self.execute(statement, &Given::default()).await
     }
 
     /// A statement starts, by whoever the login is now. Its deadline is the shorter of the session's and the operator's.
@@ -234,6 +261,7 @@ impl Session {
             (own, most) => own.or(most),
         };
         self.deadline = timeout.map(|timeout| Instant::now() + timeout);
+        self.fetching = None;
         self.with_settings(Settings::begin);
         let now = self.shared.now();
         self.transaction_started.get_or_insert(now);
@@ -331,33 +359,35 @@ impl Session {
             statement_started_micros: now.timestamp_micros(),
             client_address: self.client_address.map(|address| address.ip()),
             settings: Arc::new(SharedSettings::new(Arc::clone(&self.settings))),
+            held: Arc::new(Held::new(&self.statements, &self.cursors)),
             view: OnceLock::new(),
         }
     }
 
-    async fn execute(&mut self, statement: &Statement, values: &[ScalarValue]) -> Result<Reply, ClientMessage> {
+    async fn execute(&mut self, statement: &Statement, given: &Given) -> Result<Reply, ClientMessage> {
         let mut attempt = self.attempt(&statement.text, statement.class());
         if let Err(message) = self.check_runnable(statement) {
             return attempt.end_with(Err(message)).await;
         }
+        self.queried |= matches!(statement.kind, Kind::Query(_) | Kind::Copy { .. } | Kind::Declare { .. });
         match &statement.kind {
-            Kind::Query(query) => self.query(query, values, attempt).await,
-            Kind::Explain { options, query } => self.explain(*options, query, values, attempt).await,
-            Kind::ExplainPolicy { user, query } => self.explain_policy(user.as_deref(), query, values, attempt).await,
-            Kind::Copy { query, options } => self.copy(query, options, values, attempt).await,
+            Kind::Query(query) => self.query(query, given, attempt).await,
+            Kind::Explain { options, query } => self.explain(*options, query, given, attempt).await,
+            Kind::ExplainPolicy { user, query } => self.explain_policy(user.as_deref(), query, given, attempt).await,
+            Kind::Copy { query, options } => self.copy(query, options, given, attempt).await,
             _ => {
-                let outcome = self.perform(statement, values).await;
+                let outcome = self.perform(statement, given).await;
                 attempt.end_with(outcome).await
             }
         }
     }
 
     /// Runs a statement that is no query itself. What it makes run is recorded as a statement of its own.
-    async fn perform(&mut self, statement: &Statement, values: &[ScalarValue]) -> Result<Reply, ClientMessage> {
+    async fn perform(&mut self, statement: &Statement, given: &Given) -> Result<Reply, ClientMessage> {
         match &statement.kind {
-            Kind::Prepare { name, types, query } => self.sql_prepare(name, types, query).await,
+            Kind::Prepare { name, types, query } => self.sql_prepare(&statement.text, name, types, query).await,
             Kind::Execute { name, arguments } => self.sql_execute(name, arguments.as_ref()).await,
-            Kind::Declare { name, hold, scroll, query, .. } => self.declare(name, *hold, *scroll, query, values).await,
+            Kind::Declare { name, options, query } => self.declare(name, &statement.text, *options, query, given).await,
             Kind::Fetch { name, direction, skip } => self.fetch(name, *direction, *skip).await,
             Kind::Show(name) => self.show(name.as_deref()),
             Kind::Refused(message) => Err(message.clone()),
@@ -365,8 +395,8 @@ impl Session {
         }
     }
 
-    async fn query(&mut self, query: &Query, values: &[ScalarValue], attempt: Attempt) -> Result<Reply, ClientMessage> {
-        let started = self.pipeline(attempt).run(query, values, "SELECT").await?;
+    async fn query(&mut self, query: &Query, given: &Given, attempt: Attempt) -> Result<Reply, ClientMessage> {
+        let started = self.pipeline(attempt).run(query, given, "SELECT").await?;
         self.tell(&started.notices);
         Ok(Reply::Rows(started.rows))
     }
@@ -378,36 +408,24 @@ impl Session {
         }
     }
 
-    async fn explain(
-        &mut self,
-        options: ExplainOptions,
-        query: &Query,
-        values: &[ScalarValue],
-        attempt: Attempt,
-    ) -> Result<Reply, ClientMessage> {
-        let plan = self.pipeline(attempt).explain(query, values).await?;
-        let spent = if options.analyze { Some(self.time_of(query, values).await?) } else { None };
+    async fn explain(&mut self, options: ExplainOptions, query: &Query, given: &Given, attempt: Attempt) -> Result<Reply, ClientMessage> {
+        let plan = self.pipeline(attempt).explain(query, given).await?;
+        let spent = if options.analyze { Some(self.time_of(query, given).await?) } else { None };
         Ok(Reply::Rows(answers::explain(&plan, spent, options)?))
     }
 
     /// Runs the query and drops its rows: only what any caller could measure is told, the time it took.
-    async fn time_of(&mut self, query: &Query, values: &[ScalarValue]) -> Result<Duration, ClientMessage> {
+    async fn time_of(&mut self, query: &Query, given: &Given) -> Result<Duration, ClientMessage> {
         let started = Instant::now();
-        let mut running = self.pipeline(self.attempt(&query.text, "explain")).run(query, values, "SELECT").await?.rows;
+        let mut running = self.pipeline(self.attempt(&query.text, "explain")).run(query, given, "SELECT").await?.rows;
         while let Some(batch) = running.next().await {
             batch?;
         }
         Ok(started.elapsed())
     }
 
-    async fn copy(
-        &mut self,
-        query: &Query,
-        options: &CopyOptions,
-        values: &[ScalarValue],
-        attempt: Attempt,
-    ) -> Result<Reply, ClientMessage> {
-        let started = self.pipeline(attempt).run(query, values, "COPY").await?;
+    async fn copy(&mut self, query: &Query, options: &CopyOptions, given: &Given, attempt: Attempt) -> Result<Reply, ClientMessage> {
+        let started = self.pipeline(attempt).run(query, given, "COPY").await?;
         self.tell(&started.notices);
         let mut format = options.format.clone();
         if let CopyFormat::Csv { force_quote, .. } = &mut format {
@@ -435,6 +453,7 @@ impl Session {
                 "SET".to_owned()
             }
             Kind::SetTransaction(modes) => {
+                self.check_modes(modes)?;
                 self.set_transaction(modes)?;
                 "SET".to_owned()
             }
@@ -442,12 +461,13 @@ impl Session {
                 self.with_settings(|settings| settings.reset(name.as_deref()))?;
                 "RESET".to_owned()
             }
+            Kind::SetIdentity => "SET".to_owned(),
             Kind::Deallocate(Some(name)) => {
-                self.statements.remove(name).ok_or_else(|| no_statement(name))?;
+                Arc::make_mut(&mut self.statements).remove(name).ok_or_else(|| no_statement(name))?;
                 "DEALLOCATE".to_owned()
             }
             Kind::Deallocate(None) => {
-                self.statements.clear();
+                self.statements = Arc::default();
                 "DEALLOCATE ALL".to_owned()
             }
             Kind::Close(Some(name)) => {
@@ -479,7 +499,7 @@ impl Session {
             if self.transaction.status() != TransactionStatus::Idle {
                 return Err(ClientMessage::new(SqlState::ACTIVE_TRANSACTION, "DISCARD ALL cannot run inside a transaction block"));
             }
-            self.statements.clear();
+            self.statements = Arc::default();
             self.portals.clear();
             self.cursors.clear();
             self.with_settings(|settings| settings.reset(None))?;
@@ -495,6 +515,15 @@ impl Session {
         if let Some(committed) = outcome.ended {
             self.end_transaction(committed);
         }
+        match outcome.savepoint {
+            Some(Savepoint::Set) => self.with_settings(Settings::set_savepoint),
+            Some(Savepoint::Released(left)) => self.with_settings(|settings| settings.release_savepoints(left)),
+            Some(Savepoint::RolledBack(savepoint)) => {
+                self.cursors.retain(|_, cursor| cursor.settled() || cursor.options().level <= savepoint);
+                self.with_settings(|settings| settings.roll_back_to(savepoint));
+            }
+            None => {}
+        }
         if outcome.began {
             self.with_settings(Settings::begin);
             let now = self.shared.now();
@@ -506,6 +535,23 @@ impl Session {
         Ok(outcome.tag)
     }
 
+    /// Whether SET TRANSACTION comes at its time.
+    fn check_modes(&mut self, modes: &TransactionModes) -> Result<(), ClientMessage> {
+        if modes.session {
+            return Ok(());
+        }
+        if self.transaction.status() == TransactionStatus::Idle && !self.several {
+            let text = "SET TRANSACTION can only be used in transaction blocks";
+            self.notices.push(Notice::warning(SqlState::NO_ACTIVE_TRANSACTION, text));
+        }
+        let current = self.with_settings(|settings| settings.show("transaction_isolation"))?;
+        if self.queried && modes.isolation.as_ref().is_some_and(|isolation| *isolation != current) {
+            let text = "SET TRANSACTION ISOLATION LEVEL must be called before any query";
+            return Err(ClientMessage::new(SqlState::ACTIVE_TRANSACTION, text));
+        }
+        Ok(())
+    }
+
     fn set_transaction(&mut self, modes: &TransactionModes) -> Result<(), ClientMessage> {
         if modes.read_only == Some(false) && modes.session {
             return Err(read_only());
@@ -513,6 +559,10 @@ impl Session {
         if let Some(isolation) = &modes.isolation {
             let name = if modes.session { "default_transaction_isolation" } else { "transaction_isolation" };
             self.with_settings(|settings| settings.set(name, Some(isolation), false))?;
+        }
+        if let Some(deferrable) = modes.deferrable {
+            let name = if modes.session { "default_transaction_deferrable" } else { "transaction_deferrable" };
+            self.with_settings(|settings| settings.set(name, Some(if deferrable { "on" } else { "off" }), false))?;
         }
         Ok(())
     }

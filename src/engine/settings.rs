@@ -2,163 +2,20 @@
 //!
 //! INVARIANT: no setting changes who the principal is or what a policy decides; `meshgate.purpose` is a claim and is recorded as one.
 
+mod definitions;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::catalog::Setting;
 use crate::error::{ClientMessage, SqlState};
+
+pub use definitions::SERVER_VERSION;
+use definitions::{DEFINITIONS, Definition, MESSAGES, Shape, definition, shown_name};
 
 use super::styles::{ByteaOutput, DateStyle, IntervalStyle};
 use super::time_zone;
-
-/// How a setting's text is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Shape {
-    /// on | off
-    Bool,
-    /// A whole number within bounds.
-    Int(i64, i64),
-    /// Milliseconds, with units.
-    Millis,
-    /// A floating-point number.
-    Float,
-    /// One of these words.
-    Enum(&'static [&'static str]),
-    /// Any text.
-    Text,
-    /// A list of identifiers.
-    Path,
-    /// A time zone.
-    TimeZone,
-    /// A date style.
-    DateStyle,
-    /// A client encoding; only UTF-8.
-    Encoding,
-    /// Cannot be changed.
-    Fixed,
-}
-
-struct Definition {
-    name: &'static str,
-    shape: Shape,
-    default: &'static str,
-    reported: bool,
-    description: &'static str,
-}
-
-const fn define(name: &'static str, shape: Shape, default: &'static str, reported: bool, description: &'static str) -> Definition {
-    Definition { name, shape, default, reported, description }
-}
-
-const ISOLATION: &[&str] = &["serializable", "repeatable read", "read committed", "read uncommitted"];
-const MESSAGES: &[&str] = &["debug5", "debug4", "debug3", "debug2", "debug1", "debug", "log", "notice", "warning", "error", "info"];
-
-/// The version of PostgreSQL whose behaviour and catalog we follow.
-pub const SERVER_VERSION: &str = "15.8";
-/// The same as a number.
-const SERVER_VERSION_NUM: &str = "150008";
-
-static DEFINITIONS: &[Definition] = &[
-    define("application_name", Shape::Text, "", true, "Name that the client gives itself."),
-    define("backslash_quote", Shape::Enum(&["safe_encoding", "on", "off"]), "safe_encoding", false, "Whether \\' is allowed in literals."),
-    define("bytea_output", Shape::Enum(&["hex", "escape"]), "hex", false, "Output format of bytea."),
-    define("check_function_bodies", Shape::Bool, "on", false, "Has no effect."),
-    define("client_encoding", Shape::Encoding, "UTF8", true, "The client's character set."),
-    define("client_min_messages", Shape::Enum(MESSAGES), "notice", false, "Least severity of messages that are sent."),
-    define("constraint_exclusion", Shape::Enum(&["partition", "on", "off"]), "partition", false, "Has no effect."),
-    define("cursor_tuple_fraction", Shape::Float, "0.1", false, "Has no effect."),
-    define("datestyle", Shape::DateStyle, "ISO, MDY", true, "Format of dates, and the order of their fields."),
-    define("default_table_access_method", Shape::Text, "heap", false, "Has no effect."),
-    define("default_tablespace", Shape::Text, "", false, "Has no effect."),
-    define("default_text_search_config", Shape::Text, "pg_catalog.english", false, "Has no effect."),
-    define("default_transaction_deferrable", Shape::Bool, "off", false, "Has no effect."),
-    define("default_transaction_isolation", Shape::Enum(ISOLATION), "read committed", false, "Isolation of new transactions."),
-    define("default_transaction_read_only", Shape::Bool, "on", true, "Always on: the gateway is for reading."),
-    define("enable_bitmapscan", Shape::Bool, "on", false, "Has no effect."),
-    define("enable_hashjoin", Shape::Bool, "on", false, "Has no effect."),
-    define("enable_indexscan", Shape::Bool, "on", false, "Has no effect."),
-    define("enable_mergejoin", Shape::Bool, "on", false, "Has no effect."),
-    define("enable_nestloop", Shape::Bool, "on", false, "Has no effect."),
-    define("enable_seqscan", Shape::Bool, "on", false, "Has no effect."),
-    define("escape_string_warning", Shape::Bool, "on", false, "Has no effect."),
-    define("extra_float_digits", Shape::Int(-15, 3), "1", false, "Floating-point numbers are written in their shortest exact form."),
-    define("from_collapse_limit", Shape::Int(1, 2_147_483_647), "8", false, "Has no effect."),
-    define("geqo", Shape::Bool, "on", false, "Has no effect."),
-    define("gin_fuzzy_search_limit", Shape::Int(0, 2_147_483_647), "0", false, "Has no effect."),
-    define("idle_in_transaction_session_timeout", Shape::Millis, "0", false, "Longest idle time within a transaction."),
-    define("idle_session_timeout", Shape::Millis, "0", false, "Longest idle time of a session."),
-    define("in_hot_standby", Shape::Fixed, "off", true, "Whether the server replays a log."),
-    define("integer_datetimes", Shape::Fixed, "on", true, "Datetimes are whole microseconds."),
-    define(
-        "intervalstyle",
-        Shape::Enum(&["postgres", "postgres_verbose", "sql_standard", "iso_8601"]),
-        "postgres",
-        true,
-        "Format of intervals.",
-    ),
-    define("is_superuser", Shape::Fixed, "off", true, "Nobody is superuser here."),
-    define("jit", Shape::Bool, "off", false, "Has no effect."),
-    define("join_collapse_limit", Shape::Int(1, 2_147_483_647), "8", false, "Has no effect."),
-    define("lc_collate", Shape::Fixed, "C", false, "Collation order."),
-    define("lc_ctype", Shape::Fixed, "C.UTF-8", false, "Character classes."),
-    define("lc_messages", Shape::Text, "C", false, "Language of messages."),
-    define("lc_monetary", Shape::Text, "C", false, "Format of money."),
-    define("lc_numeric", Shape::Text, "C", false, "Format of numbers."),
-    define("lc_time", Shape::Text, "C", false, "Format of times."),
-    define("lock_timeout", Shape::Millis, "0", false, "Nothing locks here."),
-    define("max_connections", Shape::Fixed, "100", false, "Connections at most."),
-    define("max_identifier_length", Shape::Fixed, "63", false, "Bytes of an identifier."),
-    define("max_index_keys", Shape::Fixed, "32", false, "Columns of an index."),
-    define("max_parallel_workers_per_gather", Shape::Int(0, 1024), "2", false, "Has no effect."),
-    define("meshgate.notices", Shape::Bool, "on", false, "Whether a notice tells that columns were masked or rows limited."),
-    define("meshgate.purpose", Shape::Text, "", false, "What the caller says the data is for; recorded, and known to the policies."),
-    define("optimize_bounded_sort", Shape::Bool, "on", false, "Has no effect."),
-    define("password_encryption", Shape::Enum(&["scram-sha-256", "md5"]), "scram-sha-256", false, "How passwords are kept."),
-    define("plan_cache_mode", Shape::Enum(&["auto", "force_generic_plan", "force_custom_plan"]), "auto", false, "Has no effect."),
-    define("quote_all_identifiers", Shape::Bool, "off", false, "Has no effect."),
-    define("random_page_cost", Shape::Float, "4", false, "Has no effect."),
-    define("role", Shape::Fixed, "none", false, "The current role."),
-    define("row_security", Shape::Bool, "on", false, "Policies apply whatever this says."),
-    define("search_path", Shape::Path, "\"$user\", public", false, "Schemas that are searched for unqualified names."),
-    define("server_encoding", Shape::Fixed, "UTF8", true, "The server's character set."),
-    define("server_version", Shape::Fixed, SERVER_VERSION, true, "The version of PostgreSQL that is followed."),
-    define("server_version_num", Shape::Fixed, SERVER_VERSION_NUM, false, "The same as a number."),
-    define("session_authorization", Shape::Fixed, "", true, "The principal."),
-    define("session_replication_role", Shape::Enum(&["origin", "replica", "local"]), "origin", false, "Has no effect."),
-    define("ssl", Shape::Fixed, "off", false, "Whether TLS is offered."),
-    define("standard_conforming_strings", Shape::Bool, "on", true, "Backslashes in '…' are taken literally."),
-    define("statement_timeout", Shape::Millis, "0", false, "Longest time of a statement."),
-    define("synchronize_seqscans", Shape::Bool, "on", false, "Has no effect."),
-    define("synchronous_commit", Shape::Enum(&["on", "off", "local", "remote_write", "remote_apply"]), "on", false, "Has no effect."),
-    define("tcp_keepalives_count", Shape::Int(0, 2_147_483_647), "0", false, "Has no effect."),
-    define("tcp_keepalives_idle", Shape::Int(0, 2_147_483_647), "0", false, "Has no effect."),
-    define("tcp_keepalives_interval", Shape::Int(0, 2_147_483_647), "0", false, "Has no effect."),
-    define("temp_tablespaces", Shape::Text, "", false, "Has no effect."),
-    define("timezone", Shape::TimeZone, "UTC", true, "The session's time zone."),
-    define("transaction_deferrable", Shape::Bool, "off", false, "Has no effect."),
-    define("transaction_isolation", Shape::Enum(ISOLATION), "read committed", false, "Isolation of this transaction."),
-    define("transaction_read_only", Shape::Bool, "on", false, "Always on: the gateway is for reading."),
-    define("vacuum_cost_delay", Shape::Float, "0", false, "Has no effect."),
-    define("work_mem", Shape::Text, "4MB", false, "Has no effect; memory is the operator's setting."),
-    define("xmloption", Shape::Enum(&["content", "document"]), "content", false, "Has no effect."),
-];
-
-/// Names as PostgreSQL shows them where they are not in lower case.
-fn shown_name(name: &str) -> &str {
-    match name {
-        "datestyle" => "DateStyle",
-        "timezone" => "TimeZone",
-        "intervalstyle" => "IntervalStyle",
-        other => other,
-    }
-}
-
-fn definition(name: &str) -> Result<&'static Definition, ClientMessage> {
-    DEFINITIONS
-        .iter()
-        .find(|definition| definition.name == name)
-        .ok_or_else(|| ClientMessage::new(SqlState::UNDEFINED_OBJECT, format!("unrecognized configuration parameter \"{name}\"")))
-}
 
 /// Values and custom settings.
 type Saved = (Arc<BTreeMap<&'static str, String>>, Arc<BTreeMap<String, String>>);
@@ -175,6 +32,8 @@ pub struct Settings {
     local: BTreeMap<&'static str, String>,
     /// What ROLLBACK goes back to.
     saved: Option<Saved>,
+    /// What ROLLBACK TO goes back to, for each savepoint.
+    savepoints: Vec<(Saved, BTreeMap<&'static str, String>)>,
     reported: BTreeMap<&'static str, String>,
     /// The values of which all changes have been reported. While it is held nobody changes it in place.
     told: Option<Arc<BTreeMap<&'static str, String>>>,
@@ -188,8 +47,16 @@ impl Settings {
         base.extend(facts.iter().map(|(name, value)| (*name, value.clone())));
         let base = Arc::new(base);
         let values = Arc::clone(&base);
-        let mut settings =
-            Self { values, base, custom: Arc::default(), local: BTreeMap::new(), saved: None, reported: BTreeMap::new(), told: None };
+        let mut settings = Self {
+            values,
+            base,
+            custom: Arc::default(),
+            local: BTreeMap::new(),
+            saved: None,
+            savepoints: Vec::new(),
+            reported: BTreeMap::new(),
+            told: None,
+        };
         for (name, value) in requested {
             settings.set(&name.to_ascii_lowercase(), Some(value), false)?;
         }
@@ -210,7 +77,7 @@ impl Settings {
         let definition = definition(name)?;
         let value = match value {
             Some(value) => canonical(definition, value, self.value(definition.name))?,
-            None => self.base.get(definition.name).cloned().unwrap_or_default(),
+            None => self.base.get(definition.name).cloned().unwrap_or_else(|| definition.default.to_owned()),
         };
         if local {
             if self.saved.is_some() {
@@ -245,7 +112,7 @@ impl Settings {
         }
         let definition = definition(&name)?;
         let value = self.value(definition.name);
-        Ok(if definition.shape == Shape::Millis { show_millis(value) } else { value.to_owned() })
+        Ok(shown(definition, value))
     }
 
     /// The column label of SHOW.
@@ -255,16 +122,53 @@ impl Settings {
 
     /// Every setting as SHOW ALL lists it: name, value, description.
     pub fn all(&self) -> Vec<(String, String, String)> {
-        DEFINITIONS
-            .iter()
+        definitions::all()
             .map(|definition| {
                 (shown_name(definition.name).to_owned(), self.show(definition.name).unwrap_or_default(), definition.description.to_owned())
             })
             .collect()
     }
 
+    /// Every setting as `pg_settings` has it.
+    pub fn described(&self) -> Vec<Setting> {
+        definitions::all().map(|definition| self.described_one(definition)).collect()
+    }
+
+    fn described_one(&self, definition: &'static Definition) -> Setting {
+        let (kind, unit, bounds, words): (_, _, _, &[&str]) = match definition.shape {
+            Shape::Bool => ("bool", None, None, &[]),
+            Shape::Int(least, most) => ("integer", None, Some((least, most)), &[]),
+            Shape::Millis => ("integer", Some("ms"), Some((0, 2_147_483_647)), &[]),
+            Shape::Size(unit, least, most) => ("integer", Some(if unit == 1 << 10 { "kB" } else { "8kB" }), Some((least, most)), &[]),
+            Shape::Float => ("real", None, None, &[]),
+            Shape::Enum(words) => ("enum", None, None, words),
+            _ => ("string", None, None, &[]),
+        };
+        let value = self.value(definition.name);
+        let reset = self.base.get(definition.name).map_or(definition.default, String::as_str);
+        let source = match value {
+            _ if value != reset => "session",
+            _ if reset != definition.default => "client",
+            _ => "default",
+        };
+        Setting {
+            name: shown_name(definition.name).to_owned(),
+            value: value.to_owned(),
+            description: definition.description.to_owned(),
+            kind,
+            unit,
+            bounds,
+            words: words.iter().map(|word| (*word).to_owned()).collect(),
+            context: definition.context,
+            source,
+            default: definition.default.to_owned(),
+            reset: reset.to_owned(),
+        }
+    }
+
     fn value(&self, name: &str) -> &str {
-        self.local.get(name).or_else(|| self.values.get(name)).map_or("", String::as_str)
+        let set = self.local.get(name).or_else(|| self.values.get(name));
+        set.map_or_else(|| definition(name).map_or("", |definition| definition.default), String::as_str)
     }
 
     /// The deadline of a statement, if one is set.
@@ -342,8 +246,29 @@ impl Settings {
         }
     }
 
+    /// A savepoint is set.
+    pub fn set_savepoint(&mut self) {
+        self.savepoints.push(((Arc::clone(&self.values), Arc::clone(&self.custom)), self.local.clone()));
+    }
+
+    /// Savepoints are released but for the first ones.
+    pub fn release_savepoints(&mut self, left: usize) {
+        self.savepoints.truncate(left);
+    }
+
+    /// Goes back to a savepoint, which stays.
+    pub fn roll_back_to(&mut self, savepoint: usize) {
+        self.savepoints.truncate(savepoint + 1);
+        if let Some(((values, custom), local)) = self.savepoints.last() {
+            self.values.clone_from(values);
+            self.custom.clone_from(custom);
+            self.local.clone_from(local);
+        }
+    }
+
     /// A transaction ends.
     pub fn end(&mut self, committed: bool) {
+        self.savepoints.clear();
         if let Some(saved) = self.saved.take()
             && !committed
         {
@@ -390,7 +315,16 @@ fn canonical(definition: &Definition, value: &str, before: &str) -> Result<Strin
     match definition.shape {
         Shape::Text => Ok(value.to_owned()),
         Shape::Path => Ok(value.to_owned()),
-        Shape::Fixed => fixed(name, trimmed, definition.default),
+        Shape::Fixed => fixed(definition, trimmed),
+        Shape::Privileged => Err(denied(name)),
+        Shape::Size(unit, least, most) => {
+            let size = parse_size(trimmed, unit).ok_or_else(|| invalid(name, trimmed))?;
+            if !(least..=most).contains(&size) {
+                let text = format!("{size} is outside the valid range for parameter \"{name}\" ({least} .. {most})");
+                return Err(ClientMessage::new(SqlState::INVALID_PARAMETER_VALUE, text));
+            }
+            Ok(size.to_string())
+        }
         Shape::Bool => {
             let on = parse_bool(trimmed).ok_or_else(|| {
                 ClientMessage::new(SqlState::INVALID_PARAMETER_VALUE, format!("parameter \"{name}\" requires a Boolean value"))
@@ -439,14 +373,61 @@ fn canonical(definition: &Definition, value: &str, before: &str) -> Result<Strin
     }
 }
 
-fn fixed(name: &str, value: &str, default: &str) -> Result<String, ClientMessage> {
+fn fixed(definition: &Definition, value: &str) -> Result<String, ClientMessage> {
+    let name = definition.name;
     if name == "role" && value.eq_ignore_ascii_case("none") {
-        return Ok(default.to_owned());
+        return Ok(definition.default.to_owned());
     }
     if matches!(name, "role" | "session_authorization" | "is_superuser") {
-        return Err(ClientMessage::new(SqlState::INSUFFICIENT_PRIVILEGE, format!("permission denied to set parameter \"{name}\"")));
+        return Err(denied(name));
     }
-    Err(ClientMessage::new(SqlState::CANT_CHANGE_RUNTIME_PARAM, format!("parameter \"{name}\" cannot be changed")))
+    let why = match definition.context {
+        "postmaster" => " without restarting the server",
+        "sighup" => " now",
+        _ => "",
+    };
+    Err(ClientMessage::new(SqlState::CANT_CHANGE_RUNTIME_PARAM, format!("parameter \"{name}\" cannot be changed{why}")))
+}
+
+fn denied(name: &str) -> ClientMessage {
+    ClientMessage::new(SqlState::INSUFFICIENT_PRIVILEGE, format!("permission denied to set parameter \"{name}\""))
+}
+
+/// A value as SHOW writes it.
+fn shown(definition: &Definition, value: &str) -> String {
+    match definition.shape {
+        Shape::Millis => show_millis(value),
+        Shape::Size(unit, ..) => show_size(value, unit),
+        _ => value.to_owned(),
+    }
+}
+
+/// So many units, from a number of them or of bytes with a unit.
+fn parse_size(text: &str, unit: i64) -> Option<i64> {
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '-').unwrap_or(text.len());
+    let (number, suffix) = text.split_at(digits);
+    let number: i64 = number.parse().ok()?;
+    let bytes = match suffix.trim() {
+        "" => return Some(number),
+        "B" => 1,
+        "kB" => 1 << 10,
+        "MB" => 1 << 20,
+        "GB" => 1 << 30,
+        "TB" => 1 << 40,
+        _ => return None,
+    };
+    number.checked_mul(bytes).map(|bytes| bytes / unit)
+}
+
+/// The largest unit that divides the value.
+fn show_size(value: &str, unit: i64) -> String {
+    let Some(bytes) = value.parse::<i64>().ok().and_then(|count| count.checked_mul(unit)) else { return value.to_owned() };
+    for (name, factor) in [("TB", 1 << 40), ("GB", 1 << 30), ("MB", 1 << 20), ("kB", 1 << 10)] {
+        if bytes > 0 && bytes % factor == 0 {
+            return format!("{}{name}", bytes / factor);
+        }
+    }
+    if bytes > 0 { format!("{bytes}B") } else { value.to_owned() }
 }
 
 fn parse_bool(text: &str) -> Option<bool> {
@@ -537,6 +518,34 @@ mod tests {
     }
 
     #[test]
+    fn settings_of_postgres_are_kept_and_shown() {
+        let mut settings = settings();
+        for (name, value, shown) in [
+            ("enable_hashagg", "off", "off"),
+            ("work_mem", "65536", "64MB"),
+            ("work_mem", "64MB", "64MB"),
+            ("effective_cache_size", "1GB", "1GB"),
+            ("default_statistics_target", "500", "500"),
+            ("seq_page_cost", "1.5", "1.5"),
+            ("xmlbinary", "hex", "hex"),
+        ] {
+            settings.set(name, Some(value), false).unwrap();
+            assert_eq!(settings.show(name).unwrap(), shown, "{name}");
+        }
+        settings.set("work_mem", None, false).unwrap();
+        assert_eq!(settings.show("work_mem").unwrap(), "4MB");
+        assert_eq!(settings.show("temp_buffers").unwrap(), "8MB");
+        for (name, sqlstate) in [
+            ("shared_buffers", SqlState::CANT_CHANGE_RUNTIME_PARAM),
+            ("autovacuum", SqlState::CANT_CHANGE_RUNTIME_PARAM),
+            ("log_statement", SqlState::INSUFFICIENT_PRIVILEGE),
+            ("work_mem", SqlState::INVALID_PARAMETER_VALUE),
+        ] {
+            assert_eq!(settings.set(name, Some("1"), false).unwrap_err().sqlstate, sqlstate, "{name}");
+        }
+    }
+
+    #[test]
     fn who_one_is_cannot_be_set() {
         for name in ["role", "session_authorization", "is_superuser"] {
             assert_eq!(settings().set(name, Some("steward"), false).unwrap_err().sqlstate, SqlState::INSUFFICIENT_PRIVILEGE);
@@ -550,6 +559,23 @@ mod tests {
         for (name, value) in [("extra_float_digits", "99"), ("statement_timeout", "x"), ("timezone", "Mars"), ("row_security", "maybe")] {
             assert_eq!(settings().set(name, Some(value), false).unwrap_err().sqlstate, SqlState::INVALID_PARAMETER_VALUE, "{name}");
         }
+    }
+
+    #[test]
+    fn a_savepoint_keeps_what_was_set_before_it() {
+        let mut settings = settings();
+        settings.begin();
+        settings.set("timezone", Some("Asia/Tokyo"), false).unwrap();
+        settings.set_savepoint();
+        settings.set("timezone", Some("Europe/Paris"), false).unwrap();
+        settings.set("statement_timeout", Some("5s"), true).unwrap();
+        settings.roll_back_to(0);
+        assert_eq!(
+            (settings.show("timezone").unwrap().as_str(), settings.show("statement_timeout").unwrap().as_str()),
+            ("Asia/Tokyo", "0")
+        );
+        settings.end(true);
+        assert_eq!(settings.show("timezone").unwrap(), "Asia/Tokyo");
     }
 
     #[test]

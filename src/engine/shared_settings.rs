@@ -29,8 +29,7 @@ impl catalog::Settings for SharedSettings {
     }
 
     fn all(&self) -> Vec<catalog::Setting> {
-        let settings = self.locked().all();
-        settings.into_iter().map(|(name, value, description)| catalog::Setting { name, value, description }).collect()
+        self.locked().described()
     }
 
     fn set(&self, name: &str, value: &str, local: bool) -> Result<String, ClientMessage> {

@@ -136,7 +136,9 @@ fn posix_offset(text: &str) -> Option<i32> {
 /// Reads `±HH`, `±HHMM`, `±HH:MM` or `±HH:MM:SS`.
 fn parse_offset(text: &str) -> Option<FixedOffset> {
     let (sign, rest) = if let Some(rest) = text.strip_prefix('-') { (-1, rest) } else { (1, text.strip_prefix('+')?) };
-    let digits: String = rest.chars().filter(|c| *c != ':').collect();
+    // `-3:30` is `-03:30`.
+    let padded = if rest.split_once(':').is_some_and(|(hours, _)| hours.len() == 1) { format!("0{rest}") } else { rest.to_owned() };
+    let digits: String = padded.chars().filter(|c| *c != ':').collect();
     let shaped = rest.split(':').enumerate().all(|(i, part)| part.len() == 2 || (i == 0 && matches!(part.len(), 1 | 4 | 6)));
     if !shaped || !digits.bytes().all(|b| b.is_ascii_digit()) {
         return None;
@@ -161,7 +163,8 @@ mod tests {
 
     #[test]
     fn offsets_are_read_in_all_spellings() {
-        for (text, seconds) in [("+02", 7200), ("-05:30", -19800), ("+0545", 20700), ("+01:02:03", 3723), ("-8", -28800)] {
+        for (text, seconds) in [("+02", 7200), ("-05:30", -19800), ("+0545", 20700), ("+01:02:03", 3723), ("-8", -28800), ("-3:30", -12600)]
+        {
             assert_eq!(TimeZone::parse(text), FixedOffset::east_opt(seconds).map(TimeZone::Fixed), "{text}");
         }
         for text in ["+", "+1x", "+99", "Mars/Olympus", "", "+1:2:3:4"] {

@@ -21,19 +21,37 @@ pub(super) struct Applied {
     pub(super) ended: Option<bool>,
     /// A transaction began.
     pub(super) began: bool,
+    /// What became of savepoints.
+    pub(super) savepoint: Option<Savepoint>,
     /// A warning for the client.
     pub(super) warning: Option<Notice>,
 }
 
+/// What became of a savepoint; which one, by how many stood before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Savepoint {
+    /// It was set, on top of all others.
+    Set,
+    /// It was released, with those after it.
+    Released(usize),
+    /// What came after it was undone; it stands.
+    RolledBack(usize),
+}
+
 impl Applied {
     fn tag(tag: &str) -> Self {
-        Self { tag: tag.to_owned(), ended: None, began: false, warning: None }
+        Self { tag: tag.to_owned(), ended: None, began: false, savepoint: None, warning: None }
     }
 }
 
 impl Transaction {
     pub(super) fn status(&self) -> TransactionStatus {
         self.status
+    }
+
+    /// How many savepoints stand.
+    pub(super) fn savepoints(&self) -> usize {
+        self.savepoints.len()
     }
 
     /// A statement failed; answers whether a transaction was open.
@@ -54,20 +72,20 @@ impl Transaction {
             Kind::Savepoint(name) => {
                 self.needs_block("SAVEPOINT")?;
                 self.savepoints.push(name.clone());
-                Ok(Applied::tag("SAVEPOINT"))
+                Ok(Applied { savepoint: Some(Savepoint::Set), ..Applied::tag("SAVEPOINT") })
             }
             Kind::Release(name) => {
                 self.needs_block("RELEASE SAVEPOINT")?;
                 let at = self.savepoint(name)?;
                 self.savepoints.truncate(at);
-                Ok(Applied::tag("RELEASE"))
+                Ok(Applied { savepoint: Some(Savepoint::Released(at)), ..Applied::tag("RELEASE") })
             }
             Kind::RollbackTo(name) => {
                 self.needs_block("ROLLBACK TO SAVEPOINT")?;
                 let at = self.savepoint(name)?;
                 self.savepoints.truncate(at + 1);
                 self.status = TransactionStatus::Active;
-                Ok(Applied::tag("ROLLBACK"))
+                Ok(Applied { savepoint: Some(Savepoint::RolledBack(at)), ..Applied::tag("ROLLBACK") })
             }
             _ => Err(ClientMessage::new(SqlState::INTERNAL_ERROR, "a statement was taken for a transaction word")),
         }
@@ -146,6 +164,7 @@ mod tests {
         transaction.fail();
         transaction.apply(&Kind::RollbackTo("a".to_owned())).unwrap();
         assert_eq!(transaction.status(), TransactionStatus::Active);
+        assert_eq!(transaction.savepoints(), 1);
         let missing = transaction.apply(&Kind::RollbackTo("b".to_owned())).unwrap_err();
         assert_eq!(missing.sqlstate, SqlState::INVALID_SAVEPOINT_SPECIFICATION);
     }

@@ -262,6 +262,10 @@ impl wire::Session for GatewaySession {
         Box::pin(self.session.execute_portal(portal, limit)).await
     }
 
+    fn has_cursor(&self, name: &str) -> bool {
+        self.session.has_cursor(name)
+    }
+
     fn close_statement(&mut self, name: &str) {
         self.session.close_statement(name);
     }

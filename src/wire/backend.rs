@@ -121,6 +121,11 @@ pub trait Session: Send + 'static {
     /// Execute of a portal, up to `limit` rows. Later ones of a suspended portal reach the session only if its rows say that they go on there.
     fn execute_portal(&mut self, portal: &str, limit: Option<u64>) -> impl Future<Output = Result<Reply, ClientMessage>> + Send;
 
+    /// Whether there is a cursor of this name that a statement has declared.
+    fn has_cursor(&self, _name: &str) -> bool {
+        false
+    }
+
     /// Forgets a prepared statement; an unknown name is no error.
     fn close_statement(&mut self, name: &str);
 

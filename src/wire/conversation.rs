@@ -13,7 +13,7 @@ use pgwire::messages::response::{CommandComplete, EmptyQueryResponse, ReadyForQu
 use pgwire::messages::startup::ParameterStatus;
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::{Reply, TransactionStatus};
+use crate::engine::{Format, Reply, TransactionStatus};
 use crate::error::{ClientMessage, SqlState};
 
 use super::backend::{InterruptCause, Session};
@@ -219,9 +219,14 @@ impl<'a, S: Session> Conversation<'a, S> {
             Reply::Done(tag) => self.complete(tag),
             Reply::Copy(copy) => self.copy_out(copy).await?,
             Reply::Rows(stream) => {
-                self.writer.put(&respond::row_description(&stream.columns, &[]));
+                let formats: &[Format] = if stream.is_binary() { &[Format::Binary] } else { &[] };
                 let mut rows = Rows::new(stream);
-                let sent = self.send_rows(&mut rows, &[], None).await?;
+                if rows.is_constant() {
+                    let (guard, reader, _, session, _) = self.guarded();
+                    guard.until(session.deadline()).race(rows.look_ahead(), reader).await??;
+                }
+                self.writer.put(&respond::row_description(&rows.columns(), formats));
+                let sent = self.send_rows(&mut rows, formats, None).await?;
                 let tag = rows.tag(sent.rows);
                 self.complete(tag);
             }

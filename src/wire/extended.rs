@@ -106,7 +106,14 @@ impl<S: Session> Conversation<'_, S> {
     pub(super) async fn execute(&mut self, name: &str, rows_max: i32) -> Result<(), Failure> {
         self.begin();
         // The portal is out of the table while it runs: if this future is dropped or fails, its rows are dropped with it.
-        let portal = self.portals.remove(name).ok_or_else(|| no_portal(name))?;
+        let bound = self.portals.remove(name);
+        // A cursor that DECLARE made can be executed like a portal, and stays the session's.
+        let declared = bound.is_none() && self.session.has_cursor(name);
+        let portal = match bound {
+            Some(portal) => portal,
+            None if declared => Portal { formats: Vec::new(), state: PortalState::Bound },
+            None => return Err(no_portal(name).into()),
+        };
         let limit = u64::try_from(rows_max).ok().filter(|limit| *limit > 0);
         let state = match portal.state {
             PortalState::Bound => {
@@ -128,7 +135,9 @@ impl<S: Session> Conversation<'_, S> {
                 return Err(ClientMessage::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message).into());
             }
         };
-        self.portals.insert(name.to_owned(), Portal { formats: portal.formats, state });
+        if !declared {
+            self.portals.insert(name.to_owned(), Portal { formats: portal.formats, state });
+        }
         if self.writer.is_full() {
             self.flush().await?;
         }
@@ -138,7 +147,10 @@ impl<S: Session> Conversation<'_, S> {
     async fn first_reply(&mut self, reply: Reply, formats: &[Format], limit: Option<u64>) -> Result<PortalState, Failure> {
         match reply {
             Reply::Rows(stream) => return self.send_portal(Rows::new(stream), formats, limit).await,
-            Reply::Empty => self.writer.put(&EmptyQueryResponse::new()),
+            Reply::Empty => {
+                self.writer.put(&EmptyQueryResponse::new());
+                return Ok(PortalState::Bound);
+            }
             Reply::Done(tag) => self.complete(tag),
             Reply::Copy(copy) => self.copy_out(copy).await?,
         }

@@ -22,6 +22,8 @@ use super::frame::FrameWriter;
 pub(super) struct Rows {
     stream: RowStream,
     rest: Option<RecordBatch>,
+    /// The stream has ended, and is not to be asked again.
+    ended: bool,
 }
 
 /// How much was sent.
@@ -34,7 +36,7 @@ pub(super) struct Sent {
 
 impl Rows {
     pub(super) fn new(stream: RowStream) -> Self {
-        Self { stream, rest: None }
+        Self { stream, rest: None, ended: false }
     }
 
     pub(super) fn tag(&self, rows: u64) -> String {
@@ -64,10 +66,27 @@ impl Rows {
         self.stream.pause();
     }
 
+    /// Whether it fails before it is described, if it fails at once.
+    pub(super) fn is_constant(&self) -> bool {
+        self.stream.is_constant()
+    }
+
+    /// Computes the first batch.
+    pub(super) async fn look_ahead(&mut self) -> Result<(), ClientMessage> {
+        match self.next().await {
+            Some(batch) => self.rest = Some(batch?),
+            None => self.ended = true,
+        }
+        Ok(())
+    }
+
     /// The next batch that has rows.
     pub(super) async fn next(&mut self) -> Option<Result<RecordBatch, ClientMessage>> {
         if let Some(rest) = self.rest.take() {
             return Some(Ok(rest));
+        }
+        if self.ended {
+            return None;
         }
         loop {
             match self.stream.next().await {

@@ -30,6 +30,24 @@ const checks = {
     const { rows } = await client.query("SELECT count(*)::int AS n FROM customer.customer_360 WHERE tier = ANY($1)", [["gold", "silver"]]);
     assert.ok(rows[0].n > 0);
   },
+  "a parameter is of the type that its place tells": async (client) => {
+    const answers = [
+      ["SELECT $1 || $2 AS x", ["a", "b"], "ab"],
+      ["SELECT substr($1, $2, $3) AS x", ["abc", 1, 2], "ab"],
+      ["SELECT lpad($1, $2, '0') AS x", ["7", 3], "007"],
+      ["SELECT $1 + 1 AS x", [1], 2],
+      ["SELECT NOT $1 AS x", [true], false],
+      ["SELECT power($1, 2) AS x", [3], 9],
+      ["SELECT $1 = ANY (ARRAY[1, 2]) AS x", [2], true],
+      ["SELECT encode($1, 'hex') AS x", [Buffer.from("ab")], "6162"],
+      ["SELECT (created_at + $1 > created_at) AS x FROM customer.customer_360 LIMIT 1", ["1 day"], true],
+      ["SELECT to_timestamp($1) AS x", [0], new Date(0)],
+    ];
+    for (const [text, values, expected] of answers) {
+      const { rows } = await client.query(text, values);
+      assert.deepEqual(rows[0].x, expected, text);
+    }
+  },
   "several statements answer several results": async (client) => {
     const results = await client.query("SELECT 1 AS a; SELECT 2 AS b");
     assert.deepEqual(results.map((result) => result.rows), [[{ a: 1 }], [{ b: 2 }]]);

@@ -2,10 +2,11 @@
 //!
 //! INVARIANT: of other people only the teams that own domains are told; other logins and their sessions are not.
 
-use crate::catalog::facts::{Role, SYSTEM_ROLE_OID, SessionFacts};
+use crate::catalog::facts::{OpenCursor, PreparedStatement, Role, SYSTEM_ROLE_OID, SessionFacts};
 use crate::catalog::rows::Value;
 
 use super::Row;
+use super::objects::type_display;
 
 /// `pg_tablespace.oid` of the default tablespace.
 const DEFAULT_TABLESPACE: i64 = 1663;
@@ -22,6 +23,8 @@ pub(super) fn rows(relation: &str, facts: &SessionFacts) -> Option<Vec<Row>> {
         "pg_tablespace" => Some(vec![tablespace(DEFAULT_TABLESPACE, "pg_default"), tablespace(1664, "pg_global")]),
         "pg_settings" => Some(settings(facts)),
         "pg_stat_activity" => Some(vec![activity(facts)]),
+        "pg_cursors" => Some(facts.held.cursors().into_iter().map(cursor).collect()),
+        "pg_prepared_statements" => Some(facts.held.prepared().into_iter().map(prepared).collect()),
         "pg_extension" => Some(vec![extension()]),
         "pg_stat_ssl" | "pg_stat_gssapi" => Some(vec![vec![("pid", facts.backend_pid.into())]]),
         _ => None,
@@ -97,18 +100,45 @@ fn settings(facts: &SessionFacts) -> Vec<Row> {
         .map(|setting| {
             vec![
                 ("name", setting.name.into()),
-                ("setting", (&setting.value).into()),
+                ("setting", setting.value.into()),
+                ("unit", setting.unit.map_or(Value::Null, Into::into)),
                 ("category", "Client Connection Defaults".into()),
                 ("short_desc", setting.description.into()),
-                ("context", "user".into()),
-                ("vartype", "string".into()),
-                ("source", "default".into()),
-                ("boot_val", (&setting.value).into()),
-                ("reset_val", setting.value.into()),
+                ("context", setting.context.into()),
+                ("vartype", setting.kind.into()),
+                ("source", setting.source.into()),
+                ("min_val", setting.bounds.map_or(Value::Null, |(least, _)| least.to_string().into())),
+                ("max_val", setting.bounds.map_or(Value::Null, |(_, most)| most.to_string().into())),
+                ("enumvals", if setting.words.is_empty() { Value::Null } else { Value::Texts(setting.words) }),
+                ("boot_val", setting.default.into()),
+                ("reset_val", setting.reset.into()),
                 ("pending_restart", false.into()),
             ]
         })
         .collect()
+}
+
+fn cursor(cursor: OpenCursor) -> Row {
+    vec![
+        ("name", cursor.name.into()),
+        ("statement", cursor.statement.into()),
+        ("is_holdable", cursor.hold.into()),
+        ("is_binary", cursor.binary.into()),
+        ("is_scrollable", cursor.scroll.into()),
+        ("creation_time", Value::Instant(cursor.made_micros)),
+    ]
+}
+
+fn prepared(statement: PreparedStatement) -> Row {
+    vec![
+        ("name", statement.name.into()),
+        ("statement", statement.statement.into()),
+        ("prepare_time", Value::Instant(statement.made_micros)),
+        ("parameter_types", Value::Texts(statement.parameters.iter().filter_map(|oid| type_display(*oid, -1)).collect())),
+        ("from_sql", statement.by_sql.into()),
+        ("generic_plans", 0i64.into()),
+        ("custom_plans", 0i64.into()),
+    ]
 }
 
 fn activity(facts: &SessionFacts) -> Row {

@@ -8,7 +8,7 @@ use datafusion::catalog::TableProvider;
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::error::DataFusionError;
 
-use crate::catalog::facts::{SessionFacts, Setting, Settings};
+use crate::catalog::facts::{Held, OpenCursor, PreparedStatement, SessionFacts, Setting, Settings};
 use crate::catalog::schemas::Opener;
 use crate::error::{ClientMessage, SqlState};
 use crate::identity::Principal;
@@ -18,13 +18,38 @@ use crate::product::*;
 #[derive(Debug)]
 struct Fixed;
 
+/// A session that holds nothing.
+struct Nothing;
+
+impl Held for Nothing {
+    fn cursors(&self) -> Vec<OpenCursor> {
+        Vec::new()
+    }
+
+    fn prepared(&self) -> Vec<PreparedStatement> {
+        Vec::new()
+    }
+}
+
 impl Settings for Fixed {
     fn value(&self, name: &str) -> Option<String> {
         self.all().into_iter().find(|setting| setting.name.eq_ignore_ascii_case(name)).map(|setting| setting.value)
     }
 
     fn all(&self) -> Vec<Setting> {
-        let setting = |name: &str, value: &str| Setting { name: name.into(), value: value.into(), description: "A setting.".into() };
+        let setting = |name: &str, value: &str| Setting {
+            name: name.into(),
+            value: value.into(),
+            description: "A setting.".into(),
+            kind: "string",
+            unit: None,
+            bounds: None,
+            words: Vec::new(),
+            context: "user",
+            source: "default",
+            default: value.into(),
+            reset: value.into(),
+        };
         vec![setting("search_path", "\"$user\", public"), setting("server_version", "15.8"), setting("server_version_num", "150008")]
     }
 
@@ -141,6 +166,7 @@ pub(crate) fn facts() -> Arc<SessionFacts> {
         statement_started_micros: 3,
         client_address: None,
         settings: Arc::new(Fixed),
+        held: Arc::new(Nothing),
         view: OnceLock::new(),
     })
 }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::error::{ClientMessage, SqlState};
 
-use super::{Kind, datetime, json, number, text};
+use super::{Kind, datetime, json, jsonb, number, text};
 
 /// Days, and millionths of a second, from 1970 to 2000, where PostgreSQL's binary dates start.
 const EPOCH_DAYS: i32 = 10_957;
@@ -57,7 +57,7 @@ pub(super) fn decode(value: &[u8], kind: Kind) -> Result<ScalarValue, ClientMess
         }
         Kind::Json => json(text(value)?)?,
         Kind::Jsonb => match value {
-            [1, value @ ..] => json(text(value)?)?,
+            [1, value @ ..] => jsonb(text(value)?)?,
             _ => return Err(ClientMessage::new(SqlState::INVALID_BINARY_REPRESENTATION, "unsupported jsonb version number")),
         },
     })

@@ -48,7 +48,7 @@ fn cut<'a>(value: &'a str, kind: Kind) -> Result<Parts<'a>, ClientMessage> {
     }
     let end = rest.find(|c: char| !c.is_ascii_digit() && !matches!(c, ':' | '.')).unwrap_or(rest.len());
     let (time, zone) = rest.split_at(end);
-    parts.time = Some(time);
+    parts.time = Some(time).filter(|time| !time.is_empty());
     parts.zone = Some(zone.trim()).filter(|zone| !zone.is_empty());
     Ok(parts)
 }
@@ -127,8 +127,11 @@ pub(super) fn date(value: &str) -> Result<i32, ClientMessage> {
     let parts = cut(value, Kind::Date)?;
     let text = parts.date.ok_or_else(|| invalid_text(Kind::Date, value))?;
     let date = naive_date(text, parts.before_christ, value, Kind::Date)?;
-    if let Some(time) = parts.time {
-        micros_of_day(time, value, Kind::Date)?;
+    match (parts.time, parts.zone) {
+        (Some(time), _) => _ = micros_of_day(time, value, Kind::Date)?,
+        // `2026-03-01 +00`, as pgjdbc sends dates.
+        (None, Some(zone)) => _ = TimeZone::parse(zone).ok_or_else(|| invalid_text(Kind::Date, value))?,
+        (None, None) => {}
     }
     i32::try_from(days_since_1970(date)).map_err(|_| out_of_range(value))
 }

@@ -235,7 +235,7 @@ fn pairs(name: &'static str, binary: bool, facts: Facts) -> Function {
 }
 
 /// The text of a jsonb: keys once each, the shorter first, one blank behind colons and commas.
-pub(super) fn canonical(text: &str) -> String {
+pub(in crate::engine) fn canonical(text: &str) -> String {
     let text = text.trim();
     match Parts::of(text) {
         Some(parts) if parts.object => {

@@ -17,8 +17,10 @@ pub(in crate::engine) fn bound() -> FieldMetadata {
 
 /// The literal in its type.
 pub(super) fn typed(value: ScalarValue, metadata: Option<FieldMetadata>) -> Expr {
-    if metadata.as_ref().is_some_and(|metadata| metadata.inner().contains_key(BOUND)) {
-        return Expr::Literal(value, None);
+    if let Some(marks) = metadata.as_ref().map(FieldMetadata::inner).filter(|marks| marks.contains_key(BOUND)) {
+        let rest: BTreeMap<String, String> =
+            marks.iter().filter(|(mark, _)| *mark != BOUND).map(|(mark, text)| (mark.clone(), text.clone())).collect();
+        return Expr::Literal(value, (!rest.is_empty()).then(|| FieldMetadata::new(rest)));
     }
     let value = match value {
         ScalarValue::Int64(Some(number)) => i32::try_from(number).map_or(value, |number| ScalarValue::Int32(Some(number))),

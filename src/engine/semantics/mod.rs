@@ -58,6 +58,7 @@ use super::TimeZone;
 use super::styles::DateOrder;
 
 pub(super) use casts::text_of;
+pub(super) use json_build::canonical;
 pub(super) use literals::bound;
 pub(super) use meanings::{Meaning, json_kind, json_member, matched, numeric_of, of_json, operator, timed};
 pub(super) use numeric::UNCONSTRAINED;

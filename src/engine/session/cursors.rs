@@ -3,11 +3,10 @@
 //! The query of a cursor is decided and recorded at its first FETCH, and as a statement of its own: its rows are counted there, over all
 //! fetches. A cursor that goes back to its start runs its query anew, decided anew.
 
-use datafusion::common::ScalarValue;
-
-use crate::engine::cursor::Cursor;
+use crate::engine::cursor::{Cursor, Options, Reach};
 use crate::engine::reply::{Reply, TransactionStatus};
-use crate::engine::sql::{self, Query};
+use crate::engine::sql::{self, DeclareOptions, Query};
+use crate::engine::values::Given;
 use crate::error::{ClientMessage, SqlState};
 
 use super::{Session, duplicate_cursor};
@@ -16,12 +15,12 @@ impl Session {
     pub(super) async fn declare(
         &mut self,
         name: &str,
-        hold: bool,
-        scroll: bool,
+        text: &str,
+        options: DeclareOptions,
         query: &Query,
-        values: &[ScalarValue],
+        given: &Given,
     ) -> Result<Reply, ClientMessage> {
-        if !hold && !self.several && self.transaction.status() == TransactionStatus::Idle {
+        if !options.hold && !self.several && self.transaction.status() == TransactionStatus::Idle {
             return Err(ClientMessage::new(SqlState::NO_ACTIVE_TRANSACTION, "DECLARE CURSOR can only be used in transaction blocks"));
         }
         if self.cursors.contains_key(name) || self.portals.contains_key(name) {
@@ -31,9 +30,26 @@ impl Session {
             return Err(ClientMessage::new(SqlState::CONFIGURATION_LIMIT_EXCEEDED, "too many cursors")
                 .with_hint("Close cursors that are no longer needed."));
         }
-        let (_, columns) = self.describe_query(query, &vec![None; values.len()]).await?;
-        self.cursors.insert(name.to_owned(), Cursor::new(query.clone(), values.to_vec(), columns, hold, scroll));
+
+        let reach = match options.scroll {
+            Some(true) => Reach::Far,
+            Some(false) => Reach::Nowhere,
+            None => Reach::Near,
+        };
+        let options =
+            Options { hold: options.hold, reach, binary: options.binary, level: self.transaction.savepoints(), made: self.shared.now() };
+        let (_, columns) = self.describe_query(query, &given.told()).await?;
+        self.cursors.insert(name.to_owned(), Cursor::new(text, query.clone(), given.clone(), columns, options));
         Ok(Reply::Done("DECLARE CURSOR".to_owned()))
+    }
+
+    /// Runs the query of a declared cursor.
+    pub(super) async fn start_cursor(&mut self, cursor: &Cursor) -> Result<(), ClientMessage> {
+        let pipeline = self.pipeline(self.attempt(&cursor.query().text, "cursor"));
+        let started = pipeline.run_unhurried(cursor.query(), cursor.given(), "FETCH").await?;
+        self.tell(&started.notices);
+        cursor.start(started.rows).await;
+        Ok(())
     }
 
     pub(super) fn cursor(&self, name: &str) -> Result<&Cursor, ClientMessage> {
@@ -45,50 +61,38 @@ impl Session {
             Some(cursor) => cursor,
             None => self.cursor(name)?.clone(),
         };
-        let rows_max = match direction {
-            _ if cursor.scrolls() => None,
-            sql::Direction::Forward(rows) => Some(rows),
-            sql::Direction::All => None,
-            sql::Direction::Start => {
-                let moved = cursor.rewind().await;
-                return Ok(if skip {
-                    Reply::Done(format!("MOVE {moved}"))
-                } else {
-                    Reply::Rows(cursor.fetch(Some(0), "FETCH", self.deadline))
-                });
-            }
-            sql::Direction::Relative(distance) if distance > 0 => {
-                return Err(ClientMessage::new(SqlState::FEATURE_NOT_SUPPORTED, "FETCH RELATIVE is supported of scroll cursors only")
-                    .with_hint("Declare it with SCROLL option."));
-            }
-            sql::Direction::Backward(_) | sql::Direction::Absolute(_) | sql::Direction::Relative(_) => {
-                return Err(ClientMessage::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, "cursor can only scan forward")
-                    .with_hint("Declare it with SCROLL option to enable backward scan."));
-            }
-        };
+        if matches!(direction, sql::Direction::Start | sql::Direction::Absolute(0)) && cursor.options().reach != Reach::Nowhere {
+            let moved = cursor.rewind().await;
+            return Ok(match (skip, direction) {
+                (true, sql::Direction::Start) => Reply::Done(format!("MOVE {moved}")),
+                (true, _) => Reply::Done("MOVE 0".to_owned()),
+                (false, _) => Reply::Rows(cursor.fetch(Some(0), "FETCH", self.deadline)),
+            });
+        }
+        if !cursor.reaches(direction).await {
+            return Err(ClientMessage::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, "cursor can only scan forward")
+                .with_hint("Declare it with SCROLL option to enable backward scan."));
+        }
+        self.fetching = Some(name.to_owned());
         if cursor.needs_start().await {
-            let pipeline = self.pipeline(self.attempt(&cursor.query().text, "cursor"));
-            let started = pipeline.run_unhurried(cursor.query(), cursor.values(), "FETCH").await?;
-            self.tell(&started.notices);
-            cursor.start(started.rows).await;
+            self.start_cursor(&cursor).await?;
         } else {
             cursor.resume().await?;
         }
-        if cursor.scrolls() {
-            return Ok(if skip {
-                Reply::Done(format!("MOVE {}", cursor.moved(direction, self.deadline).await?))
-            } else {
-                Reply::Rows(cursor.scrolled(direction, "FETCH", self.deadline).await?)
-            });
+        let rows_max = match direction {
+            sql::Direction::Forward(rows) if rows > 0 => Some(rows),
+            sql::Direction::All => None,
+            _ if skip => return Ok(Reply::Done(format!("MOVE {}", cursor.moved(direction, self.deadline).await?))),
+            _ => return Ok(Reply::Rows(cursor.scrolled(direction, "FETCH", self.deadline).await?)),
+        };
+        if !skip {
+            return Ok(Reply::Rows(cursor.fetch(rows_max, "FETCH", self.deadline)));
         }
-        if skip {
-            let mut rows = cursor.fetch(rows_max, "FETCH", self.deadline);
-            let mut moved = 0u64;
-            while let Some(batch) = rows.next().await {
-                moved += u64::try_from(batch?.num_rows()).unwrap_or(u64::MAX);
-            }
-            return Ok(Reply::Done(format!("MOVE {moved}")));
+        let mut rows = cursor.fetch(rows_max, "FETCH", self.deadline);
+        let mut moved = 0u64;
+        while let Some(batch) = rows.next().await {
+            moved += u64::try_from(batch?.num_rows()).unwrap_or(u64::MAX);
         }
-        Ok(Reply::Rows(cursor.fetch(rows_max, "FETCH", self.deadline)))
+        Ok(Reply::Done(format!("MOVE {moved}")))
     }
 }

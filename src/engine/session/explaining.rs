@@ -4,12 +4,11 @@
 
 use std::sync::Arc;
 
-use datafusion::common::ScalarValue;
-
 use crate::engine::answers;
 use crate::engine::attempt::Attempt;
 use crate::engine::reply::Reply;
 use crate::engine::sql::Query;
+use crate::engine::values::Given;
 use crate::error::{ClientMessage, SqlState};
 use crate::identity::Principal;
 
@@ -20,14 +19,14 @@ impl Session {
         &mut self,
         user: Option<&str>,
         query: &Query,
-        values: &[ScalarValue],
+        given: &Given,
         mut attempt: Attempt,
     ) -> Result<Reply, ClientMessage> {
         let judged = match self.judged(user) {
             Ok(judged) => judged,
             Err(refusal) => return attempt.end_with(Err(refusal)).await,
         };
-        let lines = self.pipeline(attempt).explain_policy(query, values, &judged).await?;
+        let lines = self.pipeline(attempt).explain_policy(query, given, &judged).await?;
         Ok(Reply::Rows(answers::policy(&lines)?))
     }
 

@@ -9,14 +9,15 @@ use datafusion::common::ScalarValue;
 
 use crate::engine::attempt::Attempt;
 use crate::engine::column::{Column, PgType};
-use crate::engine::cursor::Cursor;
+use crate::engine::cursor::{Cursor, Options, Reach};
 use crate::engine::parameter::{self, Parameter};
 use crate::engine::reply::Reply;
 use crate::engine::sql::{Kind, Query, Statement};
+use crate::engine::values::Given;
 use crate::engine::{TimeZone, answers, values};
 use crate::error::{ClientMessage, SqlState};
 
-use super::{Bound, INVALID, Prepared, Session, clipped, duplicate_cursor};
+use super::{Bound, INVALID, Made, Prepared, Session, clipped, duplicate_cursor};
 
 /// What a prepared statement takes and answers.
 pub struct Description {
@@ -31,14 +32,14 @@ impl Session {
     pub async fn prepare(&mut self, name: &str, text: &str, parameter_oids: &[u32]) -> Result<(), ClientMessage> {
         self.start_statement();
         if name.is_empty() {
-            self.statements.remove("");
+            Arc::make_mut(&mut self.statements).remove("");
         }
         let mut statements = self.parse_text(text).await?;
         let first = if statements.len() > 1 { None } else { statements.pop() };
         let class = first.as_ref().map_or(INVALID, Statement::class);
         let attempt = self.attempt(clipped(text), class);
         let stored = if statements.is_empty() {
-            self.prepare_one(name, first, parameter_oids).await
+            self.prepare_one(name, text, first, parameter_oids).await
         } else {
             Err(ClientMessage::new(SqlState::SYNTAX_ERROR, "cannot insert multiple commands into a prepared statement"))
         };
@@ -56,7 +57,13 @@ impl Session {
         }
     }
 
-    async fn prepare_one(&mut self, name: &str, statement: Option<Statement>, parameter_oids: &[u32]) -> Result<(), ClientMessage> {
+    async fn prepare_one(
+        &mut self,
+        name: &str,
+        text: &str,
+        statement: Option<Statement>,
+        parameter_oids: &[u32],
+    ) -> Result<(), ClientMessage> {
         if self.statements.contains_key(name) {
             return Err(duplicate_statement(name));
         }
@@ -64,18 +71,24 @@ impl Session {
             self.check_runnable(statement)?;
         }
         let declared = parameter_oids.iter().map(|oid| declared_type(*oid)).collect::<Result<Vec<_>, _>>()?;
-        let prepared = self.describe(statement, &declared).await?;
+        let text = text.to_owned();
+        let made = Made { text, by_sql: false, at: self.shared.now() };
+        let prepared = self.describe(statement, &declared, made).await?;
         self.store(name, prepared)
     }
 
     /// The parameters and columns of a prepared statement.
     pub fn describe_statement(&self, name: &str) -> Result<Description, ClientMessage> {
         let prepared = self.prepared(name)?;
+        if let Some(statement) = prepared.statement.as_ref().filter(|_| prepared.columns.is_some()) {
+            self.check_runnable(statement)?;
+        }
         Ok(Description { parameters: prepared.parameters.clone(), columns: prepared.columns.clone() })
     }
 
     /// Bind: decodes the parameters into a portal.
     pub async fn bind(&mut self, portal: &str, statement: &str, parameters: &[Parameter]) -> Result<(), ClientMessage> {
+        self.fetching = None;
         let prepared = self.prepared(statement)?.clone();
         let bound = self.bound(portal, statement, prepared.clone(), parameters);
         let Some(source) = &prepared.statement else { return bound };
@@ -105,7 +118,8 @@ impl Session {
             .zip(&prepared.parameters)
             .map(|(value, pg_type)| parameter::decode(value, *pg_type, &time_zone))
             .collect::<Result<Vec<_>, _>>()?;
-        self.portals.insert(portal.to_owned(), Bound { prepared, values });
+        let given = Given::new(values, prepared.parameters.clone());
+        self.portals.insert(portal.to_owned(), Bound { prepared, given });
         Ok(())
     }
 
@@ -121,11 +135,12 @@ impl Session {
     pub async fn execute_portal(&mut self, portal: &str, limit: Option<u64>) -> Result<Reply, ClientMessage> {
         self.start_statement();
         if let Some(cursor) = self.portal_cursor(portal) {
+            self.fetching = Some(portal.to_owned());
             return self.execute_cursor(portal, cursor, limit).await;
         }
         let bound = self.portals.get(portal).cloned().ok_or_else(|| no_portal(portal))?;
         let Some(statement) = &bound.prepared.statement else { return Ok(Reply::Empty) };
-        let reply = self.execute(statement, &bound.values).await?;
+        let reply = self.execute(statement, &bound.given).await?;
         as_described(reply, bound.prepared.columns.as_deref())
     }
 
@@ -135,8 +150,11 @@ impl Session {
             return Some(cursor.clone());
         }
         let bound = self.portals.get(portal).filter(|_| !portal.is_empty())?;
-        let (query, columns) = (bound.prepared.statement.as_ref()?.query()?, bound.prepared.columns.clone()?);
-        let cursor = Cursor::new(query.clone(), bound.values.clone(), columns, false, false);
+        let statement = bound.prepared.statement.as_ref()?;
+        let (query, columns) = (statement.query()?, bound.prepared.columns.clone()?);
+        let options =
+            Options { hold: false, reach: Reach::Near, binary: false, level: self.transaction.savepoints(), made: self.shared.now() };
+        let cursor = Cursor::new(&statement.text, query.clone(), bound.given.clone(), columns, options);
         self.cursors.insert(portal.to_owned(), cursor.clone());
         Some(cursor)
     }
@@ -144,9 +162,12 @@ impl Session {
     /// The next rows of a portal that is a cursor.
     async fn execute_cursor(&mut self, portal: &str, cursor: Cursor, limit: Option<u64>) -> Result<Reply, ClientMessage> {
         if cursor.needs_start().await {
-            let bound = self.portals.get(portal).cloned().ok_or_else(|| no_portal(portal))?;
+            let Some(bound) = self.portals.get(portal).cloned() else {
+                self.start_cursor(&cursor).await?;
+                return Ok(Reply::Rows(cursor.fetch(limit, "SELECT", self.deadline).into_part()));
+            };
             let Some(statement) = &bound.prepared.statement else { return Ok(Reply::Empty) };
-            let reply = self.execute(statement, &bound.values).await?;
+            let reply = self.execute(statement, &bound.given).await?;
             match as_described(reply, bound.prepared.columns.as_deref())? {
                 Reply::Rows(rows) => cursor.start(rows).await,
                 other => return Ok(other),
@@ -157,9 +178,16 @@ impl Session {
         Ok(Reply::Rows(cursor.fetch(limit, "SELECT", self.deadline).into_part()))
     }
 
+    /// Whether a cursor of this name was declared.
+    pub fn has_cursor(&self, name: &str) -> bool {
+        self.cursors.contains_key(name)
+    }
+
     /// Forgets a prepared statement.
     pub fn close_statement(&mut self, name: &str) {
-        self.statements.remove(name);
+        if self.statements.contains_key(name) {
+            Arc::make_mut(&mut self.statements).remove(name);
+        }
     }
 
     /// Forgets a portal.
@@ -177,15 +205,16 @@ impl Session {
             return Err(ClientMessage::new(SqlState::CONFIGURATION_LIMIT_EXCEEDED, "too many prepared statements")
                 .with_hint("Use DEALLOCATE for statements that are no longer needed."));
         }
-        self.statements.insert(name.to_owned(), prepared);
+        Arc::make_mut(&mut self.statements).insert(name.to_owned(), prepared);
         Ok(())
     }
 
     /// What a statement takes and answers.
-    async fn describe(&mut self, statement: Option<Statement>, declared: &[Option<PgType>]) -> Result<Prepared, ClientMessage> {
+    async fn describe(&mut self, statement: Option<Statement>, declared: &[Option<PgType>], made: Made) -> Result<Prepared, ClientMessage> {
+        let made = Arc::new(made);
         let untyped = |declared: &[Option<PgType>]| declared.iter().map(|pg_type| pg_type.unwrap_or(PgType::TEXT)).collect();
         let Some(statement) = statement else {
-            return Ok(Prepared { statement: None, parameters: untyped(declared), columns: None });
+            return Ok(Prepared { statement: None, parameters: untyped(declared), columns: None, made });
         };
         let (parameters, columns) = match &statement.kind {
             Kind::Query(query) => {
@@ -201,23 +230,29 @@ impl Session {
                 let (parameters, _) = self.describe_query(query, declared).await?;
                 (parameters, Some(answers::policy_columns()))
             }
-            Kind::Show(name) => (untyped(declared), Some(answers::show_columns(name.as_deref()))),
+            Kind::Show(name) => {
+                if let Some(name) = name {
+                    self.with_settings(|settings| settings.show(name))?;
+                }
+                (untyped(declared), Some(answers::show_columns(name.as_deref())))
+            }
             Kind::Fetch { name, skip: false, .. } => (untyped(declared), Some(self.cursor(name)?.columns())),
             // What its parameters would be is not known, so it is refused before any can be bound.
             Kind::Refused(message) => return Err(message.clone()),
             Kind::Execute { name, .. } => (untyped(declared), self.prepared(name)?.columns.clone()),
             _ => (untyped(declared), None),
         };
-        Ok(Prepared { statement: Some(Arc::new(statement)), parameters, columns })
+        Ok(Prepared { statement: Some(Arc::new(statement)), parameters, columns, made })
     }
 
-    pub(super) async fn sql_prepare(&mut self, name: &str, types: &[String], query: &Query) -> Result<Reply, ClientMessage> {
+    pub(super) async fn sql_prepare(&mut self, text: &str, name: &str, types: &[String], query: &Query) -> Result<Reply, ClientMessage> {
         if self.statements.contains_key(name) {
             return Err(duplicate_statement(name));
         }
         let declared = types.iter().map(|name| named_type(name).map(Some)).collect::<Result<Vec<_>, _>>()?;
         let statement = Statement { text: query.text.clone(), kind: Kind::Query(query.clone()) };
-        let prepared = self.describe(Some(statement), &declared).await?;
+        let prepared =
+            self.describe(Some(statement), &declared, Made { text: text.to_owned(), by_sql: true, at: self.shared.now() }).await?;
         self.store(name, prepared)?;
         Ok(Reply::Done("PREPARE".to_owned()))
     }
@@ -235,10 +270,11 @@ impl Session {
             )
             .with_detail(format!("Expected {} parameters but got {}.", prepared.parameters.len(), given.len())));
         }
+        let time_zone = self.with_settings(|settings| TimeZone::parse(&settings.time_zone())).unwrap_or_default();
         let values = given
             .iter()
             .zip(&prepared.parameters)
-            .map(|(value, pg_type)| values::convert(value, *pg_type))
+            .map(|(value, pg_type)| values::convert(value, *pg_type, &time_zone))
             .collect::<Result<Vec<_>, _>>()?;
         // Only a query: an EXECUTE that leads to another EXECUTE could lead back to itself.
         let Some((statement, query)) = prepared.statement.as_ref().and_then(|statement| Some((statement, statement.query()?))) else {
@@ -246,13 +282,14 @@ impl Session {
             return Err(ClientMessage::new(SqlState::FEATURE_NOT_SUPPORTED, message).with_hint("Run it by the protocol's own Execute."));
         };
         let attempt = self.attempt(&statement.text, statement.class());
-        let reply = self.query(query, &values, attempt).await?;
+        let given = Given::new(values, prepared.parameters.clone());
+        let reply = self.query(query, &given, attempt).await?;
         as_described(reply, prepared.columns.as_deref())
     }
 
     /// The single row of a query without tables.
     async fn one_row(&mut self, query: &Query) -> Result<Vec<ScalarValue>, ClientMessage> {
-        let mut rows = self.pipeline(self.attempt(&query.text, "prepared")).run(query, &[], "SELECT").await?.rows;
+        let mut rows = self.pipeline(self.attempt(&query.text, "prepared")).run(query, &Given::default(), "SELECT").await?.rows;
         let mut values = Vec::new();
         while let Some(batch) = rows.next().await {
             let batch = batch?;
@@ -283,7 +320,12 @@ fn as_described(reply: Reply, described: Option<&[Column]>) -> Result<Reply, Cli
 }
 
 pub(super) fn no_statement(name: &str) -> ClientMessage {
-    ClientMessage::new(SqlState::INVALID_SQL_STATEMENT_NAME, format!("prepared statement \"{name}\" does not exist"))
+    let message = if name.is_empty() {
+        "unnamed prepared statement does not exist".to_owned()
+    } else {
+        format!("prepared statement \"{name}\" does not exist")
+    };
+    ClientMessage::new(SqlState::INVALID_SQL_STATEMENT_NAME, message)
 }
 
 fn no_portal(name: &str) -> ClientMessage {

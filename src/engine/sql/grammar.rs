@@ -8,7 +8,7 @@ use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 use crate::error::{ClientMessage, SqlState};
 
 use super::lexer::Piece;
-use super::{Direction, Kind, Query, Statement, TextLimits, TransactionModes, query};
+use super::{DeclareOptions, Direction, Kind, Query, Statement, TextLimits, TransactionModes, query};
 
 /// Reads tokens one by one.
 struct Cursor<'a> {
@@ -116,8 +116,7 @@ impl Cursor<'_> {
             // What pools send when they hand a connection on: nothing was set, so nothing changes.
             let own = self.word_at(if authorization { self.at } else { self.at + 1 });
             if own.as_deref() == Some(if authorization { "default" } else { "none" }) {
-                let name = if authorization { "session_authorization" } else { "role" };
-                return Ok(Kind::Reset(Some(name.to_owned())));
+                return Ok(Kind::SetIdentity);
             }
             return Ok(Kind::Refused(
                 ClientMessage::new(SqlState::INSUFFICIENT_PRIVILEGE, "permission denied to set role")
@@ -364,14 +363,15 @@ impl Cursor<'_> {
     fn declare(&mut self) -> Result<Kind, ClientMessage> {
         self.at = 1;
         let name = self.expect_identifier()?;
-        let (mut scroll, mut binary, mut hold) = (false, false, false);
+        let mut options = DeclareOptions::default();
         loop {
             if self.take_word("binary") {
-                binary = true;
+                options.binary = true;
             } else if self.take_word("no") {
                 self.expect_keyword("scroll")?;
+                options.scroll = Some(false);
             } else if self.take_word("scroll") {
-                scroll = true;
+                options.scroll = Some(true);
             } else if !(self.take_word("insensitive") || self.take_word("asensitive")) {
                 break;
             }
@@ -379,12 +379,12 @@ impl Cursor<'_> {
         self.expect_keyword("cursor")?;
         if self.take_word("with") {
             self.expect_keyword("hold")?;
-            hold = true;
+            options.hold = true;
         } else if self.take_word("without") {
             self.expect_keyword("hold")?;
         }
         self.expect_keyword("for")?;
-        Ok(self.query_from(self.at)?.map_or_else(Kind::Refused, |query| Kind::Declare { name, hold, scroll, binary, query }))
+        Ok(self.query_from(self.at)?.map_or_else(Kind::Refused, |query| Kind::Declare { name, options, query }))
     }
 
     fn fetch(&mut self, verb: &str) -> Result<Kind, ClientMessage> {
@@ -411,10 +411,7 @@ impl Cursor<'_> {
             }
         }
         if self.take_word("absolute") {
-            return Ok(match self.expect_count()? {
-                0 => Direction::Start,
-                place => Direction::Absolute(place),
-            });
+            return Ok(Direction::Absolute(self.expect_count()?));
         }
         if self.take_word("relative") {
             return Ok(Direction::Relative(self.expect_count()?));

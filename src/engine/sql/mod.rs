@@ -14,6 +14,8 @@ mod laterals;
 mod lexer;
 mod misplaced;
 mod operators;
+mod parameters;
+mod places;
 mod quantified;
 mod query;
 mod rows;
@@ -40,6 +42,8 @@ use super::reply::CopyFormat;
 
 pub(super) use group_keys::{Keyed, grouped};
 pub(super) use operators::PgOperators;
+pub(super) use parameters::{ParameterTypes, names_of, number_of, typed, unwrapped};
+pub(super) use places::placed;
 pub(super) use query::parse_text;
 pub(super) use whole_rows::{ROWS_MAX, expanded};
 
@@ -111,6 +115,8 @@ pub enum Kind {
     },
     /// SET TRANSACTION …, SET SESSION CHARACTERISTICS …: accepted when it asks for what we are (read only).
     SetTransaction(TransactionModes),
+    /// SET ROLE NONE and SET SESSION AUTHORIZATION DEFAULT, which change nothing.
+    SetIdentity,
     /// RESET name; `None` is ALL.
     Reset(Option<String>),
     /// SHOW name; `None` is ALL.
@@ -155,12 +161,8 @@ pub enum Kind {
     Declare {
         /// Its name.
         name: String,
-        /// WITH HOLD.
-        hold: bool,
-        /// SCROLL was asked for.
-        scroll: bool,
-        /// BINARY was asked for.
-        binary: bool,
+        /// What it asks for.
+        options: DeclareOptions,
         /// The query.
         query: Query,
     },
@@ -249,6 +251,17 @@ pub enum ForceQuote {
     Columns(Vec<String>),
 }
 
+/// What DECLARE asks for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DeclareOptions {
+    /// WITH HOLD.
+    pub hold: bool,
+    /// SCROLL or NO SCROLL.
+    pub scroll: Option<bool>,
+    /// BINARY.
+    pub binary: bool,
+}
+
 /// How far FETCH goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
@@ -289,7 +302,7 @@ impl Statement {
             Kind::Explain { .. } => "explain",
             Kind::ExplainPolicy { .. } => "explain_policy",
             Kind::Copy { .. } => "copy_out",
-            Kind::Set { .. } | Kind::SetTransaction(_) | Kind::Reset(_) | Kind::Show(_) | Kind::Discard(_) => "setting",
+            Kind::Set { .. } | Kind::SetTransaction(_) | Kind::SetIdentity | Kind::Reset(_) | Kind::Show(_) | Kind::Discard(_) => "setting",
             Kind::Begin(_) | Kind::Commit { .. } | Kind::Rollback { .. } | Kind::Savepoint(_) | Kind::Release(_) | Kind::RollbackTo(_) => {
                 "transaction"
             }

@@ -21,6 +21,12 @@ fn unknown(expr: &Expr) -> bool {
     matches!(expr, Expr::Literal(ScalarValue::Utf8(_) | ScalarValue::Null, _))
 }
 
+/// Integers in the place of parameters that are smallints, which the engine does not count with.
+fn counted(args: Vec<Expr>) -> Vec<Expr> {
+    let small = |arg: &Expr| arg.get_type(&DFSchema::empty()).is_ok_and(|found| found == DataType::Int16);
+    args.into_iter().map(|arg| if small(&arg) { cast(arg, DataType::Int64) } else { arg }).collect()
+}
+
 /// Whether the first argument says by itself that it is bytes; of columns nothing is known here.
 fn of_bytes(args: &[Expr]) -> bool {
     args.first().and_then(|value| value.get_type(&DFSchema::empty()).ok()).is_some_and(|found| found.is_binary())
@@ -47,6 +53,7 @@ impl ExprPlanner for PgOperators {
             });
         }
         let joins = matches!(raw.op, BinaryOperator::StringConcat).then_some(Operator::StringConcat);
+        let raw = if joins.is_some() { joined(raw, schema) } else { raw };
         if let Some(op) = joins.or_else(|| arithmetic(&raw.op))
             && let Some(planned) = semantics::of_json(op, &raw.left, &raw.right, schema)?
         {
@@ -68,6 +75,10 @@ impl ExprPlanner for PgOperators {
         if one_typed == one && other_typed == other {
             return Ok(PlannerResult::Original(RawBinaryExpr { op: spelled, left: one, right: other }));
         }
+        let (left, right) = (one_typed.get_type(schema)?, other_typed.get_type(schema)?);
+        if let Some(planned) = semantics::timed(op, &one_typed, &left, &other_typed, &right) {
+            return Ok(PlannerResult::Planned(planned));
+        }
         Ok(PlannerResult::Planned(Expr::BinaryExpr(BinaryExpr { left: Box::new(one_typed), op, right: Box::new(other_typed) })))
     }
 
@@ -84,6 +95,7 @@ impl ExprPlanner for PgOperators {
     }
 
     fn plan_substring(&self, args: Vec<Expr>) -> Result<PlannerResult<Vec<Expr>>> {
+        let args = counted(args);
         match args.as_slice() {
             _ if of_bytes(&args) => Ok(PlannerResult::Planned(semantics::parted(args))),
             [text, pattern] if semantics::text_of(pattern).is_some() => {
@@ -138,9 +150,24 @@ fn literal(side: &Expr, of: DataType) -> DataType {
     }
 }
 
-/// A text constant as the type that the operator wants beside a value of this type.
+/// A parameter without a type that is joined to what is neither an array nor JSON nor bytes is a text.
+fn joined(raw: RawBinaryExpr, schema: &DFSchema) -> RawBinaryExpr {
+    let no_text = |beside: &Expr| {
+        let found = beside.get_type(schema);
+        semantics::json_kind(beside, schema).is_some() || found.is_ok_and(|found| found.is_list() || found.is_binary())
+    };
+    let (keep_left, keep_right) = (no_text(&raw.right), no_text(&raw.left));
+    let text = |side: Expr, keep: bool| match &side {
+        Expr::Placeholder(parameter) if parameter.field.is_none() && !keep => cast(side, DataType::Utf8),
+        _ => side,
+    };
+    RawBinaryExpr { left: text(raw.left, keep_left), right: text(raw.right, keep_right), op: raw.op }
+}
+
+/// A text constant, or a parameter without a type, as the type that the operator wants beside a value of this type.
 fn typed(expr: Expr, op: Operator, beside: &DataType, left: bool) -> Expr {
-    if semantics::text_of(&expr).is_none() {
+    let parameter = matches!(&expr, Expr::Placeholder(parameter) if parameter.field.is_none());
+    if !parameter && semantics::text_of(&expr).is_none() {
         return expr;
     }
     let interval = DataType::Interval(arrow::datatypes::IntervalUnit::MonthDayNano);
@@ -149,6 +176,9 @@ fn typed(expr: Expr, op: Operator, beside: &DataType, left: bool) -> Expr {
         DataType::Interval(_) if op == Operator::Minus && !left => cast(expr, interval),
         DataType::Interval(_) if op == Operator::Plus => cast(expr, interval),
         DataType::Timestamp(..) | DataType::Date32 if op == Operator::Minus => cast(expr, beside.clone()),
+        DataType::Interval(_) if op == Operator::Multiply || (op == Operator::Divide && !left) => cast(expr, DataType::Float64),
+        // Of a parameter beside a number the planner finds this out itself.
+        _ if parameter => expr,
         DataType::Int16 | DataType::Int32 | DataType::Int64 | DataType::Float32 | DataType::Float64 => cast(expr, beside.clone()),
         DataType::Decimal128(..) => semantics::numeric_of(expr),
         _ => expr,

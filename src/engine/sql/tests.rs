@@ -90,7 +90,10 @@ fn session_statements_are_read() {
         matches!(one("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY").kind, Kind::Begin(modes) if modes.isolation.as_deref() == Some("repeatable read") && modes.read_only == Some(true))
     );
     assert!(matches!(one("ROLLBACK TO SAVEPOINT a").kind, Kind::RollbackTo(name) if name == "a"));
-    assert!(matches!(one("declare \"SQL_CUR1\" cursor with hold for select 1").kind, Kind::Declare { hold: true, .. }));
+    assert!(matches!(
+        one("declare \"SQL_CUR1\" cursor with hold for select 1").kind,
+        Kind::Declare { options: super::DeclareOptions { hold: true, .. }, .. }
+    ));
     assert!(matches!(one("fetch 2048 in \"SQL_CUR1\"").kind, Kind::Fetch { direction: Direction::Forward(2048), skip: false, .. }));
     assert!(matches!(one("FETCH FORWARD ALL FROM c").kind, Kind::Fetch { direction: Direction::All, .. }));
     assert!(matches!(one("EXECUTE p (1, 'a')").kind, Kind::Execute { arguments: Some(_), .. }));
