@@ -5,8 +5,8 @@
     benches/audit_cost.py --meshgate target/release/meshgate --log FOLDER questions
 
 cost        two gateways over the quickstart, one with its log on the disk of the temporary folder, one with it in memory (/dev/shm), where a sync costs
-            nothing: prepared look-ups of 16 clients, whole scans, in turns; and the processor time of the thread that seals and writes records,
-            which an unaudited gateway would not have
+            nothing: prepared look-ups of 16 clients in turns; pairs of whole scans, one of each right after the other, and the median of their ratios; and
+            the processor time of the thread that seals and writes records, which an unaudited gateway would not have
 questions   a gateway over the log that `cargo bench --bench audit` leaves in MESHGATE_BENCH_FOLDER: who read a column in June, and on one day, with
             copies by columns and without
 
@@ -24,9 +24,11 @@ import subprocess
 import tempfile
 import time
 
+from speed import Wire
+
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 LOOK_UP = "\\set id random(1, 3000)\nSELECT tier, lifetime_value_usd FROM customer.customer_360 WHERE customer_id = :id;\n"
-SCAN = "SELECT * FROM payments.transaction_events_v1;\n"
+SCAN = "SELECT * FROM payments.transaction_events_v1"
 WHO = "SELECT principal, count(*) FROM mesh.lineage WHERE column_name = 'full_name' AND day BETWEEN '2026-06-{0:02}' AND '2026-06-{1:02}' GROUP BY 1"
 
 
@@ -57,6 +59,9 @@ class Gateway:
             said = subprocess.run(command, env=self.environment("steward"), capture_output=True, text=True, check=True).stdout
         return float(re.search(r"tps = ([\d.]+)", said)[1])
 
+    def wire(self, user):
+        return Wire(f"postgres://{user}:{user}@127.0.0.1:{self.port}/mesh")
+
     def seconds(self, question):
         start = time.perf_counter()
         said = subprocess.run(["psql", "-X", "-A", "-t", "-c", question], env=self.environment("harvester"), capture_output=True, text=True, check=True)
@@ -79,11 +84,11 @@ class Gateway:
 def cost(arguments):
     with tempfile.TemporaryDirectory() as disk, tempfile.TemporaryDirectory(dir="/dev/shm") as memory:
         gateways = {"disk": Gateway(arguments.meshgate, f"{disk}/audit", disk), "memory": Gateway(arguments.meshgate, f"{memory}/audit", disk)}
-        found = {name: {"look-ups": [], "scans": []} for name in gateways}
+        found = {name: {"look-ups": []} for name in gateways}
         for _ in range(arguments.rounds):
             for name, gateway in gateways.items():
                 found[name]["look-ups"].append(gateway.pgbench(LOOK_UP, 16, arguments.seconds))
-                found[name]["scans"].append(1000 / gateway.pgbench(SCAN, 1, arguments.seconds))
+        pairs = scans({name: gateway.wire("steward") for name, gateway in gateways.items()}, arguments.pairs)
         before = gateways["disk"].processor()
         gateways["disk"].pgbench(LOOK_UP, 16, arguments.seconds)
         spent = {name: after - before.get(name, 0) for name, after in gateways["disk"].processor().items()}
@@ -94,9 +99,24 @@ def cost(arguments):
     print(json.dumps({"measured": found, "threads_ns": spent}))
     print(f"look-ups, 16 clients: {middle['disk']['look-ups']:.0f}/s on disk, {middle['memory']['look-ups']:.0f}/s in memory: "
           f"{middle['disk']['look-ups'] / middle['memory']['look-ups']:.2f}")
-    print(f"a scan: {middle['disk']['scans']:.2f} ms on disk, {middle['memory']['scans']:.2f} ms in memory: "
-          f"{middle['disk']['scans'] / middle['memory']['scans']:.2f}")
+    ratios = sorted(disk / memory for disk, memory in pairs)
+    disk, memory = (statistics.median(times) * 1000 for times in zip(*pairs))
+    print(f"a scan: {disk:.2f} ms on disk, {memory:.2f} ms in memory; of {len(ratios)} pairs the median ratio {statistics.median(ratios):.3f}, "
+          f"between {ratios[len(ratios) // 4]:.3f} and {ratios[3 * len(ratios) // 4]:.3f} in the middle half")
     print(f"the thread that seals and writes: {100 * share:.1f} % of the processor time of look-ups")
+
+
+def scans(wires, pairs):
+    """Seconds of scans over the disk's log and the memory's, in pairs; each begins every other pair, so that neither has the better place."""
+    taken = []
+    for number in range(pairs + 10):
+        times = {}
+        for name in sorted(wires, reverse=number % 2 == 1):
+            start = time.perf_counter()
+            wires[name].query(SCAN)
+            times[name] = time.perf_counter() - start
+        taken.append((times["disk"], times["memory"]))
+    return taken[10:]
 
 
 def questions(arguments):
@@ -119,6 +139,7 @@ def main():
     parser.add_argument("--meshgate", required=True)
     parser.add_argument("--log")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--pairs", type=int, default=400)
     parser.add_argument("--seconds", type=int, default=5)
     parser.add_argument("part", choices=["cost", "questions"])
     arguments = parser.parse_args()

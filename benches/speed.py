@@ -353,6 +353,26 @@ PGBENCH = {
 }
 
 
+class ServerPinned:
+    """A Postgres whose new backends run on the servers' processor while the block does."""
+
+    def __init__(self, options):
+        wire = Wire(options.postgres)
+        self.server = int(pathlib.Path(f"/proc/{wire.backend}/stat").read_text().rsplit(")", 1)[1].split()[1])
+        wire.close()
+        self.cpus = options.server_cpus
+
+    def __enter__(self):
+        self.before = ",".join(map(str, os.sched_getaffinity(self.server)))
+        self.pin(self.cpus)
+
+    def __exit__(self, *_):
+        self.pin(self.before)
+
+    def pin(self, cpus):
+        subprocess.run(["taskset", "-p", "-c", cpus, str(self.server)], check=True, capture_output=True)
+
+
 def pgbench(options):
     print("-- pgbench: thousands of statements a second, 16 clients")
     for name, text in PGBENCH.items():
@@ -361,7 +381,8 @@ def pgbench(options):
         for protocol in ("simple", "extended", "prepared"):
             with Gateway(options):
                 ours = throughput(options, options.gateway, "tpch", script, protocol)
-            theirs = throughput(options, options.postgres, "reference", script, protocol)
+            with ServerPinned(options):
+                theirs = throughput(options, options.postgres, "reference", script, protocol)
             ratio = ours / theirs
             mark = "" if ratio >= 0.5 or name != "SELECT 1" else "  MISSED"
             print(f"{name + ', ' + protocol:<34} {ours / 1e3:>10.3f} {theirs / 1e3:>10.3f} {'k/s':<10} {ratio:>6.2f} x postgres  (>= 0.5){mark}", flush=True)
