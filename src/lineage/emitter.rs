@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinHandle;
 
+use super::lines::Lines;
 use super::openlineage::RunEvent;
 use super::sink::Sink;
 
@@ -76,7 +77,7 @@ impl Emitter {
 
 async fn carry(mut events: mpsc::Receiver<RunEvent>, mut sinks: Vec<Box<dyn Sink>>, counts: Arc<Counts>) {
     let mut failing = false;
-    let (mut ready, mut lines) = (Vec::new(), Vec::new());
+    let (mut ready, mut written, mut lines) = (Vec::new(), Lines::default(), Vec::new());
     while events.recv_many(&mut ready, BATCH_MAX).await > 0 {
         // Nobody waits for events, and many at once cost little more than one.
         if !events.is_closed() && ready.len() < BATCH_MAX {
@@ -88,7 +89,7 @@ async fn carry(mut events: mpsc::Receiver<RunEvent>, mut sinks: Vec<Box<dyn Sink
             }
         }
         // An event is texts and numbers, so it has a form in JSON.
-        lines.extend(ready.drain(..).filter_map(|event| event.to_line().ok()));
+        lines.extend(ready.drain(..).filter_map(|event| written.line(&event).ok()));
         let mut failed = false;
         for sink in &mut sinks {
             let (refused, error) = sink.send_all(&lines).await;

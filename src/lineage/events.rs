@@ -1,4 +1,5 @@
-//! The JSON of OpenLineage's events: one type for each object of the spec that is written, keys in its order.
+//! The JSON of OpenLineage's events: one type for each object of the spec that is written, keys in its order; the outermost
+//! stand in `lines`.
 
 use std::collections::BTreeMap;
 
@@ -27,20 +28,6 @@ pub(super) struct Facet<T> {
     pub(super) schema_url: &'static str,
     #[serde(flatten)]
     pub(super) content: T,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Event<'a> {
-    pub(super) event_type: &'static str,
-    pub(super) event_time: String,
-    pub(super) run: RunJson<'a>,
-    pub(super) job: Job<'a>,
-    pub(super) inputs: Vec<InputDataset<'a>>,
-    pub(super) outputs: [OutputDataset<'a>; 1],
-    pub(super) producer: &'static str,
-    #[serde(rename = "schemaURL")]
-    pub(super) schema_url: &'static str,
 }
 
 #[derive(Serialize)]
@@ -128,15 +115,6 @@ pub(super) struct SchemaField<'a> {
 #[serde(rename_all = "camelCase")]
 pub(super) struct DatasetVersion {
     pub(super) dataset_version: String,
-}
-
-#[derive(Serialize)]
-pub(super) struct OutputDataset<'a> {
-    pub(super) namespace: &'a str,
-    pub(super) name: String,
-    pub(super) facets: OutputDatasetFacets<'a>,
-    #[serde(rename = "outputFacets", skip_serializing_if = "Option::is_none")]
-    pub(super) output_facets: Option<OutputFacets>,
 }
 
 #[derive(Serialize)]

@@ -10,6 +10,7 @@ mod emitter;
 mod events;
 mod expression;
 mod gaps;
+mod lines;
 mod model;
 mod openlineage;
 mod sink;

@@ -6,13 +6,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
 use super::events::{
-    ColumnLineage, Counts, DatasetVersion, Event, Facet, Fault, How, InputColumn, InputDataset, InputFacets, InputFields, Job, JobFacets,
-    JobType, OutputDataset, OutputDatasetFacets, OutputFacets, PRODUCER, ProcessingEngine, RUN_EVENT, RunFacets, RunJson, Schema,
-    SchemaField, Sql, facet,
+    ColumnLineage, Counts, DatasetVersion, Facet, Fault, How, InputColumn, InputDataset, InputFacets, InputFields, Job, JobFacets, JobType,
+    OutputDatasetFacets, OutputFacets, ProcessingEngine, RunFacets, RunJson, Schema, SchemaField, Sql, facet,
 };
 use super::model::{Input, Lineage, Source};
 
@@ -69,106 +67,98 @@ impl RunEvent {
         Self { run, at, ending: Some(ending) }
     }
 
-    /// The event on one line of JSON, as the spec words it.
-    pub fn to_line(&self) -> Result<String, serde_json::Error> {
-        serde_json::to_string(self)
+    /// The run that it is of.
+    pub(super) fn run(&self) -> &Run {
+        &self.run
     }
 
-    fn inputs(&self) -> Vec<InputDataset<'_>> {
-        let inputs = &self.run.lineage.inputs;
-        inputs
-            .iter()
-            .map(|input| InputDataset { namespace: &self.run.namespace, name: dataset_name(input), facets: input_facets(input) })
-            .collect()
+    /// When it happened.
+    pub(super) fn time(&self) -> String {
+        self.at.to_rfc3339_opts(SecondsFormat::Micros, true)
     }
 
-    fn output(&self) -> OutputDataset<'_> {
-        let lineage = &self.run.lineage;
-        // Labels may repeat; their sources are then told together.
-        let mut fields: BTreeMap<&str, InputFields<'_>> = BTreeMap::new();
-        for column in &lineage.columns {
-            fields.entry(&column.name).or_default().input_fields.extend(self.sources(&column.sources));
-        }
-        let columns = ColumnLineage { fields, dataset: self.sources(&lineage.rows).collect() };
-        let output_facets = match &self.ending {
-            Some(Ending::Complete { rows, bytes }) => Some(OutputFacets {
-                output_statistics: facet!("1-0-2", "OutputStatisticsOutputDatasetFacet", Counts { row_count: *rows, size: *bytes }),
-            }),
-            _ => None,
-        };
-        OutputDataset {
-            namespace: &self.run.namespace,
-            name: format!("query/{}", self.run.id),
-            facets: OutputDatasetFacets {
-                schema: schema(lineage.columns.iter().map(|column| (column.name.as_str(), column.data_type.as_str()))),
-                column_lineage: facet!("1-2-0", "ColumnLineageDatasetFacet", columns),
-            },
-            output_facets,
+    pub(super) fn event_type(&self) -> &'static str {
+        match &self.ending {
+            None => "START",
+            Some(Ending::Complete { .. }) => "COMPLETE",
+            Some(Ending::Fail { .. }) => "FAIL",
+            Some(Ending::Abort) => "ABORT",
         }
     }
 
-    fn sources<'a>(&'a self, sources: &'a [Source]) -> impl Iterator<Item = InputColumn<'a>> {
-        sources.iter().filter_map(move |source| {
-            let input = self.run.lineage.inputs.get(source.input)?;
-            let masking = input.fields.iter().any(|field| field.masked && field.name == source.field);
-            let transformations =
-                source.transformations.iter().map(|how| How { kind: how.kind(), subtype: how.subtype(), description: "", masking });
-            Some(InputColumn {
-                namespace: &self.run.namespace,
-                name: dataset_name(input),
-                field: &source.field,
-                transformations: transformations.collect(),
-            })
-        })
-    }
-}
-
-impl Serialize for RunEvent {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let run = &self.run;
+    pub(super) fn run_json(&self) -> RunJson<'_> {
         let error = match &self.ending {
             Some(Ending::Fail { message }) => Some(Fault { message, programming_language: "SQL" }),
             _ => None,
         };
-        let sql = run.sql.as_deref().map(|query| Sql { query, dialect: "postgres" });
-        let event = Event {
-            event_type: match &self.ending {
-                None => "START",
-                Some(Ending::Complete { .. }) => "COMPLETE",
-                Some(Ending::Fail { .. }) => "FAIL",
-                Some(Ending::Abort) => "ABORT",
+        RunJson {
+            run_id: self.run.id.to_string(),
+            facets: RunFacets {
+                processing_engine: facet!(
+                    "1-1-1",
+                    "ProcessingEngineRunFacet",
+                    ProcessingEngine { version: env!("CARGO_PKG_VERSION"), name: "meshgate" }
+                ),
+                error_message: error.map(|error| facet!("1-0-1", "ErrorMessageRunFacet", error)),
             },
-            event_time: self.at.to_rfc3339_opts(SecondsFormat::Micros, true),
-            run: RunJson {
-                run_id: run.id.to_string(),
-                facets: RunFacets {
-                    processing_engine: facet!(
-                        "1-1-1",
-                        "ProcessingEngineRunFacet",
-                        ProcessingEngine { version: env!("CARGO_PKG_VERSION"), name: "meshgate" }
-                    ),
-                    error_message: error.map(|error| facet!("1-0-1", "ErrorMessageRunFacet", error)),
-                },
-            },
-            job: Job {
-                namespace: &run.namespace,
-                name: &run.job,
-                facets: JobFacets {
-                    job_type: facet!(
-                        "2-0-4",
-                        "JobTypeJobFacet",
-                        JobType { processing_type: "BATCH", integration: "MESHGATE", job_type: "QUERY" }
-                    ),
-                    sql: sql.map(|sql| facet!("1-1-0", "SQLJobFacet", sql)),
-                },
-            },
-            inputs: self.inputs(),
-            outputs: [self.output()],
-            producer: PRODUCER,
-            schema_url: RUN_EVENT,
-        };
-        event.serialize(serializer)
+        }
     }
+
+    pub(super) fn job(&self) -> Job<'_> {
+        let sql = self.run.sql.as_deref().map(|query| Sql { query, dialect: "postgres" });
+        Job {
+            namespace: &self.run.namespace,
+            name: &self.run.job,
+            facets: JobFacets {
+                job_type: facet!(
+                    "2-0-4",
+                    "JobTypeJobFacet",
+                    JobType { processing_type: "BATCH", integration: "MESHGATE", job_type: "QUERY" }
+                ),
+                sql: sql.map(|sql| facet!("1-1-0", "SQLJobFacet", sql)),
+            },
+        }
+    }
+
+    /// What came out, if it is known.
+    pub(super) fn output_facets(&self) -> Option<OutputFacets> {
+        match &self.ending {
+            Some(Ending::Complete { rows, bytes }) => Some(OutputFacets {
+                output_statistics: facet!("1-0-2", "OutputStatisticsOutputDatasetFacet", Counts { row_count: *rows, size: *bytes }),
+            }),
+            _ => None,
+        }
+    }
+}
+
+/// The ports that are read.
+pub(super) fn inputs<'a>(lineage: &'a Lineage, namespace: &'a str) -> Vec<InputDataset<'a>> {
+    lineage.inputs.iter().map(|input| InputDataset { namespace, name: dataset_name(input), facets: input_facets(input) }).collect()
+}
+
+/// What the result is made of.
+pub(super) fn output<'a>(lineage: &'a Lineage, namespace: &'a str) -> OutputDatasetFacets<'a> {
+    // Labels may repeat; their sources are then told together.
+    let mut fields: BTreeMap<&str, InputFields<'_>> = BTreeMap::new();
+    for column in &lineage.columns {
+        fields.entry(&column.name).or_default().input_fields.extend(sources(lineage, namespace, &column.sources));
+    }
+    let columns = ColumnLineage { fields, dataset: sources(lineage, namespace, &lineage.rows).collect() };
+    OutputDatasetFacets {
+        schema: schema(lineage.columns.iter().map(|column| (column.name.as_str(), column.data_type.as_str()))),
+        column_lineage: facet!("1-2-0", "ColumnLineageDatasetFacet", columns),
+    }
+}
+
+fn sources<'a>(lineage: &'a Lineage, namespace: &'a str, sources: &'a [Source]) -> impl Iterator<Item = InputColumn<'a>> {
+    sources.iter().filter_map(move |source| {
+        let input = lineage.inputs.get(source.input)?;
+        let masking = input.fields.iter().any(|field| field.masked && field.name == source.field);
+        let transformations =
+            source.transformations.iter().map(|how| How { kind: how.kind(), subtype: how.subtype(), description: "", masking });
+        let (name, transformations) = (dataset_name(input), transformations.collect());
+        Some(InputColumn { namespace, name, field: &source.field, transformations })
+    })
 }
 
 /// `<domain>/<product>/<port>`: each output port is a dataset.
@@ -193,6 +183,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
+    use crate::lineage::lines::Lines;
     use crate::lineage::{FieldUse, InputField, OutputColumn, Transformation};
     use crate::product::{DomainName, PortName, ProductName, ProductRef, Version};
 
@@ -220,7 +211,7 @@ mod tests {
     }
 
     fn json(event: &RunEvent) -> Value {
-        serde_json::from_str(&event.to_line().unwrap()).unwrap()
+        serde_json::from_str(&Lines::default().line(event).unwrap()).unwrap()
     }
 
     #[test]
@@ -236,6 +227,25 @@ mod tests {
         assert_eq!(sources[0]["transformations"][0]["masking"], true);
         assert_eq!(output["facets"]["columnLineage"]["dataset"][0]["transformations"][0]["type"], "INDIRECT");
         assert_eq!(output["outputFacets"]["outputStatistics"]["rowCount"], 3);
+    }
+
+    #[test]
+    fn what_was_written_of_one_plan_is_not_taken_for_another() {
+        let (one, mut other) = (run(), Run::clone(&run()));
+        let mut lineage = Lineage::clone(&other.lineage);
+        lineage.columns.pop();
+        lineage.inputs[0].fields[0].masked = false;
+        (other.lineage, other.id) = (lineage.into(), Uuid::from_u128(8));
+        let renamed = Run { namespace: "other".into(), ..other.clone() };
+        let mut lines = Lines::default();
+        for run in [&one, &Arc::new(other), &one, &Arc::new(renamed)] {
+            for event in [
+                RunEvent::start(Arc::clone(run), DateTime::UNIX_EPOCH),
+                RunEvent::end(Arc::clone(run), DateTime::UNIX_EPOCH, Ending::Abort),
+            ] {
+                assert_eq!(lines.line(&event).unwrap(), Lines::default().line(&event).unwrap());
+            }
+        }
     }
 
     #[test]
