@@ -1,14 +1,15 @@
 //! Makes copies in the background, and removes those of segments that are gone.
 //!
-//! INVARIANT: it takes at most half of one processor, and holds up nobody; what it cannot do it tells once and tries again.
+//! INVARIANT: it takes an eighth of one processor, half of it while it is behind, and holds up nobody; what it cannot do it tells once and tries again.
 
 use std::collections::HashSet;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use std::{fs, io};
 
 use crate::audit::Reader;
 
+use super::pace::Pace;
 use super::write::Error;
 use super::{Copies, HALF_DONE, REST, ROWS, stem};
 
@@ -87,15 +88,16 @@ impl Work {
         }
     }
 
-    /// Makes what is missing, resting after each copy as long as it took; ends early if `rest` says so.
+    /// Makes what is missing, with rests; ends early if `rest` says so.
     pub(super) fn look(&mut self, rest: &mut dyn FnMut(Duration) -> bool) -> Result<(), Error> {
         let places = self.reader.places()?;
         self.tidy(&places.iter().map(stem).collect())?;
         let complete = self.copies.complete()?;
-        for place in places.iter().filter(|place| place.followed && !complete.contains_key(&stem(place))) {
-            let began = Instant::now();
-            self.copies.make(&self.reader, place)?;
-            if !rest(began.elapsed()) {
+        let missing: Vec<_> = places.iter().filter(|place| place.followed && !complete.contains_key(&stem(place))).collect();
+        for (made, place) in missing.iter().enumerate() {
+            let mut pace = Pace::new(missing.len() - made, &mut *rest);
+            self.copies.make(&self.reader, place, &mut pace)?;
+            if !pace.goes_on() {
                 return Ok(());
             }
         }

@@ -5,6 +5,7 @@
 //! kept beside it, and read as the segment's would be.
 
 mod keeper;
+mod pace;
 mod scan;
 mod write;
 

@@ -17,6 +17,7 @@ use crate::audit::{self, PastStatement, Place, Reader};
 
 use super::super::filling::Filling;
 use super::super::log::LogRelation;
+use super::pace::Pace;
 use super::{Copies, HALF_DONE, stem};
 
 /// Why a copy could not be made or read. Each leaves the log as it is.
@@ -73,7 +74,7 @@ impl Sheet {
 
 impl Copies {
     /// Makes the copy of a closed segment; what was there of it is replaced.
-    pub(super) fn make(&self, reader: &Reader, place: &Place) -> Result<(), Error> {
+    pub(super) fn make(&self, reader: &Reader, place: &Place, pace: &mut Pace<'_>) -> Result<(), Error> {
         fs::create_dir_all(&self.folder)?;
         let stem = stem(place);
         let mut sheets = LogRelation::all()
@@ -87,6 +88,7 @@ impl Copies {
                     failed = sheet.add(&statement).err();
                 }
             }
+            pace.step();
             Ok(())
         })?;
         if let Some(error) = failed {
