@@ -8,13 +8,13 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use crate::engine::{Column, Format, Notice, Parameter, PgType, Reply, TransactionStatus};
 use crate::error::{ClientMessage, SqlState};
 use crate::identity::{Caller, Principal, ScramServer};
 
 use super::encode::EncodeSettings;
+use super::signal::Signal;
 
 /// Who wants to log in. For an unknown name there is no principal, and the exchange runs like any other and fails at its end.
 pub struct Login {
@@ -188,7 +188,7 @@ pub struct Interrupt {
 
 #[derive(Debug, Default)]
 struct InterruptState {
-    token: CancellationToken,
+    signal: Arc<Signal>,
     cause: Option<InterruptCause>,
 }
 
@@ -202,16 +202,20 @@ impl Interrupt {
     pub fn cancel(&self) {
         let mut state = self.locked();
         state.cause.get_or_insert(InterruptCause::CancelRequest);
-        state.token.cancel();
+        state.signal.raise();
     }
 
-    /// A statement begins.
-    pub(super) fn begin(&self) -> CancellationToken {
+    /// A statement begins: what stops it, unless that is what could have stopped the one before.
+    pub(super) fn begin(&self) -> Option<Arc<Signal>> {
         let mut state = self.locked();
-        if state.cause.is_some() || state.token.is_cancelled() {
-            *state = InterruptState::default();
-        }
-        state.token.clone()
+        state.cause?;
+        *state = InterruptState::default();
+        Some(Arc::clone(&state.signal))
+    }
+
+    /// What stops the statement that runs.
+    pub(super) fn signal(&self) -> Arc<Signal> {
+        Arc::clone(&self.locked().signal)
     }
 
     /// Records why the wire itself stops a statement.

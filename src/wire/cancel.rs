@@ -88,13 +88,13 @@ mod tests {
     fn only_the_own_key_cancels() {
         let registry = Arc::new(CancelRegistry::default());
         let session = registry.enter(true);
-        let token = session.interrupt.begin();
+        let signal = session.interrupt.signal();
         assert!(!registry.cancel(session.process_id, &[0; 32]));
         assert!(!registry.cancel(session.process_id, &session.key[..4]));
         assert!(!registry.cancel(session.process_id + 1, &session.key));
-        assert!(!token.is_cancelled());
+        assert!(!signal.is_raised());
         assert!(registry.cancel(session.process_id, &session.key));
-        assert!(token.is_cancelled());
+        assert!(signal.is_raised());
         assert_eq!(session.interrupt.cause(), Some(InterruptCause::CancelRequest));
     }
 
@@ -111,8 +111,12 @@ mod tests {
     #[test]
     fn a_cancel_does_not_reach_the_next_statement() {
         let interrupt = Interrupt::default();
+        assert!(interrupt.begin().is_none(), "nothing has happened");
         interrupt.cancel();
-        assert!(!interrupt.begin().is_cancelled());
+        assert!(!interrupt.begin().unwrap().is_raised());
+        assert_eq!(interrupt.cause(), None);
+        interrupt.stopped(InterruptCause::Deadline);
+        assert!(interrupt.begin().is_some());
         assert_eq!(interrupt.cause(), None);
     }
 }

@@ -21,6 +21,7 @@ use super::failures::Failures;
 use super::frame::{FrameReader, FrameWriter, Socket};
 use super::proof::PROOF_BYTES_MAX;
 use super::respond;
+use super::signal::Signal;
 use super::startup::{self, Client, Ended, Packet, StartUp};
 
 /// How long a client may take to read the last words.
@@ -38,7 +39,7 @@ pub(super) struct Shared<B> {
     /// No new statement begins.
     pub(super) shutdown: CancellationToken,
     /// Running statements end too.
-    pub(super) kill: CancellationToken,
+    pub(super) kill: Arc<Signal>,
     /// Logins that failed of late.
     pub(super) failures: Failures,
 }
@@ -50,7 +51,7 @@ impl<B> Shared<B> {
             registry: Arc::new(CancelRegistry::default()),
             permits: Arc::new(Semaphore::new(options.connections_max.min(Semaphore::MAX_PERMITS))),
             shutdown,
-            kill: CancellationToken::new(),
+            kill: Arc::default(),
             failures: Failures::new(options.failed_logins),
             options,
         }
@@ -113,7 +114,7 @@ pub(super) async fn serve<B: Backend>(shared: &Shared<B>, stream: impl Socket + 
         Err(ended) => Some(ended),
         Ok((_permit, ready)) => {
             reader.allow(shared.options.frame_bytes_max);
-            let ended = Conversation::new(ready, &mut reader, &mut writer, shared.shutdown.clone(), shared.kill.clone()).run().await;
+            let ended = Conversation::new(ready, &mut reader, &mut writer, shared.shutdown.child_token(), &shared.kill).run().await;
             ended.map(Ended::Refused)
         }
     };

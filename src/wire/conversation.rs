@@ -6,11 +6,13 @@
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::pin::pin;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::Poll;
 
 use pgwire::messages::response::{CommandComplete, EmptyQueryResponse, ReadyForQuery};
 use pgwire::messages::startup::ParameterStatus;
+use tokio::time::{Instant, Sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::{Format, Reply, TransactionStatus};
@@ -24,6 +26,7 @@ use super::frame::{Frame, FrameError, FrameReader, FrameWriter};
 use super::frontend::{self, Request, violation};
 use super::respond;
 use super::rows::Rows;
+use super::signal::Signal;
 use super::startup::Ready;
 
 /// What ends a statement early.
@@ -58,13 +61,15 @@ pub(super) struct Conversation<'a, S: Session> {
     pub(super) portals: HashMap<String, Portal>,
     pub(super) encoder: RowEncoder,
     shutdown: CancellationToken,
-    kill: CancellationToken,
+    kill: &'a Signal,
     /// The running statement's.
-    cancel: CancellationToken,
+    cancel: Arc<Signal>,
     /// Everything before the next Sync is skipped.
     skipping: bool,
     /// Nothing has come since the last ReadyForQuery.
     idle: bool,
+    /// Ends when the client may have been idle for too long; it is set again when it does, not at each statement.
+    idle_clock: Option<Pin<Box<Sleep>>>,
 }
 
 impl<'a, S: Session> Conversation<'a, S> {
@@ -73,12 +78,12 @@ impl<'a, S: Session> Conversation<'a, S> {
         reader: &'a mut FrameReader,
         writer: &'a mut FrameWriter,
         shutdown: CancellationToken,
-        kill: CancellationToken,
+        kill: &'a Signal,
     ) -> Self {
         let Ready { session, registration } = ready;
         Self {
             session,
-            cancel: registration.interrupt.begin(),
+            cancel: registration.interrupt.signal(),
             registration,
             reader,
             writer,
@@ -88,6 +93,7 @@ impl<'a, S: Session> Conversation<'a, S> {
             kill,
             skipping: false,
             idle: false,
+            idle_clock: None,
         }
     }
 
@@ -112,24 +118,24 @@ impl<'a, S: Session> Conversation<'a, S> {
     /// Waits for the next message.
     async fn next_frame(&mut self) -> Result<Frame, Failure> {
         let patience = self.session.idle_timeout().filter(|_| self.idle);
-        let idle_until = patience.map(|patience| tokio::time::Instant::now() + patience);
+        let idle_until = patience.map(|patience| Instant::now() + patience);
         let frame = loop {
             let lasts = self.session.lasts();
             if lasts.is_some_and(|left| left.is_zero()) {
                 return Err(Failure::Fatal(proof_expired()));
             }
             // What came in the same packet is not waited for.
-            let over = self.kill.is_cancelled() || (self.idle && self.shutdown.is_cancelled());
+            let over = self.kill.is_raised() || (self.idle && self.shutdown.is_cancelled());
             if !over && let Some(frame) = self.reader.arrived() {
                 break frame;
             }
             tokio::select! {
                 biased;
                 () = self.shutdown.cancelled(), if self.idle => return Err(terminated()),
-                () = self.kill.cancelled() => return Err(terminated()),
-                () = sleep(idle_until) => return Err(Failure::Fatal(idle_for_too_long(self.session.transaction_status()))),
+                () = self.kill.raised() => return Err(terminated()),
+                () = lapse(&mut self.idle_clock, idle_until) => return Err(Failure::Fatal(idle_for_too_long(self.session.transaction_status()))),
                 // The session says how much is left, by its own clock.
-                () = sleep(lasts.map(|left| tokio::time::Instant::now() + left)) => {}
+                () = sleep(lasts.map(|left| Instant::now() + left)) => {}
                 frame = self.reader.next() => break frame,
             }
         };
@@ -236,12 +242,14 @@ impl<'a, S: Session> Conversation<'a, S> {
 
     /// A statement begins: an earlier cancel request does not concern it.
     pub(super) fn begin(&mut self) {
-        self.cancel = self.registration.interrupt.begin();
+        if let Some(cancel) = self.registration.interrupt.begin() {
+            self.cancel = cancel;
+        }
     }
 
     /// What a statement is raced with before its rows flow; until then the engine itself holds the deadline.
     pub(super) fn guarded(&mut self) -> (Guard<'_>, &mut FrameReader, &mut FrameWriter, &mut S, &mut RowEncoder) {
-        let guard = Guard { cancel: &self.cancel, kill: &self.kill, registration: &self.registration, deadline: None };
+        let guard = Guard { cancel: &self.cancel, kill: self.kill, registration: &self.registration, deadline: None };
         (guard, self.reader, self.writer, &mut self.session, &mut self.encoder)
     }
 
@@ -285,14 +293,14 @@ impl<'a, S: Session> Conversation<'a, S> {
     /// Writes what is collected. Nothing runs meanwhile, so only the client and the end of the gateway can stop it.
     pub(super) async fn flush(&mut self) -> Result<(), Failure> {
         let mut flushed = pin!(self.writer.flush());
-        if !self.kill.is_cancelled()
+        if !self.kill.is_raised()
             && let Poll::Ready(flushed) = futures::poll!(flushed.as_mut())
         {
             return flushed.map_err(|_| Failure::Gone);
         }
         tokio::select! {
             biased;
-            () = self.kill.cancelled() => Err(terminated()),
+            () = self.kill.raised() => Err(terminated()),
             flushed = flushed => flushed.map_err(|_| Failure::Gone),
         }
     }
@@ -300,21 +308,21 @@ impl<'a, S: Session> Conversation<'a, S> {
 
 /// What a running statement is raced with.
 pub(super) struct Guard<'a> {
-    cancel: &'a CancellationToken,
-    kill: &'a CancellationToken,
+    cancel: &'a Signal,
+    kill: &'a Signal,
     registration: &'a Registration,
-    deadline: Option<tokio::time::Instant>,
+    deadline: Option<Instant>,
 }
 
 impl Guard<'_> {
     /// The same with the deadline of rows that flow: while a client does not read, nobody else looks at it.
-    pub(super) fn until(self, deadline: Option<tokio::time::Instant>) -> Self {
+    pub(super) fn until(self, deadline: Option<Instant>) -> Self {
         Self { deadline, ..self }
     }
 
     fn is_stopped(&self) -> bool {
-        let late = self.deadline.is_some_and(|deadline| deadline <= tokio::time::Instant::now());
-        late || self.kill.is_cancelled() || self.cancel.is_cancelled()
+        let late = self.deadline.is_some_and(|deadline| deadline <= Instant::now());
+        late || self.kill.is_raised() || self.cancel.is_raised()
     }
 
     /// Awaits `work` unless something stops it first; then `work` is dropped.
@@ -328,8 +336,8 @@ impl Guard<'_> {
         }
         let cause = tokio::select! {
             biased;
-            () = self.kill.cancelled() => InterruptCause::Shutdown,
-            () = self.cancel.cancelled() => InterruptCause::CancelRequest,
+            () = self.kill.raised() => InterruptCause::Shutdown,
+            () = self.cancel.raised() => InterruptCause::CancelRequest,
             () = sleep(self.deadline) => InterruptCause::Deadline,
             () = reader.gone() => InterruptCause::ClientGone,
             done = &mut work => return Ok(done),
@@ -346,8 +354,24 @@ impl Guard<'_> {
     }
 }
 
+/// Ends at that moment, or never. The clock stays for the next time, and may be early then.
+async fn lapse(clock: &mut Option<Pin<Box<Sleep>>>, until: Option<Instant>) {
+    let Some(until) = until else { return std::future::pending().await };
+    let clock = clock.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
+    if clock.deadline() > until {
+        clock.as_mut().reset(until);
+    }
+    loop {
+        clock.as_mut().await;
+        if clock.deadline() >= until {
+            return;
+        }
+        clock.as_mut().reset(until);
+    }
+}
+
 /// Ends at that moment, or never.
-async fn sleep(until: Option<tokio::time::Instant>) {
+async fn sleep(until: Option<Instant>) {
     match until {
         Some(until) => tokio::time::sleep_until(until).await,
         None => std::future::pending().await,

@@ -146,7 +146,12 @@ impl FrameWriter {
 
     /// Writes everything. May be dropped at its await: the rest stays for the next call.
     pub(super) async fn flush(&mut self) -> std::io::Result<()> {
-        self.half.write_all_buf(&mut self.buffer).await?;
+        while !self.buffer.is_empty() {
+            match self.half.write(&self.buffer).await? {
+                0 => return Err(std::io::ErrorKind::WriteZero.into()),
+                written => self.buffer.advance(written),
+            }
+        }
         self.holds_rows = false;
         self.half.flush().await
     }

@@ -21,6 +21,7 @@ mod oauth;
 mod proof;
 mod respond;
 mod rows;
+mod signal;
 mod startup;
 mod tls;
 
@@ -176,7 +177,7 @@ async fn drain<B: Backend>(tasks: &TaskTracker, shared: &Shared<B>) -> bool {
     let drained = tokio::time::timeout(shared.options.drain_grace, tasks.wait()).await.is_ok();
     if !drained {
         tracing::warn!(connections = tasks.len(), "statements still run after the grace period and are stopped");
-        shared.kill.cancel();
+        shared.kill.raise();
         if tokio::time::timeout(KILL_GRACE, tasks.wait()).await.is_err() {
             tracing::error!(connections = tasks.len(), "connections do not end");
         }

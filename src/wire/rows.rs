@@ -137,7 +137,8 @@ impl<S: Session> Conversation<'_, S> {
             while start < taken {
                 let count = pace.rows().min(taken - start);
                 let before = writer.buffer.len();
-                encoder.rows(&batch.slice(start, count), &columns, formats, &settings, Layout::DataRow, &mut writer.buffer)?;
+                let part = if count == batch.num_rows() { batch.clone() } else { batch.slice(start, count) };
+                encoder.rows(&part, &columns, formats, &settings, Layout::DataRow, &mut writer.buffer)?;
                 writer.holds_rows = true;
                 pace.learn(count, writer.buffer.len().saturating_sub(before));
                 start += count;
