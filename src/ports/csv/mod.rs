@@ -5,6 +5,7 @@
 //! with the line and the column.
 
 mod read;
+mod reader;
 mod records;
 
 #[cfg(test)]

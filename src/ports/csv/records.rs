@@ -1,7 +1,8 @@
 //! CSV bytes as records: fields in one buffer, and the line that each record starts at.
 
-use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
+use csv_core::ReadRecordResult;
 
+use super::reader::Lent;
 use crate::product::CsvDialect;
 
 /// A longer record is taken for an open quote.
@@ -31,7 +32,7 @@ pub(super) struct RecordFault {
 /// Records that were read and not yet taken.
 #[derive(Debug)]
 pub(super) struct Records {
-    reader: Reader,
+    reader: Lent,
     width: Option<usize>,
     data: Vec<u8>,
     data_len: usize,
@@ -51,7 +52,7 @@ impl Records {
     /// Nothing read yet. The first record sets the number of fields.
     pub(super) fn new(dialect: &CsvDialect) -> Self {
         Self {
-            reader: ReaderBuilder::new().delimiter(dialect.delimiter).quote(dialect.quote).build(),
+            reader: Lent::new(dialect),
             width: None,
             data: Vec::new(),
             data_len: 0,
@@ -107,11 +108,9 @@ impl Records {
         }
         loop {
             self.make_room()?;
-            let (output, ends) = match (self.data.get_mut(self.data_len..), self.partial.get_mut(self.partial_len..)) {
-                (Some(output), Some(ends)) => (output, ends),
-                _ => return Err(self.fault("it is too long")),
-            };
-            let (result, read, written, fields) = self.reader.read_record(input, output, ends);
+            let room = (self.reader.get(), self.data.get_mut(self.data_len..), self.partial.get_mut(self.partial_len..));
+            let (Some(reader), Some(output), Some(ends)) = room else { return Err(self.fault("it is too long")) };
+            let (result, read, written, fields) = reader.read_record(input, output, ends);
             *input = input.get(read..).unwrap_or_default();
             self.at_start &= read == 0;
             self.data_len += written;
