@@ -3,6 +3,8 @@
 //! INVARIANT: no row of a statement is computed on the threads that serve sockets, so a query that does not yield holds up neither
 //! other clients nor its own cancel request and deadline. A stream that is dropped is aborted here at its next await.
 
+use std::task::Poll;
+
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchReceiverStream;
 use futures::StreamExt as _;
@@ -11,6 +13,9 @@ use tracing::Instrument as _;
 
 /// The planner and the optimizer are recursive; the pages are only used if a statement needs them.
 const STACK_BYTES: usize = 64 << 20;
+
+/// A batch of no more rows is likely to be the last.
+const SHORT_ROWS: usize = 256;
 
 /// The threads of all queries.
 #[derive(Debug)]
@@ -47,14 +52,25 @@ impl Executor {
         .await
     }
 
-    /// The same batches, computed on the query threads; at most one is computed ahead.
+    /// The same batches, computed on the query threads; at most one is computed ahead. The end of a short result comes with its last batch.
     pub(super) fn stream(&self, mut batches: SendableRecordBatchStream) -> SendableRecordBatchStream {
         let mut receiver = RecordBatchReceiverStream::builder(batches.schema(), 1);
         let sender = receiver.tx();
         let drive = async move {
+            let mut known = Poll::Pending;
             while let Ok(slot) = sender.reserve().await {
-                let Some(batch) = batches.next().await else { break };
+                let next = match std::mem::replace(&mut known, Poll::Pending) {
+                    Poll::Ready(next) => next,
+                    Poll::Pending => batches.next().await,
+                };
+                let Some(batch) = next else { break };
+                if batch.as_ref().is_ok_and(|batch| batch.num_rows() <= SHORT_ROWS) {
+                    known = futures::poll!(batches.next());
+                }
                 slot.send(batch);
+                if matches!(known, Poll::Ready(None)) {
+                    break;
+                }
             }
             Ok(())
         };
@@ -75,7 +91,6 @@ impl Drop for Executor {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::task::Poll;
     use std::time::Duration;
 
     use arrow::array::{Int32Array, RecordBatch};
@@ -100,6 +115,26 @@ mod tests {
         assert!(tokio::time::timeout(Duration::from_millis(1), batches.next()).await.is_err());
         release.send(()).unwrap();
         assert!(batches.next().await.is_none());
+    }
+
+    /// So many batches of one row each, the last of which may be an error.
+    fn rows(count: i32, fails: bool) -> SendableRecordBatchStream {
+        let batch = |n| RecordBatch::try_new(schema(), vec![Arc::new(Int32Array::from(vec![n]))]).unwrap();
+        let error = fails.then(|| Err(datafusion::error::DataFusionError::Internal("x".to_owned())));
+        let batches = (0..count).map(move |n| Ok(batch(n))).chain(error);
+        Box::pin(RecordBatchStreamAdapter::new(schema(), futures::stream::iter(batches)))
+    }
+
+    #[tokio::test]
+    async fn every_batch_and_the_end_arrive() {
+        let executor = Executor::start(1).unwrap();
+        for count in 0..4 {
+            let arrived: Vec<_> = executor.stream(rows(count, false)).collect().await;
+            assert!(arrived.iter().all(Result::is_ok) && arrived.len() == usize::try_from(count).unwrap());
+            let failed: Vec<_> = executor.stream(rows(count, true)).collect().await;
+            assert_eq!(failed.iter().filter(|batch| batch.is_ok()).count(), usize::try_from(count).unwrap());
+            assert!(failed.last().unwrap().is_err());
+        }
     }
 
     #[tokio::test]
