@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use meshgate::audit::{
-    AuditLog, AuditOptions, Closing, DecisionRecord, During, FieldAccess, Heads, ProductAccess, Reader, StatementOpened, verify,
+    AuditLog, AuditOptions, Closing, DecisionRecord, During, FieldAccess, Heads, Origin, ProductAccess, Reader, StatementOpened,
+    WrittenOrigin, verify,
 };
 use meshgate::catalog::mesh::Copier;
 use meshgate::policy::{Decision, DecisionId, Obligations, Outcome, Question};
@@ -60,14 +61,14 @@ fn product() -> anyhow::Result<ProductRef> {
     Ok(ProductRef { domain, name, version: Version { major: 2, minor: 1, patch: 0 } })
 }
 
-fn decision(number: u64, opened: &StatementOpened, at: DateTime<Utc>) -> anyhow::Result<DecisionRecord> {
+fn decision(number: u64, client: u64, opened: &StatementOpened, at: DateTime<Utc>) -> anyhow::Result<DecisionRecord> {
     let columns: Vec<_> = fields(number)
         .iter()
         .map(|name| json!({"name": name, "type": "string", "pii": *name == "full_name", "usage": ["projected"]}))
         .collect();
     let asked = Question::new(json!({
         "action": "read",
-        "subject": {"user": opened.principal, "roles": opened.roles, "groups": [], "is_data_steward": false, "purpose": null, "attributes": {}},
+        "subject": {"user": format!("client{client}"), "roles": ["pii_authorized"], "groups": [], "is_data_steward": false, "purpose": null, "attributes": {}},
         "resource": {"domain": "customer", "product": "customer-360", "version": "2.1.0", "port": "customer_snapshot_daily",
             "classification": "restricted", "requested_fields": fields(number), "masked_fields": [], "columns": columns, "retention_days": 730},
         "context": {"query_id": opened.query_id.to_string(), "application_name": "bench", "client_address": "127.0.0.1"},
@@ -89,42 +90,51 @@ fn decision(number: u64, opened: &StatementOpened, at: DateTime<Utc>) -> anyhow:
     Ok(DecisionRecord { query_id: opened.query_id, path: "meshgate/governance", decision: Arc::new(decision), at, elapsed })
 }
 
-fn opened(number: u64) -> anyhow::Result<StatementOpened> {
-    let field =
-        |name: &str| anyhow::Ok(FieldAccess { name: FieldName::parse(name)?, uses: vec!["projected"], outputs: vec![name.to_owned()] });
-    Ok(StatementOpened {
-        query_id: Uuid::now_v7(),
-        session_id: format!("session-{}", number % 16),
-        principal: format!("client{}", number % 16),
+/// Where the statements of a client come from.
+fn origin(client: u64) -> WrittenOrigin {
+    let origin = Origin {
+        session_id: format!("session-{client}"),
+        principal: format!("client{client}"),
         roles: vec!["pii_authorized".to_owned()],
         stands_for: None,
         application_name: "bench".to_owned(),
         purpose: None,
         client_address: Some("127.0.0.1:50000".to_owned()),
         database: "mesh".to_owned(),
+    };
+    origin.written()
+}
+
+fn opened(number: u64, origin: WrittenOrigin) -> anyhow::Result<StatementOpened> {
+    let field =
+        |name: &str| anyhow::Ok(FieldAccess { name: FieldName::parse(name)?, uses: vec!["projected"], outputs: vec![name.to_owned()] });
+    Ok(StatementOpened {
+        query_id: Uuid::now_v7(),
+        origin,
         sql: Some(format!("SELECT customer_id, tier FROM customer.customer_360 WHERE customer_id = {number}")),
         sql_fingerprint: String::new(),
-        statement_class: "query".to_owned(),
+        statement_class: "query",
         products: vec![ProductAccess {
             product: product()?,
             port: PortName::parse("customer_snapshot_daily")?,
             fields: fields(number).into_iter().map(field).collect::<anyhow::Result<_>>()?,
             decision_id: Some(Uuid::now_v7()),
         }],
-        snapshot_revision: "0123456789abcdef".to_owned(),
-        bundle_revision: "0123456789abcdef".to_owned(),
+        snapshot_revision: "0123456789abcdef".into(),
+        bundle_revision: "0123456789abcdef".into(),
     })
 }
 
-async fn client(log: Arc<AuditLog>, next: Arc<AtomicU64>, statements: u64) -> anyhow::Result<()> {
+async fn client(log: Arc<AuditLog>, next: Arc<AtomicU64>, statements: u64, name: u64) -> anyhow::Result<()> {
+    let origin = origin(name);
     loop {
         let number = next.fetch_add(1, Ordering::Relaxed);
         if number >= statements {
             return Ok(());
         }
         let reserved = log.reserve().await?;
-        let (at, opened) = (moment(number, statements), opened(number)?);
-        let decisions = vec![decision(number, &opened, at)?];
+        let (at, opened) = (moment(number, statements), opened(number, origin.clone())?);
+        let decisions = vec![decision(number, name, &opened, at)?];
         let open = log.open_statement(reserved, at, opened, decisions, Arc::new(Closing::aborted)).await?;
         open.add_rows(1, 40);
         open.close(at, Closing::completed());
@@ -135,8 +145,8 @@ async fn write(folder: PathBuf, statements: u64, clients: u64) -> anyhow::Result
     let log = AuditLog::open(AuditOptions::new(folder))?;
     let (start, next) = (Instant::now(), Arc::new(AtomicU64::new(0)));
     let mut asking = tokio::task::JoinSet::new();
-    for _ in 0..clients {
-        asking.spawn(client(Arc::clone(&log), Arc::clone(&next), statements));
+    for number in 0..clients {
+        asking.spawn(client(Arc::clone(&log), Arc::clone(&next), statements, number));
     }
     while let Some(asked) = asking.join_next().await {
         asked??;

@@ -265,7 +265,7 @@ fn run(command: Command) -> anyhow::Result<u8> {
         Command::Serve { config, listen, log_json, now, allow_lowered_protection } => {
             let format = if log_json { telemetry::Format::Json } else { telemetry::Format::Text };
             let filter = std::env::var("MESHGATE_LOG").unwrap_or_else(|_| "info".to_owned());
-            telemetry::init(format, &filter)?;
+            let _written_to_the_end = telemetry::init(format, &filter)?;
             let config = load(&config)?;
             let listen = (!listen.is_empty()).then_some(listen);
             let clock = now.map(server::clock_standing_at);

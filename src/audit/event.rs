@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use serde::ser::{SerializeMap, SerializeStruct as _};
+use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 use uuid::Uuid;
 
@@ -13,6 +13,7 @@ use crate::policy::{Decision, Obligations, Outcome, RequestedField};
 use crate::product::{FieldName, PortName, ProductRef};
 
 use super::fields::{Fields, json, list};
+use super::origin::WrittenOrigin;
 
 /// A record without its envelope (version, number, time, hashes).
 #[derive(Debug, Clone)]
@@ -47,7 +48,10 @@ impl Event {
     /// Appends the fields, the kind first, each behind a comma.
     pub(super) fn write(&self, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
         match self {
-            Self::StatementOpened(record) => fields("statement_opened", record, out),
+            Self::StatementOpened(record) => {
+                record.write(Fields::more(out).value("kind", "statement_opened"));
+                Ok(())
+            }
             Self::Decision(record) => {
                 record.write(Fields::more(out).value("kind", "decision"));
                 Ok(())
@@ -80,42 +84,50 @@ fn fields(kind: &str, record: &impl Serialize, out: &mut Vec<u8>) -> Result<(), 
 }
 
 /// `statement_opened`
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default)]
 pub struct StatementOpened {
     /// The statement's id (UUID v7).
-    #[serde(serialize_with = "uuid_text")]
     pub query_id: Uuid,
-    /// The session's id.
-    pub session_id: String,
-    /// The login's name.
-    pub principal: String,
-    /// The principal's roles at login.
-    pub roles: Vec<String>,
-    /// The data product in whose name the principal reads (`domain/product`).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub stands_for: Option<String>,
-    /// `application_name`, as the client claims.
-    pub application_name: String,
-    /// `meshgate.purpose`, as the client claims.
-    pub purpose: Option<String>,
-    /// Address and port of the client.
-    pub client_address: Option<String>,
-    /// The database of the connection.
-    pub database: String,
+    /// Who asks, and from where.
+    pub origin: WrittenOrigin,
     /// The text as sent. The log leaves it out if it is configured to keep fingerprints only.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub sql: Option<String>,
     /// SHA-256 of the text without literals and comments; filled in by the log.
-    #[serde(skip_serializing_if = "String::is_empty")]
     pub sql_fingerprint: String,
     /// `query`, `catalog_query`, `copy_out`, `cursor`, `explain`, …
-    pub statement_class: String,
+    pub statement_class: &'static str,
     /// The data products that the statement reads.
     pub products: Vec<ProductAccess>,
     /// The catalog's revision.
-    pub snapshot_revision: String,
+    pub snapshot_revision: Arc<str>,
     /// The policy bundle's revision.
-    pub bundle_revision: String,
+    pub bundle_revision: Arc<str>,
+}
+
+impl StatementOpened {
+    fn write(&self, fields: &mut Fields<'_>) {
+        fields.id("query_id", &self.query_id).written(self.origin.fields());
+        if let Some(sql) = &self.sql {
+            fields.value("sql", sql);
+        }
+        if !self.sql_fingerprint.is_empty() {
+            fields.value("sql_fingerprint", &self.sql_fingerprint);
+        }
+        fields
+            .value("statement_class", self.statement_class)
+            .with("products", |out| list(out, &self.products, |out, access| access.write(out)))
+            .value("snapshot_revision", &*self.snapshot_revision)
+            .value("bundle_revision", &*self.bundle_revision);
+    }
+}
+
+#[cfg(test)]
+impl StatementOpened {
+    /// A statement of that number, by that principal.
+    pub(crate) fn by(number: u128, principal: &str) -> Self {
+        let origin = super::Origin { principal: principal.to_owned(), ..super::Origin::default() };
+        Self { query_id: Uuid::from_u128(number), origin: origin.written(), ..Self::default() }
+    }
 }
 
 /// One product of a statement.
@@ -155,16 +167,19 @@ impl FieldAccess {
     }
 }
 
-impl Serialize for ProductAccess {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut fields = serializer.serialize_struct("ProductAccess", 6)?;
-        fields.serialize_field("domain", &self.product.domain)?;
-        fields.serialize_field("product", &self.product.name)?;
-        fields.serialize_field("version", &self.product.version.to_string())?;
-        fields.serialize_field("port", &self.port)?;
-        fields.serialize_field("fields", &*self.fields)?;
-        fields.serialize_field("decision_id", &self.decision_id.map(|id| id.to_string()))?;
-        fields.end()
+impl ProductAccess {
+    fn write(&self, out: &mut Vec<u8>) {
+        let mut fields = Fields::of_object(out);
+        fields
+            .value("domain", &self.product.domain)
+            .value("product", &self.product.name)
+            .value("version", &self.product.version.to_string())
+            .value("port", &self.port)
+            .value("fields", &*self.fields);
+        match &self.decision_id {
+            Some(id) => fields.id("decision_id", id).end(),
+            None => fields.value("decision_id", &()).end(),
+        }
     }
 }
 

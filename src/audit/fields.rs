@@ -47,6 +47,15 @@ impl<'a> Fields<'a> {
         })
     }
 
+    /// Fields that are written already, at least one, with commas between them.
+    pub(super) fn written(&mut self, fields: &[u8]) -> &mut Self {
+        if std::mem::replace(&mut self.begun, true) {
+            self.out.push(b',');
+        }
+        self.out.extend_from_slice(fields);
+        self
+    }
+
     /// Ends the object.
     pub(super) fn end(&mut self) {
         self.out.push(b'}');

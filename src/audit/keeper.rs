@@ -149,8 +149,7 @@ mod tests {
             for number in 0..10 {
                 *today.lock().unwrap() = day(number);
                 let log = AuditLog::open(AuditOptions { clock: Arc::clone(&clock), ..AuditOptions::new(folder) }).unwrap();
-                let opened = StatementOpened { principal: format!("p{number}"), ..StatementOpened::default() };
-                let opened = StatementOpened { query_id: uuid::Uuid::from_u128(u128::try_from(number).unwrap()), ..opened };
+                let opened = StatementOpened::by(u128::try_from(number).unwrap(), &format!("p{number}"));
                 let closing = Closing::completed();
                 log.note_statement(
                     None,

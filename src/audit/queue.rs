@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::event::{Contracts, Event, RecordsLost};
+use super::gathering::Gathering;
 use super::record::Draft;
 use super::{Clock, Error, Head};
 
@@ -29,6 +30,9 @@ struct State {
     entries: Vec<Entry>,
     oldest: Option<Instant>,
     waiters: usize,
+    /// When the first of those who wait came.
+    first_waiter: Option<Instant>,
+    gathering: Gathering,
     lost: u64,
     unwritable: bool,
     closing: Option<Waiter>,
@@ -46,6 +50,8 @@ enum Sleep {
     Light,
     /// Whatever comes wakes it.
     Deep,
+    /// Somebody waits; it goes on when so many do.
+    Gathering(usize),
 }
 
 impl State {
@@ -55,6 +61,7 @@ impl State {
             Sleep::Awake => false,
             Sleep::Light => awaited,
             Sleep::Deep => true,
+            Sleep::Gathering(enough) => self.waiters >= enough,
         };
         if wakes {
             self.sleep = Sleep::Awake;
@@ -115,6 +122,11 @@ impl Queue {
         *self.head.lock().unwrap_or_else(PoisonError::into_inner) = head;
     }
 
+    /// A sync for which so many waited has taken that long.
+    pub(super) fn synced(&self, waiters: usize, took: Duration) {
+        self.state().gathering.synced(waiters, took);
+    }
+
     /// What each further segment begins with.
     pub(super) fn contracts(&self) -> Option<Contracts> {
         self.contracts.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -149,7 +161,8 @@ impl Queue {
             return Err(Error::Unwritable);
         }
         state.waiters += 1;
-        state.oldest.get_or_insert_with(Instant::now);
+        let first = *state.first_waiter.get_or_insert_with(Instant::now);
+        state.oldest.get_or_insert(first);
         state.entries.push(Entry { draft, waiter: Some(waiter), _room: Some(room) });
         let wakes = state.wakes(true);
         drop(state);
@@ -205,6 +218,7 @@ impl Queue {
         let mut state = self.state();
         state.unwritable = true;
         state.waiters = 0;
+        state.first_waiter = None;
         let (refused, kept) = std::mem::take(&mut state.entries).into_iter().partition(|entry| entry.waiter.is_some());
         state.entries = kept;
         drop(state);
@@ -255,7 +269,14 @@ impl Queue {
                 continue;
             }
             if state.waiters > 0 {
-                return Work::Write(self.take(&mut state));
+                let (waiters, first) = (state.waiters, state.first_waiter.map_or(Duration::ZERO, |first| first.elapsed()));
+                let Some((left, enough)) = state.gathering.left(waiters, first) else {
+                    return Work::Write(self.take(&mut state));
+                };
+                state.sleep = Sleep::Gathering(enough);
+                state = self.wake.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+                state.sleep = Sleep::Awake;
+                continue;
             }
             let left = state.oldest.map(|oldest| self.linger.saturating_sub(oldest.elapsed()));
             if left == Some(Duration::ZERO) {
@@ -283,7 +304,9 @@ impl Queue {
     }
 
     fn take(&self, state: &mut State) -> Vec<Entry> {
-        state.waiters = 0;
+        let waiters = std::mem::take(&mut state.waiters);
+        state.gathering.leaves(waiters);
+        state.first_waiter = None;
         state.oldest = None;
         let mut entries = std::mem::take(&mut state.entries);
         let lost = std::mem::take(&mut state.lost);

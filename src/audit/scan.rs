@@ -262,7 +262,6 @@ mod tests {
     use std::time::Duration;
 
     use chrono::TimeDelta;
-    use uuid::Uuid;
 
     use super::*;
     use crate::audit::event::{Closing, StatementOpened};
@@ -273,7 +272,7 @@ mod tests {
     }
 
     fn opened(number: u128) -> StatementOpened {
-        StatementOpened { query_id: Uuid::from_u128(number), principal: format!("p{number}"), ..StatementOpened::default() }
+        StatementOpened::by(number, &format!("p{number}"))
     }
 
     fn log(memory: &MemoryLog) -> Arc<AuditLog> {

@@ -77,7 +77,6 @@ mod tests {
     use std::time::Duration;
 
     use chrono::DateTime;
-    use uuid::Uuid;
 
     use super::*;
     use crate::audit::event::{Closing, StatementOpened};
@@ -91,8 +90,7 @@ mod tests {
         let log = AuditLog::with_storage(Box::new(memory.clone()), options).unwrap();
         let mut running = Vec::new();
         for number in 0..40_u128 {
-            let opened =
-                StatementOpened { query_id: Uuid::from_u128(number), principal: format!("p{number}"), ..StatementOpened::default() };
+            let opened = StatementOpened::by(number, &format!("p{number}"));
             let reserved = log.reserve().await.unwrap();
             let open = log.open_statement(reserved, DateTime::UNIX_EPOCH, opened, Vec::new(), Arc::new(Closing::aborted)).await.unwrap();
             if number % 5 == 0 { running.push(open) } else { open.close(DateTime::UNIX_EPOCH, Closing::completed()) }

@@ -5,7 +5,7 @@
 
 use std::io::{self, BufRead as _};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
 
@@ -117,8 +117,9 @@ impl Writer {
 
     fn write(&mut self, entries: Vec<Entry>, queue: &Arc<Queue>) {
         match self.append(&entries) {
-            Ok(()) => {
+            Ok(took) => {
                 queue.advance(self.head());
+                queue.synced(entries.iter().filter(|entry| entry.waiter.is_some()).count(), took);
                 for waiter in entries.into_iter().filter_map(|entry| entry.waiter) {
                     // If nobody waits any more, the statement's drop closes it.
                     let _gone = waiter.send(Ok(()));
@@ -135,19 +136,21 @@ impl Writer {
         }
     }
 
-    /// Writes and syncs a batch. The chain moves on only when it is durable.
-    fn append(&mut self, entries: &[Entry]) -> io::Result<()> {
+    /// Writes and syncs a batch; how long that took. The chain moves on only when it is durable.
+    fn append(&mut self, entries: &[Entry]) -> io::Result<Duration> {
         let mut chain = self.chain.clone();
         self.bytes.clear();
         entries.iter().for_each(|entry| chain.seal(&entry.draft, &mut self.bytes));
         let current = self.current.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+        let begun = Instant::now();
         current.segment.write(&self.bytes)?;
         current.segment.sync()?;
+        let took = begun.elapsed();
         current.bytes += u64::try_from(self.bytes.len()).unwrap_or(u64::MAX);
         self.bytes.shrink_to(BYTES_KEPT);
         self.chain = chain;
         self.span = entries.iter().filter_map(|entry| entry.draft.span).fold(self.span, widened);
-        Ok(())
+        Ok(took)
     }
 
     fn rotate_if_full(&mut self, queue: &Arc<Queue>) {

@@ -18,6 +18,7 @@ use crate::lineage::{Input, Lineage};
 use crate::policy::Decision;
 use crate::telemetry::{QueryTrace, Step};
 
+use super::engine::Shared;
 use super::stream::{Stop, StopCause};
 use super::{Clock, World, fault};
 
@@ -65,18 +66,19 @@ struct Pending {
 }
 
 impl Attempt {
-    /// A statement begins. `opened.query_id` and `opened.session_id` identify it.
-    pub(super) fn new(
-        audit: Arc<AuditLog>,
-        clock: Clock,
-        stop_cause: StopCause,
-        at: DateTime<Utc>,
-        world: Arc<World>,
-        opened: StatementOpened,
-    ) -> Self {
+    /// A statement of a session begins. `opened.query_id` identifies it.
+    pub(super) fn new(shared: &Shared, session_id: Uuid, stop_cause: StopCause, world: Arc<World>, opened: StatementOpened) -> Self {
         let query_id = opened.query_id;
-        let trace = QueryTrace::start(&query_id, &opened.session_id);
-        Self { audit, clock, stop_cause, query_id, at, world, trace, pending: Some(Pending { opened, decisions: Vec::new() }) }
+        Self {
+            audit: Arc::clone(&shared.audit),
+            clock: Arc::clone(&shared.options.clock),
+            stop_cause,
+            query_id,
+            at: shared.now(),
+            world,
+            trace: QueryTrace::start(query_id, session_id),
+            pending: Some(Pending { opened, decisions: Vec::new() }),
+        }
     }
 
     /// The same without records: what is only described is recorded by whoever wants to know.

@@ -10,10 +10,11 @@ use crate::locator::{self, TableEntry};
 use crate::product::{PortKind, Product, Status};
 
 /// The same message, with a hint if it is about a table that does not exist.
-pub(super) fn with_hint(mut message: ClientMessage, facts: &SessionFacts) -> ClientMessage {
+pub(super) fn with_hint<'a>(mut message: ClientMessage, facts: impl FnOnce() -> &'a Arc<SessionFacts>) -> ClientMessage {
     if message.sqlstate != SqlState::UNDEFINED_TABLE || message.hint.is_some() {
         return message;
     }
+    let facts = facts();
     let Some(table) = message.names.table.clone() else { return message };
     let schemas = match &message.names.schema {
         Some(schema) => vec![schema.clone()],

@@ -5,7 +5,9 @@
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use chrono::{DateTime, Utc};
 use datafusion::error::DataFusionError;
@@ -16,7 +18,6 @@ use futures::FutureExt as _;
 use tokio::time::Instant;
 
 use crate::audit::{self, Closing, OpenStatement};
-use crate::catalog::SessionFacts;
 use crate::enforcement::{self, GovernedTable, ProductUse, ShownPlan};
 use crate::error::{ClientMessage, SqlState};
 use crate::identity::Principal;
@@ -29,6 +30,7 @@ use crate::telemetry::Step;
 use super::attempt::{Accessed, Attempt};
 use super::column::Column;
 use super::engine::Shared;
+use super::in_force::InForce;
 use super::lineage_run::LineageRun;
 use super::notices::notices;
 use super::place::Place;
@@ -39,16 +41,19 @@ use super::reply::{Notice, RowStream};
 use super::session_request::Whoever;
 use super::sql::{self, Query};
 use super::standing::Standing;
+use super::statement_facts::StatementFacts;
 use super::stream::{self, Running, StopCause};
-use super::styles::DateStyle;
 use super::values::Given;
-use super::{TimeZone, World, columns, fault, hints, inference, repeat, semantics};
+use super::{World, columns, fault, hints, inference, repeat, semantics};
 
 /// One statement on its way.
 pub(super) struct Pipeline {
     pub(super) shared: Arc<Shared>,
     pub(super) world: Arc<World>,
-    pub(super) facts: Arc<SessionFacts>,
+    pub(super) principal: Arc<Principal>,
+    /// The session's settings as the statement began.
+    pub(super) settings: Arc<InForce>,
+    pub(super) facts: StatementFacts,
     /// The statement's records.
     pub(super) attempt: Attempt,
     /// What `now()` answers.
@@ -56,13 +61,7 @@ pub(super) struct Pipeline {
     pub(super) deadline: Option<Instant>,
     /// Whether the deadline bounds the rows, too.
     pub(super) hurried: bool,
-    pub(super) purpose: Option<String>,
-    pub(super) application_name: String,
     pub(super) client_address: Option<std::net::SocketAddr>,
-    pub(super) time_zone: String,
-    pub(super) date_style: DateStyle,
-    /// Dates, intervals and bytes are not written by default.
-    pub(super) styled: (bool, bool, bool),
     pub(super) stop_cause: StopCause,
     pub(super) whoever: Whoever,
 }
@@ -117,21 +116,22 @@ impl Pipeline {
         query: &Query,
         declared: &[Option<super::PgType>],
     ) -> Result<(Vec<super::PgType>, Arc<[Column]>), ClientMessage> {
-        let deadline = self.deadline;
-        let described = guarded(self.try_describe(query, declared), deadline).await;
-        described.map_err(|message| self.told(message))
-    }
-
-    async fn try_describe(
-        &mut self,
-        query: &Query,
-        declared: &[Option<super::PgType>],
-    ) -> Result<(Vec<super::PgType>, Arc<[Column]>), ClientMessage> {
         let oids = declared.iter().map(|pg_type| pg_type.map_or(0, |pg_type| pg_type.oid)).collect();
         let key = self.key(query, oids);
         if let Some(described) = self.shared.plans.description(&self.world, &key) {
             return Ok(described);
         }
+        let deadline = self.deadline;
+        let described = Box::pin(guarded(self.describe_anew(query, declared, key), deadline)).await;
+        described.map_err(|message| self.told(message))
+    }
+
+    async fn describe_anew(
+        &mut self,
+        query: &Query,
+        declared: &[Option<super::PgType>],
+        key: Key<u32>,
+    ) -> Result<(Vec<super::PgType>, Arc<[Column]>), ClientMessage> {
         let placed = sql::placed(&query.ast, declared);
         let planner = Planner::new(self)?.told(placed.clone());
         if let Some(bound) = planner.catalog(query, declared).map_err(|fault| self.shown(query, &fault))? {
@@ -149,8 +149,7 @@ impl Pipeline {
 
     /// What a plan of the query hangs on.
     fn key<T>(&self, query: &Query, types: Vec<T>) -> Key<T> {
-        let search_path = self.facts.settings.value("search_path").unwrap_or_default();
-        Key::new(query, &self.facts.principal, search_path, &self.time_zone, self.expression_facts(), types)
+        Key::new(query, &self.principal, &self.settings, self.expression_facts(), types)
     }
 
     /// Runs a query.
@@ -196,7 +195,8 @@ impl Pipeline {
         let place = guarded(Place::take(Arc::clone(&self.shared.queries)), self.deadline).await?;
         let verified = match self.verify_again(query, given).await? {
             Some(verified) => verified,
-            None => self.verify_anew(query, given).await?.0,
+            // In a box of its own: what is known waits in less.
+            None => Box::pin(self.verify_anew(query, given)).await?.0,
         };
         let plan = match &verified.run {
             Run::Row(row) => {
@@ -248,7 +248,7 @@ impl Pipeline {
 
     /// The last look at a message: with a hint, without a word about a fault of ours.
     pub(super) fn told(&self, message: ClientMessage) -> ClientMessage {
-        fault::numbered(hints::with_hint(message, &self.facts), self.attempt.query_id())
+        fault::numbered(hints::with_hint(message, || self.facts()), self.attempt.query_id())
     }
 
     /// Starts the lineage events of a query that reads products.
@@ -261,7 +261,7 @@ impl Pipeline {
         let run = lineage::Run {
             id: self.attempt.query_id(),
             namespace: options.lineage_namespace.clone(),
-            job: format!("{}/{}", self.facts.principal.name, audit::fingerprint(&query.text)),
+            job: format!("{}/{}", self.principal.name, audit::fingerprint(&query.text)),
             sql: options.sql_in_records.then(|| query.text.clone()),
             lineage,
         };
@@ -306,7 +306,7 @@ impl Pipeline {
         self.attempt.trace().done(Step::Plan, "known");
         self.attempt.trace().done(Step::Locate, &known.located);
         self.trace_uses(&known.uses);
-        let principal = Arc::clone(&self.facts.principal);
+        let principal = Arc::clone(&self.principal);
         let (requests, decisions) = self.decide(&known.uses, &known.accessed, &principal);
         if let Some(denial) = self.denial(&known.uses, &decisions) {
             self.attempt.end(Closing::denied()).await;
@@ -341,7 +341,7 @@ impl Pipeline {
     /// Steps plan to decide.
     async fn plan_and_decide(&mut self, planner: &Planner, query: &Query, given: &Given) -> Result<Decided, ClientMessage> {
         let Observed { written, plan, uses } = self.plan_and_observe(planner, query, given).await?;
-        let principal = Arc::clone(&self.facts.principal);
+        let principal = Arc::clone(&self.principal);
         let (requests, decisions) = self.decide(&uses, &Accessed::of(&uses), &principal);
         Ok(Decided { written, plan, uses, requests, decisions })
     }
@@ -355,7 +355,7 @@ impl Pipeline {
         let written = planner.plan(query).await.map_err(|fault| self.shown(query, &fault))?;
         inference::check_bound(&written, given.values().len())?;
         self.attempt.trace().done(Step::Plan, "");
-        self.attempt.trace().done(Step::Locate, &planner.located().join(", "));
+        self.attempt.trace().done(Step::Locate, planner.located().join(", "));
         let plan = self.bind_and_analyze(&planner.state, written.clone(), given, query)?;
         let uses = enforcement::observe(&plan).map_err(|error| self.shown(query, &error.into()))?;
         self.trace_uses(&uses);
@@ -364,7 +364,7 @@ impl Pipeline {
 
     fn trace_uses(&mut self, uses: &[ProductUse]) {
         let fields: usize = uses.iter().map(|used| used.fields.len()).sum();
-        self.attempt.trace().done(Step::Observe, &format!("{fields} fields of {} products", uses.len()));
+        self.attempt.trace().done(Step::Observe, format_args!("{fields} fields of {} products", uses.len()));
     }
 
     /// Step decide: for the caller, or for whom a query is explained. The questions, and the decisions on them.
@@ -377,7 +377,7 @@ impl Pipeline {
         let requests: Vec<AccessRequest> = uses.iter().map(|product| self.request(product, principal)).collect();
         let decisions = requests.iter().map(|request| Arc::new(self.world.policy.decide(request))).collect::<Vec<_>>();
         let denied = decisions.iter().filter(|decision| matches!(decision.outcome, Outcome::Deny(_))).count();
-        let spent = self.attempt.trace().done(Step::Decide, &format!("{} decisions, {denied} denied", decisions.len()));
+        let spent = self.attempt.trace().done(Step::Decide, format_args!("{} decisions, {denied} denied", decisions.len()));
         self.attempt.decided(uses, accessed, &decisions, spent);
         (requests, decisions)
     }
@@ -403,12 +403,11 @@ impl Pipeline {
 
     /// What expressions may know of the statement.
     pub(super) fn expression_facts(&self) -> semantics::Facts {
-        let time_zone = TimeZone::parse(&self.time_zone).unwrap_or_default();
         semantics::Facts {
             now: self.transaction_started,
-            time_zone,
-            date_order: self.date_style.order,
-            styled: self.styled,
+            time_zone: self.settings.time_zone,
+            date_order: self.settings.date_style.order,
+            styled: self.settings.styled(),
             lenient: false,
         }
     }
@@ -416,14 +415,14 @@ impl Pipeline {
     fn request(&self, product: &ProductUse, principal: &Arc<Principal>) -> AccessRequest {
         AccessRequest {
             principal: Arc::clone(principal),
-            purpose: self.purpose.clone(),
+            purpose: self.settings.purpose.clone(),
             product: Arc::clone(&product.product),
             port: product.port.clone(),
             fields: product.fields.clone(),
             context: RequestContext {
                 query_id: self.attempt.query_id().to_string(),
                 now: self.attempt.at(),
-                application_name: self.application_name.clone(),
+                application_name: self.settings.application_name.clone(),
                 client_address: self.client_address,
             },
         }
@@ -472,10 +471,12 @@ pub(super) async fn guarded<T>(
     step: impl Future<Output = Result<T, ClientMessage>>,
     deadline: Option<Instant>,
 ) -> Result<T, ClientMessage> {
-    let step = AssertUnwindSafe(step).catch_unwind();
-    let done = match deadline {
-        Some(deadline) => tokio::time::timeout_at(deadline, step).await.map_err(|_| stream::timed_out())?,
-        None => step.await,
+    let mut step = pin!(AssertUnwindSafe(step).catch_unwind());
+    // What is done at its first step needs no clock.
+    let done = match (futures::poll!(step.as_mut()), deadline) {
+        (Poll::Ready(done), _) => done,
+        (Poll::Pending, Some(deadline)) => tokio::time::timeout_at(deadline, step).await.map_err(|_| stream::timed_out())?,
+        (Poll::Pending, None) => step.await,
     };
     done.unwrap_or_else(|_| Err(ClientMessage::new(SqlState::INTERNAL_ERROR, "planning panicked")))
 }

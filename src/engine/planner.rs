@@ -37,24 +37,24 @@ impl Planner {
     pub(super) fn new(pipeline: &Pipeline) -> Result<Self, ClientMessage> {
         let mut state = pipeline.shared.template.clone();
         let opener = Arc::new(PortOpener::new(Arc::clone(&pipeline.shared.ports), own_relations(pipeline)));
-        let plain = SessionCatalog::new(Arc::clone(&pipeline.facts), Arc::clone(&opener) as _, Vec::new());
-        let path = PathSchema::new(Arc::new(plain), pipeline.facts.search_path());
+        let plain = SessionCatalog::new(Arc::clone(pipeline.facts()), Arc::clone(&opener) as _, Vec::new());
+        let path = PathSchema::new(Arc::new(plain), pipeline.facts().search_path());
         let extra: Vec<ExtraSchema> = vec![(PATH_SCHEMA.to_owned(), Arc::new(path))];
-        let catalog = SessionCatalog::new(Arc::clone(&pipeline.facts), Arc::clone(&opener) as _, extra);
+        let catalog = SessionCatalog::new(Arc::clone(pipeline.facts()), Arc::clone(&opener) as _, extra);
         state.register_catalog_list(Arc::new(catalog));
         state.config_mut().set_extension(Arc::new(pipeline.told_to_sources()));
         let options = state.config_mut().options_mut();
-        options.catalog.default_catalog.clone_from(&pipeline.facts.database);
+        options.catalog.default_catalog.clone_from(&pipeline.facts().database);
         options.catalog.default_schema = PATH_SCHEMA.to_owned();
-        options.execution.time_zone = Some(pipeline.time_zone.clone());
+        options.execution.time_zone = Some(pipeline.settings.time_zone_name.clone());
         tell_time(&mut state, pipeline.transaction_started).map_err(|error| fault::client_message(&error, ""))?;
-        for function in functions::all(&pipeline.facts) {
+        for function in functions::all(pipeline.facts()) {
             state.register_udf(Arc::new(function)).map_err(|error| fault::client_message(&error, ""))?;
         }
         for function in semantics::functions(pipeline.expression_facts()) {
             state.register_udf(function).map_err(|error| fault::client_message(&error, ""))?;
         }
-        Ok(Self { state, facts: Arc::clone(&pipeline.facts), opener, parameters: Vec::new() })
+        Ok(Self { state, facts: Arc::clone(pipeline.facts()), opener, parameters: Vec::new() })
     }
 
     /// The same planner, which knows the types of parameters.
@@ -130,8 +130,8 @@ impl Planner {
 fn own_relations(pipeline: &Pipeline) -> OwnRelations {
     let sources = MeshSources {
         log: pipeline.shared.audit.reader(),
-        facts: Arc::clone(&pipeline.facts),
-        sees_all: pipeline.world.policy.is_auditor(&pipeline.facts.principal),
+        facts: Arc::clone(pipeline.facts()),
+        sees_all: pipeline.world.policy.is_auditor(&pipeline.principal),
         bundle_revision: pipeline.world.bundle_revision.clone(),
     };
     let shared = Arc::clone(&pipeline.shared);

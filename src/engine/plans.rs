@@ -18,6 +18,7 @@ use crate::identity::Principal;
 
 use super::World;
 use super::column::{Column, PgType};
+use super::in_force::InForce;
 use super::repeat::Known;
 use super::semantics::Facts;
 use super::sql::{Query, Statement};
@@ -35,9 +36,8 @@ pub(super) struct Key<T> {
     /// The tree; its text alone does not tell a query from one that is a part of another statement.
     pub(super) ast: Arc<Ast>,
     pub(super) text: String,
-    pub(super) search_path: String,
-    /// The zone by its name; two names of one zone are written differently.
-    pub(super) time_zone: String,
+    /// Of these, the search path, and the zone by its name: two names of one zone are written differently.
+    pub(super) settings: Arc<InForce>,
     /// All that expressions may know, at no moment.
     pub(super) facts: Facts,
     /// The types of the parameters.
@@ -48,8 +48,8 @@ impl<T: PartialEq> PartialEq for Key<T> {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.principal, &other.principal)
             && self.text == other.text
-            && self.search_path == other.search_path
-            && self.time_zone == other.time_zone
+            && (Arc::ptr_eq(&self.settings, &other.settings)
+                || self.settings.search_path == other.settings.search_path && self.settings.time_zone_name == other.settings.time_zone_name)
             && self.facts == other.facts
             && self.types == other.types
             && (Arc::ptr_eq(&self.ast, &other.ast) || self.ast == other.ast)
@@ -62,7 +62,7 @@ impl<T: Hash> Hash for Key<T> {
     fn hash<H: Hasher>(&self, state: &mut H) {
         Arc::as_ptr(&self.principal).hash(state);
         self.text.hash(state);
-        self.search_path.hash(state);
+        self.settings.search_path.hash(state);
         self.facts.hash(state);
         self.types.hash(state);
     }
@@ -198,20 +198,12 @@ impl Made {
 
 impl<T> Key<T> {
     /// What is made of a query.
-    pub(super) fn new(
-        query: &Query,
-        principal: &Arc<Principal>,
-        search_path: String,
-        time_zone: &str,
-        facts: Facts,
-        types: Vec<T>,
-    ) -> Self {
+    pub(super) fn new(query: &Query, principal: &Arc<Principal>, settings: &Arc<InForce>, facts: Facts, types: Vec<T>) -> Self {
         Self {
             principal: Arc::clone(principal),
             ast: Arc::clone(&query.ast),
             text: query.text.clone(),
-            search_path,
-            time_zone: time_zone.to_owned(),
+            settings: Arc::clone(settings),
             facts: Facts { now: DateTime::UNIX_EPOCH, ..facts },
             types,
         }

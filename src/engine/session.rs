@@ -8,41 +8,41 @@ mod cursors;
 mod explaining;
 mod held;
 mod prepared;
+mod recorded;
 
 pub use prepared::Description;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::audit::StatementOpened;
-use crate::catalog::SessionFacts;
 use crate::error::{ClientMessage, SqlState};
 use crate::identity::Principal;
 use crate::telemetry::{Step, stage};
 
+use super::answers;
 use super::attempt::Attempt;
 use super::column::{Column, PgType};
 use super::cursor::Cursor;
 use super::engine::Shared;
+use super::in_force::InForce;
 use super::pipeline::Pipeline;
 use super::reply::{CopyFormat, CopyOut, Notice, Reply, TransactionStatus};
 use super::session_request::{Everyone, SessionRequest, Whoever};
-use super::settings::{SERVER_VERSION, Settings};
-use super::shared_settings::SharedSettings;
+use super::settings::Settings;
 use super::sql::{self, CopyOptions, ExplainOptions, ForceQuote, Kind, Query, Statement, TransactionModes};
+use super::statement_facts::StatementFacts;
 use super::stream::StopCause;
-use super::styles::{ByteaOutput, DateFormat, IntervalStyle};
 use super::transaction::{Savepoint, Transaction};
 use super::values::Given;
-use super::{World, answers};
 use held::Held;
 use prepared::no_statement;
+use recorded::Recorded;
 
 /// A statement that PREPARE or Parse stored.
 #[derive(Debug, Clone)]
@@ -80,6 +80,7 @@ pub struct Session {
     client_address: Option<SocketAddr>,
     process_id: i32,
     started: DateTime<Utc>,
+    recorded: Recorded,
     stop_cause: StopCause,
     settings: Arc<Mutex<Settings>>,
     transaction: Transaction,
@@ -110,9 +111,12 @@ impl Session {
         ];
         let settings = Settings::new(&facts, &request.parameters)?;
         let started = shared.now();
+        let id = Uuid::now_v7();
+        let recorded = Recorded::new(id, request.client_address, shared.options.database.clone());
         Ok(Self {
             shared,
-            id: Uuid::now_v7(),
+            id,
+            recorded,
             principal,
             whoever: request.whoever,
             everyone: request.everyone,
@@ -144,6 +148,11 @@ impl Session {
     /// Runs `with` on the settings.
     pub fn with_settings<T>(&self, with: impl FnOnce(&mut Settings) -> T) -> T {
         with(&mut self.settings.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What the settings come to now.
+    pub fn in_force(&self) -> Arc<InForce> {
+        self.with_settings(|settings| Arc::clone(settings.in_force()))
     }
 
     /// The transaction's state.
@@ -199,11 +208,11 @@ impl Session {
 
     /// After how long without a statement the session ends.
     pub fn idle_timeout(&self) -> Option<Duration> {
-        let name = match self.transaction.status() {
-            TransactionStatus::Idle => "idle_session_timeout",
-            TransactionStatus::Active | TransactionStatus::Failed => "idle_in_transaction_session_timeout",
+        let settings = self.in_force();
+        let own = match self.transaction.status() {
+            TransactionStatus::Idle => settings.idle_session_timeout,
+            TransactionStatus::Active | TransactionStatus::Failed => settings.idle_in_transaction_timeout,
         };
-        let own = self.with_settings(|settings| settings.duration(name));
         let most = self.shared.options.idle_session_timeout;
         Some(own.map_or(most, |own| own.min(most)))
     }
@@ -211,6 +220,9 @@ impl Session {
     /// Messages since the last call.
     pub fn take_notices(&mut self) -> Vec<Notice> {
         let notices = std::mem::take(&mut self.notices);
+        if notices.is_empty() {
+            return notices;
+        }
         notices.into_iter().filter(|notice| self.with_settings(|settings| settings.tells(notice.severity))).collect()
     }
 
@@ -232,8 +244,7 @@ impl Session {
         let started = std::time::Instant::now();
         match self.shared.plans.statements(text, || sql::parse(text, &self.shared.options.text)) {
             Ok(statements) => {
-                let note = format!("{} statements", statements.len());
-                stage(&self.id, Step::Parse, started.elapsed(), &note);
+                stage(&self.id, Step::Parse, started.elapsed(), &format_args!("{} statements", statements.len()));
                 Ok(statements)
             }
             Err(message) => self.attempt(clipped(text), INVALID).end_with(Err(message)).await,
@@ -255,14 +266,16 @@ impl Session {
             }
             None => self.login_gone = true,
         }
-        let own = self.with_settings(|settings| settings.statement_timeout());
+        let own = self.with_settings(|settings| {
+            settings.begin();
+            settings.in_force().statement_timeout
+        });
         let timeout = match (own, self.shared.options.statement_timeout) {
             (Some(own), Some(most)) => Some(own.min(most)),
             (own, most) => own.or(most),
         };
         self.deadline = timeout.map(|timeout| Instant::now() + timeout);
         self.fetching = None;
-        self.with_settings(Settings::begin);
         let now = self.shared.now();
         self.transaction_started.get_or_insert(now);
     }
@@ -284,53 +297,29 @@ impl Session {
     /// A statement begins, on the world of this moment.
     fn attempt(&self, text: &str, class: &'static str) -> Attempt {
         let world = self.shared.worlds.current();
-        let (purpose, application_name) = self.with_settings(|settings| (settings.purpose(), settings.application_name().to_owned()));
-        let opened = StatementOpened {
-            query_id: Uuid::now_v7(),
-            session_id: self.id.to_string(),
-            principal: self.principal.name.clone(),
-            roles: self.principal.roles.iter().cloned().collect(),
-            stands_for: self.principal.product.clone(),
-            application_name,
-            purpose,
-            client_address: self.client_address.map(|address| address.to_string()),
-            database: self.shared.options.database.clone(),
-            sql: Some(text.to_owned()),
-            statement_class: class.to_owned(),
-            snapshot_revision: world.snapshot.revision().to_owned(),
-            bundle_revision: world.bundle_revision.clone(),
-            ..StatementOpened::default()
-        };
-        let audit = Arc::clone(&self.shared.audit);
-        let clock = Arc::clone(&self.shared.options.clock);
-        Attempt::new(audit, clock, Arc::clone(&self.stop_cause), self.shared.now(), world, opened)
+        let settings = self.in_force();
+        let opened = self.recorded.opened(text, class, &self.principal, &settings, &world);
+        Attempt::new(&self.shared, self.id, Arc::clone(&self.stop_cause), world, opened)
     }
 
     /// A pipeline for a statement.
     fn pipeline(&self, attempt: Attempt) -> Pipeline {
-        let world = Arc::clone(attempt.world());
-        let (time_zone, purpose, application_name) =
-            self.with_settings(|settings| (settings.time_zone(), settings.purpose(), settings.application_name().to_owned()));
-        let (date_style, interval_style, bytea_output) =
-            self.with_settings(|settings| (settings.date_style(), settings.interval_style(), settings.bytea_output()));
         Pipeline {
             shared: Arc::clone(&self.shared),
-            facts: Arc::new(self.facts(&world, attempt.at())),
-            world,
+            principal: Arc::clone(&self.principal),
+            world: Arc::clone(attempt.world()),
+            settings: self.in_force(),
+            facts: StatementFacts::new(
+                Arc::clone(&self.settings),
+                self.process_id,
+                self.started,
+                Arc::new(Held::new(&self.statements, &self.cursors)),
+            ),
             transaction_started: self.transaction_started.unwrap_or_else(|| attempt.at()),
             attempt,
             deadline: self.deadline,
             hurried: true,
-            purpose,
-            application_name,
             client_address: self.client_address,
-            time_zone,
-            date_style,
-            styled: (
-                date_style.format != DateFormat::default(),
-                interval_style != IntervalStyle::default(),
-                bytea_output != ByteaOutput::default(),
-            ),
             stop_cause: Arc::clone(&self.stop_cause),
             whoever: Arc::clone(&self.whoever),
         }
@@ -342,41 +331,20 @@ impl Session {
         self.pipeline(attempt).describe(query, declared).await
     }
 
-    fn facts(&self, world: &Arc<World>, now: DateTime<Utc>) -> SessionFacts {
-        let discover = {
-            let (world, principal) = (Arc::clone(world), Arc::clone(&self.principal));
-            Arc::new(move |product: &crate::product::Product| world.policy.may_discover(&principal, product))
-        };
-        SessionFacts {
-            database: self.shared.options.database.clone(),
-            principal: Arc::clone(&self.principal),
-            snapshot: Arc::clone(&world.snapshot),
-            discover,
-            backend_pid: self.process_id,
-            server_version: SERVER_VERSION.to_owned(),
-            server_started_micros: self.shared.started.timestamp_micros(),
-            session_started_micros: self.started.timestamp_micros(),
-            statement_started_micros: now.timestamp_micros(),
-            client_address: self.client_address.map(|address| address.ip()),
-            settings: Arc::new(SharedSettings::new(Arc::clone(&self.settings))),
-            held: Arc::new(Held::new(&self.statements, &self.cursors)),
-            view: OnceLock::new(),
-        }
-    }
-
     async fn execute(&mut self, statement: &Statement, given: &Given) -> Result<Reply, ClientMessage> {
         let mut attempt = self.attempt(&statement.text, statement.class());
         if let Err(message) = self.check_runnable(statement) {
             return attempt.end_with(Err(message)).await;
         }
         self.queried |= matches!(statement.kind, Kind::Query(_) | Kind::Copy { .. } | Kind::Declare { .. });
+        // In boxes of their own, so that what a query waits in is no larger than a query needs.
         match &statement.kind {
             Kind::Query(query) => self.query(query, given, attempt).await,
-            Kind::Explain { options, query } => self.explain(*options, query, given, attempt).await,
-            Kind::ExplainPolicy { user, query } => self.explain_policy(user.as_deref(), query, given, attempt).await,
-            Kind::Copy { query, options } => self.copy(query, options, given, attempt).await,
+            Kind::Explain { options, query } => Box::pin(self.explain(*options, query, given, attempt)).await,
+            Kind::ExplainPolicy { user, query } => Box::pin(self.explain_policy(user.as_deref(), query, given, attempt)).await,
+            Kind::Copy { query, options } => Box::pin(self.copy(query, options, given, attempt)).await,
             _ => {
-                let outcome = self.perform(statement, given).await;
+                let outcome = Box::pin(self.perform(statement, given)).await;
                 attempt.end_with(outcome).await
             }
         }
@@ -403,7 +371,7 @@ impl Session {
 
     /// A notice that rules applied, unless the caller has turned that off.
     fn tell(&mut self, notices: &[Notice]) {
-        if self.with_settings(|settings| settings.notices()) {
+        if !notices.is_empty() && self.in_force().notices {
             self.notices.extend_from_slice(notices);
         }
     }

@@ -5,7 +5,7 @@
 mod definitions;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::catalog::Setting;
@@ -14,7 +14,8 @@ use crate::error::{ClientMessage, SqlState};
 pub use definitions::SERVER_VERSION;
 use definitions::{DEFINITIONS, Definition, MESSAGES, Shape, definition, shown_name};
 
-use super::styles::{ByteaOutput, DateStyle, IntervalStyle};
+use super::in_force::InForce;
+use super::styles::DateStyle;
 use super::time_zone;
 
 /// Values and custom settings.
@@ -37,6 +38,8 @@ pub struct Settings {
     reported: BTreeMap<&'static str, String>,
     /// The values of which all changes have been reported. While it is held nobody changes it in place.
     told: Option<Arc<BTreeMap<&'static str, String>>>,
+    /// What they come to; found anew when one has changed.
+    in_force: OnceLock<Arc<InForce>>,
 }
 
 impl Settings {
@@ -56,10 +59,12 @@ impl Settings {
             savepoints: Vec::new(),
             reported: BTreeMap::new(),
             told: None,
+            in_force: OnceLock::new(),
         };
         for (name, value) in requested {
             settings.set(&name.to_ascii_lowercase(), Some(value), false)?;
         }
+        settings.follow_defaults();
         settings.base.clone_from(&settings.values);
         Ok(settings)
     }
@@ -79,6 +84,7 @@ impl Settings {
             Some(value) => canonical(definition, value, self.value(definition.name))?,
             None => self.base.get(definition.name).cloned().unwrap_or_else(|| definition.default.to_owned()),
         };
+        self.in_force = OnceLock::new();
         if local {
             if self.saved.is_some() {
                 self.local.insert(definition.name, value);
@@ -96,6 +102,7 @@ impl Settings {
             Some("role" | "session_authorization") => Ok(()),
             Some(name) => self.set(name, None, false),
             None => {
+                self.in_force = OnceLock::new();
                 self.values.clone_from(&self.base);
                 self.custom = Arc::default();
                 self.local.clear();
@@ -166,63 +173,23 @@ impl Settings {
         }
     }
 
-    fn value(&self, name: &str) -> &str {
+    /// The text of a value.
+    pub(super) fn value(&self, name: &str) -> &str {
         let set = self.local.get(name).or_else(|| self.values.get(name));
         set.map_or_else(|| definition(name).map_or("", |definition| definition.default), String::as_str)
     }
 
-    /// The deadline of a statement, if one is set.
-    pub fn statement_timeout(&self) -> Option<Duration> {
-        self.duration("statement_timeout")
+    /// What they come to for statements.
+    pub fn in_force(&self) -> &Arc<InForce> {
+        self.in_force.get_or_init(|| Arc::new(InForce::of(self)))
     }
 
     /// A setting of time; 0 is none.
-    pub fn duration(&self, name: &str) -> Option<Duration> {
+    pub(super) fn duration(&self, name: &str) -> Option<Duration> {
         match self.value(name).parse::<u64>() {
             Ok(0) | Err(_) => None,
             Ok(millis) => Some(Duration::from_millis(millis)),
         }
-    }
-
-    /// `extra_float_digits`.
-    pub fn extra_float_digits(&self) -> i32 {
-        self.value("extra_float_digits").parse().unwrap_or(1)
-    }
-
-    /// `DateStyle`.
-    pub fn date_style(&self) -> DateStyle {
-        DateStyle::parse(self.value("datestyle"), DateStyle::default()).unwrap_or_default()
-    }
-
-    /// `IntervalStyle`.
-    pub fn interval_style(&self) -> IntervalStyle {
-        IntervalStyle::parse(self.value("intervalstyle")).unwrap_or_default()
-    }
-
-    /// `bytea_output`.
-    pub fn bytea_output(&self) -> ByteaOutput {
-        ByteaOutput::parse(self.value("bytea_output")).unwrap_or_default()
-    }
-
-    /// The session's time zone as an IANA name or an offset that counts to the east.
-    pub fn time_zone(&self) -> String {
-        time_zone::meaning(self.value("timezone"))
-    }
-
-    /// `meshgate.purpose`, if the caller names one.
-    pub fn purpose(&self) -> Option<String> {
-        let purpose = self.value("meshgate.purpose");
-        (!purpose.is_empty()).then(|| purpose.to_owned())
-    }
-
-    /// `application_name`.
-    pub fn application_name(&self) -> &str {
-        self.value("application_name")
-    }
-
-    /// Whether notices about masks and row limits are sent.
-    pub fn notices(&self) -> bool {
-        self.value("meshgate.notices") == "on"
     }
 
     /// Whether messages of this severity are sent, by `client_min_messages`. INFO always is.
@@ -260,6 +227,7 @@ impl Settings {
     pub fn roll_back_to(&mut self, savepoint: usize) {
         self.savepoints.truncate(savepoint + 1);
         if let Some(((values, custom), local)) = self.savepoints.last() {
+            self.in_force = OnceLock::new();
             self.values.clone_from(values);
             self.custom.clone_from(custom);
             self.local.clone_from(local);
@@ -269,12 +237,27 @@ impl Settings {
     /// A transaction ends.
     pub fn end(&mut self, committed: bool) {
         self.savepoints.clear();
-        if let Some(saved) = self.saved.take()
+        let saved = self.saved.take();
+        if self.local.is_empty() && saved.as_ref().is_some_and(|saved| self.unchanged_since(saved)) {
+            return;
+        }
+        self.in_force = OnceLock::new();
+        if let Some(saved) = saved
             && !committed
         {
             (self.values, self.custom) = saved;
         }
         self.local.clear();
+        self.follow_defaults();
+    }
+
+    /// Maps that were saved are copied when they change.
+    fn unchanged_since(&self, (values, custom): &Saved) -> bool {
+        Arc::ptr_eq(values, &self.values) && Arc::ptr_eq(custom, &self.custom)
+    }
+
+    /// The next transaction is what the session's defaults say.
+    fn follow_defaults(&mut self) {
         for (name, default) in
             [("transaction_isolation", "default_transaction_isolation"), ("transaction_deferrable", "default_transaction_deferrable")]
         {
@@ -502,6 +485,54 @@ mod tests {
     }
 
     #[test]
+    fn what_is_in_force_follows_each_change() {
+        let mut settings = settings();
+        let zone = |settings: &Settings| settings.in_force().time_zone_name.clone();
+        let first = Arc::clone(settings.in_force());
+        settings.begin();
+        settings.end(true);
+        assert!(Arc::ptr_eq(&first, settings.in_force()), "nothing has changed");
+        settings.begin();
+        settings.set("timezone", Some("Europe/Berlin"), true).unwrap();
+        assert_eq!(zone(&settings), "Europe/Berlin");
+        settings.end(true);
+        assert_eq!(zone(&settings), "UTC");
+        settings.begin();
+        settings.set("timezone", Some("Europe/Paris"), false).unwrap();
+        assert_eq!(zone(&settings), "Europe/Paris");
+        settings.end(false);
+        assert_eq!(zone(&settings), "UTC");
+        settings.set("meshgate.purpose", Some("audit"), false).unwrap();
+        assert_eq!(settings.in_force().purpose.as_deref(), Some("audit"));
+        settings.reset(None).unwrap();
+        assert_eq!(settings.in_force().purpose, None);
+    }
+
+    #[test]
+    fn what_is_in_force_goes_back_to_a_savepoint() {
+        let mut settings = settings();
+        settings.begin();
+        settings.set_savepoint();
+        for local in [true, false] {
+            settings.set("timezone", Some("Europe/Paris"), local).unwrap();
+            assert_eq!(settings.in_force().time_zone_name, "Europe/Paris");
+            settings.roll_back_to(0);
+            assert_eq!(settings.in_force().time_zone_name, "UTC");
+        }
+    }
+
+    #[test]
+    fn a_session_begins_with_the_isolation_that_it_asked_for() {
+        let asked = ("default_transaction_isolation".to_owned(), "serializable".to_owned());
+        let mut settings = Settings::new(&[], &[asked]).unwrap();
+        assert_eq!(settings.show("transaction_isolation").unwrap(), "serializable");
+        settings.begin();
+        settings.set("default_transaction_isolation", Some("read committed"), false).unwrap();
+        settings.end(true);
+        assert_eq!(settings.show("transaction_isolation").unwrap(), "read committed");
+    }
+
+    #[test]
     fn values_are_made_canonical() {
         let mut settings = settings();
         settings.set("statement_timeout", Some("90000"), false).unwrap();
@@ -514,7 +545,7 @@ mod tests {
         }
         settings.set("timezone", Some("-5"), false).unwrap();
         assert_eq!(settings.show("timezone").unwrap(), "<-05>+05");
-        assert_eq!(settings.time_zone(), "-05:00");
+        assert_eq!(settings.in_force().time_zone_name, "-05:00");
     }
 
     #[test]

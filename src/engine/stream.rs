@@ -209,8 +209,8 @@ struct Spent {
 
 impl Running {
     fn end(mut self, spent: Spent, how: &str, mut closing: Closing, ending: Ending) {
-        self.trace.spent(Step::Run, spent.inside, &format!("{} rows", spent.rows));
-        self.trace.spent(Step::Encode, spent.outside, &format!("{} bytes of columns", spent.bytes));
+        self.trace.spent(Step::Run, spent.inside, format_args!("{} rows", spent.rows));
+        self.trace.spent(Step::Encode, spent.outside, format_args!("{} bytes of columns", spent.bytes));
         self.record.add_duration(Step::Run.as_str(), spent.inside);
         self.record.add_duration(Step::Encode.as_str(), spent.outside);
         let now = (self.clock)();

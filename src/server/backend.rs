@@ -7,9 +7,7 @@ use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
 use crate::audit::{AuditLog, ConnectionClosed, ConnectionOpened, Event, LoginFailed};
-use crate::engine::{
-    self, Clock, Column, Engine, Everyone, Format, Notice, Parameter, Reply, Statement, Stop, TimeZone, TransactionStatus, Whoever,
-};
+use crate::engine::{self, Clock, Column, Engine, Everyone, Format, Notice, Parameter, Reply, Statement, Stop, TransactionStatus, Whoever};
 use crate::error::ClientMessage;
 use crate::identity::token::TokenIdentity;
 use crate::identity::{Caller, Directory, Principal, Proof, ScramServer};
@@ -154,7 +152,7 @@ impl wire::Backend for Gateway {
         };
         let opening = std::time::Instant::now();
         let session = self.engine.open_session(Arc::clone(&principal), opened)?;
-        stage(&session.id(), Step::OpenSession, opening.elapsed(), "");
+        stage(&session.id(), Step::OpenSession, opening.elapsed(), &"");
         self.audit.note(
             (self.clock)(),
             Event::ConnectionOpened(ConnectionOpened {
@@ -163,7 +161,7 @@ impl wire::Backend for Gateway {
                 roles: principal.roles.iter().cloned().collect(),
                 client_address: Some(request.client_address.to_string()),
                 database: request.database,
-                application_name: session.with_settings(|settings| settings.application_name().to_owned()),
+                application_name: session.in_force().application_name.clone(),
                 tls: request.encrypted,
                 proof: proof_name(&proof).to_owned(),
                 issuer: match &proof {
@@ -295,13 +293,14 @@ impl wire::Session for GatewaySession {
     }
 
     fn encode_settings(&self) -> EncodeSettings {
-        self.session.with_settings(|settings| EncodeSettings {
-            time_zone: TimeZone::parse(&settings.time_zone()).unwrap_or_default(),
-            extra_float_digits: settings.extra_float_digits(),
-            date_style: settings.date_style(),
-            interval_style: settings.interval_style(),
-            bytea_output: settings.bytea_output(),
-        })
+        let settings = self.session.in_force();
+        EncodeSettings {
+            time_zone: settings.time_zone,
+            extra_float_digits: settings.extra_float_digits,
+            date_style: settings.date_style,
+            interval_style: settings.interval_style,
+            bytea_output: settings.bytea_output,
+        }
     }
 
     fn deadline(&self) -> Option<Instant> {

@@ -3,12 +3,14 @@
 //! INVARIANT: no value of the data, no credential, no policy text and no SQL text is an argument here.
 
 mod lines;
+mod output;
 mod query;
 
 use std::io;
 
 use tracing_subscriber::EnvFilter;
 
+pub use output::Output;
 pub use query::{QueryTrace, Step, fields, stage, step};
 
 use lines::Lines;
@@ -34,15 +36,18 @@ pub enum Error {
     AlreadySet,
 }
 
-/// Sends events at or above `filter` (for example `info,meshgate::query=debug`) to the standard error. Once a process.
-pub fn init(format: Format, filter: &str) -> Result<(), Error> {
+/// Sends events at or above `filter` (for example `info,meshgate::query=debug`) to the standard error, for as long as the output is kept. Once
+/// a process.
+pub fn init(format: Format, filter: &str) -> Result<Output, Error> {
     let filter = EnvFilter::try_new(filter).map_err(Error::Filter)?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let output = Output::start(Box::new(io::stderr()));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(output.lines());
     match format {
         Format::Text => {
             builder.with_ansi(io::IsTerminal::is_terminal(&io::stderr())).map_event_format(|inner| Lines { inner, format }).try_init()
         }
         Format::Json => builder.json().flatten_event(true).map_event_format(|inner| Lines { inner, format }).try_init(),
     }
-    .map_err(|_| Error::AlreadySet)
+    .map_err(|_| Error::AlreadySet)?;
+    Ok(output)
 }

@@ -3,10 +3,15 @@
 use std::fmt::{Display, Write as _};
 use std::time::{Duration, Instant};
 
+use uuid::Uuid;
+
 /// The target of the steps' events, for filters.
 pub(super) const TARGET: &str = "meshgate::query";
 /// The field with several steps: a line each, of the step's name, its microseconds and its note, with tabs between.
 pub(super) const STEPS: &str = "steps";
+
+/// Room for the steps of a usual query.
+const STEPS_BYTES: usize = 256;
 
 /// The names of span and event fields, so that all parts spell them alike.
 pub mod fields {
@@ -80,9 +85,18 @@ impl Step {
 }
 
 /// Logs a step of a session that is not yet one of a query.
-pub fn stage(session_id: &dyn Display, step: Step, elapsed: Duration, note: &str) {
-    let elapsed_us = micros(elapsed);
-    tracing::info!(target: TARGET, %session_id, step = step.as_str(), elapsed_us, "{note}");
+pub fn stage(session_id: &Uuid, step: Step, elapsed: Duration, note: &dyn Display) {
+    if tracing::enabled!(target: TARGET, tracing::Level::INFO) {
+        let steps = format!("{}\t{}\t{note}", step.as_str(), micros(elapsed));
+        hand_over(None, session_id, &steps);
+    }
+}
+
+fn hand_over(query_id: Option<&Uuid>, session_id: &Uuid, steps: &str) {
+    let (mut query, mut session) = (Uuid::encode_buffer(), Uuid::encode_buffer());
+    let query_id = query_id.map_or("", |id| id.hyphenated().encode_lower(&mut query));
+    let session_id: &str = session_id.hyphenated().encode_lower(&mut session);
+    tracing::info!(target: TARGET, query_id, session_id, steps);
 }
 
 fn micros(elapsed: Duration) -> u64 {
@@ -97,8 +111,8 @@ pub fn step(step: Step, note: &str) {
 /// Measures the steps of one query: each begins where the one before it ended.
 #[derive(Debug)]
 pub struct QueryTrace {
-    query_id: String,
-    session_id: String,
+    query_id: Uuid,
+    session_id: Uuid,
     since: Instant,
     /// Steps that are not yet in the log.
     steps: String,
@@ -108,16 +122,15 @@ pub struct QueryTrace {
 
 impl QueryTrace {
     /// Begins to measure.
-    pub fn start(query_id: &dyn Display, session_id: &dyn Display) -> Self {
-        let (query_id, session_id) = (query_id.to_string(), session_id.to_string());
+    pub fn start(query_id: Uuid, session_id: Uuid) -> Self {
         Self { query_id, session_id, since: Instant::now(), steps: String::new(), taken: Vec::new() }
     }
 
     /// Logs a step that has just ended and returns what it took. `note` holds counts and names only.
-    pub fn done(&mut self, step: Step, note: &str) -> Duration {
+    pub fn done(&mut self, step: Step, note: impl Display) -> Duration {
         let now = Instant::now();
         let elapsed = now.duration_since(std::mem::replace(&mut self.since, now));
-        self.note(step, elapsed, note);
+        self.note(step, elapsed, &note);
         self.taken.push((step.as_str(), elapsed));
         if matches!(step, Step::Record | Step::Close) {
             self.hand_over();
@@ -126,8 +139,8 @@ impl QueryTrace {
     }
 
     /// Logs a step that took part of the time of another, or turns with it.
-    pub fn spent(&mut self, step: Step, elapsed: Duration, note: &str) {
-        self.note(step, elapsed, note);
+    pub fn spent(&mut self, step: Step, elapsed: Duration, note: impl Display) {
+        self.note(step, elapsed, &note);
         self.since = Instant::now();
     }
 
@@ -145,23 +158,29 @@ impl QueryTrace {
     /// The same query goes on elsewhere.
     pub fn go_on(&mut self) -> Self {
         self.hand_over();
-        let (query_id, session_id) = (self.query_id.clone(), self.session_id.clone());
-        Self { query_id, session_id, since: self.since, steps: String::new(), taken: Vec::new() }
+        Self { query_id: self.query_id, session_id: self.session_id, since: self.since, steps: String::new(), taken: Vec::new() }
     }
 
-    fn note(&mut self, step: Step, elapsed: Duration, note: &str) {
+    fn note(&mut self, step: Step, elapsed: Duration, note: &dyn Display) {
         if tracing::enabled!(target: TARGET, tracing::Level::INFO) {
+            if self.steps.capacity() == 0 {
+                self.steps.reserve(STEPS_BYTES);
+            }
             // Writing to a string cannot fail.
             let _infallible = write!(self.steps, "{}\t{}\t", step.as_str(), micros(elapsed));
-            self.steps.extend(note.chars().map(|letter| if letter.is_control() { ' ' } else { letter }));
+            let start = self.steps.len();
+            let _infallible = write!(self.steps, "{note}");
+            if self.steps.get(start..).is_some_and(|note| note.contains(char::is_control)) {
+                let plain = self.steps.split_off(start).replace(char::is_control, " ");
+                self.steps.push_str(&plain);
+            }
             self.steps.push('\n');
         }
     }
 
     fn hand_over(&mut self) {
         if !self.steps.is_empty() {
-            let (query_id, session_id, steps) = (self.query_id.as_str(), self.session_id.as_str(), self.steps.as_str());
-            tracing::info!(target: TARGET, query_id, session_id, steps);
+            hand_over(Some(&self.query_id), &self.session_id, &self.steps);
             self.steps.clear();
         }
     }
@@ -180,6 +199,9 @@ mod tests {
 
     use super::super::{Format, Lines};
     use super::*;
+
+    const QUERY: Uuid = Uuid::from_u128(1);
+    const SESSION: Uuid = Uuid::from_u128(2);
 
     #[derive(Clone, Default)]
     struct Written(Arc<Mutex<Vec<u8>>>);
@@ -202,7 +224,7 @@ mod tests {
         let subscriber = subscriber.map_event_format(|inner| Lines { inner, format: Format::Json }).finish();
         tracing::subscriber::with_default(subscriber, || {
             let _connection = tracing::info_span!("connection", id = 7, address = "a\"b").entered();
-            let mut trace = QueryTrace::start(&"q1", &"s1");
+            let mut trace = QueryTrace::start(QUERY, SESSION);
             trace.done(Step::Parse, "a \"query\"");
             trace.done(Step::Plan, "");
         });
@@ -210,7 +232,9 @@ mod tests {
         let events: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         let steps: Vec<_> = events.iter().map(|event| event["step"].as_str().unwrap()).collect();
         assert_eq!(steps, ["parse", "plan"]);
-        assert!(events.iter().all(|event| event["query_id"] == "q1" && event["session_id"] == "s1" && event["elapsed_us"].is_u64()));
+        assert!(events.iter().all(|event| event["query_id"] == QUERY.to_string()
+            && event["session_id"] == SESSION.to_string()
+            && event["elapsed_us"].is_u64()));
         assert_eq!((&events[0]["target"], &events[0]["level"]), (&"meshgate::query".into(), &"INFO".into()));
         assert_eq!((&events[0]["message"], &events[1]["message"]), (&"a \"query\"".into(), &"".into()));
         assert_eq!((&events[0]["span"]["name"], &events[0]["spans"][0]["address"]), (&"connection".into(), &"a\"b".into()));
@@ -224,16 +248,17 @@ mod tests {
         let subscriber = subscriber.map_event_format(|inner| Lines { inner, format: Format::Text }).finish();
         tracing::subscriber::with_default(subscriber, || {
             let _connection = tracing::info_span!("connection", id = 7).entered();
-            let mut trace = QueryTrace::start(&"q1", &"s1");
-            trace.done(Step::Plan, "known");
+            stage(&SESSION, Step::Parse, Duration::ZERO, &"1 statements");
+            let mut trace = QueryTrace::start(QUERY, SESSION);
+            trace.done(Step::Plan, "a\nb");
             trace.done(Step::Close, "completed");
         });
         let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
         let shown: Vec<&str> =
             text.lines().map(|line| line.split_once("  INFO ").unwrap().1.split_once(" elapsed_us=").unwrap().0).collect();
-        let rest = "query_id=q1 session_id=s1";
-        let expected = [("known", "plan"), ("completed", "close")]
-            .map(|(note, step)| format!("connection{{id=7}}: meshgate::query: {note} {rest} step=\"{step}\""));
-        assert_eq!(shown, expected);
+        let rest = format!("query_id={QUERY} session_id={SESSION}");
+        let line = |note, rest: &str, step| format!("connection{{id=7}}: meshgate::query: {note} {rest} step=\"{step}\"");
+        let parsed = line("1 statements", &format!("session_id={SESSION}"), "parse");
+        assert_eq!(shown, [parsed, line("a b", &rest, "plan"), line("completed", &rest, "close")]);
     }
 }

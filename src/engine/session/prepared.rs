@@ -14,7 +14,7 @@ use crate::engine::parameter::{self, Parameter};
 use crate::engine::reply::Reply;
 use crate::engine::sql::{Kind, Query, Statement};
 use crate::engine::values::Given;
-use crate::engine::{TimeZone, answers, values};
+use crate::engine::{answers, values};
 use crate::error::{ClientMessage, SqlState};
 
 use super::{Bound, INVALID, Made, Prepared, Session, clipped, duplicate_cursor};
@@ -112,7 +112,7 @@ impl Session {
             return Err(ClientMessage::new(SqlState::CONFIGURATION_LIMIT_EXCEEDED, "too many portals")
                 .with_hint("Close portals that are no longer needed."));
         }
-        let time_zone = self.with_settings(|settings| TimeZone::parse(&settings.time_zone())).unwrap_or_default();
+        let time_zone = self.in_force().time_zone;
         let values = parameters
             .iter()
             .zip(&prepared.parameters)
@@ -270,7 +270,7 @@ impl Session {
             )
             .with_detail(format!("Expected {} parameters but got {}.", prepared.parameters.len(), given.len())));
         }
-        let time_zone = self.with_settings(|settings| TimeZone::parse(&settings.time_zone())).unwrap_or_default();
+        let time_zone = self.in_force().time_zone;
         let values = given
             .iter()
             .zip(&prepared.parameters)

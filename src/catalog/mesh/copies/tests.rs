@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::super::log::{LogRelation, table};
 use super::*;
-use crate::audit::{AuditLog, AuditOptions, Closing, FieldAccess, ProductAccess, StatementOpened};
+use crate::audit::{AuditLog, AuditOptions, Closing, FieldAccess, Origin, ProductAccess, StatementOpened};
 use crate::error::ClientMessage;
 use crate::product::{DomainName, FieldName, PortName, ProductName, ProductRef, Version};
 
@@ -32,11 +32,15 @@ fn opened(number: u128) -> StatementOpened {
         fields: if number.is_multiple_of(7) { [].into() } else { ["id", "tier"].map(named).into() },
         decision_id: None,
     };
+    let origin = Origin {
+        principal: format!("p{}", number % 3),
+        stands_for: number.is_multiple_of(2).then(|| "crm/made".to_owned()),
+        ..Origin::default()
+    };
     StatementOpened {
         query_id: Uuid::from_u128(number),
-        principal: format!("p{}", number % 3),
+        origin: origin.written(),
         sql: Some(format!("SELECT {number}")),
-        stands_for: number.is_multiple_of(2).then(|| "crm/made".to_owned()),
         products: vec![access],
         ..StatementOpened::default()
     }

@@ -1,0 +1,57 @@
+//! What the catalog may know of a statement and its session, gathered when somebody first asks: a statement that comes again asks for nothing of it.
+
+use std::sync::{Arc, Mutex, OnceLock};
+
+use chrono::{DateTime, Utc};
+
+use crate::catalog::{Held, SessionFacts};
+use crate::product::Product;
+
+use super::pipeline::Pipeline;
+use super::settings::{SERVER_VERSION, Settings};
+use super::shared_settings::SharedSettings;
+
+/// The facts of one statement.
+pub(super) struct StatementFacts {
+    settings: Arc<Mutex<Settings>>,
+    process_id: i32,
+    session_started: DateTime<Utc>,
+    held: Arc<dyn Held>,
+    gathered: OnceLock<Arc<SessionFacts>>,
+}
+
+impl StatementFacts {
+    /// Of a statement of that session.
+    pub(super) fn new(settings: Arc<Mutex<Settings>>, process_id: i32, session_started: DateTime<Utc>, held: Arc<dyn Held>) -> Self {
+        Self { settings, process_id, session_started, held, gathered: OnceLock::new() }
+    }
+
+    fn gather(&self, pipeline: &Pipeline) -> SessionFacts {
+        let discover = {
+            let (world, principal) = (Arc::clone(&pipeline.world), Arc::clone(&pipeline.principal));
+            Arc::new(move |product: &Product| world.policy.may_discover(&principal, product))
+        };
+        SessionFacts {
+            database: pipeline.shared.options.database.clone(),
+            principal: Arc::clone(&pipeline.principal),
+            snapshot: Arc::clone(&pipeline.world.snapshot),
+            discover,
+            backend_pid: self.process_id,
+            server_version: SERVER_VERSION.to_owned(),
+            server_started_micros: pipeline.shared.started.timestamp_micros(),
+            session_started_micros: self.session_started.timestamp_micros(),
+            statement_started_micros: pipeline.attempt.at().timestamp_micros(),
+            client_address: pipeline.client_address.map(|address| address.ip()),
+            settings: Arc::new(SharedSettings::new(Arc::clone(&self.settings))),
+            held: Arc::clone(&self.held),
+            view: OnceLock::new(),
+        }
+    }
+}
+
+impl Pipeline {
+    /// What the catalog may know.
+    pub(super) fn facts(&self) -> &Arc<SessionFacts> {
+        self.facts.gathered.get_or_init(|| Arc::new(self.facts.gather(self)))
+    }
+}
