@@ -25,6 +25,8 @@ pub(super) fn is_leakproof(predicate: &Expr, column_type: &impl Fn(&str) -> Opti
                 && list.iter().all(|item| matches!(item, Expr::Literal(..)) && same_type(&[expr, item], column_type))
         }
         Expr::Like(like) => is_plain_like(like, column_type),
+        // The optimizer makes one of `x NOT IN (1, NULL)`: a truth that is the same for all rows.
+        Expr::Literal(truth, _) => truth.data_type() == DataType::Boolean,
         Expr::Column(_) => column(predicate, column_type) == Some(DataType::Boolean),
         _ => false,
     }

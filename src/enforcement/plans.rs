@@ -292,6 +292,7 @@ fn only_total_predicates_are_leakproof() {
         col("n").in_list(vec![lit(1i64)], true),
         col("t").is_not_null().or(col("b")),
         !col("b"),
+        col("n").not_eq(lit(1i64)).and(Expr::Literal(datafusion::common::ScalarValue::Boolean(None), None)),
     ];
     let leaky: Vec<Expr> = vec![
         col("n").eq(lit(1i32)),
@@ -318,6 +319,17 @@ fn only_total_predicates_are_leakproof() {
 fn a_denial_survives_the_way_through_the_engine() {
     let error = DataFusionError::from(Error::Internal { invariant: "x" });
     assert!(matches!(as_error(&error), Some(Error::Internal { .. })));
+}
+
+#[tokio::test]
+async fn a_list_with_null_excludes_every_row() {
+    let world = world().await;
+    for sql in
+        ["SELECT count(*) FROM people WHERE id NOT IN (1, NULL)", "SELECT count(*) FROM people WHERE NOT (id IN (1, 2, 3, 4, 5, NULL))"]
+    {
+        let none = world.answer("SELECT count(*) FROM people WHERE id < -1", &Obligations::default()).await;
+        assert_eq!(world.answer(sql, &Obligations::default()).await, none, "{sql}");
+    }
 }
 
 #[tokio::test]

@@ -197,8 +197,11 @@ impl GovernedTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        // A filter that is not leakproof stays above; it was never promised to be evaluated here.
-        let leakproof: Vec<Expr> = filters.iter().filter(|filter| self.leakproof(decision, filter)).cloned().collect();
+        // INVARIANT: each of them was promised to be tested here, so one that has become another kind of filter must not be lost.
+        if !filters.iter().all(|filter| self.leakproof(decision, filter)) {
+            return Err(Error::Internal { invariant: "a predicate that the barrier has taken over stays leakproof" }.into());
+        }
+        let leakproof = filters.to_vec();
         for column in leakproof.iter().flat_map(Expr::column_refs) {
             decision.require_covered(self.schema.index_of(&column.name)?, &self.schema)?;
         }
