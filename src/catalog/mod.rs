@@ -21,6 +21,7 @@ pub use facts::{Discover, Held, OpenCursor, PreparedStatement, SessionFacts, Set
 pub use functions::quote_ident;
 pub use oids::{Oids, name_oid, table_oid};
 pub use schemas::{ExtraSchema, Opener, SessionCatalog};
+pub use statics::{Signature, overloads};
 pub use system::PgTypePlanner;
 pub use table::SystemTable;
 pub use types::{PgType, TYPE_KEY, TYPMOD_KEY};

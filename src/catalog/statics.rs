@@ -12,6 +12,7 @@ use datafusion::error::DataFusionError;
 
 use super::relations::{Column, Relation};
 use super::rows::{Rows, Value};
+use super::types::PgType;
 
 macro_rules! fixed {
     ($($name:literal),* $(,)?) => {
@@ -216,6 +217,48 @@ pub(crate) fn signatures(name: &str) -> &'static [&'static [u32]] {
         signatures
     });
     signatures.get(name).map(Vec::as_slice).unwrap_or_default()
+}
+
+/// What a function takes.
+#[derive(Debug)]
+pub struct Signature {
+    takes: Vec<u32>,
+    /// How many of them must be given.
+    required: usize,
+    /// The last may come any number of times.
+    variadic: bool,
+}
+
+impl Signature {
+    /// Whether it takes so many arguments.
+    pub fn counts(&self, arguments: usize) -> bool {
+        if self.variadic { arguments >= self.required.saturating_sub(1) } else { (self.required..=self.takes.len()).contains(&arguments) }
+    }
+
+    /// The type of an argument by its OID; `None` if it may be an element of it or it itself.
+    pub fn parameter(&self, at: usize) -> Option<u32> {
+        let last = self.takes.len().checked_sub(1)?;
+        let oid = self.takes.get(at.min(last)).copied()?;
+        let spread = self.variadic && at >= last && PgType::of_oid(oid).is_some_and(|known| known.element().is_some());
+        (!spread).then_some(oid)
+    }
+}
+
+/// What the builtin functions of that name take, aggregates and window functions aside.
+pub fn overloads(name: &str) -> &'static [Signature] {
+    static OVERLOADS: OnceLock<HashMap<&'static str, Vec<Signature>>> = OnceLock::new();
+    let overloads = OVERLOADS.get_or_init(|| {
+        let mut known: HashMap<&'static str, Vec<Signature>> = HashMap::new();
+        for routine in routines().values().filter(|routine| routine.kind == "f") {
+            known.entry(routine.name.as_str()).or_default().push(Signature {
+                takes: routine.takes.clone(),
+                required: routine.takes.len().saturating_sub(routine.defaults.len()),
+                variadic: routine.modes.iter().any(|mode| mode == "v"),
+            });
+        }
+        known
+    });
+    overloads.get(name).map_or(&[], Vec::as_slice)
 }
 
 fn list(cell: &str) -> Vec<String> {

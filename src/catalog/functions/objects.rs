@@ -71,7 +71,7 @@ fn names(facts: &Arc<SessionFacts>) -> Vec<Function> {
     let function = |_: &SessionFacts, values: &[Value]| statics::function_oid(&split_identifier(text_of(values, 0))?.pop()?);
     vec![
         Function::new("format_type", &[Object, Int], Utf8, with(facts, format)).reads_nulls(),
-        Function::new("pg_get_userbyid", &[Object], Utf8, with(facts, user)),
+        Function::new("pg_get_userbyid", &[Object], Utf8, with(facts, user)).typed("name"),
         Function::new("to_regclass", &[Text], UInt32, with(facts, relation)),
         Function::new("to_regnamespace", &[Text], UInt32, with(facts, schema)),
         Function::new("to_regrole", &[Text], UInt32, with(facts, role)),
@@ -133,12 +133,13 @@ fn role_oid(facts: &SessionFacts, name: &str) -> Option<u32> {
 }
 
 /// The kinds of objects that a reg* type numbers, as `meshgate_reg` functions are called.
-const KINDS: [(&str, &str, &str); 5] = [
+const KINDS: [(&str, &str, &str); 6] = [
     ("class", "meshgate_regclass", "meshgate_regclass_text"),
     ("type", "meshgate_regtype", "meshgate_regtype_text"),
     ("namespace", "meshgate_regnamespace", "meshgate_regnamespace_text"),
     ("role", "meshgate_regrole", "meshgate_regrole_text"),
     ("proc", "meshgate_regproc", "meshgate_regproc_text"),
+    ("procedure", "meshgate_regprocedure", "meshgate_regprocedure_text"),
 ];
 
 /// The OID of an object by its name, or by its number as text; a name that does not exist is an error.
@@ -155,7 +156,7 @@ pub(crate) fn object_named(facts: &SessionFacts, kind: &str, text: &str) -> Resu
         "type" => (facts.type_oid(text), "type", SqlState::UNDEFINED_OBJECT),
         "namespace" => (last().and_then(|name| facts.schema_oid(&name)), "schema", SqlState::INVALID_SCHEMA_NAME),
         "role" => (last().and_then(|name| role_oid(facts, &name)), "role", SqlState::UNDEFINED_OBJECT),
-        "proc" => (super::routines::find(facts, text)?, "function", SqlState::UNDEFINED_FUNCTION),
+        "proc" | "procedure" => (super::routines::find(facts, text)?, "function", SqlState::UNDEFINED_FUNCTION),
         _ => (None, "object", SqlState::UNDEFINED_OBJECT),
     };
     found.ok_or_else(|| client(ClientMessage::new(state, format!("{what} \"{text}\" does not exist"))))
@@ -191,7 +192,8 @@ fn reg_types(facts: &Arc<SessionFacts>) -> Vec<Function> {
             object_named(&known, kind, text_of(values, 0)).map(Value::from)
         }));
         let shown = move |facts: &SessionFacts, values: &[Value]| Some(object_shown(facts, kind, oid_of(values, 0)?));
-        functions.push(Function::new(write, &[Object], Utf8, with(facts, shown)));
+        let pg_type = read.trim_start_matches("meshgate_");
+        functions.push(Function::new(write, &[Object], Utf8, with(facts, shown)).typed(pg_type));
     }
     functions
 }

@@ -43,13 +43,14 @@ fn names(facts: &Arc<SessionFacts>) -> Vec<Function> {
     }
     functions.push(of_facts(facts, "current_schema", Utf8, |facts| facts.search_path().into_iter().next().into()).typed("name"));
     let known = Arc::clone(facts);
-    functions.push(Function::new("current_schemas", &[Bool], list_of(Utf8), move |values| {
+    let schemas = Function::new("current_schemas", &[Bool], list_of(Utf8), move |values| {
         let mut path = known.search_path();
         if bool_of(values, 0) && !path.iter().any(|schema| schema == "pg_catalog") {
             path.insert(0, "pg_catalog".to_owned());
         }
         Ok(path.into())
-    }));
+    });
+    functions.push(schemas.typed("name[]"));
     functions.push(of_facts(facts, "pg_backend_pid", Int32, |facts| facts.backend_pid.into()));
     functions
 }
@@ -99,8 +100,8 @@ fn constants() -> Vec<Function> {
     let mut functions = vec![
         fixed("pg_is_in_recovery", Boolean, false.into()),
         fixed("pg_is_wal_replay_paused", Boolean, false.into()),
-        fixed("pg_client_encoding", Utf8, "UTF8".into()),
-        fixed("getdatabaseencoding", Utf8, "UTF8".into()),
+        fixed("pg_client_encoding", Utf8, "UTF8".into()).typed("name"),
+        fixed("getdatabaseencoding", Utf8, "UTF8".into()).typed("name"),
         fixed("pg_my_temp_schema", UInt32, 0i64.into()),
         fixed("pg_trigger_depth", Int32, 0i64.into()),
         fixed("inet_server_addr", Utf8, Value::Null),
@@ -113,14 +114,15 @@ fn constants() -> Vec<Function> {
     ];
     functions.push(Function::new("pg_is_other_temp_schema", &[Object], Boolean, |_| Ok(false.into())));
     functions.push(Function::new("pg_blocking_pids", &[Int], list_of(Int32), |_| Ok(Value::Ints(Vec::new()))));
-    functions.push(Function::new("pg_encoding_to_char", &[Int], Utf8, |values| {
+    let encoding = Function::new("pg_encoding_to_char", &[Int], Utf8, |values| {
         Ok(match int_of(values, 0) {
             Some(UTF8) => "UTF8".into(),
             Some(0) => "SQL_ASCII".into(),
             Some(8) => "LATIN1".into(),
             _ => "".into(),
         })
-    }));
+    });
+    functions.push(encoding.typed("name"));
     functions.push(Function::new("pg_char_to_encoding", &[Text], Int32, |values| {
         Ok(match text_of(values, 0).to_ascii_uppercase().as_str() {
             "UTF8" | "UTF-8" | "UNICODE" => UTF8.into(),

@@ -1,11 +1,13 @@
 //! `pg_typeof`: the type of an expression, whatever its value.
 
-use arrow::datatypes::{DataType, Field};
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::ScalarValue;
 use datafusion::error::DataFusionError;
-use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility};
+use datafusion::logical_expr::{ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility};
 
-use crate::catalog::PgType;
+use crate::catalog::{PgType, TYPE_KEY};
 
 /// The function.
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -30,6 +32,11 @@ impl ScalarUDFImpl for PgTypeof {
 
     fn return_type(&self, _arg_types: &[DataType]) -> Result<DataType, DataFusionError> {
         Ok(DataType::Utf8)
+    }
+
+    fn return_field_from_args(&self, _: ReturnFieldArgs<'_>) -> Result<FieldRef, DataFusionError> {
+        let field = Field::new("pg_typeof", DataType::Utf8, false);
+        Ok(Arc::new(field.with_metadata([(TYPE_KEY.to_owned(), "regtype".to_owned())].into())))
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue, DataFusionError> {

@@ -12,7 +12,7 @@ use super::array_text::{self, Element};
 use super::{call, last_part, literal, qualifier, string, type_planner};
 
 /// Functions that carry casts to reg* types start so; with `_text` at the end they give the name back.
-const REG: &str = "meshgate_reg";
+pub(super) const REG: &str = "meshgate_reg";
 
 /// The Arrow type of a PostgreSQL type that the planner does not know by itself.
 pub(super) fn plain_type(sql_type: &DataType) -> Option<ArrowType> {
@@ -33,21 +33,33 @@ fn is_builtin(name: &ObjectName) -> bool {
     name.0.len() == 1 || qualifier(name).is_some_and(|schema| schema == "pg_catalog" || schema == "information_schema")
 }
 
-/// Rewrites the casts of a statement over system relations.
+/// Rewrites the casts of a statement over system relations, where reg* values are numbers that a result shows by name.
 pub(super) fn rewrite(statement: &mut Statement) {
-    let _ = VisitMut::visit(statement, &mut Casts);
+    let _ = VisitMut::visit(statement, &mut Casts { named: false });
     if let Statement::Query(query) = statement {
         show_names(query);
     }
 }
 
-struct Casts;
+/// Rewrites the casts of any other statement, where reg* values are names.
+pub(super) fn rewrite_values(statement: &mut Statement) {
+    let _ = VisitMut::visit(statement, &mut Casts { named: true });
+}
+
+struct Casts {
+    named: bool,
+}
 
 impl VisitorMut for Casts {
     type Break = ();
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-        if let Some(rewritten) = rewritten(expr) {
+        // Elements of a jsonb are looked up where its type is known.
+        if self.named && matches!(expr, Expr::CompoundFieldAccess { root, .. } if is_jsonb(root)) {
+            return ControlFlow::Continue(());
+        }
+        let as_name = if self.named { super::reg_names::rewritten(expr) } else { None };
+        if let Some(rewritten) = as_name.or_else(|| rewritten(expr)) {
             *expr = rewritten;
         }
         ControlFlow::Continue(())
@@ -148,8 +160,17 @@ fn makes_rows(name: &str) -> bool {
     matches!(name, "pg_partition_ancestors")
 }
 
-/// `class`, `type`, `proc`, `namespace` or `role` for a reg* type.
-fn reg_kind(data_type: &DataType) -> Option<&'static str> {
+/// Whether a value is cast to jsonb.
+fn is_jsonb(value: &Expr) -> bool {
+    match value {
+        Expr::Nested(inner) => is_jsonb(inner),
+        Expr::Cast { data_type, .. } => matches!(data_type, DataType::JSONB),
+        _ => false,
+    }
+}
+
+/// `class`, `type`, `proc`, `procedure`, `namespace` or `role` for a reg* type.
+pub(super) fn reg_kind(data_type: &DataType) -> Option<&'static str> {
     let name = match data_type {
         DataType::Regclass => return Some("class"),
         DataType::Custom(name, _) if is_builtin(name) => last_part(name)?,
@@ -158,7 +179,8 @@ fn reg_kind(data_type: &DataType) -> Option<&'static str> {
     Some(match name.as_str() {
         "regclass" => "class",
         "regtype" => "type",
-        "regproc" | "regprocedure" => "proc",
+        "regproc" => "proc",
+        "regprocedure" => "procedure",
         "regnamespace" => "namespace",
         "regrole" => "role",
         _ => return None,

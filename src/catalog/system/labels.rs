@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     ArrayElemTypeDef, BinaryOperator, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Select, SelectItem,
-    SelectItemQualifiedWildcardKind, Statement, TrimWhereField, VisitMut, VisitorMut,
+    SelectItemQualifiedWildcardKind, Statement, TimezoneInfo, TrimWhereField, VisitMut, VisitorMut,
 };
 
 use super::scope::Scope;
@@ -180,6 +180,9 @@ fn function_label(function: &Function) -> String {
 fn type_label(data_type: &DataType) -> String {
     if let DataType::Array(ArrayElemTypeDef::SquareBracket(element, _) | ArrayElemTypeDef::AngleBracket(element)) = data_type {
         return type_label(element);
+    }
+    if let DataType::Timestamp(_, TimezoneInfo::WithTimeZone | TimezoneInfo::Tz) = data_type {
+        return "timestamptz".to_owned();
     }
     let spelled = data_type.to_string().to_lowercase();
     let base = spelled.split('(').next().unwrap_or_default().trim();

@@ -9,6 +9,7 @@ mod casts;
 mod empty;
 mod labels;
 mod names;
+mod reg_names;
 mod scope;
 mod subqueries;
 mod type_planner;
@@ -37,7 +38,7 @@ pub fn rewrite_system(mut statement: Statement) -> Statement {
 
 /// Rewrites what stands for a value (EXISTS, ARRAY(…), reg* casts) in a statement of any kind. The answer stays the same.
 pub fn rewrite_values(statement: &mut Statement) {
-    casts::rewrite(statement);
+    casts::rewrite_values(statement);
     subqueries::rewrite_values(statement);
 }
 

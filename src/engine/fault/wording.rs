@@ -230,6 +230,8 @@ pub(super) fn misuse(text: &str) -> Option<ClientMessage> {
         } else {
             (SqlState::FEATURE_NOT_SUPPORTED, "names for some of a table's columns are not supported; name them all".to_owned())
         }
+    } else if let Some(name) = text.strip_prefix("Invalid qualifier ") {
+        (SqlState::UNDEFINED_TABLE, format!("missing FROM-clause entry for table \"{}\"", name.trim()))
     } else if has("offset must be >=") {
         (SqlState::INVALID_ROW_COUNT_IN_RESULT_OFFSET_CLAUSE, "OFFSET must not be negative".to_owned())
     } else {

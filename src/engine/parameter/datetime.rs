@@ -192,7 +192,8 @@ pub(super) fn interval(value: &str) -> Result<IntervalMonthDayNano, ClientMessag
         sum.iso(iso)?;
         return sum.finish(false);
     }
-    let mut words = trimmed.split_whitespace().peekable();
+    let joined = with_signs(trimmed);
+    let mut words = joined.split_whitespace().peekable();
     let mut ago = false;
     if words.peek().is_none() {
         return Err(sum.invalid());
@@ -223,6 +224,20 @@ pub(super) fn interval(value: &str) -> Result<IntervalMonthDayNano, ClientMessag
         }
     }
     sum.finish(ago)
+}
+
+/// The text in which signs stand at their numbers: `1 month - 1 day`.
+fn with_signs(text: &str) -> String {
+    let mut joined = String::with_capacity(text.len());
+    let mut signed = false;
+    for letter in text.chars() {
+        if signed && letter.is_whitespace() {
+            continue;
+        }
+        signed = matches!(letter, '-' | '+');
+        joined.push(letter);
+    }
+    joined
 }
 
 /// An interval while it is read.

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int32Array, Int32Builder, ListArray, ListBuilder, StringArray, UInt64Array};
 use arrow::buffer::{NullBuffer, OffsetBuffer, ScalarBuffer};
-use arrow::compute::{cast, kernels::cmp::not_distinct, take};
+use arrow::compute::kernels::cmp::{distinct, not_distinct};
+use arrow::compute::{cast, take};
 use arrow::datatypes::{DataType, Field, Float32Type, Float64Type};
 use datafusion::logical_expr::ScalarUDF;
 
@@ -15,7 +16,7 @@ use super::series;
 
 /// The functions by name.
 pub(super) fn all() -> Vec<Arc<ScalarUDF>> {
-    vec![dims().udf(), ndims().udf(), fill().udf(), trimmed().udf(), positions().udf()]
+    vec![dims().udf(), ndims().udf(), fill().udf(), trimmed().udf(), positions().udf(), removed().udf()]
 }
 
 fn list_of(element: DataType) -> DataType {
@@ -169,6 +170,33 @@ fn positions() -> Function {
         Ok(Arc::new(found.finish()) as ArrayRef)
     };
     Function::new("array_positions", takes, |_| Some(list_of(DataType::Int32)), computes)
+}
+
+/// `array_remove(list, value)`: without the elements that are the value, or NULL if it is.
+fn removed() -> Function {
+    let takes = |types: &[DataType]| match types {
+        [list, value] => {
+            let inside = element(std::slice::from_ref(list))?;
+            let fits = value.is_null() || value.is_numeric() == inside.is_numeric();
+            fits.then(|| vec![list_of(inside.clone()), inside])
+        }
+        _ => None,
+    };
+    let computes = |args: &[ArrayRef], rows: usize| {
+        let (lists, values) = (arg::<ListArray>(args, 0)?, args.get(1).ok_or_else(|| fault(SqlState::INTERNAL_ERROR, "internal error"))?);
+        let mut kept: Vec<Option<ArrayRef>> = Vec::with_capacity(rows);
+        for row in 0..rows {
+            if lists.is_null(row) {
+                kept.push(None);
+                continue;
+            }
+            let list = lists.value(row);
+            let differs = distinct(&list, &arrow::array::Scalar::new(values.slice(row, 1)))?;
+            kept.push(Some(arrow::compute::filter(&list, &differs)?));
+        }
+        joined(&kept, &lists.value_type())
+    };
+    Function::new("array_remove", takes, |types| types.first().cloned(), computes)
 }
 
 /// The elements rounded as they are when numbers are cast to integers; `None` if these are no numbers with fractions.

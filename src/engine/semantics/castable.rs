@@ -16,6 +16,7 @@ enum Kind {
     Integer,
     Big,
     Oid,
+    Reg,
     Float,
     Numeric,
     Bytes,
@@ -37,6 +38,7 @@ fn kind(field: &Field) -> Option<Kind> {
             Some("uuid") => Kind::Uuid,
             Some("json") => Kind::Json,
             Some("jsonb") => Kind::Jsonb,
+            Some(name) if name.starts_with("reg") => Kind::Reg,
             _ => return None,
         },
         DataType::Boolean => Kind::Truth,
@@ -68,14 +70,17 @@ pub(super) fn check(from: &Field, to: &Field) -> Result<()> {
 }
 
 fn castable(from: Kind, to: Kind) -> bool {
-    use Kind::{Big, Bytes, Date, Float, Instant, Integer, Interval, Json, Jsonb, List, Numeric, Oid, Small, Time, Timestamp, Truth, Uuid};
+    use Kind::{
+        Big, Bytes, Date, Float, Instant, Integer, Interval, Json, Jsonb, List, Numeric, Oid, Reg, Small, Time, Timestamp, Truth, Uuid,
+    };
     from == to
         || match from {
             Truth => to == Integer,
             Integer => matches!(to, Truth | Small | Big | Float | Numeric | Oid),
             Small => matches!(to, Integer | Big | Float | Numeric | Oid),
             Big => matches!(to, Small | Integer | Float | Numeric | Oid),
-            Oid => matches!(to, Integer | Big),
+            Oid => matches!(to, Integer | Big | Reg),
+            Reg => matches!(to, Oid | Integer | Big),
             Float | Numeric => matches!(to, Small | Integer | Big | Float | Numeric),
             Date => matches!(to, Timestamp | Instant),
             Time => to == Interval,

@@ -10,7 +10,7 @@ use datafusion::logical_expr::{Expr, cast};
 use crate::error::{ClientMessage, SqlState};
 
 use super::function::Result;
-use super::{Facts, arrays, blanks, castable, numeric, parse, spans, temporal, text, truncation, typed};
+use super::{Facts, arrays, blanks, castable, numeric, parse, regs, spans, temporal, text, truncation, typed};
 
 /// The cast of a value of this field, or what stands for it.
 pub(super) fn rewritten(cast: Cast, from: &Field, facts: Facts) -> Result<Expr> {
@@ -62,6 +62,9 @@ fn known(cast: Cast, from: &Field, facts: Facts) -> Expr {
             None => value,
         };
     }
+    if let Some(number) = named.filter(|_| to.is_integer()).and_then(|kind| regs::number(&cast.expr, kind)) {
+        return datafusion::logical_expr::cast(number, to);
+    }
     match &to {
         // Nanoseconds would end in 2262, and a zone is the session's and not the type's.
         DataType::Timestamp(unit, zone) => {
@@ -80,6 +83,9 @@ fn known(cast: Cast, from: &Field, facts: Facts) -> Expr {
             None if untouched(from, &to) => Expr::Cast(cast),
             None => converted(*cast.expr, from, to, facts),
         },
+        DataType::Decimal128(precision, scale) if matches!(from, DataType::Decimal128(_, own) if own > scale) => {
+            numeric::rescaled(*cast.expr, *precision, *scale)
+        }
         _ if untouched(from, &to) => Expr::Cast(cast),
         _ => converted(*cast.expr, from, to, facts),
     }
@@ -120,9 +126,8 @@ fn converted(value: Expr, from: &DataType, to: DataType, facts: Facts) -> Expr {
         return from_text(value, to, facts);
     }
     match (from, &to) {
-        (DataType::Decimal128(precision, scale), to) if to.is_integer() => {
-            cast(cast(value, numeric::whole(*precision, *scale)), to.clone())
-        }
+        // Not a cast, which the engine would take off where the value is compared with a constant.
+        (DataType::Decimal128(precision, 1..), to) if to.is_integer() => cast(numeric::rescaled(value, *precision, 0), to.clone()),
         (DataType::Float16 | DataType::Float32 | DataType::Float64, to) if to.is_integer() => {
             cast(numeric::even().call(vec![value]), to.clone())
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, ScalarValue};
-use datafusion::logical_expr::expr::{Between, BinaryExpr, Cast, InList, ScalarFunction};
+use datafusion::logical_expr::expr::{AggregateFunction, Between, BinaryExpr, Cast, InList, ScalarFunction};
 use datafusion::logical_expr::{AggregateUDF, Expr, ExprSchemable, Operator, WindowFunctionDefinition};
 
 use crate::engine::TimeZone;
@@ -16,11 +16,13 @@ use super::fields::Field;
 use super::function::Result;
 use super::{
     Facts, arithmetic, blanks, casts, fields, function, json_build, json_edit, literals, matching, meanings, membership, number_text,
-    numbers, numeric, octets, regexes, spaced, spans, spread, temporal, text, truncation, typed,
+    numbers, numeric, octets, parse, regexes, regs, rounding, signatures, spaced, spans, spread, temporal, text, truncation, typed,
 };
 
 pub(super) fn rewritten(expr: Expr, schema: &DFSchema, facts: Facts) -> Result<Expr> {
-    expr.transform_up(|expr| one(expr, schema, facts).map(Transformed::yes)).map(|done| done.data)
+    let done = expr.transform_up(|expr| one(expr, schema, facts).map(Transformed::yes))?.data;
+    parse::raised(&done)?;
+    Ok(done)
 }
 
 /// What computes with its arguments; what only shows or counts them is not in it.
@@ -79,17 +81,9 @@ fn one(expr: Expr, schema: &DFSchema, facts: Facts) -> Result<Expr> {
                 matching::comparable(&expr, Operator::Eq, item, schema, facts)?;
             }
             let list = list.into_iter().map(|item| beside(item, &expr, schema, facts)).collect();
-            Expr::InList(InList { expr, list, negated })
+            matching::among(InList { expr, list, negated })
         }
-        Expr::AggregateFunction(mut call) => {
-            let name = call.func.name().to_owned();
-            matching::aggregated(&name, &call.params.args, schema, facts)?;
-            call.params.args.iter_mut().take(1).for_each(|arg| exact(&name, arg, schema));
-            if let Some(function) = spread_of(&name, &mut call.params.args, schema) {
-                call.func = function;
-            }
-            Expr::AggregateFunction(call)
-        }
+        Expr::AggregateFunction(call) => Expr::AggregateFunction(aggregated(call, schema, facts)?),
         Expr::WindowFunction(mut call) => {
             for key in &mut call.params.order_by {
                 key.expr = sort_key(std::mem::take(&mut key.expr), schema);
@@ -108,6 +102,24 @@ fn one(expr: Expr, schema: &DFSchema, facts: Facts) -> Result<Expr> {
     })
 }
 
+/// An aggregate that PostgreSQL computes otherwise.
+fn aggregated(mut call: AggregateFunction, schema: &DFSchema, facts: Facts) -> Result<AggregateFunction> {
+    let name = call.func.name().to_owned();
+    matching::aggregated(&name, &call.params.args, schema, facts)?;
+    call.params.args.iter_mut().take(1).for_each(|arg| exact(&name, arg, schema));
+    if let Some(function) = spread_of(&name, &mut call.params.args, schema) {
+        call.func = function;
+    }
+    // The shortest of intervals, or the longest, is the first in their order.
+    if let ("min" | "max", [span]) = (name.as_str(), call.params.args.as_slice())
+        && span.get_type(schema).is_ok_and(|found| interval(&found))
+    {
+        call.params.order_by = vec![spans::order().call(vec![span.clone()]).sort(name == "min", false)];
+        call.func = datafusion::functions_aggregate::first_last::first_value_udaf();
+    }
+    Ok(call)
+}
+
 /// A row is NULL if all of its columns are, and is not if none of them is.
 fn of_row(row: &Expr, null: bool) -> Option<Expr> {
     let Expr::ScalarFunction(call) = row else { return None };
@@ -122,7 +134,9 @@ fn of_row(row: &Expr, null: bool) -> Option<Expr> {
 
 /// A function that PostgreSQL means otherwise, by its name and the types of its arguments.
 fn called(call: ScalarFunction, schema: &DFSchema, facts: Facts) -> Result<Expr> {
-    let mut call = of_octets(call, schema, facts)?;
+    let call = of_octets(call, schema, facts)?;
+    signatures::check(&call, schema, facts)?;
+    let mut call = rounding::argued(call, schema, facts);
     let name = call.func.name();
     let type_of = |at: usize| call.args.get(at).and_then(|arg| arg.get_type(schema).ok());
     let replaced = match name {
@@ -173,11 +187,8 @@ fn called(call: ScalarFunction, schema: &DFSchema, facts: Facts) -> Result<Expr>
             let types: Vec<DataType> = (0..call.args.len()).filter_map(type_of).collect();
             mathematical(name, &types, &mut call.args)
         }
-        "coalesce" | "greatest" | "least" => {
-            let what = name.to_uppercase();
-            call.args = matching::together(&what, call.args, schema, facts)?;
-            None
-        }
+        "coalesce" | "greatest" | "least" => chosen(&mut call, schema, facts)?,
+        "pg_typeof" if call.args.iter().all(constant) => Some(regs::unknown()),
         numeric::AVERAGE => Some(mean(std::mem::take(&mut call.args), schema)?),
         numeric::UNCONSTRAINED => call.args.first().and_then(|arg| unconstrained(arg, schema, facts)),
         "generate_series" | "meshgate_generate_series" => spaced::called(&call.args, schema, facts)?,
@@ -192,6 +203,14 @@ fn called(call: ScalarFunction, schema: &DFSchema, facts: Facts) -> Result<Expr>
         _ => None,
     };
     Ok(replaced.unwrap_or(Expr::ScalarFunction(call)))
+}
+
+/// A function that chooses among its arguments, which are of one type; of intervals by their lengths.
+fn chosen(call: &mut ScalarFunction, schema: &DFSchema, facts: Facts) -> Result<Option<Expr>> {
+    let name = call.func.name().to_owned();
+    call.args = matching::together(&name.to_uppercase(), std::mem::take(&mut call.args), schema, facts)?;
+    let spans = name != "coalesce" && call.args.iter().any(|arg| arg.get_type(schema).is_ok_and(|found| interval(&found)));
+    Ok(spans.then(|| spans::chosen(name == "greatest").call(std::mem::take(&mut call.args))))
 }
 
 /// A text constant among bytes is bytes; another text is none.
@@ -421,6 +440,11 @@ fn operator(binary: BinaryExpr, schema: &DFSchema, facts: Facts) -> Result<Expr>
     })
 }
 
+/// Whether it is a constant whose type nothing tells.
+fn constant(expr: &Expr) -> bool {
+    casts::text_literal(expr) || matches!(expr, Expr::Literal(ScalarValue::Null, _))
+}
+
 fn compared(left: Expr, op: Operator, right: Expr, schema: &DFSchema, facts: Facts) -> Result<Expr> {
     let null_safe = matches!(op, Operator::IsDistinctFrom | Operator::IsNotDistinctFrom);
     if interval(&left.get_type(schema)?) && interval(&right.get_type(schema)?) {
@@ -435,6 +459,11 @@ fn compared(left: Expr, op: Operator, right: Expr, schema: &DFSchema, facts: Fac
             let name = |kind: Option<bool>| kind.map_or("text", |binary| if binary { "jsonb" } else { "json" });
             return Err(matching::missing(name(one), op, name(other)));
         }
+    }
+    if !facts.lenient
+        && let Some((left, right)) = regs::compared(&left, op, &right, schema)?
+    {
+        return Ok(plain(left, op, right));
     }
     matching::comparable(&left, op, &right, schema, facts)?;
     let (left, right) = (beside(left.clone(), &right, schema, facts), beside(right, &left, schema, facts));

@@ -2,16 +2,16 @@
 //!
 //! A text constant is of the type beside it; a text that is no constant is a text, where the engine would read it as the other type.
 
-use arrow::datatypes::DataType;
-use datafusion::common::DFSchema;
-use datafusion::logical_expr::expr::{Case, Like};
+use arrow::datatypes::{DataType, Field};
+use datafusion::common::{DFSchema, ScalarValue};
+use datafusion::logical_expr::expr::{Case, InList, Like};
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator};
 
 use crate::engine::PgType;
 use crate::error::SqlState;
 
 use super::function::{Result, fault};
-use super::{Facts, casts, typed};
+use super::{Facts, casts, numeric, typed};
 
 /// Types that may stand beside each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +65,20 @@ pub(super) fn comparable(left: &Expr, op: Operator, right: &Expr, schema: &DFSch
     }
 }
 
+/// `x IN (a, NULL)` is `x IN (a) OR NULL`: the engine forgets the NULL where it merges lists.
+pub(super) fn among(list: InList) -> Expr {
+    let null = |item: &Expr| matches!(item, Expr::Literal(value, _) if value.is_null());
+    let InList { expr, list, negated } = list;
+    let (nulls, known): (Vec<Expr>, Vec<Expr>) = list.into_iter().partition(null);
+    let unknown = Expr::Literal(ScalarValue::Boolean(None), None);
+    match (nulls.is_empty(), known.is_empty()) {
+        (true, _) => Expr::InList(InList { expr, list: known, negated }),
+        (false, true) => unknown,
+        (false, false) if negated => Expr::InList(InList { expr, list: known, negated }).and(unknown),
+        (false, false) => Expr::InList(InList { expr, list: known, negated }).or(unknown),
+    }
+}
+
 /// An argument of AND, OR or NOT, which is a truth.
 pub(super) fn truth(what: &str, value: Expr, schema: &DFSchema, facts: Facts) -> Result<Expr> {
     if facts.lenient {
@@ -114,6 +128,14 @@ pub(super) fn liked(like: &Like, schema: &DFSchema, facts: Facts) -> Result<()> 
     Err(fault(SqlState::UNDEFINED_FUNCTION, &text))
 }
 
+/// Refuses to look for equal values among those of a type that has no equality, or to sort them: json.
+pub(super) fn identified(field: &Field, what: &str, facts: Facts) -> Result<()> {
+    if facts.lenient || typed::named(field) != Some("json") {
+        return Ok(());
+    }
+    Err(fault(SqlState::UNDEFINED_FUNCTION, &format!("could not identify an {what} operator for type json")))
+}
+
 /// No operator is between these types.
 pub(super) fn missing(left: &str, op: Operator, right: &str) -> datafusion::error::DataFusionError {
     let op = match op {
@@ -139,7 +161,13 @@ pub(super) fn together(what: &str, values: Vec<Expr>, schema: &DFSchema, facts: 
     }
     let beside = values.iter().find(|value| family(value, schema).is_some()).and_then(|value| value.get_type(schema).ok());
     let Some(beside) = beside else { return Ok(values) };
-    Ok(values.into_iter().map(|value| casts::literal_as(value, &beside, facts)).collect())
+    let values: Vec<Expr> = values.into_iter().map(|value| casts::literal_as(value, &beside, facts)).collect();
+    if *first != Family::Number {
+        return Ok(values);
+    }
+    let types: Vec<DataType> = values.iter().map(|value| value.get_type(schema)).collect::<Result<_>>()?;
+    let Some(common) = numeric::common(&types) else { return Ok(values) };
+    Ok(values.into_iter().zip(types).map(|(value, found)| numeric::as_common(value, &found, &common)).collect())
 }
 
 fn unmatched(what: &str, one: &str, other: &str) -> datafusion::error::DataFusionError {
@@ -190,7 +218,11 @@ pub(super) fn united(inputs: Vec<LogicalPlan>, facts: Facts) -> Result<Vec<Logic
             return Err(unmatched("UNION", name, other));
         }
         if *first == Family::Text {
+            one_text(&mut inputs, &columns, at)?;
             continue;
+        }
+        if *first == Family::Number {
+            one_type(&mut inputs, at)?;
         }
         let place = families.iter().position(Option::is_some).unwrap_or(0);
         let Some(beside) = inputs.get(place).map(|input| input.schema().field(at).data_type().clone()) else { continue };
@@ -208,6 +240,43 @@ pub(super) fn united(inputs: Vec<LogicalPlan>, facts: Facts) -> Result<Vec<Logic
         }
     }
     Ok(inputs)
+}
+
+/// A column of texts of several types is one of text.
+fn one_text(inputs: &mut [LogicalPlan], columns: &[Option<Expr>], at: usize) -> Result<()> {
+    let named = |input: &LogicalPlan| typed::named(input.schema().field(at)).map(str::to_owned);
+    let names: Vec<Option<String>> = inputs.iter().map(named).collect();
+    let mut known = names.iter().zip(columns).filter(|(_, column)| !column.as_ref().is_some_and(casts::text_literal));
+    let first = known.next().map(|(name, _)| name.clone());
+    if known.all(|(name, _)| Some(name) == first.as_ref()) {
+        return Ok(());
+    }
+    for (input, _) in inputs.iter_mut().zip(names).filter(|(_, name)| name.is_some()) {
+        let mut exprs: Vec<Expr> = input.schema().columns().into_iter().map(Expr::Column).collect();
+        let name = input.schema().field(at).name().clone();
+        if let Some(slot) = exprs.get_mut(at) {
+            *slot = typed::plain(std::mem::take(slot)).alias(name);
+        }
+        *input = LogicalPlanBuilder::from(input.clone()).project(exprs)?.build()?;
+    }
+    Ok(())
+}
+
+/// A column of numbers in the type that they have together.
+fn one_type(inputs: &mut [LogicalPlan], at: usize) -> Result<()> {
+    let types: Vec<DataType> = inputs.iter().map(|input| input.schema().field(at).data_type().clone()).collect();
+    let Some(common) = numeric::common(&types.iter().filter(|found| found.is_numeric()).cloned().collect::<Vec<_>>()) else {
+        return Ok(());
+    };
+    for (input, found) in inputs.iter_mut().zip(types).filter(|(_, found)| found.is_numeric() && *found != common) {
+        let mut exprs: Vec<Expr> = input.schema().columns().into_iter().map(Expr::Column).collect();
+        let name = input.schema().field(at).name().clone();
+        if let Some(slot) = exprs.get_mut(at) {
+            *slot = numeric::as_common(std::mem::take(slot), &found, &common).alias(name);
+        }
+        *input = LogicalPlanBuilder::from(input.clone()).project(exprs)?.build()?;
+    }
+    Ok(())
 }
 
 /// What a query's column is made of, if the query is a SELECT.

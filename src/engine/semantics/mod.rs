@@ -10,6 +10,7 @@ mod bytes;
 mod bytewise;
 mod castable;
 mod casts;
+mod correlated;
 mod date_text;
 mod degrees;
 mod exact;
@@ -35,15 +36,19 @@ mod octets;
 mod ordered;
 mod parse;
 mod regexes;
+mod regs;
+mod rounding;
 mod rule;
 mod scales;
 mod series;
+mod signatures;
 mod single;
 mod sleep;
 mod sorted;
 mod spaced;
 mod spans;
 mod spread;
+mod steps;
 mod temporal;
 mod text;
 mod truncation;
@@ -104,5 +109,8 @@ pub(super) fn functions(facts: Facts) -> Vec<Arc<ScalarUDF>> {
     functions.extend(degrees::all());
     functions.push(scales::min_scale());
     functions.extend(sleep::all());
+    functions.push(steps::mark().udf());
+    functions.push(text::letter_of().udf());
+    functions.push(truncation::digits(facts).udf());
     functions
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, Decimal128Array, Float32Array, Float64Array, StringArray};
 use arrow::datatypes::{DataType, i256};
 use datafusion::common::ScalarValue;
-use datafusion::logical_expr::ScalarUDF;
+use datafusion::logical_expr::{Expr, ScalarUDF, cast};
 
 use crate::error::SqlState;
 
@@ -23,6 +23,8 @@ const QUOTIENT_SCALE_MAX: i8 = 20;
 /// Digits that the engine's sum has before the point beyond those of its values.
 const SUM_DIGITS: i16 = 10;
 pub(super) const PRECISION_MAX: u8 = 38;
+/// Digits behind the point of a numeric that each step of a recursive query computes anew.
+pub(super) const STEP_SCALE: i8 = 16;
 
 pub(super) fn all() -> Vec<Arc<ScalarUDF>> {
     vec![unconstrained().udf(), average().udf()]
@@ -56,6 +58,61 @@ pub(super) fn of(data_type: &DataType) -> Option<(u8, i8)> {
         _ => None,
     }
 }
+
+/// The type that numbers of several types have together; `None` if they are of one already.
+pub(super) fn common(types: &[DataType]) -> Option<DataType> {
+    let known: Vec<&DataType> = types.iter().filter(|found| !found.is_null()).collect();
+    let (first, rest) = known.split_first()?;
+    if rest.iter().all(|found| found == first) {
+        return None;
+    }
+    if known.iter().any(|found| found.is_floating()) {
+        let small = known.iter().all(|found| matches!(found, DataType::Float32 | DataType::Float16));
+        return Some(if small { DataType::Float32 } else { DataType::Float64 });
+    }
+    if known.iter().all(|found| found.is_integer()) {
+        let large = known.iter().any(|found| matches!(found, DataType::Int64 | DataType::UInt64));
+        return Some(if large { DataType::Int64 } else { DataType::Int32 });
+    }
+    let digits: Vec<(u8, i8)> = known.iter().map(|found| of(found)).collect::<Option<_>>()?;
+    let scale = digits.iter().map(|(_, scale)| *scale).max()?;
+    let whole = digits.iter().map(|(precision, scale)| i16::from(*precision) - i16::from(*scale)).max()?;
+    let precision = (whole + i16::from(scale)).clamp(1, i16::from(PRECISION_MAX));
+    Some(DataType::Decimal128(u8::try_from(precision).ok()?, scale))
+}
+
+/// A number as one of the type that it has with others. It keeps its own digits behind the point where it is shown.
+pub(super) fn as_common(value: Expr, found: &DataType, common: &DataType) -> Expr {
+    if found == common || found.is_null() {
+        return value;
+    }
+    let DataType::Decimal128(precision, scale) = *common else { return cast(value, common.clone()) };
+    let gives = DataType::Decimal128(precision, scale);
+    let computes = move |args: &[ArrayRef], _rows: usize| {
+        let options = arrow::compute::CastOptions { safe: false, ..Default::default() };
+        arrow::compute::cast_with_options(first(args)?, &DataType::Decimal128(precision, scale), &options).map_err(|_| overflow())
+    };
+    let takes = |types: &[DataType]| both(types).filter(|types| types.len() == 1);
+    Function::new(COMMON, takes, move |_| Some(gives.clone()), computes)
+        .variant(u64::from(precision) * 100 + u64::from(scale.unsigned_abs()))
+        .call(vec![value])
+}
+
+/// A numeric rounded to fewer digits behind the point.
+pub(super) fn rescaled(value: Expr, precision: u8, scale: i8) -> Expr {
+    let gives = DataType::Decimal128(precision, scale);
+    let computes = move |args: &[ArrayRef], _rows: usize| {
+        let options = arrow::compute::CastOptions { safe: false, ..Default::default() };
+        arrow::compute::cast_with_options(first(args)?, &DataType::Decimal128(precision, scale), &options).map_err(|_| overflow())
+    };
+    let takes = |types: &[DataType]| both(types).filter(|types| types.len() == 1);
+    Function::new("numeric_rescale", takes, move |_| Some(gives.clone()), computes)
+        .variant(u64::from(precision) * 100 + u64::from(scale.unsigned_abs()))
+        .call(vec![value])
+}
+
+/// What stands for a numeric of one type as one of another.
+pub(super) const COMMON: &str = "numeric_as";
 
 pub(super) fn both(types: &[DataType]) -> Option<Vec<DataType>> {
     types.iter().map(|found| of(found).map(|(precision, scale)| DataType::Decimal128(precision, scale))).collect()

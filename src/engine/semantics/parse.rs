@@ -6,11 +6,12 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Date32Array, StringArray};
-use arrow::datatypes::{DataType, IntervalUnit, TimeUnit};
+use arrow::datatypes::{DataType, Field, IntervalUnit, TimeUnit};
 use bytes::Bytes;
 use chrono::{Datelike as _, NaiveDate};
 use datafusion::common::ScalarValue;
-use datafusion::logical_expr::Expr;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::logical_expr::{Expr, ScalarFunctionArgs};
 
 use crate::engine::PgType;
 use crate::engine::parameter::{self, Format, Parameter};
@@ -131,13 +132,37 @@ pub(super) fn fault_of(text: &str, data_type: &DataType, facts: Facts) -> Option
     Some(failing(message, gives))
 }
 
+const UNREADABLE: &str = "read_constant";
+
 /// A call that fails when it runs.
 pub(super) fn failing(message: ClientMessage, gives: DataType) -> Expr {
     let mut number = std::hash::DefaultHasher::new();
     (message.sqlstate, &message.message, &gives).hash(&mut number);
     let fails = move |_: &[ArrayRef], _: usize| Err(client(message.clone()));
     let none = |types: &[DataType]| types.is_empty().then(Vec::new);
-    Function::new("read_constant", none, move |_| Some(gives.clone()), fails).variant(number.finish()).call(Vec::new())
+    Function::new(UNREADABLE, none, move |_| Some(gives.clone()), fails).variant(number.finish()).call(Vec::new())
+}
+
+/// Fails as the constants in an expression do that are no values of their types, whether or not they would be looked at.
+pub(super) fn raised(expr: &Expr) -> Result<()> {
+    let mut found = Ok(());
+    expr.apply(|part| {
+        if let Expr::ScalarFunction(call) = part
+            && call.func.name() == UNREADABLE
+        {
+            let args = ScalarFunctionArgs {
+                args: Vec::new(),
+                arg_fields: Vec::new(),
+                number_rows: 1,
+                return_field: Arc::new(Field::new(UNREADABLE, call.func.return_type(&[])?, true)),
+                config_options: Arc::default(),
+            };
+            found = call.func.invoke_with_args(args).map(|_| ());
+            return Ok(TreeNodeRecursion::Stop);
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    found
 }
 
 /// A numeric with the digits that its text has.

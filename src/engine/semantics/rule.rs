@@ -2,25 +2,28 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{Field, Schema};
+use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::catalog::cte_worktable::CteWorkTable;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, ExprSchema, ScalarValue};
 use datafusion::datasource::{provider_as_source, source_as_provider};
 use datafusion::logical_expr::expr_rewriter::{NamePreserver, coerce_plan_expr_for_schema};
-use datafusion::logical_expr::logical_plan::Subquery;
+use datafusion::logical_expr::logical_plan::{Distinct, Subquery};
 use datafusion::logical_expr::utils::merge_schema;
-use datafusion::logical_expr::{Expr, ExprSchemable, GroupingSet, LogicalPlan, LogicalPlanBuilder, RecursiveQuery, TableScan, Union};
+use datafusion::logical_expr::{Expr, ExprSchemable, GroupingSet, LogicalPlan, LogicalPlanBuilder, RecursiveQuery, TableScan, Union, cast};
 
 use crate::enforcement::GovernedTable;
+use crate::engine::PgType;
+use crate::error::SqlState;
 
-use super::function::Result;
-use super::{Facts, expression, lateral, matching, scales, sorted, typed};
+use super::function::{Result, fault};
+use super::numeric::{PRECISION_MAX, STEP_SCALE};
+use super::{Facts, correlated, expression, lateral, matching, numeric, scales, sorted, steps, typed};
 
 /// Rewrites the plan of a query that the planner has just made, before its types are coerced.
 pub(in crate::engine) fn apply(plan: LogicalPlan, facts: Facts) -> Result<LogicalPlan> {
     let facts = Facts { lenient: reads_system(&plan)?, ..facts };
-    let plan = lateral::flattened(plan)?;
+    let plan = correlated::joined(lateral::flattened(plan)?)?;
     let plan = plan.transform_up_with_subqueries(|node| rewritten(node, facts).map(Transformed::yes))?.data;
     if facts.lenient { Ok(plan) } else { scales::shown(scales::written(sorted::in_order(plan)?)?) }
 }
@@ -48,7 +51,9 @@ fn rewritten(plan: LogicalPlan, facts: Facts) -> Result<LogicalPlan> {
         LogicalPlan::Values(values) => {
             let schema = DFSchema::empty();
             let row = |row: Vec<Expr>| {
-                row.into_iter().map(|value| expression::rewritten(untyped(value), &schema, facts)).collect::<Result<Vec<_>>>()
+                row.into_iter()
+                    .map(|value| expression::rewritten(untyped(steps::written(value)), &schema, facts))
+                    .collect::<Result<Vec<_>>>()
             };
             let rows = values.values.into_iter().map(row).collect::<Result<Vec<_>>>()?;
             LogicalPlanBuilder::values(of_one_kind(rows, &schema))?.build()
@@ -64,25 +69,40 @@ fn rewritten(plan: LogicalPlan, facts: Facts) -> Result<LogicalPlan> {
             let schema = Arc::clone(sort.input.schema());
             for key in &mut sort.expr {
                 let expr = refreshed(std::mem::take(&mut key.expr), &schema)?;
-                key.expr = expression::sort_key(expression::rewritten(expr, &schema, facts)?, &schema);
+                let expr = expression::rewritten(expr, &schema, facts)?;
+                if let Ok((_, field)) = expr.to_field(&schema) {
+                    matching::identified(&field, "ordering", facts)?;
+                }
+                key.expr = expression::sort_key(expr, &schema);
             }
             Ok(LogicalPlan::Sort(sort))
         }
-        plan => {
-            let schema = merge_schema(&plan.inputs());
-            let names = NamePreserver::new(&plan);
-            let named = |expr: Expr| {
-                let name = names.save(&expr);
-                let expr = refreshed(expr, &schema)?;
-                expression::rewritten(expr, &schema, facts).map(|expr| name.restore(expr))
-            };
-            let plan = plan.map_expressions(|expr| match expr {
-                Expr::GroupingSet(sets) => grouped(sets, &named).map(|sets| Transformed::yes(Expr::GroupingSet(sets))),
-                expr => named(expr).map(Transformed::yes),
-            })?;
-            plan.data.recompute_schema()
+        LogicalPlan::Join(mut join) if correlated::is_lateral(&join.right) => {
+            let right = join.right.as_ref().clone();
+            join.right = Arc::new(of_outer(right, join.left.schema())?);
+            by_expression(LogicalPlan::Join(join), facts)
         }
+        plan => by_expression(plan, facts),
     }
+}
+
+/// The plan with each of its expressions in PostgreSQL's meaning.
+fn by_expression(plan: LogicalPlan, facts: Facts) -> Result<LogicalPlan> {
+    let schema = merge_schema(&plan.inputs());
+    let names = NamePreserver::new(&plan);
+    let named = |expr: Expr| {
+        let name = names.save(&expr);
+        let expr = refreshed(expr, &schema)?;
+        expression::rewritten(expr, &schema, facts).map(|expr| name.restore(expr))
+    };
+    if let LogicalPlan::Distinct(Distinct::All(input)) = &plan {
+        input.schema().fields().iter().try_for_each(|field| matching::identified(field, "equality", facts))?;
+    }
+    let plan = plan.map_expressions(|expr| match expr {
+        Expr::GroupingSet(sets) => grouped(sets, &named).map(|sets| Transformed::yes(Expr::GroupingSet(sets))),
+        expr => named(expr).map(Transformed::yes),
+    })?;
+    plan.data.recompute_schema()
 }
 
 /// Each key of grouping sets is a column by its own name.
@@ -98,6 +118,8 @@ fn grouped(sets: GroupingSet, named: &impl Fn(Expr) -> Result<Expr>) -> Result<G
 /// Columns of VALUES whose types are named in every row or in none.
 fn of_one_kind(rows: Vec<Vec<Expr>>, schema: &DFSchema) -> Vec<Vec<Expr>> {
     let named = |expr: &Expr| expr.to_field(schema).ok().and_then(|(_, field)| typed::named(&field).map(str::to_owned));
+    let rows = of_one_number(rows, schema);
+    let rows = typed_nulls(rows, &named);
     let first: Vec<Option<String>> = rows.first().map(|row| row.iter().map(named).collect()).unwrap_or_default();
     let same = |row: &Vec<Expr>| row.iter().map(named).eq(first.iter().cloned());
     if rows.iter().all(same) {
@@ -105,6 +127,37 @@ fn of_one_kind(rows: Vec<Vec<Expr>>, schema: &DFSchema) -> Vec<Vec<Expr>> {
     }
     let plain = |expr: Expr| if named(&expr).is_some() { typed::plain(expr) } else { expr };
     rows.into_iter().map(|row| row.into_iter().map(plain).collect()).collect()
+}
+
+/// A NULL beside values of a type with a name is of that type.
+fn typed_nulls(mut rows: Vec<Vec<Expr>>, named: &impl Fn(&Expr) -> Option<String>) -> Vec<Vec<Expr>> {
+    let null = |value: &Expr| matches!(value, Expr::Literal(value, _) if value.is_null());
+    for at in 0..rows.first().map_or(0, Vec::len) {
+        let Some(name) = rows.iter().filter_map(|row| row.get(at)).find_map(named) else { continue };
+        for value in rows.iter_mut().filter_map(|row| row.get_mut(at)).filter(|value| null(value)) {
+            if let Some(typed) = typed::read(Expr::Literal(ScalarValue::Utf8(None), None), &name, None) {
+                *value = typed;
+            }
+        }
+    }
+    rows
+}
+
+/// Numbers of each column of VALUES in one type, which is floating-point where one of them is.
+fn of_one_number(mut rows: Vec<Vec<Expr>>, schema: &DFSchema) -> Vec<Vec<Expr>> {
+    let width = rows.first().map_or(0, Vec::len);
+    for at in 0..width {
+        let found = |row: &Vec<Expr>| row.get(at).and_then(|value| value.get_type(schema).ok()).unwrap_or(DataType::Null);
+        let types: Vec<DataType> = rows.iter().map(found).collect();
+        let numbers = types.iter().all(|found| found.is_numeric() || found.is_null());
+        let Some(common) = numeric::common(&types).filter(|_| numbers) else { continue };
+        for (row, found) in rows.iter_mut().zip(types) {
+            if let Some(value) = row.get_mut(at) {
+                *value = numeric::as_common(std::mem::take(value), &found, &common);
+            }
+        }
+    }
+    rows
 }
 
 /// A NULL among VALUES has got the type of the literals beside it, which may become another.
@@ -118,11 +171,8 @@ fn untyped(value: Expr) -> Expr {
 /// Subqueries name columns of the query around them with their types, which may be others by now.
 fn refreshed(expr: Expr, schema: &DFSchema) -> Result<Expr> {
     let fresh = |subquery: Subquery| -> Result<Subquery> {
-        let plan = subquery.subquery.as_ref().clone().transform_up_with_subqueries(|node| {
-            let node = node.map_expressions(|expr| expr.transform_up(|expr| Ok(outer(expr, schema))))?;
-            if node.transformed { node.data.recompute_schema().map(Transformed::yes) } else { Ok(node) }
-        })?;
-        Ok(Subquery { subquery: Arc::new(plan.data), ..subquery })
+        let plan = of_outer(subquery.subquery.as_ref().clone(), schema)?;
+        Ok(Subquery { subquery: Arc::new(plan), ..subquery })
     };
     let done = expr.transform_up(|expr| {
         Ok(match expr {
@@ -139,6 +189,15 @@ fn refreshed(expr: Expr, schema: &DFSchema) -> Result<Expr> {
         })
     })?;
     Ok(done.data)
+}
+
+/// A plan that names columns of the query around it, with the types that they have by now.
+fn of_outer(plan: LogicalPlan, schema: &DFSchema) -> Result<LogicalPlan> {
+    let plan = plan.transform_up_with_subqueries(|node| {
+        let node = node.map_expressions(|expr| expr.transform_up(|expr| Ok(outer(expr, schema))))?;
+        if node.transformed { node.data.recompute_schema().map(Transformed::yes) } else { Ok(node) }
+    })?;
+    Ok(plan.data)
 }
 
 /// A subquery that may have no row is a value that may be NULL, whatever its column says.
@@ -176,8 +235,40 @@ fn outer(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
     Transformed::no(expr)
 }
 
+/// A numeric that each step gives more digits begins with room for them; a type that the steps do not keep is refused.
+fn wide_enough(query: RecursiveQuery) -> Result<RecursiveQuery> {
+    let (fields, others) = (query.static_term.schema(), query.recursive_term.schema());
+    let mut exprs = Vec::new();
+    let mut widened = false;
+    for (at, column) in fields.columns().into_iter().enumerate() {
+        let own = fields.field(at).data_type();
+        let other = others.fields().get(at).map_or(own, |field| field.data_type());
+        let exact = |found: &DataType| matches!(found, DataType::Decimal128(..));
+        if exact(own) && own != other && (exact(other) || other.is_integer()) {
+            widened = true;
+            let name = column.name().to_owned();
+            exprs.push(cast(Expr::Column(column), DataType::Decimal128(PRECISION_MAX, STEP_SCALE)).alias(name));
+            continue;
+        }
+        if own.is_integer() && (exact(other) || other.is_floating()) || exact(own) && other.is_floating() {
+            let name = |found: &DataType| PgType::of_arrow_type(found).with_typmod(-1).format().unwrap_or_default();
+            let (place, of, own, other) = (at + 1, &query.name, name(own), name(other));
+            let text = format!("recursive query \"{of}\" column {place} has type {own} in non-recursive term but type {other} overall");
+            return Err(fault(SqlState::DATATYPE_MISMATCH, &text));
+        }
+        exprs.push(Expr::Column(column));
+    }
+    if !widened {
+        return Ok(query);
+    }
+    let first = LogicalPlanBuilder::from(query.static_term.as_ref().clone()).project(exprs)?.build()?;
+    Ok(RecursiveQuery { static_term: Arc::new(first), ..query })
+}
+
 /// A recursive query has the types of its first term; the table that it reads itself through has them too.
 fn recursive(query: RecursiveQuery) -> Result<LogicalPlan> {
+    let term = steps::uncast(query.recursive_term.as_ref().clone())?;
+    let query = wide_enough(RecursiveQuery { recursive_term: Arc::new(term), ..query })?;
     let fields = query.static_term.schema();
     let term = query.recursive_term.as_ref().clone().transform_up_with_subqueries(|node| match node {
         LogicalPlan::TableScan(scan) => work_table(scan, fields),

@@ -14,13 +14,13 @@ use datafusion::common::{Column, ExprSchema, ScalarValue};
 use datafusion::functions::core::expr_fn::greatest;
 use datafusion::logical_expr::expr::{Case, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::logical_plan::{Aggregate, Projection, SubqueryAlias};
+use datafusion::logical_expr::logical_plan::{Aggregate, Projection, SubqueryAlias, Union, Values};
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, JoinType, LogicalPlan, LogicalPlanBuilder, Operator, ScalarUDF, cast};
 
 use self::digits::Made;
 use super::exact::Kind;
 use super::function::Result;
-use super::numeric;
+use super::{numeric, steps};
 
 /// Digits behind the point of the values of an expression.
 #[derive(Debug, Clone, PartialEq)]
@@ -241,8 +241,55 @@ impl Carrying {
             }
             LogicalPlan::Aggregate(ref aggregate) => of_aggregate(aggregate, at, column, own)?,
             LogicalPlan::TableScan(_) => Scale::All(own),
+            // Steps give numerics the digits that they need.
+            LogicalPlan::RecursiveQuery(_) if own == i32::from(numeric::STEP_SCALE) => {
+                Scale::Each(digits::least().call(vec![Expr::Column(column.clone())]))
+            }
+            LogicalPlan::Union(ref union) => self.of_union(union, at)?,
+            LogicalPlan::Values(ref values) => self.of_values(values, at, own)?,
             _ => Scale::unknown(Expr::Column(column.clone()), own),
         })
+    }
+
+    /// Of one of several queries, each of which may have to carry it.
+    fn of_union(&mut self, union: &Union, at: usize) -> Result<Scale> {
+        let (mut plans, mut scales) = (Vec::new(), Vec::new());
+        for input in &union.inputs {
+            let mut carrying = Carrying { plan: input.as_ref().clone(), names: self.names };
+            let Some(column) = input.schema().columns().get(at).cloned() else { return Ok(Scale::All(0)) };
+            scales.push(carrying.of_column(&column)?);
+            self.names = carrying.names;
+            plans.push(carrying.plan);
+        }
+        if let Some(scale) = alike(scales.clone()) {
+            return Ok(scale);
+        }
+        self.names += 1;
+        let name = format!("meshgate_scale_{}", self.names);
+        let inputs = union.inputs.iter().zip(plans).zip(scales).map(|((input, plan), scale)| {
+            let kept = input.schema().columns().into_iter().map(Expr::Column);
+            let scale = cast(scale.into_expr(), DataType::Int32).alias(&name);
+            LogicalPlanBuilder::from(plan).project(kept.chain([scale]))?.build().map(Arc::new)
+        });
+        self.plan = LogicalPlan::Union(Union::try_new_with_loose_types(inputs.collect::<Result<_>>()?)?);
+        Ok(self.last_column())
+    }
+
+    /// Of a constant.
+    fn of_values(&mut self, values: &Values, at: usize, own: i32) -> Result<Scale> {
+        let scale = |row: &Vec<Expr>| row.get(at).and_then(written_scale).unwrap_or(own);
+        let scales: Vec<i32> = values.values.iter().map(scale).collect();
+        if let Some(scale) = alike(scales.iter().map(|scale| Scale::All(*scale)).collect()) {
+            return Ok(scale);
+        }
+        let literal = |scale: i32| Expr::Literal(ScalarValue::Int32(Some(scale)), None);
+        let rows = values.values.iter().zip(scales).map(|(row, scale)| row.iter().cloned().chain([literal(scale)]).collect());
+        self.plan = LogicalPlanBuilder::values(rows.collect())?.build()?;
+        Ok(self.last_column())
+    }
+
+    fn last_column(&self) -> Scale {
+        self.plan.schema().columns().pop().map_or(Scale::All(0), |column| Scale::Each(Expr::Column(column)))
     }
 
     fn of_projection(&mut self, projection: &Projection, at: usize) -> Result<Scale> {
@@ -355,7 +402,7 @@ impl Carrying {
                 _ => Scale::All(own),
             },
             ("trim_scale", [value]) => Scale::Each(digits::least().call(vec![value.clone()])),
-            ("abs" | "nullif" | "meshgate_value", [value, ..]) => self.of(value)?,
+            ("abs" | "nullif" | "meshgate_value" | numeric::COMMON, [value, ..]) => self.of(value)?,
             ("coalesce" | "greatest" | "least", _) => self.of_one(call)?,
             _ => Scale::All(own),
         })
@@ -382,6 +429,19 @@ impl Carrying {
         };
         let whens = scales.into_iter().map(|(arg, scale)| (Box::new(chosen(arg)), Box::new(scale.into_expr())));
         Ok(Scale::Each(Expr::Case(Case { expr: None, when_then_expr: whens.collect(), else_expr: None })))
+    }
+}
+
+/// Digits behind the point of a constant as it is written; `None` of what is none, and of NULL.
+fn written_scale(value: &Expr) -> Option<i32> {
+    match value {
+        Expr::ScalarFunction(call) if call.func.name() == numeric::COMMON => call.args.first().and_then(written_scale),
+        Expr::Cast(cast) => own_scale(cast.field.data_type()),
+        value if steps::named_type(value).is_some() => steps::named_type(value).and_then(own_scale),
+        Expr::Literal(value, _) if value.is_null() => None,
+        Expr::Literal(value, _) if value.data_type().is_integer() => Some(0),
+        Expr::Literal(value, _) => own_scale(&value.data_type()),
+        _ => None,
     }
 }
 

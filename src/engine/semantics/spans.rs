@@ -45,12 +45,31 @@ fn time() -> DataType {
 pub(super) fn order() -> Function {
     let computes = |args: &[ArrayRef], _rows: usize| {
         let spans = first(args)?.as_primitive::<IntervalMonthDayNanoType>();
-        let lengths: Decimal128Array = spans
-            .unary(|span| (i128::from(span.months) * 30 + i128::from(span.days)) * i128::from(NANOS_OF_DAY) + i128::from(span.nanoseconds));
+        let lengths: Decimal128Array = spans.unary(length);
         Ok(Arc::new(lengths.with_precision_and_scale(38, 0)?) as ArrayRef)
     };
     let takes = |types: &[DataType]| (types.len() == 1).then(|| vec![temporal::interval()]);
     Function::new("interval_order", takes, |_| Some(DataType::Decimal128(38, 0)), computes)
+}
+
+/// The longest of intervals, or the shortest; NULLs do not count.
+pub(super) fn chosen(longest: bool) -> Function {
+    let computes = move |args: &[ArrayRef], rows: usize| {
+        let columns: Vec<&IntervalMonthDayNanoArray> = args.iter().map(|array| array.as_primitive::<IntervalMonthDayNanoType>()).collect();
+        let one = |row: usize| {
+            let known = columns.iter().filter(|column| column.is_valid(row)).map(|column| column.value(row));
+            // Of several of one length it is the first.
+            known
+                .reduce(|best, other| if length(other) != length(best) && (length(other) > length(best)) == longest { other } else { best })
+        };
+        Ok(Arc::new((0..rows).map(one).collect::<IntervalMonthDayNanoArray>()) as ArrayRef)
+    };
+    let takes = |types: &[DataType]| Some(vec![temporal::interval(); types.len()]);
+    Function::new(if longest { "greatest" } else { "least" }, takes, |_| Some(temporal::interval()), computes)
+}
+
+fn length(span: IntervalMonthDayNano) -> i128 {
+    (i128::from(span.months) * 30 + i128::from(span.days)) * i128::from(NANOS_OF_DAY) + i128::from(span.nanoseconds)
 }
 
 fn justified(name: &'static str, compute: fn(IntervalMonthDayNano) -> Option<IntervalMonthDayNano>) -> Function {

@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, StringArray};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, StringArray};
 use arrow::datatypes::{
     DataType, Field, Float32Type, Float64Type, IntervalMonthDayNanoType, IntervalUnit, Time64MicrosecondType, TimeUnit,
     TimestampMicrosecondType,
 };
 use chrono::{DateTime, Datelike, NaiveDateTime, Timelike};
 
+use crate::error::SqlState;
+
 use super::Facts;
-use super::function::{Function, Result, arg, first};
+use super::function::{Function, Result, arg, fault, first};
 
 /// The type that a value is written from; `None` if the engine's own text is PostgreSQL's.
 pub(super) fn written_as(data_type: &DataType) -> Option<DataType> {
@@ -48,6 +50,27 @@ pub(super) fn letter() -> Function {
         Ok(Arc::new(truths.iter().map(|truth| truth.map(|truth| if truth { "t" } else { "f" })).collect::<StringArray>()) as ArrayRef)
     };
     Function::new("truth_letter", |_| Some(vec![DataType::Boolean]), |_| Some(DataType::Utf8), computes)
+}
+
+/// `chr(n)`: the letter of a number.
+pub(super) fn letter_of() -> Function {
+    let computes = |args: &[ArrayRef], _rows: usize| {
+        let one = |number: i64| match u32::try_from(number) {
+            Ok(0) => Err(fault(SqlState::PROGRAM_LIMIT_EXCEEDED, "null character not permitted")),
+            Ok(number) => char::from_u32(number)
+                .map(String::from)
+                .ok_or_else(|| fault(SqlState::PROGRAM_LIMIT_EXCEEDED, "requested character not valid for encoding")),
+            Err(_) if number < 0 => Err(fault(SqlState::INVALID_PARAMETER_VALUE, "character number must be positive")),
+            Err(_) => Err(fault(SqlState::PROGRAM_LIMIT_EXCEEDED, "requested character too large for encoding")),
+        };
+        let letters = arg::<Int64Array>(args, 0)?.iter().map(|number| number.map(one).transpose());
+        Ok(Arc::new(letters.collect::<Result<StringArray>>()?) as ArrayRef)
+    };
+    let takes = |types: &[DataType]| match types {
+        [found] if found.is_integer() || found.is_null() => Some(vec![DataType::Int64]),
+        _ => None,
+    };
+    Function::new("chr", takes, |_| Some(DataType::Utf8), computes)
 }
 
 fn written(args: &[ArrayRef], facts: Facts) -> Result<ArrayRef> {

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, PrimitiveArray};
-use arrow::datatypes::{DataType, IntervalMonthDayNano, IntervalMonthDayNanoType, TimestampMicrosecondType};
+use arrow::array::{Array as _, ArrayRef, AsArray, Int64Array, PrimitiveArray};
+use arrow::datatypes::{
+    DataType, IntervalMonthDayNano, IntervalMonthDayNanoType, Time64MicrosecondType, TimeUnit, TimestampMicrosecondType,
+};
 use chrono::{Datelike as _, NaiveDate};
 use datafusion::common::ScalarValue;
 use datafusion::error::DataFusionError;
@@ -13,7 +15,7 @@ use crate::error::SqlState;
 
 use super::Facts;
 use super::fields::Field;
-use super::function::{Function, Result, fault, first};
+use super::function::{Function, Result, arg, fault, first};
 use super::temporal::{self, DAY, SECOND};
 
 /// `date_trunc(unit, value [, zone])`; `None` leaves it to the engine.
@@ -173,6 +175,45 @@ pub(super) fn rounded(value: Expr, unit: i64) -> Expr {
     let same = |types: &[DataType]| types.first().and_then(temporal::micros_type);
     let takes = move |types: &[DataType]| same(types).map(|found| vec![found]);
     Function::new("timestamp_round", takes, same, computes).variant(unit.unsigned_abs()).call(vec![value])
+}
+
+/// A date's time, a moment or an interval with so many digits of its seconds, as types of a precision have them.
+pub(super) fn digits(facts: Facts) -> Function {
+    let gives = |types: &[DataType]| match types.first()? {
+        found @ DataType::Timestamp(..) => temporal::micros_type(found),
+        DataType::Time32(_) | DataType::Time64(_) => Some(DataType::Time64(TimeUnit::Microsecond)),
+        DataType::Interval(_) | DataType::Duration(_) => Some(temporal::interval()),
+        _ => None,
+    };
+    let takes = move |types: &[DataType]| match types {
+        [_, digits] if digits.is_integer() => Some(vec![gives(types)?, DataType::Int64]),
+        _ => None,
+    };
+    let computes = |args: &[ArrayRef], _rows: usize| {
+        let places = arg::<Int64Array>(args, 1)?;
+        let places = if places.is_empty() { 6 } else { places.value(0).clamp(0, 6) };
+        let unit = u32::try_from(6 - places).map_or(1, |zeros| 10_i64.pow(zeros));
+        let round = |micros: i64| {
+            let half = if micros < 0 { -(unit / 2) } else { unit / 2 };
+            micros.saturating_add(half) / unit * unit
+        };
+        Ok(match first(args)?.data_type() {
+            DataType::Timestamp(_, zone) => {
+                let rounded: PrimitiveArray<TimestampMicrosecondType> =
+                    first(args)?.as_primitive::<TimestampMicrosecondType>().unary(round);
+                Arc::new(rounded.with_timezone_opt(zone.clone())) as ArrayRef
+            }
+            DataType::Interval(_) => {
+                let spans = first(args)?.as_primitive::<IntervalMonthDayNanoType>();
+                let rounded = |span: IntervalMonthDayNano| {
+                    IntervalMonthDayNano::new(span.months, span.days, round(span.nanoseconds / 1000).saturating_mul(1000))
+                };
+                Arc::new(spans.unary::<_, IntervalMonthDayNanoType>(rounded))
+            }
+            _ => Arc::new(first(args)?.as_primitive::<Time64MicrosecondType>().unary::<_, Time64MicrosecondType>(round)),
+        })
+    };
+    Function::new("meshgate_digits", takes, gives, computes).of_statement(facts)
 }
 
 /// `moment + interval` in the session's zone: months and days by its calendar, the time by the clock.

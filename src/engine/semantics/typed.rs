@@ -11,7 +11,7 @@ use crate::catalog::TYPE_KEY;
 use crate::error::SqlState;
 
 use super::function::{Function, Result, fault, first};
-use super::{casts, json_build};
+use super::{casts, json_build, regs};
 
 /// The PostgreSQL type that a field names.
 pub(super) fn named(field: &Field) -> Option<&str> {
@@ -89,7 +89,8 @@ pub(super) fn nullable(value: Expr, field: &Field) -> Expr {
     let computes = |args: &[ArrayRef], _rows: usize| first(args).cloned();
     let takes = |types: &[DataType]| (types.len() == 1).then(|| types.to_vec());
     let function = Function::new("meshgate_value", takes, |types| types.first().cloned(), computes);
-    let known = ["uuid", "json", "jsonb", "varchar", "bpchar", "name"].into_iter().find(|name| named(field) == Some(name));
+    let known = ["uuid", "json", "jsonb", "varchar", "bpchar", "name"].into_iter().chain(regs::NAMES);
+    let known = known.into_iter().find(|name| named(field) == Some(name));
     match known {
         Some(name) => function.answers(name),
         None => function,

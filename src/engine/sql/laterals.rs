@@ -2,11 +2,9 @@
 //!
 //! INVARIANT: the columns that a client sees, and their order, stay what they are.
 
-use std::ops::ControlFlow;
-
 use datafusion::sql::sqlparser::ast::{
     Array, BinaryOperator, Distinct, Expr, GroupByExpr, Ident, LimitClause, OrderByKind, Query, SelectItem, SetExpr, TableFactor, Value,
-    Visit, Visitor, WindowType,
+    WindowType,
 };
 use datafusion::sql::sqlparser::dialect::{GenericDialect, PostgreSqlDialect};
 use datafusion::sql::sqlparser::parser::Parser;
@@ -194,19 +192,7 @@ impl Tables {
 
 /// Whether no column is in it.
 fn constant(expr: &Expr) -> bool {
-    struct Columns;
-    impl Visitor for Columns {
-        type Break = ();
-
-        fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
-            if matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_)) {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
-            }
-        }
-    }
-    expr.visit(&mut Columns).is_continue()
+    !super::scalars::names_columns(expr)
 }
 
 #[cfg(test)]

@@ -22,6 +22,8 @@ mod rows;
 mod scalars;
 mod sizes;
 mod spelling;
+mod spread_order;
+mod steps;
 mod tables;
 mod ties;
 mod tokens;

@@ -5,6 +5,7 @@
 use arrow::datatypes::DataType;
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::{DataFusionError, Result};
+use datafusion::functions_nested::expr_fn::array_concat;
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr, RawFieldAccessExpr};
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, GetFieldAccess, Operator, cast};
 use datafusion::sql::sqlparser::ast::BinaryOperator;
@@ -45,6 +46,9 @@ impl ExprPlanner for PgOperators {
         let (Ok(left), Ok(right)) = (raw.left.get_type(schema), raw.right.get_type(schema)) else {
             return Ok(PlannerResult::Original(raw));
         };
+        if matches!(raw.op, BinaryOperator::StringConcat) && left.is_nested() != right.is_nested() {
+            return Ok(beside_list(raw, &left, &right));
+        }
         let binary = semantics::json_kind(&raw.left, schema) == Some(true);
         if let Some(meaning) = meaning(&raw.op) {
             return Ok(match semantics::operator(meaning, raw.left.clone(), &left, raw.right.clone(), &right, binary)? {
@@ -103,6 +107,18 @@ impl ExprPlanner for PgOperators {
             }
             _ => Ok(PlannerResult::Original(args)),
         }
+    }
+}
+
+/// A constant beside an array is an array, too; NULL adds nothing.
+fn beside_list(raw: RawBinaryExpr, left: &DataType, right: &DataType) -> PlannerResult<RawBinaryExpr> {
+    let null = |side: &Expr| matches!(side, Expr::Literal(value, _) if value.is_null());
+    match (left.is_nested(), right.is_nested()) {
+        (true, _) if null(&raw.right) => PlannerResult::Planned(raw.left),
+        (_, true) if null(&raw.left) => PlannerResult::Planned(raw.right),
+        (true, _) if unknown(&raw.right) => PlannerResult::Planned(array_concat(vec![raw.left, cast(raw.right, left.clone())])),
+        (_, true) if unknown(&raw.left) => PlannerResult::Planned(array_concat(vec![cast(raw.left, right.clone()), raw.right])),
+        _ => PlannerResult::Original(raw),
     }
 }
 

@@ -5,7 +5,7 @@
 
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, Expr, Function, FunctionArguments, Ident, ObjectName, OrderByKind, Query, SelectItem, SetExpr, TableAlias,
-    TableAliasColumnDef, TableFactor, UnaryOperator, Visit, VisitMut, Visitor, VisitorMut,
+    TableAliasColumnDef, TableFactor, UnaryOperator, Value, Visit, VisitMut, Visitor, VisitorMut,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
@@ -244,10 +244,14 @@ fn row_within(row: &Expr, subquery: &Query, negated: bool) -> Option<Expr> {
     Some(Expr::Exists { subquery: Box::new(outer), negated })
 }
 
-/// `x ~ ANY (ARRAY[…])`: operators that are not the planner's, one element at a time.
+/// `x ~ ANY (ARRAY[…])`: operators that are not the planner's, one element at a time; and those by which it passes over NULLs.
 fn each(left: &Expr, op: &BinaryOperator, right: &Expr, any: bool) -> Option<Expr> {
     use BinaryOperator as Op;
-    let planned = matches!(op, Op::Eq | Op::NotEq | Op::Lt | Op::LtEq | Op::Gt | Op::GtEq);
+    let planned = match op {
+        Op::Eq | Op::NotEq => !elements(right)?.iter().any(null),
+        Op::Lt | Op::LtEq | Op::Gt | Op::GtEq => elements(right)?.len() > ELEMENTS_MAX,
+        _ => false,
+    };
     if planned || !repeatable(left) {
         return None;
     }
@@ -257,6 +261,13 @@ fn each(left: &Expr, op: &BinaryOperator, right: &Expr, any: bool) -> Option<Exp
         right: Box::new(Expr::Nested(Box::new(element.clone()))),
     });
     joined(parts, any)
+}
+
+/// Elements of an array that are compared one by one.
+const ELEMENTS_MAX: usize = 32;
+
+fn null(element: &Expr) -> bool {
+    matches!(element, Expr::Value(value) if value.value == Value::Null)
 }
 
 /// `x LIKE ANY (ARRAY[…])`.

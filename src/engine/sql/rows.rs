@@ -8,6 +8,7 @@ use super::spelling::{call, last, string};
 /// What stands for a comparison of rows; `None` if it is none.
 pub(super) fn compared(left: &Expr, op: &BinaryOperator, right: &Expr) -> Option<Expr> {
     let (left, right) = (columns(left)?, columns(right)?);
+    let (left, right) = (left.as_slice(), right.as_slice());
     let repeated = !matches!(op, BinaryOperator::Eq | BinaryOperator::NotEq);
     if left.len() != right.len() || left.is_empty() || repeated && !left.iter().chain(right).all(repeatable) {
         return None;
@@ -53,16 +54,9 @@ pub(super) fn name_columns(function: &mut Function) {
         let FunctionArg::Unnamed(FunctionArgExpr::Expr(value)) = arg else { continue };
         let members = match &*value {
             Expr::Tuple(members) => members.clone(),
-            Expr::Function(row) if last(&row.name) == "row" => match &row.args {
-                FunctionArguments::List(list) => {
-                    let member = |arg: &FunctionArg| match arg {
-                        FunctionArg::Unnamed(FunctionArgExpr::Expr(member)) => Some(member.clone()),
-                        _ => None,
-                    };
-                    let Some(members) = list.args.iter().map(member).collect() else { continue };
-                    members
-                }
-                _ => continue,
+            Expr::Function(row) if last(&row.name) == "row" => match members(row) {
+                Some(members) => members,
+                None => continue,
             },
             _ => continue,
         };
@@ -77,7 +71,7 @@ pub(super) fn listed(row: &Expr, list: &[Expr], negated: bool) -> Option<Expr> {
     let mut any: Option<Expr> = None;
     for item in list {
         let item = columns(item).filter(|item| item.len() == row.len() && !item.is_empty())?;
-        let same = Expr::Nested(Box::new(all(row, item)));
+        let same = Expr::Nested(Box::new(all(&row, &item)));
         any = Some(match any {
             Some(any) => binary(&any, BinaryOperator::Or, &same),
             None => same,
@@ -87,11 +81,32 @@ pub(super) fn listed(row: &Expr, list: &[Expr], negated: bool) -> Option<Expr> {
     Some(if negated { Expr::UnaryOp { op: datafusion::sql::sqlparser::ast::UnaryOperator::Not, expr: Box::new(any) } } else { any })
 }
 
-fn columns(expr: &Expr) -> Option<&[Expr]> {
+fn columns(expr: &Expr) -> Option<Vec<Expr>> {
     match expr {
-        Expr::Tuple(columns) => Some(columns),
+        Expr::Tuple(columns) => Some(columns.clone()),
+        Expr::Function(row) if last(&row.name) == "row" => members(row),
         _ => None,
     }
+}
+
+/// The columns of `ROW(a, b)`.
+fn members(row: &Function) -> Option<Vec<Expr>> {
+    let FunctionArguments::List(list) = &row.args else { return None };
+    let member = |arg: &FunctionArg| match arg {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(member)) => Some(member.clone()),
+        _ => None,
+    };
+    list.args.iter().map(member).collect()
+}
+
+/// A row is NULL if all of its columns are, and is not if none of them is.
+pub(super) fn known(row: &Expr, null: bool) -> Option<Expr> {
+    let columns = columns(row)?.into_iter().map(|column| {
+        let column = Box::new(Expr::Nested(Box::new(column)));
+        if null { Expr::IsNull(column) } else { Expr::IsNotNull(column) }
+    });
+    let all = columns.reduce(|one, other| binary(&one, BinaryOperator::And, &other))?;
+    Some(Expr::Nested(Box::new(all)))
 }
 
 fn binary(left: &Expr, op: BinaryOperator, right: &Expr) -> Expr {
@@ -139,6 +154,8 @@ mod tests {
     fn spelled(sql: &str) -> Option<String> {
         let expr = Parser::new(&PostgreSqlDialect {}).try_with_sql(sql).unwrap().parse_expr().unwrap();
         match expr {
+            Expr::IsNull(row) => known(&row, true),
+            Expr::IsNotNull(row) => known(&row, false),
             Expr::BinaryOp { left, op, right } => compared(&left, &op, &right),
             Expr::InList { expr, list, negated } => listed(&expr, &list, negated),
             _ => None,
@@ -154,5 +171,8 @@ mod tests {
         assert_eq!(spelled("(a, b) NOT IN ((1, 2), (3, 4))").unwrap(), "NOT ((a = 1 AND b = 2) OR (a = 3 AND b = 4))");
         assert_eq!(spelled("(a, b) = (1, 2, 3)"), None);
         assert_eq!(spelled("a = 1"), None);
+        assert_eq!(spelled("row(a, b) = row(1, null)").unwrap(), "(a = 1 AND b = NULL)");
+        assert_eq!(spelled("row(a, null) is null").unwrap(), "((a) IS NULL AND (NULL) IS NULL)");
+        assert_eq!(spelled("(a, b) is not null").unwrap(), "((a) IS NOT NULL AND (b) IS NOT NULL)");
     }
 }

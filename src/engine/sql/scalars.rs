@@ -158,6 +158,23 @@ fn qualifiers(node: &impl Visit) -> Vec<String> {
     found.0
 }
 
+/// Whether columns are named in it. The planner forgets in an array what the query around it has.
+pub(super) fn names_columns(node: &impl Visit) -> bool {
+    struct Columns;
+    impl Visitor for Columns {
+        type Break = ();
+
+        fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+            if matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_)) {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        }
+    }
+    node.visit(&mut Columns).is_break()
+}
+
 /// Whether a name in it is qualified by a table that no FROM within it has.
 fn names_outer(select: &Select) -> bool {
     Tables::of(select).outer(select)

@@ -35,9 +35,11 @@ impl VisitorMut for Spelling {
         super::ties::united(query)?;
         super::ties::numbered(&mut query.body)?;
         super::ties::distinct_order(query)?;
+        super::spread_order::rewritten(query);
         if let SetExpr::Values(values) = query.body.as_mut() {
             name_types(values);
         }
+        super::steps::mark(query);
         match query.fetch.take() {
             Some(fetch) => first_rows(query, fetch),
             None => ControlFlow::Continue(()),
@@ -63,6 +65,8 @@ impl VisitorMut for Spelling {
             // Before what is inside them, so that nothing that is written twice is written twice again.
             Expr::BinaryOp { left, op, right } => super::rows::compared(left, op, right),
             Expr::InList { expr, list, negated } => super::rows::listed(expr, list, *negated),
+            Expr::IsNull(row) => super::rows::known(row, true),
+            Expr::IsNotNull(row) => super::rows::known(row, false),
             other => super::quantified::condition(other),
         };
         if let Some(respelled) = respelled {
@@ -129,6 +133,7 @@ impl VisitorMut for Spelling {
         }
         open_slices(expr);
         let respelled = match expr {
+            Expr::Array(array) if super::scalars::names_columns(&array.elem) => Some(call("make_array", array.elem.clone())),
             Expr::Extract { field, expr, .. } => Some(extract(&field.to_string(), expr)),
             Expr::AtTimeZone { timestamp, time_zone } => {
                 Some(call("timezone", vec![time_zone.as_ref().clone(), timestamp.as_ref().clone()]))
@@ -192,8 +197,8 @@ fn unary(op: UnaryOperator, value: &Expr) -> Option<Expr> {
     let value = value.clone();
     Some(match op {
         UnaryOperator::PGAbs => call("abs", vec![value]),
-        UnaryOperator::PGSquareRoot => call("sqrt", vec![value]),
-        UnaryOperator::PGCubeRoot => call("cbrt", vec![value]),
+        UnaryOperator::PGSquareRoot => call("sqrt", vec![cast_to(value, DataType::DoublePrecision)]),
+        UnaryOperator::PGCubeRoot => call("cbrt", vec![cast_to(value, DataType::DoublePrecision)]),
         UnaryOperator::BitwiseNot => {
             let minus_one = Expr::UnaryOp { op: UnaryOperator::Minus, expr: Box::new(number("1")) };
             Expr::Nested(Box::new(Expr::BinaryOp { left: Box::new(value), op: BinaryOperator::PGBitwiseXor, right: Box::new(minus_one) }))
@@ -444,7 +449,13 @@ fn cast_to(expr: Expr, data_type: DataType) -> Expr {
 fn cast(expr: &Expr, data_type: &DataType) -> Option<Expr> {
     match data_type {
         // The engine reads numbers as decimals, which do not reach as far.
-        DataType::DoublePrecision | DataType::Double(_) | DataType::Float8 | DataType::Float(_) | DataType::Real | DataType::Float4 => {
+        DataType::Float(bits) => {
+            // Without a size it is a double precision, where the engine takes it for a real.
+            let small = matches!(bits, ExactNumberInfo::Precision(1..=24));
+            let target = if small { DataType::Real } else { DataType::DoublePrecision };
+            Some(cast(expr, &target).unwrap_or_else(|| cast_to(expr.clone(), target)))
+        }
+        DataType::DoublePrecision | DataType::Double(_) | DataType::Float8 | DataType::Real | DataType::Float4 => {
             scientific(expr).map(|digits| cast_to(string(digits), data_type.clone()))
         }
         DataType::Numeric(ExactNumberInfo::None) | DataType::Decimal(ExactNumberInfo::None) | DataType::Dec(ExactNumberInfo::None) => {
@@ -461,6 +472,11 @@ fn cast(expr: &Expr, data_type: &DataType) -> Option<Expr> {
             let cut = call("left", vec![cast_to(expr.clone(), DataType::Text), number(&length.to_string())]);
             Some(cast_to(cut, DataType::Varchar(None)))
         }
+        DataType::Timestamp(Some(digits), zone) => Some(rounded(cast_to(expr.clone(), DataType::Timestamp(None, *zone)), *digits)),
+        DataType::Time(Some(digits), zone) => Some(rounded(cast_to(expr.clone(), DataType::Time(None, *zone)), *digits)),
+        DataType::Interval { fields: None, precision: Some(digits) } => {
+            Some(rounded(cast_to(expr.clone(), DataType::Interval { fields: None, precision: None }), *digits))
+        }
         DataType::Char(length) | DataType::Character(length) => {
             let length = match length {
                 Some(CharacterLength::IntegerLength { length, .. }) => *length,
@@ -471,6 +487,11 @@ fn cast(expr: &Expr, data_type: &DataType) -> Option<Expr> {
         }
         _ => None,
     }
+}
+
+/// Seconds of so many digits.
+fn rounded(value: Expr, digits: u64) -> Expr {
+    call("meshgate_digits", vec![value, number(&digits.min(6).to_string())])
 }
 
 /// The digits of a number with an exponent.
@@ -507,10 +528,9 @@ fn named(function: &mut Function) -> Option<Expr> {
         "ntile" if function.over.is_some() => return Some(cast_to(Expr::Function(function.clone()), DataType::Integer(None))),
         "gen_random_uuid" => return Some(cast_to(call("uuid", Vec::new()), DataType::Uuid)),
         "log" if one_argument(function).is_some() => "log10",
-        "current_timestamp" | "localtimestamp" => return precise(function, &name),
+        "current_timestamp" | "localtimestamp" | "current_time" | "localtime" => return precise(function, &name),
         "date" | "int2" | "int4" | "int8" | "float4" | "float8" | "bool" | "text" => return converted(function, &name),
-        // The engine's own take the first of equal elements only.
-        "array_remove" => "array_remove_all",
+        // The engine's own takes the first of equal elements only.
         "array_replace" => "array_replace_all",
         "make_interval" => {
             by_place(function, &["years", "months", "weeks", "days", "hours", "mins", "secs"]);
@@ -552,8 +572,7 @@ fn precise(function: &Function, name: &str) -> Option<Expr> {
     let Expr::Value(digits) = one_argument(function)? else { return None };
     let Value::Number(digits, _) = &digits.value else { return None };
     let digits: u64 = digits.parse().ok()?;
-    let zone = if name == "current_timestamp" { ast::TimezoneInfo::WithTimeZone } else { ast::TimezoneInfo::None };
-    Some(cast_to(call(name, Vec::new()), DataType::Timestamp(Some(digits), zone)))
+    Some(rounded(call(name, Vec::new()), digits))
 }
 
 fn one_argument(function: &Function) -> Option<Expr> {

@@ -87,13 +87,28 @@ pub(super) fn check(piece: &Piece, tokens: &[TokenWithSpan]) -> Result<(), Clien
         let [one, other] = pair else { continue };
         let beside = one.span.end.line == other.span.start.line;
         let texts = matches!((&one.token, &other.token), (Token::SingleQuotedString(_), Token::SingleQuotedString(_)));
-        // `1_000` and `0x1F` are a number and a word to PostgreSQL 15, which do not stand side by side.
-        let number = matches!(&one.token, Token::Number(digits, _) if digits.contains('_'));
         if texts && beside {
             return Err(syntax_error(piece, Some(other)));
         }
-        if number {
-            return Err(syntax_error(piece, Some(one)));
+    }
+    for token in words {
+        // `1_000` and `0x1F` are a number and a word to PostgreSQL 15, which do not stand side by side.
+        let junk = match &token.token {
+            Token::Number(digits, _) => digits.contains('_'),
+            Token::HexStringLiteral(_) => {
+                let at = piece.tokens.iter().position(|known| known.span.start == token.span.start);
+                at.is_some_and(|at| piece.text_from(at, None).starts_with('0'))
+            }
+            _ => false,
+        };
+        if junk {
+            return Err(syntax_error(piece, Some(token)));
+        }
+        if matches!(token.token, Token::HexStringLiteral(_) | Token::SingleQuotedByteStringLiteral(_)) {
+            let mut message = ClientMessage::new(SqlState::FEATURE_NOT_SUPPORTED, "type bit is not supported")
+                .with_hint("Write bytes as '\\x…'::bytea, and numbers in decimal digits.");
+            message.position = piece.position(token.span.start);
+            return Err(message);
         }
     }
     Ok(())
