@@ -21,7 +21,12 @@ fn bound(sql: &str, declared: &[Option<PgType>]) -> Option<CatalogQuery> {
 /// The rows of a statement as texts; NULL is `∅`.
 async fn with(sql: &str, values: &[ScalarValue]) -> Vec<Vec<String>> {
     let declared: Vec<Option<PgType>> = values.iter().map(|value| Some(PgType::of_arrow_type(&value.data_type()))).collect();
-    let query = bound(sql, &declared).unwrap_or_else(|| panic!("it is left to the planner: {sql}"));
+    with_types(sql, &declared, values).await
+}
+
+/// The same with values of declared types.
+async fn with_types(sql: &str, declared: &[Option<PgType>], values: &[ScalarValue]) -> Vec<Vec<String>> {
+    let query = bound(sql, declared).unwrap_or_else(|| panic!("it is left to the planner: {sql}"));
     let answer = query.table(values).unwrap().unwrap();
     let session = datafusion::prelude::SessionContext::new();
     let plan = answer.scan(&session.state(), None, &[], None).await.unwrap_or_else(|error| panic!("{error}\n{sql}"));
@@ -108,6 +113,14 @@ async fn parameters_take_the_type_of_their_place() {
     assert_eq!(oids, [26, 19, 1009, 21, 20]);
     let found = with("SELECT relname FROM pg_class WHERE relname = $1 OR $1 = ''", &[ScalarValue::from("pg_class")]).await;
     assert_eq!(found, [["pg_class"]]);
+    // An object's name, as a parameter that is cast to a reg* type or declared as one comes.
+    let sql = "SELECT c.relname FROM pg_class c WHERE c.oid = $1::regclass";
+    for name in ["customer.customer_360", "pg_class", "1259"] {
+        let found = with_types(sql, &[Some(PgType::REGCLASS)], &[ScalarValue::from(name)]).await;
+        assert_eq!(found, [[if name == "1259" { "pg_class" } else { name.rsplit('.').next().unwrap() }]]);
+    }
+    let missing = bound(sql, &[Some(PgType::REGCLASS)]).unwrap().table(&[ScalarValue::from("nothing")]).unwrap_err();
+    assert!(missing.to_string().contains("relation \"nothing\" does not exist"), "{missing}");
     assert!(bound("SELECT $2 FROM pg_class", &[]).unwrap().table(&[ScalarValue::from("x")]).unwrap().is_none());
 }
 

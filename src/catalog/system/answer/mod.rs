@@ -98,7 +98,7 @@ impl CatalogQuery {
             return Ok(None);
         }
         let typed = values.iter().zip(self.parameters.iter().copied().map(Some).chain(std::iter::repeat(None)));
-        let values = typed.map(|(value, ty)| rows::parameter(value, ty)).collect::<Result<Vec<_>, _>>()?;
+        let values = typed.map(|(value, ty)| rows::parameter(value, ty, &self.facts)).collect::<Result<Vec<_>, _>>()?;
         Ok(Some(CatalogAnswer { query: Arc::new(self), values }))
     }
 

@@ -16,6 +16,7 @@ use crate::catalog::relations::Relation;
 use crate::catalog::system::labels::numbered;
 use crate::catalog::{PgType, TYPE_KEY, TYPMOD_KEY, content, statics};
 
+use super::casts;
 use super::datum::{Datum, Family, List, Ty, float};
 use super::run::Row;
 use super::texts;
@@ -115,9 +116,12 @@ fn values(array: &ArrayRef, ty: &Ty) -> Result<Vec<Datum>, DataFusionError> {
     })
 }
 
-/// The value of a parameter.
-pub(super) fn parameter(value: &ScalarValue, ty: Option<PgType>) -> Result<Datum, DataFusionError> {
+/// The value of a parameter. One of a reg* type comes by its name, and is a number here.
+pub(super) fn parameter(value: &ScalarValue, ty: Option<PgType>, facts: &Arc<SessionFacts>) -> Result<Datum, DataFusionError> {
     let ty = ty.map_or_else(|| Ty::from(PgType::of_arrow_type(&value.data_type())), Ty::from);
+    if let (Family::Named, Some(Some(name))) = (ty.family(), value.try_as_str()) {
+        return casts::parsed(name, &ty, facts);
+    }
     Ok(values(&value.to_array()?, &ty)?.into_iter().next().unwrap_or(Datum::Null))
 }
 
