@@ -23,6 +23,7 @@ pub use oids::{Oids, name_oid, table_oid};
 pub use schemas::{ExtraSchema, Opener, SessionCatalog};
 pub use statics::{Signature, overloads};
 pub use system::PgTypePlanner;
+pub(crate) use system::folded;
 pub use table::SystemTable;
 pub use types::{PgType, TYPE_KEY, TYPMOD_KEY};
 

@@ -68,7 +68,8 @@ fn qualifier(name: &ObjectName) -> Option<String> {
     name.0.get(position).and_then(|part| part.as_ident()).map(folded)
 }
 
-fn folded(ident: &Ident) -> String {
+/// What an identifier stands for: in lower case, unless it is quoted.
+pub(crate) fn folded(ident: &Ident) -> String {
     if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() }
 }
 

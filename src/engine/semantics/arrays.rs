@@ -140,16 +140,16 @@ fn joined(parts: &[Option<ArrayRef>], element: &DataType) -> Result<ArrayRef> {
     Ok(Arc::new(ListArray::try_new(field, offsets, values, Some(nulls))?))
 }
 
+/// A list, and what may be one of its elements.
+fn list_and_value(types: &[DataType]) -> Option<Vec<DataType>> {
+    let [list, value] = types else { return None };
+    let inside = element(std::slice::from_ref(list))?;
+    let fits = value.is_null() || value.is_numeric() == inside.is_numeric();
+    fits.then(|| vec![list_of(inside.clone()), inside])
+}
+
 /// `array_positions(list, value)`
 fn positions() -> Function {
-    let takes = |types: &[DataType]| match types {
-        [list, value] => {
-            let inside = element(std::slice::from_ref(list))?;
-            let fits = value.is_null() || value.is_numeric() == inside.is_numeric();
-            fits.then(|| vec![list_of(inside.clone()), inside])
-        }
-        _ => None,
-    };
     let computes = |args: &[ArrayRef], rows: usize| {
         let (lists, values) = (arg::<ListArray>(args, 0)?, args.get(1).ok_or_else(|| fault(SqlState::INTERNAL_ERROR, "internal error"))?);
         let mut found = ListBuilder::new(Int32Builder::new());
@@ -169,19 +169,11 @@ fn positions() -> Function {
         }
         Ok(Arc::new(found.finish()) as ArrayRef)
     };
-    Function::new("array_positions", takes, |_| Some(list_of(DataType::Int32)), computes)
+    Function::new("array_positions", list_and_value, |_| Some(list_of(DataType::Int32)), computes)
 }
 
 /// `array_remove(list, value)`: without the elements that are the value, or NULL if it is.
 fn removed() -> Function {
-    let takes = |types: &[DataType]| match types {
-        [list, value] => {
-            let inside = element(std::slice::from_ref(list))?;
-            let fits = value.is_null() || value.is_numeric() == inside.is_numeric();
-            fits.then(|| vec![list_of(inside.clone()), inside])
-        }
-        _ => None,
-    };
     let computes = |args: &[ArrayRef], rows: usize| {
         let (lists, values) = (arg::<ListArray>(args, 0)?, args.get(1).ok_or_else(|| fault(SqlState::INTERNAL_ERROR, "internal error"))?);
         let mut kept: Vec<Option<ArrayRef>> = Vec::with_capacity(rows);
@@ -196,7 +188,7 @@ fn removed() -> Function {
         }
         joined(&kept, &lists.value_type())
     };
-    Function::new("array_remove", takes, |types| types.first().cloned(), computes)
+    Function::new("array_remove", list_and_value, |types| types.first().cloned(), computes)
 }
 
 /// The elements rounded as they are when numbers are cast to integers; `None` if these are no numbers with fractions.

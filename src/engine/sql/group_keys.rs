@@ -11,6 +11,8 @@ use datafusion::sql::sqlparser::ast::{
     Value, VisitMut, Visitor, VisitorMut,
 };
 
+use crate::catalog::folded;
+
 use super::spelling::last;
 
 /// A table with a key.
@@ -204,10 +206,6 @@ impl Visitor for Uses<'_> {
         }
         ControlFlow::Continue(())
     }
-}
-
-fn folded(ident: &Ident) -> String {
-    if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{self, Expr, Ident, SelectItem, Statement, Value, VisitMut, VisitorMut};
 
+use crate::catalog::folded;
 use crate::catalog::system::{client_label, label, numbered};
 
 /// Gives every unnamed output expression of every SELECT in the query its PostgreSQL label.
@@ -118,8 +119,4 @@ fn explicit_name(item: &SelectItem) -> Option<String> {
         SelectItem::UnnamedExpr(Expr::CompoundIdentifier(parts)) => parts.last().map(folded),
         _ => None,
     }
-}
-
-fn folded(ident: &Ident) -> String {
-    if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() }
 }

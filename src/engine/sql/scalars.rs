@@ -10,6 +10,8 @@ use datafusion::sql::sqlparser::ast::{
     TableFactor, Value, Visit, Visitor,
 };
 
+use crate::catalog::folded;
+
 use super::spelling::{call, last};
 
 /// Functions that make one row of many.
@@ -178,10 +180,6 @@ pub(super) fn names_columns(node: &impl Visit) -> bool {
 /// Whether a name in it is qualified by a table that no FROM within it has.
 fn names_outer(select: &Select) -> bool {
     Tables::of(select).outer(select)
-}
-
-fn folded(ident: &datafusion::sql::sqlparser::ast::Ident) -> String {
-    if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() }
 }
 
 #[cfg(test)]

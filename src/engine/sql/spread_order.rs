@@ -10,6 +10,8 @@ use datafusion::sql::sqlparser::ast::{
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
+use crate::catalog::folded;
+
 /// Puts the form in the place of the query, if it is one of these.
 pub(super) fn rewritten(query: &mut Query) {
     if let Some(around) = around(query) {
@@ -89,10 +91,6 @@ fn names(item: &SelectItem, name: &Ident) -> bool {
         SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..) => true,
         _ => false,
     }
-}
-
-fn folded(ident: &Ident) -> String {
-    if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() }
 }
 
 #[cfg(test)]

@@ -11,6 +11,8 @@ use datafusion::sql::sqlparser::ast::{
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
+use crate::catalog::folded;
+
 use super::spelling::{Flow, call, last, refuse, string};
 
 /// A column of a function's rows: its name, the function of its list, and the type that its elements have.
@@ -266,10 +268,6 @@ impl VisitorMut for Names {
         }
         ControlFlow::Continue(())
     }
-}
-
-fn folded(ident: &Ident) -> String {
-    if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() }
 }
 
 /// Words that are written like tables and are functions.

@@ -10,6 +10,7 @@ use datafusion::sql::sqlparser::ast::{
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
+use crate::catalog::folded;
 use crate::error::{ClientMessage, SqlState};
 
 use super::spelling::{Flow, last, refuse};
@@ -260,10 +261,6 @@ fn names(body: &SetExpr) -> Option<Vec<String>> {
         SetExpr::SetOperation { left, .. } => names(left),
         _ => None,
     }
-}
-
-fn folded(ident: &Ident) -> String {
-    if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() }
 }
 
 #[cfg(test)]

@@ -10,6 +10,8 @@ use datafusion::sql::sqlparser::ast::{
     SelectItemQualifiedWildcardKind, TableFactor, VisitMut, VisitorMut, WildcardAdditionalOptions,
 };
 
+use crate::catalog::folded;
+
 use super::spelling::Flow;
 use super::spelling::{call, refuse};
 
@@ -202,10 +204,6 @@ fn alias(factor: &TableFactor) -> Option<Ident> {
         }
         _ => None,
     }
-}
-
-fn folded(ident: &Ident) -> String {
-    if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() }
 }
 
 struct Names<'a> {
