@@ -338,12 +338,11 @@ impl TableProvider for ParquetTable {
         let source = self.source(asked)?;
         session.runtime_env().register_object_store(self.files.rooted.url.as_ref(), Arc::clone(&self.files.rooted.store));
         let partitions = session.config().target_partitions().max(1);
-        let parts = files.iter().map(NumberedFile::part).collect();
+        // In the order of their names: the reader's own split would go by versions, which are a part of the names that it knows.
+        let each = files.len().div_ceil(partitions).max(1);
+        let groups = files.chunks(each).map(|files| FileGroup::new(files.iter().map(NumberedFile::part).collect())).collect();
         let limit = limit.filter(|_| filters.is_empty());
-        let config = FileScanConfigBuilder::new(self.files.rooted.url.clone(), source)
-            .with_file_groups(FileGroup::new(parts).split_files(partitions))
-            .with_limit(limit)
-            .build();
+        let config = FileScanConfigBuilder::new(self.files.rooted.url.clone(), source).with_file_groups(groups).with_limit(limit).build();
         let scan = DataSourceExec::from_data_source(config);
         // The barrier above hides the scan from the rule that would split it.
         let scan: Arc<dyn ExecutionPlan> = match scan.repartitioned(partitions, session.config_options())? {
@@ -421,9 +420,10 @@ fn unqualified(filter: &Expr) -> Option<Expr> {
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch, StringArray};
+    use arrow::array::{ArrayRef, AsArray, Int32Array, Int64Array, RecordBatch, StringArray};
+    use arrow::datatypes::Int64Type;
     use datafusion::logical_expr::{col, lit};
-    use datafusion::prelude::SessionContext;
+    use datafusion::prelude::{SessionConfig, SessionContext};
 
     use super::*;
     use crate::ports::tests::{Ask, field, open, ports, product, refusal, rows, scan, texts, write_parquet};
@@ -498,6 +498,25 @@ mod tests {
             let (code, text) = refusal(&ports(folder.path(), false), &product).await;
             assert_eq!(code, "58030", "{location}");
             assert_eq!(text, "data product \"shop/orders\", port \"main\": no data at its location");
+        }
+    }
+
+    #[tokio::test]
+    async fn files_come_in_the_order_of_their_names() {
+        // One of the two goes against the order of inodes, which versions begin with.
+        for names in [["a.parquet", "b.parquet"], ["b.parquet", "a.parquet"]] {
+            let folder = tempfile::tempdir().unwrap();
+            for (name, first) in names.into_iter().zip([0, 10]) {
+                write_parquet(&folder.path().join(name), &batch(vec![("id", ids(first..first + 3))]));
+            }
+            let product = product(PortFormat::Parquet, "*.parquet", Some(vec![field("id", DataType::Int64)]));
+            let table = open(&ports(folder.path(), false), &product).await.unwrap();
+            let context = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(1));
+            let plan = table.scan(&context.state(), None, &[], None).await.unwrap();
+            let found = crate::ports::tests::run(plan, &context).await.unwrap();
+            let found: Vec<i64> = found.iter().flat_map(|batch| batch.column(0).as_primitive::<Int64Type>().values().to_vec()).collect();
+            let (first, second) = if names[0] == "a.parquet" { (0, 10) } else { (10, 0) };
+            assert_eq!(found, [first, first + 1, first + 2, second, second + 1, second + 2]);
         }
     }
 
