@@ -1,10 +1,19 @@
 #!/usr/bin/env bash
 # Installs what the clients' tests need: from Debian what is missing, and from PyPI and npm into ~/.cache/meshgate/clients.
-# `setup.sh long` also installs what the long tail needs, `setup.sh s3` nothing but a service that speaks S3. A second run finds everything there.
+# `setup.sh long` also installs what the long tail needs, `setup.sh s3` and `setup.sh azure` nothing but a service that speaks S3 or the API of
+# Azure's blobs; the latter needs node and npm, and does not install them. A second run finds everything there.
 set -euo pipefail
 
 home=${MESHGATE_CLIENTS:-$HOME/.cache/meshgate/clients}
 mkdir -p "$home"
+
+if [[ ${1:-} == azure ]]; then
+  if [[ ! -e $home/azure/node_modules/.bin/azurite-blob ]]; then
+    mkdir -p "$home/azure"
+    npm install --silent --no-audit --no-fund --omit=optional --prefix "$home/azure" azurite@3 >/dev/null
+  fi
+  exit
+fi
 
 packages=()
 needs() { command -v "$1" >/dev/null || packages+=("${@:2}"); }

@@ -204,6 +204,54 @@ async fn a_bucket_of_a_real_service_is_read() {
     assert_eq!(message(&error).0, "58030", "{}", message(&error).1);
 }
 
+/// The key that every emulator of Azure has.
+const AZURE_KEY: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
+
+/// Against a service that speaks Azure's API and has a container `mesh`, whose address `MESHGATE_TEST_AZURE` is: scripts/test starts one.
+#[tokio::test]
+async fn a_container_of_azure_is_read() {
+    let Ok(endpoint) = std::env::var("MESHGATE_TEST_AZURE") else { return };
+    let (folder, account) = (tempfile::tempdir().unwrap(), "devstoreaccount1");
+    std::fs::write(folder.path().join("login"), AZURE_KEY).unwrap();
+    let upload = object_store::azure::MicrosoftAzureBuilder::new()
+        .with_endpoint(endpoint.clone())
+        .with_allow_http(true)
+        .with_account(account)
+        .with_access_key(AZURE_KEY)
+        .with_container_name("mesh")
+        .build()
+        .unwrap();
+    use object_store::ObjectStoreExt;
+    let place = format!("t{}", std::process::id());
+    for file in 0..12_i64 {
+        upload.put(&format!("{place}/many/day={}/{file}.csv", file % 3).into(), format!("id\n{file}\n").into()).await.unwrap();
+    }
+    upload.put(&format!("{place}/a b.parquet").into(), parquet_bytes(0..100_000).into()).await.unwrap();
+    let store = StoreOptions {
+        location: "az://mesh".to_owned(),
+        endpoint: Some(endpoint),
+        account: Some(account.to_owned()),
+        ..StoreOptions::default()
+    };
+    let ports = ports_of(folder.path(), vec![store]);
+    let whole = parquet(&format!("az://mesh/{place}/a b.parquet"));
+    assert_eq!(rows(&ports, &csv(&format!("az://mesh/{place}/many/"))).await.unwrap().len(), 12);
+    assert_eq!(rows(&ports, &csv(&format!("az://mesh/{place}/many/day=1/*.csv"))).await.unwrap(), ["1", "10", "4", "7"]);
+    assert_eq!(rows(&ports, &whole).await.unwrap().len(), 100_000);
+    assert_eq!(refusal(&ports, &csv(&format!("az://mesh/{place}/none/"))).await.0, "58030");
+    assert_eq!(refusal(&ports, &csv("az://elsewhere/none/")).await.0, "HV000");
+    let table = open(&ports, &whole).await.unwrap();
+    let context = datafusion::prelude::SessionContext::new();
+    let plan = table.scan(&context.state(), None, &[], None).await.unwrap();
+    upload.put(&format!("{place}/a b.parquet").into(), parquet_bytes(1..100_001).into()).await.unwrap();
+    let error = run(plan, &context).await.unwrap_err();
+    assert_eq!(message(&error).0, "58030", "{}", message(&error).1);
+    // Another key is refused, and says nothing.
+    std::fs::write(folder.path().join("login"), "a2V5").unwrap();
+    let (code, text) = refusal(&ports, &whole).await;
+    assert!(code == "HV00N" && !text.contains("127.0.0.1") && !text.contains(account), "{code} {text}");
+}
+
 #[tokio::test]
 async fn folders_tell_columns_and_spare_files() {
     let (web, ports, _folder) = world().await;
