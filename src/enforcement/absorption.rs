@@ -1,5 +1,5 @@
-//! What stands straight above a barrier, or above joins of barriers, and is done below it: the first rows in an order, and states of
-//! aggregates.
+//! What stands straight above a barrier, or above joins of barriers, and is done below it: the first rows in an order, states of
+//! aggregates, and joins themselves.
 //!
 //! INVARIANT: only where all that the barrier does to rows is done by the source as well, exactly, and only over columns that are shown as they are.
 //! The operator above stays, or its half that merges states: an answer never hangs on how much the source has left out, only
@@ -13,6 +13,7 @@ use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::physical_expr::expressions::{CastExpr, Column, Literal};
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
 use datafusion::physical_plan::execution_plan::ReplaceChildrenOptions;
+use datafusion::physical_plan::joins::HashJoinExec;
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::udaf::AggregateFunctionExpr;
@@ -22,18 +23,25 @@ use crate::ports::{Aggregate, Kept, OrderKey};
 use crate::product::ProductRef;
 
 use super::barrier::GovernedExec;
-use super::joined::{self, Joined};
+use super::joined::{self, Joined, Worth};
 
 /// A product that a plan scans, and what its source does beside filtering, in words for EXPLAIN.
 pub type TakenOver = (ProductRef, Option<&'static str>);
 
 /// The plan with barriers that have absorbed what they can. It must come before rules that move operators.
 pub fn absorb(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    absorb_where(plan, joined::is_much_less)
+}
+
+/// The same with joins that are absorbed whole where that is worth it.
+pub(super) fn absorb_where(plan: Arc<dyn ExecutionPlan>, worth: Worth) -> Result<Arc<dyn ExecutionPlan>> {
     let absorbed = plan.transform_down(|node| {
         let absorbing = if let Some(sort) = node.downcast_ref::<SortExec>() {
             first_rows(sort)?
         } else if let Some(aggregate) = node.downcast_ref::<AggregateExec>() {
             states(aggregate)
+        } else if node.is::<HashJoinExec>() {
+            joined::below(&node).and_then(|joined| joined.whole(worth)).map(|barrier| Arc::new(barrier) as _)
         } else {
             None
         };
@@ -62,6 +70,8 @@ pub fn taken_over(plan: &Arc<dyn ExecutionPlan>) -> Vec<TakenOver> {
         };
         let joins = barrier.reads().count() > 1;
         let what = match (barrier.absorbed().filter(|_| !barrier.hides_rows()), joins) {
+            // All rows of a join come from the source only where none may be hidden.
+            (None, true) if !barrier.hides_rows() => Some("Join"),
             (None, _) => None,
             (Some(Kept::First { .. }), false) => Some("Sort, Limit"),
             (Some(Kept::First { .. }), true) => Some("Join, Sort, Limit"),
@@ -83,7 +93,7 @@ impl Below<'_> {
     /// The barrier over a source that keeps no more than that.
     fn absorbing(&self, kept: &Kept) -> Option<GovernedExec> {
         match self {
-            Self::Barrier(barrier) => barrier.absorbing(kept),
+            Self::Barrier(barrier) => barrier.absorbing(kept).filter(|absorbing| joined::is_worth_it(&[barrier], absorbing)),
             Self::Joined(joined) => joined.absorbing(kept),
         }
     }

@@ -121,7 +121,8 @@ impl Terms {
 /// What a barrier has absorbed, and whether rows may have been hidden below it.
 #[derive(Debug, Clone)]
 struct Absorbed {
-    kept: Kept,
+    /// `None`: joins alone, with all of their rows.
+    kept: Option<Kept>,
     hides_rows: bool,
 }
 
@@ -157,7 +158,7 @@ impl GovernedExec {
 
     /// What stood above, if the source does it.
     pub(super) fn absorbed(&self) -> Option<&Kept> {
-        self.absorbed.as_ref().map(|absorbed| &absorbed.kept)
+        self.absorbed.as_ref()?.kept.as_ref()
     }
 
     /// The barrier over a source that leaves out what is not needed. Columns are those that leave. `None` if the source cannot, or if it
@@ -174,12 +175,12 @@ impl GovernedExec {
             Kept::First { .. } => Self::over(input, Arc::clone(self.properties.eq_properties.schema()), Arc::clone(terms)),
             Kept::States { schema, .. } => Self::over(input, Arc::clone(schema), Arc::new(terms.of_states(schema.fields().len()))),
         };
-        Some(barrier.having_absorbed(kept, terms.hide_rows()))
+        Some(barrier.having_absorbed(Some(kept), terms.hide_rows()))
     }
 
     /// Says of a barrier whose source leaves out what is not needed what that is, and whether rows may have been hidden below it.
-    pub(super) fn having_absorbed(self, kept: &Kept, hides_rows: bool) -> Self {
-        Self { absorbed: Some(Absorbed { kept: kept.clone(), hides_rows }), ..self }
+    pub(super) fn having_absorbed(self, kept: Option<&Kept>, hides_rows: bool) -> Self {
+        Self { absorbed: Some(Absorbed { kept: kept.cloned(), hides_rows }), ..self }
     }
 
     /// Who is left out, if all that the barrier does to rows can be left to its source: `None` if it cannot.
@@ -239,12 +240,16 @@ impl GovernedExec {
     /// The dynamic filter over the input's columns, if it is one over bare unmasked columns.
     fn admitted(&self, filter: &Arc<dyn PhysicalExpr>) -> Option<Arc<dyn PhysicalExpr>> {
         let dynamic = filter.downcast_ref::<DynamicFilterPhysicalExpr>()?;
-        let schema = self.properties.eq_properties.schema();
+        let (schema, input) = (self.properties.eq_properties.schema(), self.input.schema());
         let below = |operand: &Arc<dyn PhysicalExpr>| {
             let column = operand.downcast_ref::<Column>()?;
             let named = schema.fields().get(column.index()).is_some_and(|field| field.name() == column.name());
             match self.terms.shown.get(column.index())? {
-                Shown::AsItIs(position) if named => Some(Arc::new(Column::new(column.name(), *position)) as Arc<dyn PhysicalExpr>),
+                // Under the name that the source knows it by: a join of products gives columns other ones.
+                Shown::AsItIs(position) if named => {
+                    let name = input.fields().get(*position)?.name();
+                    Some(Arc::new(Column::new(name, *position)) as Arc<dyn PhysicalExpr>)
+                }
                 Shown::AsItIs(_) | Shown::Masked { .. } => None,
             }
         };

@@ -1,9 +1,12 @@
-//! Joins of products that lie at one source, done there, together with a top-N or the first half of an aggregation above them.
+//! Joins of products that lie at one source, done there: together with a top-N or the first half of an aggregation above them, or for less
+//! to be sent.
 //!
 //! INVARIANT: each product is hidden, masked and decided as if it stood alone: a source joins rows only where it tests all that their
 //! barriers test, exactly, and only by columns that are shown as they are. A row that is delivered is tested again for each product
 //! that it is made of; so rows of outer joins, where one of them may not be there, are not delivered but only aggregated.
 //! The barrier over joined rows is the barrier of all of these products, under the decision of each.
+//! An estimate counts hidden rows, too. So nothing hangs on one where a row may be hidden, or where the source is so small that the order
+//! of the answer's rows is promised to follow from these rows alone.
 
 use std::sync::Arc;
 
@@ -21,9 +24,18 @@ use crate::ports::{self, Joining, Kept, Origin, Pair, Reduction, Side};
 use crate::product::ProductRef;
 
 use super::barrier::{GovernedExec, Shown, Terms};
+use super::size::is_large;
 
 /// More products are joined here.
 const PRODUCTS_MAX: usize = 8;
+/// Joined rows that are all wanted come from the source if they are so many times less than what is joined: it sends them over one
+/// connection, and a large table over several.
+const LESS_TIMES: u64 = 2;
+/// What could be sent in the time that one more scan takes to begin.
+const SCAN_BYTES: u64 = 32 << 10;
+
+/// Whether a barrier is worth putting in the place of several and the joins above them.
+pub(super) type Worth = fn(&[&GovernedExec], &GovernedExec) -> bool;
 
 /// Barriers that joins bring together.
 pub(super) struct Joined<'a> {
@@ -134,9 +146,14 @@ impl Joined<'_> {
     /// One barrier over a source that joins the rows and keeps no more than that of them. `None` if it cannot be left to the source.
     pub(super) fn absorbing(&self, kept: &Kept) -> Option<GovernedExec> {
         match kept {
-            Kept::First { .. } => self.rows(kept),
-            Kept::States { schema, .. } => self.states(kept, schema),
+            Kept::First { .. } => self.rows(Some(kept)),
+            Kept::States { schema, .. } => self.states(kept, schema).filter(|absorbing| is_worth_it(&self.barriers, absorbing)),
         }
+    }
+
+    /// One barrier over a source that joins the rows and sends all of them, if that is worth it.
+    pub(super) fn whole(&self, worth: Worth) -> Option<GovernedExec> {
+        self.rows(None).filter(|joined| worth(&self.barriers, joined))
     }
 
     fn states(&self, kept: &Kept, schema: &SchemaRef) -> Option<GovernedExec> {
@@ -150,10 +167,11 @@ impl Joined<'_> {
         let input = self.scan(&layout, below)?;
         let first = self.barriers.first()?.terms();
         let terms = Terms { beside: self.beside(), ..first.of_states(schema.fields().len()) };
-        Some(GovernedExec::new(input, Arc::clone(schema), terms).having_absorbed(kept, self.hides_rows()))
+        Some(GovernedExec::new(input, Arc::clone(schema), terms).having_absorbed(Some(kept), self.hides_rows()))
     }
 
-    fn rows(&self, kept: &Kept) -> Option<GovernedExec> {
+    /// Rows, all or the first ones.
+    fn rows(&self, kept: Option<&Kept>) -> Option<GovernedExec> {
         if !self.joining.is_complete() || !self.is_whole() {
             return None;
         }
@@ -165,11 +183,16 @@ impl Joined<'_> {
             let columns = self.barriers.get(*scan)?.input().schema().fields().len();
             (0..columns).for_each(|column| layout.add(Origin { scan: *scan, column }));
         }
-        let below = kept.over(|column| match shown.get(column)? {
-            Shown::AsItIs(place) => Some(*place),
-            Shown::Masked { .. } => None,
-        })?;
-        let input = self.scan(&layout, below)?;
+        let below = |kept: &Kept| {
+            kept.over(|column| match shown.get(column)? {
+                Shown::AsItIs(place) => Some(*place),
+                Shown::Masked { .. } => None,
+            })
+        };
+        let input = match kept {
+            Some(kept) => self.scan(&layout, below(kept)?)?,
+            None => self.scan_whole(&layout)?,
+        };
         let first = self.barriers.first()?.terms();
         let mut terms = Terms { beside: self.beside(), shown, kept: kept_columns, ..first.of_states(0) };
         for scan in delivering {
@@ -178,14 +201,26 @@ impl Joined<'_> {
         Some(GovernedExec::new(input, Arc::clone(&self.schema), terms).having_absorbed(kept, self.hides_rows()))
     }
 
-    /// The source's scan of the joined rows.
+    /// The source's scan of joined rows.
     fn scan(&self, layout: &Layout, kept: Kept) -> Option<Arc<dyn ExecutionPlan>> {
         let sides = self.barriers.iter().map(|barrier| Some(Side { scan: barrier.input(), without: barrier.left_to_source()? }));
         let sides = sides.collect::<Option<Vec<_>>>()?;
+        let joined = ports::joined(&sides, &self.joining, &layout.0, self.delivered(layout)?)?;
+        ports::reduced(&joined, &Reduction { without: None, kept })
+    }
+
+    /// The source's scan of all joined rows, where nobody has to be left out before.
+    fn scan_whole(&self, layout: &Layout) -> Option<Arc<dyn ExecutionPlan>> {
+        let scan = |barrier: &&'_ GovernedExec| matches!(barrier.left_to_source(), Some(None)).then(|| Arc::clone(barrier.input()));
+        let scans = self.barriers.iter().map(scan).collect::<Option<Vec<_>>>()?;
+        ports::joined_whole(&scans.iter().collect::<Vec<_>>(), &self.joining, &layout.0, self.delivered(layout)?)
+    }
+
+    /// The schema of what the source delivers.
+    fn delivered(&self, layout: &Layout) -> Option<SchemaRef> {
         let field = |origin: &Origin| self.barriers.get(origin.scan)?.input().schema().fields().get(origin.column).cloned();
         let fields = layout.0.iter().map(field).collect::<Option<Vec<FieldRef>>>()?;
-        let joined = ports::joined(&sides, &self.joining, &layout.0, Arc::new(Schema::new(fields)))?;
-        ports::reduced(&joined, &Reduction { without: None, kept })
+        Some(Arc::new(Schema::new(fields)))
     }
 
     fn shown(&self, leaving: Leaving, layout: &mut Layout) -> Option<Shown> {
@@ -210,6 +245,38 @@ impl Joined<'_> {
 
     fn hides_rows(&self) -> bool {
         self.barriers.iter().any(|barrier| barrier.hides_rows())
+    }
+}
+
+/// Whether where something is done may hang on estimates.
+fn is_weighed(barriers: &[&GovernedExec]) -> bool {
+    barriers.iter().all(|barrier| !barrier.hides_rows()) && barriers.iter().any(|barrier| is_large(barrier))
+}
+
+fn bytes_sent(barriers: &[&GovernedExec]) -> Option<u64> {
+    barriers.iter().try_fold(0_u64, |sent, barrier| Some(sent.saturating_add(ports::bytes_delivered(barrier.input())?)))
+}
+
+/// Whether all rows of a join are known to be much less than what is joined.
+pub(super) fn is_much_less(barriers: &[&GovernedExec], joined: &GovernedExec) -> bool {
+    is_weighed(barriers)
+        && match (bytes_sent(barriers), ports::bytes_delivered(joined.input())) {
+            (Some(parts), Some(joined)) => {
+                let scans = u64::try_from(barriers.len()).unwrap_or(1).saturating_sub(1);
+                joined.saturating_mul(LESS_TIMES) <= parts.saturating_add(scans.saturating_mul(SCAN_BYTES))
+            }
+            _ => false,
+        }
+}
+
+/// Whether a source that keeps less of these is not known to send as much all the same, as it does if there are as many groups as rows.
+pub(super) fn is_worth_it(barriers: &[&GovernedExec], absorbing: &GovernedExec) -> bool {
+    if !is_weighed(barriers) {
+        return true;
+    }
+    match (bytes_sent(barriers), ports::bytes_delivered(absorbing.input())) {
+        (Some(before), Some(after)) => after < before,
+        _ => true,
     }
 }
 

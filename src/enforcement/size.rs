@@ -17,13 +17,15 @@ pub fn reads_much(plan: &Arc<dyn ExecutionPlan>) -> bool {
     while let Some(node) = pending.pop() {
         match node.downcast_ref::<GovernedExec>() {
             None => pending.extend(node.children()),
-            Some(barrier) => {
-                let large = if barrier.hides_rows() { ROWS_LARGE_WHERE_HIDDEN } else { ROWS_LARGE };
-                if barrier.rows_read().is_some_and(|rows| rows >= large) {
-                    return true;
-                }
-            }
+            Some(barrier) if is_large(barrier) => return true,
+            Some(_) => {}
         }
     }
     false
+}
+
+/// Whether what it reads is large.
+pub(super) fn is_large(barrier: &GovernedExec) -> bool {
+    let large = if barrier.hides_rows() { ROWS_LARGE_WHERE_HIDDEN } else { ROWS_LARGE };
+    barrier.rows_read().is_some_and(|rows| rows >= large)
 }

@@ -33,7 +33,9 @@ use crate::ports::tests::Database;
 use crate::product::{DomainName, FieldName, Governance, PortName, Product, ProductName, ProductRef, Status, Version};
 use crate::{ports, product};
 
-use super::{Error, GovernedTable, ProductUse, absorb, explain_above_barrier, govern, observe, row_filter, verify};
+use super::absorption::absorb_where;
+use super::joined::{self, Worth};
+use super::{Error, GovernedTable, ProductUse, explain_above_barrier, govern, observe, row_filter, verify};
 
 pub(super) fn field_name(name: &str) -> FieldName {
     FieldName::parse(name).unwrap()
@@ -194,9 +196,9 @@ fn config(place: Place, partitions: usize) -> SessionConfig {
     config
 }
 
-/// [`absorb`] as a rule.
+/// What barriers absorb as a rule, and joins where they are worth it.
 #[derive(Debug)]
-struct Absorbs;
+struct Absorbs(Worth);
 
 impl PhysicalOptimizerRule for Absorbs {
     fn name(&self) -> &str {
@@ -204,7 +206,7 @@ impl PhysicalOptimizerRule for Absorbs {
     }
 
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
-        absorb(plan)
+        absorb_where(plan, self.0)
     }
 
     fn schema_check(&self) -> bool {
@@ -244,8 +246,13 @@ impl World {
 
     /// The same two tables over any source; what the source needs is in the folder.
     pub(super) fn over(source: &Arc<dyn TableProvider>, config: SessionConfig, folder: tempfile::TempDir) -> Self {
+        Self::joining(source, config, folder, joined::is_much_less)
+    }
+
+    /// The same, where sources join whatever is worth it.
+    pub(super) fn joining(source: &Arc<dyn TableProvider>, config: SessionConfig, folder: tempfile::TempDir, worth: Worth) -> Self {
         let mut rules = PhysicalOptimizer::new().rules;
-        rules.insert(0, Arc::new(Absorbs));
+        rules.insert(0, Arc::new(Absorbs(worth)));
         let builder = SessionStateBuilder::new().with_default_features().with_config(config);
         let context = SessionContext::new_with_state(builder.with_physical_optimizer_rules(rules).build());
         for (oid, name) in [(1, "people"), (2, "colleagues")] {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use chrono::{DateTime, Utc};
+use datafusion::common::tree_node::TreeNode as _;
 use datafusion::error::DataFusionError;
 use datafusion::execution::{SendableRecordBatchStream, SessionState};
 use datafusion::logical_expr::{LogicalPlan, TableScan};
@@ -458,6 +459,13 @@ impl Pipeline {
     ) -> Result<(Arc<dyn ExecutionPlan>, LogicalPlan), ClientMessage> {
         let governed = enforcement::govern(decided.plan.clone(), &decided.decisions).map_err(|error| self.refused(&error))?;
         let optimized = state.optimizer().optimize(governed, state, |_, _| {}).map_err(|error| self.shown(query, &error))?;
+        // Where these are done hangs on how much there is of it.
+        let weighing = joins_or_groups(&optimized).then(|| {
+            let mut state = state.clone();
+            state.config_mut().set_extension(Arc::new(ports::Estimates));
+            state
+        });
+        let state = weighing.as_ref().unwrap_or(state);
         let physical = state.query_planner().create_physical_plan(&optimized, state).await.map_err(|error| self.shown(query, &error))?;
         self.attempt.trace().done(Step::Optimize, "");
         enforcement::verify(&physical, &decided.decisions).map_err(|error| self.refused(&error))?;
@@ -490,6 +498,18 @@ fn mark_masked(lineage: &mut Arc<Lineage>, decisions: &[Arc<Decision>]) {
             }
         }
     }
+}
+
+fn joins_or_groups(plan: &LogicalPlan) -> bool {
+    let found = plan.exists(|node| {
+        Ok(match node {
+            LogicalPlan::Join(_) => true,
+            LogicalPlan::Aggregate(aggregate) => !aggregate.group_expr.is_empty(),
+            _ => false,
+        })
+    });
+    // Walking a plan fails only if the closure does.
+    found.unwrap_or(true)
 }
 
 /// Which product and port a scan reads.

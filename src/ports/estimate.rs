@@ -1,4 +1,4 @@
-//! About how many rows a scan has: a hint for the order of joins, never an answer.
+//! About how many rows and bytes a scan has: a hint for the order of joins and for where they are done, never an answer.
 //!
 //! INVARIANT: a count is inexact, so that no `count(*)` is answered by it and no empty table is concluded from it. Nothing is told of
 //! values. Who may know a count is for whoever stands above the scan.
@@ -8,7 +8,19 @@ use std::sync::Arc;
 use arrow::datatypes::Schema;
 use datafusion::common::Statistics;
 use datafusion::common::stats::Precision;
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::statistics::StatisticsArgs;
+
+use super::postgres::PostgresExec;
+
+/// Asks sources, as an extension of the session's configuration, what they expect a scan to be: for statements that join or group.
+#[derive(Debug, Clone, Copy)]
+pub struct Estimates;
+
+/// About how many bytes a scan delivers; `None` if nobody knows.
+pub fn bytes_delivered(scan: &Arc<dyn ExecutionPlan>) -> Option<u64> {
+    scan.downcast_ref::<PostgresExec>()?.bytes()
+}
 
 /// Statistics that tell about how many rows there are, or nothing. Of a single partition nothing is known.
 pub(super) fn row_statistics(schema: &Schema, rows: Option<usize>, asked: &StatisticsArgs) -> Arc<Statistics> {

@@ -93,6 +93,17 @@ pub fn joined(sides: &[Side<'_>], joining: &Joining, columns: &[Origin], schema:
     Some(Arc::new(PostgresExec::joined(&scans, joining, columns, schema)?))
 }
 
+/// The same of all joined rows, of which nothing is left out before: it is not asked for again with other values, and may be many rows.
+pub fn joined_whole(
+    scans: &[&Arc<dyn ExecutionPlan>],
+    joining: &Joining,
+    columns: &[Origin],
+    schema: SchemaRef,
+) -> Option<Arc<dyn ExecutionPlan>> {
+    let scans = scans.iter().map(|scan| scan.downcast_ref::<PostgresExec>()).collect::<Option<Vec<_>>>()?;
+    Some(Arc::new(PostgresExec::joined_whole(&scans, joining, columns, schema)?))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -35,8 +35,9 @@ use datafusion::catalog::TableProvider;
 
 pub use boundary::bounded;
 pub use error::{Error, Place};
+pub use estimate::{Estimates, bytes_delivered};
 pub use files::{FileVersion, StoreIdentity, StoreOptions};
-pub use joining::{Joining, Origin, Pair, Side, joined};
+pub use joining::{Joining, Origin, Pair, Side, joined, joined_whole};
 pub use parquet::{NumberedBatch, NumberedFile, NumberedScan, Reading, SourceColumn};
 pub use postgres::{IdError, IdTable, read_ids};
 pub use reduction::{Aggregate, Kept, OrderKey, Reduction, Subjects, Without, reduced};

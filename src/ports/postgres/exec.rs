@@ -30,11 +30,15 @@ use super::reduced::reduced;
 use super::scan::Scan;
 use super::server::Server;
 use super::table::PgColumn;
+use super::weight::row_bytes;
 use crate::ports::error::{Error, Place};
 use crate::ports::estimate::row_statistics;
 use crate::ports::joining::{Joining, Origin};
 use crate::ports::reduction::{Reduction, Without};
 use crate::ports::schema::type_name;
+
+/// Fewer rows of a join are asked for one by one, with values beside the query: it can be prepared.
+const COPIED_ROWS_MIN: u64 = 1 << 14;
 
 /// What is asked, and of whom.
 #[derive(Debug, Clone)]
@@ -67,6 +71,8 @@ pub(super) struct Query {
     pub(super) schema: SchemaRef,
     /// About how many rows there are, as the server estimates them.
     pub(super) rows: Option<usize>,
+    /// About how many of them come, or states of them; `None` if nobody has asked.
+    pub(super) expected: Option<u64>,
     /// The login's own limit of a statement's time in milliseconds; 0: none.
     pub(super) own_timeout: u64,
 }
@@ -135,7 +141,24 @@ impl PostgresExec {
         schema: SchemaRef,
     ) -> Option<Self> {
         let sides: Vec<_> = scans.iter().map(|(scan, without)| (scan.query.as_ref(), *without)).collect();
-        joined(&sides, joining, columns, schema).map(|query| Self::new(query, None))
+        joined(&sides, joining, columns, schema, false).map(|query| Self::new(query, None))
+    }
+
+    /// The same, of which all rows are wanted: by COPY if there are many.
+    pub(in crate::ports) fn joined_whole(scans: &[&Self], joining: &Joining, columns: &[Origin], schema: SchemaRef) -> Option<Self> {
+        let sides: Vec<_> = scans.iter().map(|scan| (scan.query.as_ref(), None)).collect();
+        let asked = joined(&sides, joining, columns, Arc::clone(&schema), false)?;
+        if asked.expected.is_some_and(|rows| rows >= COPIED_ROWS_MIN)
+            && let Some(copied) = joined(&sides, joining, columns, schema, true)
+        {
+            return Some(Self::new(copied, Some(Bulk::new(&[], Vec::new()))));
+        }
+        Some(Self::new(asked, None))
+    }
+
+    /// About how many bytes come; `None` if nobody knows.
+    pub(in crate::ports) fn bytes(&self) -> Option<u64> {
+        Some(self.query.expected?.saturating_mul(row_bytes(&self.query.columns)))
     }
 }
 

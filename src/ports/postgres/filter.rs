@@ -165,7 +165,9 @@ impl<'a> Translator<'a> {
     fn column(&self, expr: &Expr) -> Option<&'a PgColumn> {
         let Expr::Column(column) = expr else { return None };
         let mut named = self.columns.iter().filter(|known| known.field.name() == &column.name);
-        named.next()
+        // Of joined tables, two columns can have one name.
+        let found = named.next()?;
+        named.next().is_none().then_some(found)
     }
 
     /// A literal that its column is compared with for order.

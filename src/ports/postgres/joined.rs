@@ -14,6 +14,7 @@ use super::filter::{Family, Translator};
 use super::parameter::Parameter;
 use super::reduced::exclusion;
 use super::table::{PgColumn, equated, select_list};
+use super::weight::joined_rows;
 use crate::ports::joining::{Joining, Origin, Pair};
 use crate::ports::reduction::Without;
 
@@ -25,16 +26,16 @@ const PARAMETERS_MAX: usize = 32_000;
 /// A table, and who is left out of it.
 pub(super) type Side<'a> = (&'a Query, Option<&'a Without>);
 
-/// The query for these columns of the joined tables; `None` if the server cannot be asked for it.
-pub(super) fn joined(sides: &[Side<'_>], joining: &Joining, columns: &[Origin], schema: SchemaRef) -> Option<Query> {
+/// The query for these columns of the joined tables, with its values in it or beside it; `None` if the server cannot be asked for it.
+pub(super) fn joined(sides: &[Side<'_>], joining: &Joining, columns: &[Origin], schema: SchemaRef, inline: bool) -> Option<Query> {
     let (first, _) = sides.first()?;
     let askable = |query: &Query| query.complete && query.limit.is_none() && !query.reduced && Arc::ptr_eq(&query.server, &first.server);
     if sides.len() > TABLES_MAX || !sides.iter().all(|(query, _)| askable(query)) {
         return None;
     }
-    let mut writer = Writer { sides, parameters: Vec::new(), halves: 0 };
+    let mut writer = Writer { sides, parameters: Vec::new(), inline, halves: 0 };
     let from = writer.source(joining)?;
-    if writer.parameters.len() > PARAMETERS_MAX {
+    if writer.parameters.len() > if inline { 0 } else { PARAMETERS_MAX } {
         return None;
     }
     let columns = columns.iter().map(|origin| writer.column(*origin)).collect::<Option<Vec<_>>>()?;
@@ -43,6 +44,7 @@ pub(super) fn joined(sides: &[Side<'_>], joining: &Joining, columns: &[Origin], 
         Some((0..places).map(move |place| place_alias(scan, place)))
     };
     let places: Option<Vec<_>> = joining.delivering().into_iter().map(placed).collect();
+    let expected = joined_rows(sides, joining);
     Some(Query {
         at: first.at.clone(),
         server: Arc::clone(&first.server),
@@ -59,7 +61,8 @@ pub(super) fn joined(sides: &[Side<'_>], joining: &Joining, columns: &[Origin], 
         reduced: false,
         columns,
         schema,
-        rows: None,
+        rows: expected.and_then(|rows| usize::try_from(rows).ok()),
+        expected,
         own_timeout: first.own_timeout,
     })
 }
@@ -72,6 +75,7 @@ fn place_alias(scan: usize, place: usize) -> String {
 struct Writer<'a> {
     sides: &'a [Side<'a>],
     parameters: Vec<Parameter>,
+    inline: bool,
     /// Semi-joins so far.
     halves: usize,
 }
@@ -87,7 +91,7 @@ impl Writer<'_> {
     /// The rows of a table that may be seen, each column under a name that no other table has.
     fn table(&mut self, scan: usize) -> Option<String> {
         let (query, without) = self.sides.get(scan)?;
-        let mut translator = Translator::after(&query.columns, std::mem::take(&mut self.parameters), false);
+        let mut translator = Translator::after(&query.columns, std::mem::take(&mut self.parameters), self.inline);
         let conditions = query.filters.iter().map(|filter| translator.translate(filter)).collect::<Option<Vec<_>>>();
         self.parameters = translator.into_parameters();
         let mut conditions = conditions?;

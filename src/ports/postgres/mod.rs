@@ -16,6 +16,7 @@ mod ids;
 mod joined;
 mod link;
 mod location;
+mod looks;
 mod parameter;
 mod pool;
 mod reduced;
@@ -25,6 +26,7 @@ mod server;
 mod table;
 mod tls;
 mod types;
+mod weight;
 
 #[cfg(test)]
 pub(super) mod fixture;

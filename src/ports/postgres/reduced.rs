@@ -15,6 +15,7 @@ use super::filter::Family;
 use super::parameter::Parameter;
 use super::table::PgColumn;
 use super::types::told_as;
+use super::weight::group_rows;
 use crate::ports::reduction::{Aggregate, Kept, OrderKey, Reduction, Subjects, Without};
 
 /// A longer order is left to the engine.
@@ -75,6 +76,7 @@ fn first(query: &mut Query, keys: &[OrderKey], rows: usize) -> Option<()> {
     query.tail = format!(" ORDER BY {}", keys.join(", "));
     query.limit = Some(rows);
     query.rows = query.rows.map(|all| all.min(rows));
+    query.expected = query.expected.map(|all| u64::try_from(rows).map_or(all, |rows| all.min(rows)));
     Some(())
 }
 
@@ -129,6 +131,7 @@ fn states(query: &mut Query, groups: &[usize], aggregates: &[Aggregate], schema:
         columns.push(PgColumn::of_state(field, name.unwrap_or_default(), oid));
     }
     query.select = format!("SELECT {} FROM {}", items.join(", "), query.from);
+    query.expected = group_rows(query, groups);
     query.rows = keys.is_empty().then_some(1);
     if !keys.is_empty() {
         // In an order, for that of a hash table hangs on how many groups the server expects, those of hidden rows included.

@@ -25,6 +25,8 @@ const ATTEMPTS: usize = 3;
 pub(super) struct Asked<'a> {
     pub(super) sql: &'a str,
     pub(super) parameters: &'a [Parameter],
+    /// Whether it may come again, so that it is worth being prepared.
+    pub(super) again: bool,
     /// The statement, as the server is told of it.
     pub(super) statement: Option<&'a Arc<Statement>>,
     /// The login's own limit of a statement's time in milliseconds; 0: none.
@@ -48,8 +50,12 @@ impl Server {
     /// All rows of a small query of our own.
     pub(super) async fn fetch(&self, at: &Place, sql: &str, texts: &[&str]) -> Result<Vec<Row>, Error> {
         let parameters: Vec<_> = texts.iter().map(|text| Parameter::Text((*text).to_owned())).collect();
-        let asked = Asked { sql, parameters: &parameters, statement: None, own_timeout: 0 };
-        let Answering { mut running, rows, first } = self.run(at, &asked).await?;
+        self.fetch_asked(at, &Asked { sql, parameters: &parameters, again: true, statement: None, own_timeout: 0 }).await
+    }
+
+    /// All rows of a small query.
+    pub(super) async fn fetch_asked(&self, at: &Place, asked: &Asked<'_>) -> Result<Vec<Row>, Error> {
+        let Answering { mut running, rows, first } = self.run(at, asked).await?;
         let mut all: Vec<Row> = Vec::new();
         if let Some(first) = first {
             all.push(first);
@@ -121,7 +127,7 @@ fn is_out_of_date(error: &tokio_postgres::Error) -> bool {
 
 /// Sends a query and waits for its first row. What the server is told ahead of it travels with it, so that it costs no time of its own.
 async fn start(link: &mut Link, asked: &Asked<'_>) -> Result<(Pin<Box<RowStream>>, Option<Row>), tokio_postgres::Error> {
-    let prepared = link.prepared(asked.sql, &asked.types()).await?;
+    let prepared = if asked.again { link.prepared(asked.sql, &asked.types()).await? } else { None };
     let telling = link.telling(asked.statement, asked.own_timeout);
     let query = async {
         match &prepared {

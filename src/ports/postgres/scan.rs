@@ -36,7 +36,8 @@ impl Scan {
         let statement = context.session_config().get_extension::<Statement>();
         let (further, parameters) = query.hinted(&hints, false);
         let sql = query.sql(&further);
-        let asked = Asked { sql: &sql, parameters: &parameters, statement: statement.as_ref(), own_timeout: query.own_timeout };
+        let asked =
+            Asked { sql: &sql, parameters: &parameters, again: true, statement: statement.as_ref(), own_timeout: query.own_timeout };
         let answering = query.server.run(&query.at, &asked).await.map_err(|e| drifted(&query, e))?;
         let Answering { mut running, rows, first } = answering;
         if let Some(row) = &first {

@@ -2,9 +2,8 @@
 //!
 //! Every connection is read-only, in UTC and names itself `meshgate`. A server that comes back is used again without further ado.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use tokio_postgres::error::SqlState;
 
@@ -14,28 +13,28 @@ use super::Access;
 use super::breaker::Breaker;
 use super::described::Described;
 use super::location::TableLocation;
+use super::looks::Looks;
 use super::pool::{Pool, PoolError, PoolLimits, Pooled, Reserved};
+use super::weight::Counts;
 
 /// How long a look at a table's columns holds. A scan finds out by itself when a column changed meanwhile.
 const LOOK_HOLDS: Duration = Duration::from_secs(1);
+/// How long it holds what a server has counted in a table: it counts anew when much has changed.
+const COUNTS_HOLD: Duration = Duration::from_secs(60);
 /// A connection on which nothing is heard is asked for a sign of life after so long, and so often again.
 const QUIET: Duration = Duration::from_secs(30);
 const QUIET_AGAIN: Duration = Duration::from_secs(10);
 const QUIET_TIMES: u32 = 3;
-
-/// A look at a table.
-struct Look {
-    when: Instant,
-    described: Arc<Described>,
-}
 
 /// One server.
 pub(super) struct Server {
     pool: Arc<Pool>,
     /// A table of fewer pages is not copied.
     bulk_pages: u64,
-    /// The last look at each table, so that statements in a row do not each ask for its columns.
-    looks: Mutex<HashMap<TableLocation, Look>>,
+    /// The last look at the columns of each table.
+    pub(super) looks: Looks<Described>,
+    /// How many different values its columns have.
+    pub(super) counts: Looks<Counts>,
 }
 
 impl std::fmt::Debug for Server {
@@ -80,20 +79,8 @@ impl Server {
             connect: options.connect_timeout,
             idle: options.postgres_idle_timeout,
         };
-        Ok(Self { pool: Pool::new(config, connector, limits, breaker), bulk_pages: options.postgres_bulk_pages, looks: Mutex::default() })
-    }
-
-    /// What a look at a table showed, if it still holds.
-    pub(super) fn last_look(&self, location: &TableLocation) -> Option<Arc<Described>> {
-        let looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
-        looks.get(location).filter(|look| look.when.elapsed() < LOOK_HOLDS).map(|look| Arc::clone(&look.described))
-    }
-
-    /// Keeps what a look at a table showed, and no look that no longer holds.
-    pub(super) fn keep_look(&self, location: &TableLocation, described: &Arc<Described>) {
-        let mut looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
-        looks.retain(|_, look| look.when.elapsed() < LOOK_HOLDS);
-        looks.insert(location.clone(), Look { when: Instant::now(), described: Arc::clone(described) });
+        let (pool, bulk_pages) = (Pool::new(config, connector, limits, breaker), options.postgres_bulk_pages);
+        Ok(Self { pool, bulk_pages, looks: Looks::new(LOOK_HOLDS), counts: Looks::new(COUNTS_HOLD) })
     }
 
     /// A connection, at the place that was reserved for it if there is one.

@@ -16,6 +16,7 @@ use super::filter::{Family, Translator};
 use super::location::{TableLocation, quoted};
 use super::server::Server;
 use super::types::{Access, SourceColumn, access, own_field};
+use super::weight::weigh;
 use crate::ports::error::{Error, Place};
 use crate::ports::estimate::at_most;
 use crate::ports::schema::{TextKind, text_kind, type_name};
@@ -44,6 +45,8 @@ pub(super) struct PgColumn {
     pub(super) unique: bool,
     /// Whatever it holds has the digits of its contract. Of others each value is tested when it arrives.
     pub(super) limited: bool,
+    /// About how many different values it has; `None` if nobody has asked.
+    pub(super) distinct: Option<u64>,
 }
 
 /// `int2`, `int4` and `int8`. An `oid` would make one of whatever it is compared with, and fail.
@@ -63,6 +66,7 @@ impl PgColumn {
             indexed: false,
             unique: false,
             limited: true,
+            distinct: None,
         }
     }
 
@@ -79,6 +83,7 @@ impl PgColumn {
             indexed: source.indexed,
             unique: false,
             limited: source.is_limited(),
+            distinct: None,
         })
     }
 
@@ -188,7 +193,7 @@ impl PostgresTable {
 
 /// The contract's columns at the source, and what was seen there. A look that is a moment old may confirm them, not refuse them.
 async fn compare(at: &Place, server: &Server, location: &TableLocation, shape: &Shape) -> Result<(Vec<PgColumn>, Arc<Described>), Error> {
-    if let Some(kept) = server.last_look(location)
+    if let Some(kept) = server.looks.last(location)
         && let Ok(columns) = resolve(at, shape, &kept)
     {
         return Ok((columns, kept));
@@ -200,7 +205,7 @@ async fn compare(at: &Place, server: &Server, location: &TableLocation, shape: &
 /// Asks the server, and keeps the answer for a moment.
 async fn look(at: &Place, server: &Server, location: &TableLocation) -> Result<Arc<Described>, Error> {
     let described = Arc::new(describe(at, server, location).await?);
-    server.keep_look(location, &described);
+    server.looks.keep(location, &described);
     Ok(described)
 }
 
@@ -263,16 +268,12 @@ impl TableProvider for PostgresTable {
             translator = Translator::new(&self.columns);
             tested = self::tested(&mut translator, filters);
         }
-        let bulk = copied.then(|| {
-            let ranges = bulk::ranges(pages, pages_min, session.config().target_partitions());
-            Bulk::new(&described.heaps, if ranges > 1 { self.server.reserve(ranges) } else { Vec::new() })
-        });
         let complete = tested.len() == filters.len();
         let (filters, conditions) = tested.into_iter().unzip();
         // A filter that is tested above may drop rows: a limit here would come too early.
         let limit = limit.filter(|_| complete);
         let from = self.location.to_sql();
-        let query = Query {
+        let mut query = Query {
             at: self.at.clone(),
             server: Arc::clone(&self.server),
             select: format!("SELECT {} FROM {from}", select_list(&columns)),
@@ -289,8 +290,14 @@ impl TableProvider for PostgresTable {
             columns,
             schema: self.shape.projected(&indices),
             rows: at_most(described.rows, limit),
+            expected: None,
             own_timeout: described.own_timeout,
         };
+        weigh(&mut query, &self.location, &described, session.config()).await;
+        let bulk = copied.then(|| {
+            let ranges = bulk::ranges(pages, pages_min, session.config().target_partitions());
+            Bulk::new(&described.heaps, if ranges > 1 { self.server.reserve(ranges) } else { Vec::new() })
+        });
         Ok(Arc::new(PostgresExec::new(query, bulk)))
     }
 }
