@@ -27,10 +27,10 @@ pub(super) struct AsciiTexts {
 impl AsciiTexts {
     /// For so many texts of so many bytes.
     pub(super) fn with_capacity(texts: usize, bytes: usize) -> Self {
-        Self::over(Vec::with_capacity(bytes), texts)
+        Self::over(vec![0; bytes], texts)
     }
 
-    /// For so many texts that lie in these bytes.
+    /// For so many texts that lie in these bytes, or come to lie there.
     pub(super) fn over(bytes: Vec<u8>, texts: usize) -> Self {
         Self { bytes, views: Vec::with_capacity(texts), shown: 0, short: 0, too_far: false }
     }
@@ -56,26 +56,20 @@ impl AsciiTexts {
         }
     }
 
-    /// The first so many of these bytes are a text; the others are nobody's, and may be kept.
-    #[inline]
-    pub(super) fn push_first(&mut self, length: usize, bytes: [u8; 16]) {
-        if length <= INLINE_BYTES_MAX {
-            let view = short(bytes.get(..length).unwrap_or_default());
-            self.short |= view >> (8 * LENGTH_BYTES);
-            self.push_view(Some(view));
-        } else {
-            self.shown = self.bytes.len();
-            self.bytes.extend_from_slice(&bytes);
-            self.push_next(length, |_| {});
-        }
-    }
-
     /// A text.
     #[inline]
     pub(super) fn push(&mut self, text: &[u8]) {
-        self.shown = self.bytes.len();
-        self.bytes.extend_from_slice(text);
-        self.push_next(text.len(), |_| {});
+        if text.len() <= INLINE_BYTES_MAX {
+            let view = short(text);
+            self.short |= view >> (8 * LENGTH_BYTES);
+            self.push_view(Some(view));
+            return;
+        }
+        let end = self.shown.saturating_add(text.len());
+        if end > self.bytes.len() {
+            self.bytes.resize(end.max(self.bytes.len().saturating_mul(2)), 0);
+        }
+        self.push_next(text.len(), |to| copy(text, to));
     }
 
     #[inline]
@@ -85,7 +79,11 @@ impl AsciiTexts {
     }
 
     /// The texts; `None` if they are not all of ASCII, or too much for one array.
-    pub(super) fn finish(self, nulls: Option<&NullBuffer>) -> Option<StringViewArray> {
+    pub(super) fn finish(mut self, nulls: Option<&NullBuffer>) -> Option<StringViewArray> {
+        self.bytes.truncate(self.shown);
+        if self.shown < self.bytes.capacity() / 2 {
+            self.bytes.shrink_to_fit();
+        }
         if self.too_far || !self.bytes.is_ascii() || !self.short.to_le_bytes().is_ascii() {
             return None;
         }
@@ -167,15 +165,10 @@ mod tests {
             if ahead {
                 found = AsciiTexts::over(texts.iter().flatten().flat_map(|text| vec![0; text.len()]).collect(), texts.len());
             }
-            for (row, text) in texts.iter().enumerate() {
+            for text in &texts {
                 match text {
                     None => found.push_null(),
                     Some(text) if ahead => found.push_next(text.len(), |to| copy(text.as_bytes(), to)),
-                    Some(text) if row % 2 == 0 && text.len() <= 16 => {
-                        let mut bytes = [b'?'; 16];
-                        bytes.iter_mut().zip(text.bytes()).for_each(|(to, byte)| *to = byte);
-                        found.push_first(text.len(), bytes);
-                    }
                     Some(text) => found.push(text.as_bytes()),
                 }
             }
@@ -189,14 +182,9 @@ mod tests {
             let text = format!("{before}é{after}");
             let mut found = AsciiTexts::with_capacity(3, 0);
             for at in 0..3 {
-                match (at == row, text.as_bytes().first_chunk::<16>()) {
-                    (false, _) => found.push(b"a text of the others"),
-                    (true, Some(first)) => found.push_first(text.len().min(16), *first),
-                    (true, None) => found.push(text.as_bytes()),
-                }
+                found.push(if at == row { text.as_bytes() } else { b"a text of the others" });
             }
-            let seen = text.get(..16).unwrap_or(&text).is_ascii();
-            prop_assert_eq!(found.finish(None).is_some(), seen && text.len() >= 16);
+            prop_assert!(found.finish(None).is_none());
         }
     }
 
