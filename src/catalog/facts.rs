@@ -12,7 +12,7 @@ use crate::locator::{Snapshot, TableEntry};
 use crate::product::{Field, OWN_SCHEMA, OutputPort, OwnRows, PortFormat, Product};
 
 use super::oids::{Oids, name_oid};
-use super::{relations, statics};
+use super::{acl, relations, statics};
 
 /// The role that owns what belongs to the system.
 pub(crate) const SYSTEM_ROLE: &str = "meshgate";
@@ -302,6 +302,17 @@ impl SessionFacts {
     /// The role with that OID.
     pub(crate) fn role_name(&self, oid: u32) -> Option<&str> {
         self.view().roles.iter().find(|role| role.oid == oid).map(|role| role.name.as_str())
+    }
+
+    /// The role of that name.
+    pub(crate) fn role(&self, name: &str) -> Option<u32> {
+        self.view().roles.iter().find(|role| role.name == name).map(|role| role.oid)
+    }
+
+    /// What the principal is granted on what that role owns, as `pg_class.relacl` and its like write it.
+    pub(crate) fn granted(&self, letters: &str, owner: u32) -> Vec<String> {
+        let owner = self.role_name(owner).unwrap_or(SYSTEM_ROLE);
+        vec![acl::item(&self.principal.name, letters, owner)]
     }
 
     /// The principal's own role.

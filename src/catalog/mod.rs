@@ -4,6 +4,7 @@
 //! nothing is opened while names are listed; no statement over user data is rewritten by `system`.
 //! Who may read which rows is not decided here: the [`Opener`] hands out tables that are governed.
 
+mod acl;
 mod content;
 mod facts;
 pub mod functions;

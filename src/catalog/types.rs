@@ -245,6 +245,22 @@ const NAMED: &[(PgType, &str, &str, u32)] = &[
 ];
 
 impl PgType {
+    /// Whether the binary form of its values is their text, a byte of ASCII before it or not.
+    pub fn is_text(self) -> bool {
+        let texts = [
+            PgType::TEXT,
+            PgType::VARCHAR,
+            PgType::BPCHAR,
+            PgType::NAME,
+            PgType::CHAR,
+            PgType::UNKNOWN,
+            PgType::JSON,
+            PgType::JSONB,
+            PgType::XML,
+        ];
+        texts.iter().any(|text| text.oid == self.oid)
+    }
+
     /// The type of a contract's field.
     pub fn of_contract(data_type: &DataType) -> PgType {
         match data_type {

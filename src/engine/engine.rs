@@ -27,7 +27,7 @@ use super::serial::SerialPlans;
 use super::session::Session;
 use super::session_request::SessionRequest;
 use super::sql::{ParameterTypes, PgOperators, TextLimits};
-use super::{Worlds, fault, semantics};
+use super::{Worlds, fault, kept_types, semantics};
 
 /// Tells the time.
 pub type Clock = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
@@ -184,6 +184,7 @@ fn template(options: &EngineOptions) -> datafusion::error::Result<SessionState> 
         .with_expr_planners(vec![Arc::new(PgOperators)])
         .with_default_features()
         .with_type_planner(Arc::new(ParameterTypes(PgTypePlanner)))
+        .with_optimizer_rules(kept_types::rules())
         .with_physical_optimizer_rules(vec![Arc::new(SerialPlans::new())])
         .build();
     bound_functions(&mut state)?;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::client_encoding::ClientEncoding;
 use super::settings::Settings;
 use super::styles::{ByteaOutput, DateFormat, DateStyle, IntervalStyle};
 use super::time_zone::{self, TimeZone};
@@ -27,6 +28,8 @@ pub struct InForce {
     pub bytea_output: ByteaOutput,
     /// `extra_float_digits`.
     pub extra_float_digits: i32,
+    /// `client_encoding`.
+    pub client_encoding: ClientEncoding,
     /// `meshgate.purpose`, if the caller names one.
     pub purpose: Option<String>,
     /// `application_name`.
@@ -51,6 +54,10 @@ impl InForce {
             interval_style: IntervalStyle::parse(settings.value("intervalstyle")).unwrap_or_default(),
             bytea_output: ByteaOutput::parse(settings.value("bytea_output")).unwrap_or_default(),
             extra_float_digits: settings.value("extra_float_digits").parse().unwrap_or(1),
+            client_encoding: ClientEncoding::named(settings.value("client_encoding"))
+                .ok()
+                .flatten()
+                .map_or_else(ClientEncoding::default, |(encoding, _)| encoding),
             purpose: Some(settings.value("meshgate.purpose")).filter(|purpose| !purpose.is_empty()).map(str::to_owned),
             application_name: settings.value("application_name").to_owned(),
             search_path: settings.value("search_path").to_owned(),

@@ -6,6 +6,7 @@
 mod answers;
 mod attempt;
 mod bounded;
+mod client_encoding;
 mod column;
 mod columns;
 mod cooperation;
@@ -19,6 +20,7 @@ mod hints;
 mod in_force;
 mod in_order;
 mod inference;
+mod kept_types;
 mod lineage_run;
 mod notices;
 mod opener;
@@ -48,6 +50,7 @@ mod transaction;
 mod values;
 mod world;
 
+pub use client_encoding::ClientEncoding;
 pub use column::{Column, PgType};
 pub use engine::{Clock, Engine, EngineOptions};
 pub use in_force::InForce;

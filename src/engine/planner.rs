@@ -93,16 +93,19 @@ impl Planner {
 
     /// Plans the tree, with the rows of tables where their names stand for values.
     async fn planned(&self, query: &Query) -> Result<LogicalPlan, DataFusionError> {
-        let first = match self.statement(query.ast.as_ref().clone()).await {
+        let merged = sql::merged(query, &|schema, name| self.columns(schema, name));
+        let merged = merged.map_err(|refusal| DataFusionError::External(Box::new(refusal)))?.map(Arc::new);
+        let ast = merged.as_ref().unwrap_or(&query.ast);
+        let first = match self.statement(ast.as_ref().clone()).await {
             Ok(plan) => return Ok(plan),
             Err(error) => error,
         };
         if fault::client_message(&first, "").sqlstate == SqlState::GROUPING_ERROR
-            && let Some(ast) = sql::grouped(&query.ast, &|schema, name| self.keyed(schema, name))
+            && let Some(ast) = sql::grouped(ast, &|schema, name| self.keyed(schema, name))
         {
             return self.statement(ast).await;
         }
-        let Some(mut ast) = sql::expanded(&query.ast, &first) else { return Err(first) };
+        let Some(mut ast) = sql::expanded(ast, &first) else { return Err(first) };
         for _ in 1..sql::ROWS_MAX {
             match self.statement(ast.clone()).await {
                 Err(error) => ast = sql::expanded(&ast, &error).ok_or(error)?,
@@ -110,6 +113,12 @@ impl Planner {
             }
         }
         Err(first)
+    }
+
+    /// The columns of the table of this name.
+    fn columns(&self, schema: Option<&str>, name: &str) -> Option<Vec<String>> {
+        let table = self.facts.table(self.facts.relation_oid(schema, name)?)?;
+        Some(table.fields().iter().map(|field| field.name.as_str().to_owned()).collect())
     }
 
     /// The table of this name with its key, if it has one.

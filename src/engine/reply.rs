@@ -9,6 +9,7 @@ use futures::{Stream, StreamExt};
 use crate::error::{ClientMessage, SqlState};
 
 use super::Column;
+use super::client_encoding::ClientEncoding;
 use super::place::Place;
 use super::standing::Standing;
 
@@ -211,4 +212,6 @@ pub struct CopyOut {
     pub rows: RowStream,
     /// How they are written.
     pub format: CopyFormat,
+    /// The character set of the lines, if it is not the session's.
+    pub encoding: Option<ClientEncoding>,
 }

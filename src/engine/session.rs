@@ -399,7 +399,7 @@ impl Session {
         if let CopyFormat::Csv { force_quote, .. } = &mut format {
             *force_quote = forced(&options.force_quote, &started.rows.columns)?;
         }
-        Ok(Reply::Copy(CopyOut { rows: started.rows, format }))
+        Ok(Reply::Copy(CopyOut { rows: started.rows, format, encoding: options.encoding }))
     }
 
     fn show(&mut self, name: Option<&str>) -> Result<Reply, ClientMessage> {

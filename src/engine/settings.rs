@@ -14,6 +14,7 @@ use crate::error::{ClientMessage, SqlState};
 pub use definitions::SERVER_VERSION;
 use definitions::{DEFINITIONS, Definition, MESSAGES, Shape, definition, shown_name};
 
+use super::client_encoding::ClientEncoding;
 use super::in_force::InForce;
 use super::styles::DateStyle;
 use super::time_zone;
@@ -346,12 +347,9 @@ fn canonical(definition: &Definition, value: &str, before: &str) -> Result<Strin
             let before = DateStyle::parse(before, DateStyle::default()).unwrap_or_default();
             DateStyle::parse(trimmed, before).map(DateStyle::to_text).ok_or_else(|| invalid(name, trimmed))
         }
-        // PostgreSQL looks at letters and digits only.
-        Shape::Encoding => match trimmed.to_ascii_lowercase().replace(|letter: char| !letter.is_ascii_alphanumeric(), "").as_str() {
-            "utf8" | "unicode" => Ok("UTF8".to_owned()),
-            "sqlascii" => Ok("SQL_ASCII".to_owned()),
-            _ => Err(ClientMessage::new(SqlState::FEATURE_NOT_SUPPORTED, format!("client encoding \"{trimmed}\" is not supported"))
-                .with_hint("Use UTF8.")),
+        Shape::Encoding => match ClientEncoding::named(trimmed)? {
+            Some((_, shown)) => Ok(shown.to_owned()),
+            None => Err(invalid(name, trimmed)),
         },
     }
 }

@@ -300,6 +300,7 @@ impl wire::Session for GatewaySession {
             date_style: settings.date_style,
             interval_style: settings.interval_style,
             bytea_output: settings.bytea_output,
+            client_encoding: settings.client_encoding,
         }
     }
 

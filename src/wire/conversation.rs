@@ -81,6 +81,7 @@ impl<'a, S: Session> Conversation<'a, S> {
         kill: &'a Signal,
     ) -> Self {
         let Ready { session, registration } = ready;
+        writer.encoding = session.encode_settings().client_encoding;
         Self {
             session,
             cancel: registration.interrupt.signal(),
@@ -154,7 +155,7 @@ impl<'a, S: Session> Conversation<'a, S> {
         if self.skipping && kind != b'S' {
             return Ok(Next::Continue);
         }
-        let answered = match frontend::read(frame) {
+        let answered = match frontend::read(frame, self.writer.encoding) {
             Ok(request) => self.respond(request).await,
             Err(fault) => Err(Failure::Error(fault)),
         };
@@ -257,6 +258,8 @@ impl<'a, S: Session> Conversation<'a, S> {
     pub(super) fn complete(&mut self, tag: String) {
         self.put_notices();
         self.writer.put(&CommandComplete::new(tag));
+        // A SET holds from here on, and not only from the next Sync.
+        self.writer.encoding = self.session.encode_settings().client_encoding;
     }
 
     fn put_notices(&mut self) {
@@ -276,6 +279,7 @@ impl<'a, S: Session> Conversation<'a, S> {
     /// The end of a simple query or of a Sync.
     async fn ready(&mut self) -> Result<(), Failure> {
         self.session.sync();
+        self.writer.encoding = self.session.encode_settings().client_encoding;
         let status = self.session.transaction_status();
         if status == TransactionStatus::Idle {
             self.drop_portals();

@@ -8,6 +8,7 @@ use crate::engine::{Column, CopyFormat, CopyOut, Format};
 use super::backend::Session;
 use super::conversation::{Conversation, Failure};
 use super::encode::{EncodeError, Layout, Lines, Pace};
+use super::recode::{self, Holds};
 use super::respond::format_code;
 use super::rows::Rows;
 
@@ -19,14 +20,18 @@ const BINARY_TRAILER: &[u8] = &[0xff, 0xff];
 impl<S: Session> Conversation<'_, S> {
     /// Sends a whole COPY and completes it.
     pub(super) async fn copy_out(&mut self, copy: CopyOut) -> Result<(), Failure> {
-        let CopyOut { rows: stream, format } = copy;
+        let CopyOut { rows: stream, format, encoding } = copy;
         let mut rows = Rows::new(stream);
         let columns = rows.columns();
         let settings = self.session.encode_settings();
+        let encoding = encoding.unwrap_or(settings.client_encoding);
         let cell_format = if format == CopyFormat::Binary { Format::Binary } else { Format::Text };
         self.writer.put(&copy_out_response(&columns, cell_format)?);
         let lines = Lines::of(&format);
+        let before = self.writer.buffer.len();
         put_header(&format, lines.as_ref(), &columns, &mut self.writer.buffer)?;
+        recode::recode_values(&mut self.writer.buffer, before, encoding, Holds::Lines)?;
+        let contents = recode::contents(&columns, &[cell_format]);
         // Readers of the binary format expect the header in one message with what follows it.
         let mut lead = if format == CopyFormat::Binary { BINARY_HEADER } else { &[] };
         let mut sent = 0u64;
@@ -40,11 +45,13 @@ impl<S: Session> Conversation<'_, S> {
             while start < batch.num_rows() {
                 let count = pace.rows().min(batch.num_rows() - start);
                 let before = writer.buffer.len();
+                let holds = if lines.is_some() { Holds::Lines } else { Holds::Rows(&contents, lead.len()) };
                 let layout = match &lines {
                     Some(lines) => Layout::CopyLine(lines),
                     None => Layout::CopyRow { lead: std::mem::take(&mut lead) },
                 };
                 encoder.rows(&batch.slice(start, count), &columns, &[cell_format], &settings, layout, &mut writer.buffer)?;
+                recode::recode_values(&mut writer.buffer, before, encoding, holds)?;
                 writer.holds_rows = true;
                 pace.learn(count, writer.buffer.len().saturating_sub(before));
                 start += count;

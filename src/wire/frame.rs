@@ -7,7 +7,10 @@ use bytes::{Buf, Bytes, BytesMut};
 use pgwire::messages::Message;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 
+use crate::engine::ClientEncoding;
+
 use super::proof::PROOF_BYTES_MAX;
+use super::recode;
 
 /// How many bytes sent ahead are kept while a statement runs.
 const READ_AHEAD_BYTES: usize = 1 << 20;
@@ -123,11 +126,13 @@ pub(super) struct FrameWriter {
     pub(super) buffer: BytesMut,
     /// Whether rows are among what is collected.
     pub(super) holds_rows: bool,
+    /// The client's character set.
+    pub(super) encoding: ClientEncoding,
 }
 
 impl FrameWriter {
     pub(super) fn new(half: WriteHalf<Box<dyn Socket>>) -> Self {
-        Self { half, buffer: BytesMut::new(), holds_rows: false }
+        Self { half, buffer: BytesMut::new(), holds_rows: false, encoding: ClientEncoding::default() }
     }
 
     /// Appends a message. One that is too long for its kind is left out and leaves nothing behind.
@@ -136,6 +141,8 @@ impl FrameWriter {
         if let Err(error) = message.encode(&mut self.buffer) {
             self.buffer.truncate(before);
             tracing::error!(%error, "a message could not be written");
+        } else {
+            recode::recode_message(&mut self.buffer, before, self.encoding);
         }
     }
 

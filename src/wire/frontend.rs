@@ -1,11 +1,13 @@
 //! What a client sends, read by hand with bounds checked at each step.
 //!
 //! INVARIANT: no body, however broken, ends a task or allocates more than it is long: counts are checked against the bytes that are
-//! left. Text that is not UTF-8 is refused (22021), never altered.
+//! left. Text that is not of the client's character set is refused (22021), never altered.
+
+use std::borrow::Cow;
 
 use bytes::{Buf, Bytes};
 
-use crate::engine::{Format, Parameter};
+use crate::engine::{ClientEncoding, Format, Parameter};
 use crate::error::{ClientMessage, SqlState};
 
 use super::frame::Frame;
@@ -51,8 +53,8 @@ pub(super) struct Bind {
 }
 
 /// Reads a frame. The error leaves the stream of frames intact.
-pub(super) fn read(frame: Frame) -> Result<Request, ClientMessage> {
-    let mut body = Cursor { bytes: frame.body };
+pub(super) fn read(frame: Frame, encoding: ClientEncoding) -> Result<Request, ClientMessage> {
+    let mut body = Cursor { bytes: frame.body, encoding };
     let request = match frame.kind {
         b'Q' => Request::Query(body.text()?),
         b'P' => Request::Parse { name: body.text()?, text: body.text()?, parameter_oids: body.oids()? },
@@ -112,11 +114,12 @@ pub(super) fn violation(message: impl Into<String>) -> ClientMessage {
 /// Reads a body from its front.
 pub(super) struct Cursor {
     bytes: Bytes,
+    encoding: ClientEncoding,
 }
 
 impl Cursor {
     pub(super) fn new(bytes: Bytes) -> Self {
-        Self { bytes }
+        Self { bytes, encoding: ClientEncoding::default() }
     }
 
     pub(super) fn byte(&mut self) -> Result<u8, ClientMessage> {
@@ -132,7 +135,7 @@ impl Cursor {
         let end = self.bytes.iter().position(|byte| *byte == 0).ok_or_else(|| violation("invalid string in message"))?;
         let text = self.bytes.split_to(end);
         self.bytes.advance(1);
-        utf8(&text).map(str::to_owned)
+        self.encoding.decode(&text).map(Cow::into_owned)
     }
 
     /// So many bytes.
@@ -183,24 +186,13 @@ fn short() -> ClientMessage {
     violation("insufficient data left in message")
 }
 
-/// Text in the only encoding there is.
-pub(super) fn utf8(bytes: &[u8]) -> Result<&str, ClientMessage> {
-    std::str::from_utf8(bytes).map_err(|error| {
-        let start = error.valid_up_to();
-        let end = error.error_len().map_or(bytes.len(), |length| start + length);
-        let shown: Vec<String> = bytes.get(start..end).unwrap_or_default().iter().map(|byte| format!("0x{byte:02x}")).collect();
-        let message = format!("invalid byte sequence for encoding \"UTF8\": {}", shown.join(" "));
-        ClientMessage::new(SqlState::CHARACTER_NOT_IN_REPERTOIRE, message)
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
 
     fn frame(kind: u8, body: &[u8]) -> Result<Request, ClientMessage> {
-        read(Frame { kind, body: Bytes::copy_from_slice(body) })
+        read(Frame { kind, body: Bytes::copy_from_slice(body) }, ClientEncoding::default())
     }
 
     #[test]

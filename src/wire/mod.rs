@@ -19,6 +19,7 @@ mod frame;
 mod frontend;
 mod oauth;
 mod proof;
+mod recode;
 mod respond;
 mod rows;
 mod signal;

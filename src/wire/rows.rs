@@ -16,6 +16,7 @@ use super::backend::Session;
 use super::conversation::{Conversation, Failure};
 use super::encode::{Layout, Pace};
 use super::frame::FrameWriter;
+use super::recode::{self, Holds};
 
 /// A running result and what is left of its last batch.
 #[derive(Debug)]
@@ -116,6 +117,7 @@ impl<S: Session> Conversation<'_, S> {
     pub(super) async fn send_rows(&mut self, rows: &mut Rows, formats: &[Format], limit: Option<u64>) -> Result<Sent, Failure> {
         let columns = rows.columns();
         let settings = self.session.encode_settings();
+        let contents = recode::contents(&columns, formats);
         let mut sent = 0;
         loop {
             let room = limit.map_or(u64::MAX, |limit| limit.saturating_sub(sent));
@@ -139,6 +141,7 @@ impl<S: Session> Conversation<'_, S> {
                 let before = writer.buffer.len();
                 let part = if count == batch.num_rows() { batch.clone() } else { batch.slice(start, count) };
                 encoder.rows(&part, &columns, formats, &settings, Layout::DataRow, &mut writer.buffer)?;
+                recode::recode_values(&mut writer.buffer, before, settings.client_encoding, Holds::Rows(&contents, 0))?;
                 writer.holds_rows = true;
                 pace.learn(count, writer.buffer.len().saturating_sub(before));
                 start += count;

@@ -99,6 +99,32 @@ def copy_writes_every_format():
 
 
 @check
+def texts_are_in_the_character_set_of_the_client():
+    def refused(session, statement, state):
+        try:
+            session.execute(statement)
+            raise AssertionError(f"{statement} was answered")
+        except psycopg.Error as error:
+            equal(error.sqlstate, state)
+
+    with connect(client_encoding="LATIN1") as session:
+        for binary in (False, True):
+            cursor = session.cursor(binary=binary)
+            row = cursor.execute("SELECT %s::text, ARRAY['ü'], 'é' AS \"ä\", octet_length(%s::text)", ("é", "é")).fetchone()
+            equal(row, ("é", ["ü"], "é", 2))
+            equal(cursor.description[2].name, "ä")
+        for options, line in (("", b"\xe9\n"), ("(ENCODING 'utf-8')", "é\n".encode())):
+            with session.cursor().copy(f"COPY (SELECT 'é') TO STDOUT {options}") as copy:
+                equal(b"".join(bytes(part) for part in copy), line)
+        refused(session, "SELECT chr(8364)", "22P05")
+    with connect() as session:
+        session.execute("SET client_encoding TO 'WIN1252'")
+        equal(session.pgconn.parameter_status(b"client_encoding"), b"WIN1252")
+        equal(session.pgconn.exec_(b"SELECT '\x80', length('\x80')").get_value(0, 0), b"\x80")
+        refused(session, "SET client_encoding TO 'klingon'", "22023")
+
+
+@check
 def a_pipeline_keeps_its_order():
     with connect() as session, session.pipeline():
         cursors = [session.execute("SELECT %s::int", (number,)) for number in range(20)]

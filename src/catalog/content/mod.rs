@@ -42,10 +42,7 @@ pub(crate) fn always_empty(relation: &Relation) -> bool {
         return false;
     }
     if relation.kind == "f" {
-        return matches!(
-            relation.name,
-            "aclexplode" | "pg_get_publication_tables" | "pg_options_to_table" | "pg_partition_tree" | "pg_prepared_xact"
-        );
+        return matches!(relation.name, "pg_get_publication_tables" | "pg_options_to_table" | "pg_partition_tree" | "pg_prepared_xact");
     }
     matches!(
         relation.name,

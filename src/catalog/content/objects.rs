@@ -29,12 +29,19 @@ pub(super) fn rows(relation: &str, facts: &SessionFacts) -> Option<Vec<Row>> {
 fn namespaces(facts: &SessionFacts) -> Vec<Row> {
     let schemas = facts.view().schemas.iter();
     schemas
-        .map(|schema| vec![("oid", schema.oid.into()), ("nspname", (&schema.name).into()), ("nspowner", schema.owner_oid.into())])
+        .map(|schema| {
+            vec![
+                ("oid", schema.oid.into()),
+                ("nspname", (&schema.name).into()),
+                ("nspowner", schema.owner_oid.into()),
+                ("nspacl", facts.granted("U", schema.owner_oid).into()),
+            ]
+        })
         .collect()
 }
 
 fn classes(facts: &SessionFacts) -> Vec<Row> {
-    let mut rows: Vec<Row> = facts.view().tables.iter().flat_map(table_and_key).collect();
+    let mut rows: Vec<Row> = facts.view().tables.iter().flat_map(|table| table_and_key(facts, table)).collect();
     rows.extend(relations::all().map(|relation| {
         let schema = if relation.schema == "pg_catalog" { PG_CATALOG } else { INFORMATION_SCHEMA };
         let heap = if relation.kind == "r" { HEAP } else { 0 };
@@ -45,9 +52,11 @@ fn classes(facts: &SessionFacts) -> Vec<Row> {
     rows
 }
 
-fn table_and_key(table: &Table) -> Vec<Row> {
+/// What may be discovered may be asked for; whether it is answered is the policy's to say, when it is.
+fn table_and_key(facts: &SessionFacts, table: &Table) -> Vec<Row> {
     let key = table.key();
     let mut row = class(table.oid, &table.name, table.schema_oid.into(), table.owner_oid, table.kind(), table.fields().len());
+    row.push(("relacl", facts.granted("r", table.owner_oid).into()));
     if table.kind() == "v" {
         row.extend([("relreplident", "n".into()), ("relhasrules", true.into())]);
         return vec![row];

@@ -7,13 +7,13 @@ use std::sync::Arc;
 use arrow::datatypes::DataType::{Boolean, Utf8};
 use datafusion::error::DataFusionError;
 
+use crate::catalog::acl;
 use crate::catalog::facts::SessionFacts;
 use crate::catalog::relations;
 use crate::catalog::rows::Value;
 
 use super::Kind::{Object, Text};
 use super::objects::class_argument;
-use super::text::quote_ident;
 use super::{Function, list_of, oid_of, text_of};
 
 pub(super) fn all(facts: &Arc<SessionFacts>) -> Vec<Function> {
@@ -47,8 +47,8 @@ pub(super) fn all(facts: &Arc<SessionFacts>) -> Vec<Function> {
     functions.push(has_role.required(2));
     let known = Arc::clone(facts);
     functions.push(Function::new("acldefault", &[Text, Object], list_of(Utf8), move |values| {
-        let owner = oid_of(values, 1).and_then(|oid| known.role_name(oid)).map(quote_ident).unwrap_or_default();
-        Ok(Value::Texts(default_privileges(text_of(values, 0), &owner)))
+        let owner = oid_of(values, 1).and_then(|oid| known.role_name(oid)).unwrap_or_default();
+        Ok(Value::Texts(default_privileges(text_of(values, 0), owner)))
     }));
     functions.push(Function::new("row_security_active", &[Object], Boolean, |_| Ok(false.into())));
     functions
@@ -69,7 +69,7 @@ fn default_privileges(kind: &str, owner: &str) -> Vec<String> {
         "F" | "S" => ("", "U"),
         _ => ("", ""),
     };
-    let item = |to: &str, granted: &str| (!granted.is_empty()).then(|| format!("{to}={granted}/{owner}"));
+    let item = |to: &str, granted: &str| (!granted.is_empty()).then(|| acl::item(to, granted, owner));
     [item("", all), item(owner, own)].into_iter().flatten().collect()
 }
 

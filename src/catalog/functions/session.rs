@@ -84,6 +84,8 @@ fn server(facts: &Arc<SessionFacts>) -> Vec<Function> {
     for name in ["pg_postmaster_start_time", "pg_conf_load_time"] {
         functions.push(of_facts(facts, name, instant(), |facts| Value::Instant(facts.server_started_micros)));
     }
+    let encoding = |facts: &SessionFacts| facts.settings.value("client_encoding").into();
+    functions.push(of_facts(facts, "pg_client_encoding", Utf8, encoding).typed("name"));
     functions.push(of_facts(facts, "inet_client_addr", Utf8, |facts| facts.client_address.map(|address| address.to_string()).into()));
     for name in ["txid_current_if_assigned", "pg_current_xact_id_if_assigned"] {
         functions.push(of_facts(facts, name, Int64, |_| Value::Null));
@@ -100,7 +102,6 @@ fn constants() -> Vec<Function> {
     let mut functions = vec![
         fixed("pg_is_in_recovery", Boolean, false.into()),
         fixed("pg_is_wal_replay_paused", Boolean, false.into()),
-        fixed("pg_client_encoding", Utf8, "UTF8".into()).typed("name"),
         fixed("getdatabaseencoding", Utf8, "UTF8".into()).typed("name"),
         fixed("pg_my_temp_schema", UInt32, 0i64.into()),
         fixed("pg_trigger_depth", Int32, 0i64.into()),

@@ -22,7 +22,7 @@ use datafusion::sql::sqlparser::ast::{Value as SqlValue, ValueWithSpan};
 pub(in crate::catalog) use answer::array_elements;
 pub use answer::{CatalogAnswer, CatalogQuery};
 pub use labels::{client_label, label, numbered};
-pub use names::{normalize, qualify, reads_system};
+pub use names::{answers_rows, normalize, qualify, reads_system};
 pub use type_planner::PgTypePlanner;
 
 /// Rewrites a statement over system relations so that the planner takes it. The answer stays the same.

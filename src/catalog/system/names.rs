@@ -259,6 +259,11 @@ impl VisitorMut for Views {
     }
 }
 
+/// Whether a function of the system answers rows of its own.
+pub fn answers_rows(function: &str) -> bool {
+    rows_of(function).is_some()
+}
+
 /// The relation that holds what a table function of the system answers.
 fn rows_of(function: &str) -> Option<String> {
     let name = format!("{function}()");

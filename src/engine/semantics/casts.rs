@@ -10,7 +10,7 @@ use datafusion::logical_expr::{Expr, cast};
 use crate::error::{ClientMessage, SqlState};
 
 use super::function::Result;
-use super::{Facts, arrays, blanks, castable, numeric, parse, regs, spans, temporal, text, truncation, typed};
+use super::{Facts, arrays, blanks, castable, infinite, numeric, parse, regs, spans, temporal, text, truncation, typed};
 
 /// The cast of a value of this field, or what stands for it.
 pub(super) fn rewritten(cast: Cast, from: &Field, facts: Facts) -> Result<Expr> {
@@ -61,6 +61,9 @@ fn known(cast: Cast, from: &Field, facts: Facts) -> Expr {
             None if from.is_string() => Expr::Cast(Cast::new(Box::new(value), to)),
             None => value,
         };
+    }
+    if let Some(moment) = infinite::recast(&cast.expr, &to) {
+        return moment;
     }
     if let Some(number) = named.filter(|_| to.is_integer()).and_then(|kind| regs::number(&cast.expr, kind)) {
         return datafusion::logical_expr::cast(number, to);
@@ -148,7 +151,7 @@ fn converted(value: Expr, from: &DataType, to: DataType, facts: Facts) -> Expr {
 }
 
 fn from_text(value: Expr, to: DataType, facts: Facts) -> Expr {
-    if let Some(constant) = constant(&value, &to, facts) {
+    if let Some(constant) = text_of(&value).and_then(|text| infinite::constant(text, &to)).or_else(|| constant(&value, &to, facts)) {
         return constant;
     }
     if let Some(fault) = text_of(&value).and_then(|text| parse::fault_of(text, &to, facts)) {

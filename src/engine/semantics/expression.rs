@@ -15,12 +15,13 @@ use super::exact::Kind;
 use super::fields::Field;
 use super::function::Result;
 use super::{
-    Facts, arithmetic, blanks, casts, fields, function, json_build, json_edit, literals, matching, meanings, membership, number_text,
-    numbers, numeric, octets, parse, regexes, regs, rounding, signatures, spaced, spans, spread, temporal, text, truncation, typed,
+    Facts, arithmetic, blanks, casts, fields, function, infinite, json_build, json_edit, literals, matching, meanings, membership,
+    number_text, numbers, numeric, octets, parse, regexes, regs, rounding, signatures, spaced, spans, spread, temporal, text, truncation,
+    typed,
 };
 
 pub(super) fn rewritten(expr: Expr, schema: &DFSchema, facts: Facts) -> Result<Expr> {
-    let done = expr.transform_up(|expr| one(expr, schema, facts).map(Transformed::yes))?.data;
+    let done = infinite::apart(expr)?.transform_up(|expr| one(expr, schema, facts).map(Transformed::yes))?.data;
     parse::raised(&done)?;
     Ok(done)
 }
@@ -48,6 +49,9 @@ fn computed_of(expr: &Expr) -> Vec<&Expr> {
 }
 
 fn one(expr: Expr, schema: &DFSchema, facts: Facts) -> Result<Expr> {
+    if let Some(folded) = infinite::folded(&expr, schema, facts)? {
+        return Ok(folded);
+    }
     typed::bounded(&computed_of(&expr), schema)?;
     Ok(match expr {
         Expr::Literal(value, metadata) => literals::typed(value, metadata),
@@ -140,6 +144,8 @@ fn called(call: ScalarFunction, schema: &DFSchema, facts: Facts) -> Result<Expr>
     let name = call.func.name();
     let type_of = |at: usize| call.args.get(at).and_then(|arg| arg.get_type(schema).ok());
     let replaced = match name {
+        "make_array" => return Ok(array(call, schema)),
+        "meshgate_mode" | "meshgate_percentile_disc" => return Ok(picked(call, schema)),
         "concat" | "concat_ws" | "format" => {
             call.args = call.args.into_iter().map(|arg| shown(arg, schema, facts, true)).collect();
             None
@@ -176,6 +182,11 @@ fn called(call: ScalarFunction, schema: &DFSchema, facts: Facts) -> Result<Expr>
         // Of whole numbers they are floating-point numbers, of numerics whole ones.
         "round" | "ceil" | "floor" | "trunc" if call.args.len() == 1 => match type_of(0) {
             Some(DataType::Decimal128(precision, scale)) if scale > 0 => {
+                // The engine keeps the type, in which the next whole number may have no room.
+                if precision < numeric::PRECISION_MAX {
+                    let roomy = DataType::Decimal128(precision + 1, scale);
+                    call.args = call.args.into_iter().map(|arg| datafusion::logical_expr::cast(arg, roomy.clone())).collect();
+                }
                 return Ok(datafusion::logical_expr::cast(Expr::ScalarFunction(call), numeric::whole(precision, scale)));
             }
             Some(found) if found.is_integer() => {
@@ -203,6 +214,25 @@ fn called(call: ScalarFunction, schema: &DFSchema, facts: Facts) -> Result<Expr>
         _ => None,
     };
     Ok(replaced.unwrap_or(Expr::ScalarFunction(call)))
+}
+
+/// `ARRAY[…]` of values of one type that is a text to the engine.
+fn array(call: ScalarFunction, schema: &DFSchema) -> Expr {
+    let kind = |value: &Expr| value.to_field(schema).ok().and_then(|(_, field)| typed::list_of(&field));
+    let kinds: Vec<Option<&'static str>> = call.args.iter().filter(|value| !constant(value)).map(kind).collect();
+    match kinds.as_slice() {
+        [Some(first), rest @ ..] if rest.iter().all(|kind| *kind == Some(*first)) => typed::known(Expr::ScalarFunction(call), first),
+        _ => Expr::ScalarFunction(call),
+    }
+}
+
+/// An element of an array, which is of the type of its elements.
+fn picked(call: ScalarFunction, schema: &DFSchema) -> Expr {
+    let list = call.args.first().and_then(|list| list.to_field(schema).ok());
+    match list.and_then(|(_, list)| typed::element_of(&list)) {
+        Some(kind) => typed::known(Expr::ScalarFunction(call), kind),
+        None => Expr::ScalarFunction(call),
+    }
 }
 
 /// A function that chooses among its arguments, which are of one type; of intervals by their lengths.
@@ -257,6 +287,7 @@ fn by_constants(mut call: ScalarFunction, schema: &DFSchema) -> Expr {
             if let Some(member) = element(&mut call.args, schema) {
                 return member;
             }
+            return picked(call, schema);
         }
         "to_number" => {
             let scale = call.args.get(1).and_then(casts::text_of).and_then(number_text::scale).and_then(|scale| i8::try_from(scale).ok());
@@ -402,7 +433,8 @@ fn shown(expr: Expr, schema: &DFSchema, facts: Facts, letters: bool) -> Expr {
     }
 }
 
-fn operator(binary: BinaryExpr, schema: &DFSchema, facts: Facts) -> Result<Expr> {
+/// What stands for an operator.
+pub(super) fn operator(binary: BinaryExpr, schema: &DFSchema, facts: Facts) -> Result<Expr> {
     let BinaryExpr { left, op, right } = blanks::operands(binary, schema);
     let (left, right) = (*left, *right);
     if matches!(op, Operator::And | Operator::Or) {
@@ -427,7 +459,8 @@ fn operator(binary: BinaryExpr, schema: &DFSchema, facts: Facts) -> Result<Expr>
     Ok(match op {
         // Arrays and bytes are joined as they are.
         Operator::StringConcat if [&left_type, &right_type].into_iter().any(|found| found.is_nested() || found.is_binary()) => {
-            plain(left, op, right)
+            let bytes = |side: Expr, other: &DataType| if other.is_binary() { casts::literal_as(side, other, facts) } else { side };
+            plain(bytes(left, &right_type), op, bytes(right, &left_type))
         }
         Operator::StringConcat => {
             let (left, right) = (shown(left, schema, facts, false), shown(right, schema, facts, false));

@@ -369,10 +369,14 @@ fn invalid() -> DataFusionError {
 fn read(text: &str, template: &str) -> Result<NaiveDateTime> {
     let (mut year, mut month, mut day) = (1_i32, 1_u32, 1_u32);
     let (mut hour, mut minute, mut second, mut micro) = (0_u32, 0_u32, 0_u32, 0_u32);
-    let mut afternoon = None;
+    let (mut afternoon, mut ordinal) = (None, None);
     let mut rest = text.trim_start();
     let pieces = pieces(template)?;
     for (at, piece) in pieces.iter().enumerate() {
+        // What the text does not reach is as it was.
+        if rest.is_empty() {
+            break;
+        }
         let Piece::Pattern { name, .. } = piece else {
             let Piece::Text(part) = piece else { continue };
             let lone = part.chars().next().is_some_and(char::is_alphanumeric);
@@ -394,7 +398,16 @@ fn read(text: &str, template: &str) -> Result<NaiveDateTime> {
             }
             "MM" => month = digits(2)?,
             "DD" => day = digits(2)?,
-            "HH24" | "HH12" | "HH" => hour = digits(2)?,
+            "DDD" => ordinal = Some(digits(3)?),
+            // The day tells its name.
+            "DAY" | "Day" | "day" | "DY" | "Dy" | "dy" => rest = rest.trim_start_matches(char::is_alphabetic),
+            "HH24" => hour = digits(2)?,
+            "HH12" | "HH" => {
+                hour = digits(2)?;
+                if !(1..=12).contains(&hour) {
+                    return Err(fault(SqlState::INVALID_DATETIME_FORMAT, "an hour is invalid for the 12-hour clock"));
+                }
+            }
             "MI" => minute = digits(2)?,
             "SS" => second = digits(2)?,
             "MS" | "FF3" => micro = fraction_at(&mut rest, 3)?,
@@ -417,7 +430,11 @@ fn read(text: &str, template: &str) -> Result<NaiveDateTime> {
         hour = hour % 12 + if afternoon { 12 } else { 0 };
     }
     let out_of_range = || fault(SqlState::DATETIME_FIELD_OVERFLOW, "date/time field value out of range");
-    let date = NaiveDate::from_ymd_opt(year, month, day).ok_or_else(out_of_range)?;
+    let date = match ordinal {
+        Some(ordinal) => NaiveDate::from_yo_opt(year, ordinal),
+        None => NaiveDate::from_ymd_opt(year, month, day),
+    };
+    let date = date.ok_or_else(out_of_range)?;
     date.and_hms_micro_opt(hour, minute, second, micro).ok_or_else(out_of_range)
 }
 

@@ -18,6 +18,7 @@ mod expression;
 mod fields;
 mod format;
 mod function;
+mod infinite;
 mod json;
 mod json_build;
 mod json_edit;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Float64Array, ListArray, UInt64Array};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, ListArray, UInt64Array};
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::compute::take;
 use arrow::datatypes::{DataType, Field, Float64Type};
@@ -14,7 +14,7 @@ use super::function::{Function, Result, arg, fault};
 
 /// The functions that stand for the aggregates.
 pub(super) fn all() -> Vec<Arc<ScalarUDF>> {
-    vec![percentile().udf(), percentiles().udf(), between().udf(), mode().udf()]
+    vec![percentile().udf(), percentiles().udf(), one_between().udf(), between().udf(), mode().udf()]
 }
 
 fn element(types: &[DataType]) -> Option<DataType> {
@@ -123,23 +123,64 @@ fn percentiles() -> Function {
     Function::new("meshgate_percentiles_disc", takes, |types| element(types).map(list_of), computes)
 }
 
-/// `percentile_cont(fractions) WITHIN GROUP (ORDER BY x)`
+/// The place of the last value that is not above the fraction, and how far the fraction goes to the next one.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     clippy::cast_precision_loss,
     reason = "the place lies between 0 and the count"
 )]
+fn low_and_share(fraction: f64, count: usize) -> (usize, f64) {
+    let place = fraction * count.saturating_sub(1) as f64;
+    (place.floor() as usize, place - place.floor())
+}
+
+/// Between two values, of which the second need not be there.
+fn interpolated(low: Option<f64>, high: Option<f64>, share: f64) -> Option<f64> {
+    let low = low?;
+    if share > 0.0 { high.map(|high| low + share * (high - low)) } else { Some(low) }
+}
+
+/// `percentile_cont(fraction) WITHIN GROUP (ORDER BY x)`, whose values come in any order.
+fn one_between() -> Function {
+    let computes = |args: &[ArrayRef], _rows: usize| {
+        let (lists, fractions, falls) = (arg::<ListArray>(args, 0)?, arg::<Float64Array>(args, 1)?, arg::<BooleanArray>(args, 2)?);
+        let one = |row: usize| {
+            if lists.is_null(row) || fractions.is_null(row) {
+                return Ok(None);
+            }
+            let fraction = fraction_of(fractions.value(row))?;
+            let values = lists.value(row);
+            let mut numbers: Vec<f64> = values.as_primitive::<Float64Type>().iter().flatten().collect();
+            let (place, share) = low_and_share(fraction, numbers.len());
+            if numbers.is_empty() {
+                return Ok(None);
+            }
+            let falling = falls.value(row);
+            let order = |one: &f64, other: &f64| if falling { other.total_cmp(one) } else { one.total_cmp(other) };
+            let (_, low, above) = numbers.select_nth_unstable_by(place, order);
+            Ok(interpolated(Some(*low), above.iter().copied().min_by(order), share))
+        };
+        Ok(Arc::new((0..lists.len()).map(one).collect::<Result<Float64Array>>()?) as ArrayRef)
+    };
+    let takes = |types: &[DataType]| match types {
+        [DataType::List(inner), _, _] if inner.data_type().is_numeric() => {
+            Some(vec![list_of(DataType::Float64), DataType::Float64, DataType::Boolean])
+        }
+        _ => None,
+    };
+    Function::new("meshgate_percentile_cont", takes, |_| Some(DataType::Float64), computes)
+}
+
+/// `percentile_cont(fractions) WITHIN GROUP (ORDER BY x)`
 fn between() -> Function {
     let computes = |args: &[ArrayRef], _rows: usize| {
         let (lists, fractions) = (arg::<ListArray>(args, 0)?, arg::<ListArray>(args, 1)?);
         let found = each_fraction(lists, fractions, |values, _, fraction| {
             let numbers = values.as_primitive::<Float64Type>().values();
             let Some(fraction) = fraction else { return Ok(None) };
-            let place = fraction * (known(values) - 1) as f64;
-            let at = |place: f64| numbers.get(place as usize).copied();
-            let (low, high) = (at(place.floor()), at(place.ceil()));
-            Ok(low.zip(high).map(|(low, high)| low + (place - place.floor()) * (high - low)))
+            let (low, share) = low_and_share(fraction, known(values));
+            Ok(interpolated(numbers.get(low).copied(), numbers.get(low + 1).copied(), share))
         })?;
         let all: Float64Array = found.iter().flatten().flatten().copied().collect();
         nested(&found, Arc::new(all))
@@ -195,6 +236,16 @@ mod tests {
             [place(0.5, 4), place(0.0, 4), place(1.0, 4), place(0.51, 4), place(0.5, 0)],
             [Some(1), Some(0), Some(3), Some(2), None]
         );
+    }
+
+    #[test]
+    fn what_lies_between_values_is_exact() {
+        let of = |values: &[f64], fraction: f64| {
+            let (low, share) = low_and_share(fraction, values.len());
+            interpolated(values.get(low).copied(), values.get(low + 1).copied(), share)
+        };
+        assert_eq!([of(&[1.0, 2.0, 4.0], 0.5), of(&[1.0, 2.0], 1.0), of(&[7.0], 0.9)], [Some(2.0), Some(2.0), Some(7.0)]);
+        assert_eq!(of(&[26.7, 26.8, 30.0], 0.45), Some(26.7 + 0.9 * (26.8 - 26.7)));
     }
 
     #[test]

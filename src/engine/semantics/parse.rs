@@ -13,8 +13,8 @@ use datafusion::common::ScalarValue;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::{Expr, ScalarFunctionArgs};
 
-use crate::engine::PgType;
 use crate::engine::parameter::{self, Format, Parameter};
+use crate::engine::{PgType, TimeZone};
 use crate::error::{ClientMessage, SqlState};
 
 use super::function::{Function, Result, arg, client};
@@ -72,11 +72,14 @@ fn deep() -> datafusion::error::DataFusionError {
     client(ClientMessage::new(SqlState::FEATURE_NOT_SUPPORTED, "arrays of several dimensions are read of constants alone"))
 }
 
+/// The value of a type that a parameter of this text would be.
+pub(super) fn as_parameter(text: &str, pg_type: PgType, time_zone: &TimeZone) -> std::result::Result<ScalarValue, ClientMessage> {
+    let parameter = Parameter { format: Format::Text, value: Some(Bytes::copy_from_slice(text.as_bytes())) };
+    parameter::decode(&parameter, pg_type, time_zone)
+}
+
 fn decoded(text: &str, pg_type: PgType, facts: Facts) -> std::result::Result<ScalarValue, ClientMessage> {
-    let decode = |text: &str| {
-        let parameter = Parameter { format: Format::Text, value: Some(Bytes::copy_from_slice(text.as_bytes())) };
-        parameter::decode(&parameter, pg_type, &facts.time_zone)
-    };
+    let decode = |text: &str| as_parameter(text, pg_type, &facts.time_zone);
     let moment = [PgType::DATE, PgType::TIME, PgType::TIMESTAMP, PgType::TIMESTAMPTZ].contains(&pg_type);
     decode(text).or_else(|fault| match date_text::normalized(text, facts).filter(|_| moment) {
         Some(text) => decode(&text).map_err(|_| fault),

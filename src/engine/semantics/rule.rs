@@ -102,7 +102,28 @@ fn by_expression(plan: LogicalPlan, facts: Facts) -> Result<LogicalPlan> {
         Expr::GroupingSet(sets) => grouped(sets, &named).map(|sets| Transformed::yes(Expr::GroupingSet(sets))),
         expr => named(expr).map(Transformed::yes),
     })?;
-    plan.data.recompute_schema()
+    as_gathered(plan.data.recompute_schema()?)
+}
+
+/// Lists that an aggregation gathers are of the type of their elements.
+fn as_gathered(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let LogicalPlan::Aggregate(aggregate) = &plan else { return Ok(plan) };
+    let columns = plan.schema().columns();
+    let keys = columns.len().saturating_sub(aggregate.aggr_expr.len());
+    let mut found = false;
+    let mut exprs: Vec<Expr> = columns.iter().cloned().map(Expr::Column).collect();
+    for ((value, column), call) in exprs.iter_mut().zip(&columns).skip(keys).zip(&aggregate.aggr_expr) {
+        let call = if let Expr::Alias(alias) = call { alias.expr.as_ref() } else { call };
+        if let Expr::AggregateFunction(call) = call
+            && call.func.name() == "array_agg"
+            && let Some(Ok((_, field))) = call.params.args.first().map(|arg| arg.to_field(aggregate.input.schema()))
+            && let Some(kind) = typed::list_of(&field)
+        {
+            *value = typed::known(Expr::Column(column.clone()), kind).alias(column.name());
+            found = true;
+        }
+    }
+    if found { LogicalPlanBuilder::from(plan).project(exprs)?.build() } else { Ok(plan) }
 }
 
 /// Each key of grouping sets is a column by its own name.
@@ -117,7 +138,10 @@ fn grouped(sets: GroupingSet, named: &impl Fn(Expr) -> Result<Expr>) -> Result<G
 
 /// Columns of VALUES whose types are named in every row or in none.
 fn of_one_kind(rows: Vec<Vec<Expr>>, schema: &DFSchema) -> Vec<Vec<Expr>> {
-    let named = |expr: &Expr| expr.to_field(schema).ok().and_then(|(_, field)| typed::named(&field).map(str::to_owned));
+    let named = |expr: &Expr| {
+        let (_, field) = expr.to_field(schema).ok()?;
+        typed::named(&field).filter(|_| field.data_type().is_string()).map(str::to_owned)
+    };
     let rows = of_one_number(rows, schema);
     let rows = typed_nulls(rows, &named);
     let first: Vec<Option<String>> = rows.first().map(|row| row.iter().map(named).collect()).unwrap_or_default();

@@ -7,11 +7,12 @@ use arrow::datatypes::{DataType, Field};
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::logical_expr::{Expr, ExprSchemable};
 
-use crate::catalog::TYPE_KEY;
+use crate::catalog::{PgType, TYPE_KEY};
+use crate::engine::TimeZone;
 use crate::error::SqlState;
 
 use super::function::{Function, Result, fault, first};
-use super::{casts, json_build, regs};
+use super::{casts, infinite, json_build, parse, regs};
 
 /// The PostgreSQL type that a field names.
 pub(super) fn named(field: &Field) -> Option<&str> {
@@ -24,7 +25,10 @@ pub(super) fn read(value: Expr, name: &str, from: Option<&str>) -> Option<Expr> 
         return Some(value);
     }
     Some(match name {
-        "uuid" => uuid().call(vec![value]),
+        "uuid" => match uuid_constant(value) {
+            constant @ Expr::Literal(..) => uuid().call(vec![constant]),
+            read => read,
+        },
         // A jsonb is a json, and has one form already.
         "json" if from == Some("jsonb") => renamed("json").call(vec![value]),
         "json" => json_build::read(false).call(vec![value]),
@@ -60,11 +64,15 @@ pub(super) fn unbounded(text: &str) -> Option<Expr> {
     Some(renamed("numeric").call(vec![Expr::Literal(ScalarValue::Utf8(Some(shown)), None)]))
 }
 
-/// Refuses to compute with such a numeric.
+/// Refuses to compute with such a numeric, or with an infinite moment.
 pub(super) fn bounded(args: &[&Expr], schema: &DFSchema) -> Result<()> {
-    let numeric = |field: &Field| named(field) == Some("numeric") && field.data_type().is_string();
-    if args.iter().any(|arg| arg.to_field(schema).is_ok_and(|(_, field)| numeric(&field))) {
-        let text = "numerics of more than 38 digits, NaN and infinities are supported as values of a result only";
+    for arg in args {
+        let Ok((_, field)) = arg.to_field(schema) else { continue };
+        let text = match named(&field).filter(|_| field.data_type().is_string()) {
+            Some("numeric") => "numerics of more than 38 digits, NaN and infinities are supported as values of a result only",
+            Some(name) if infinite::KINDS.contains(&name) => infinite::ALONE,
+            _ => continue,
+        };
         return Err(fault(SqlState::FEATURE_NOT_SUPPORTED, text));
     }
     Ok(())
@@ -76,11 +84,12 @@ pub(super) fn plain(value: Expr) -> Expr {
     Function::new("text", one_text, |_| Some(DataType::Utf8), computes).call(vec![value])
 }
 
-/// A text constant beside a uuid, in the one form that uuids have.
+/// A text beside a uuid; a constant in the one form that uuids have.
 pub(super) fn uuid_constant(value: Expr) -> Expr {
-    match casts::text_of(&value).map(|text| uuid::Uuid::try_parse(text.trim())) {
-        Some(Ok(uuid)) => Expr::Literal(ScalarValue::Utf8(Some(uuid.hyphenated().to_string())), None),
-        _ => uuid().call(vec![value]),
+    let Some(text) = casts::text_of(&value) else { return uuid().call(vec![value]) };
+    match parse::as_parameter(text, PgType::UUID, &TimeZone::default()) {
+        Ok(known) => Expr::Literal(known, None),
+        Err(fault) => parse::failing(fault, DataType::Utf8),
     }
 }
 
@@ -98,11 +107,35 @@ pub(super) fn nullable(value: Expr, field: &Field) -> Expr {
     .call(vec![value])
 }
 
+/// Arrays of types that are texts to the engine, by those.
+const LISTS: [(&str, &str); 6] =
+    [("uuid", "_uuid"), ("json", "_json"), ("jsonb", "_jsonb"), ("varchar", "_varchar"), ("bpchar", "_bpchar"), ("name", "_name")];
+
+/// The type of an array whose elements are values of such a field.
+pub(super) fn list_of(element: &Field) -> Option<&'static str> {
+    let name = named(element)?;
+    LISTS.iter().find(|(of, _)| *of == name).map(|(_, list)| *list)
+}
+
+/// The type of the elements of such an array.
+pub(super) fn element_of(list: &Field) -> Option<&'static str> {
+    let name = named(list)?;
+    LISTS.iter().find(|(_, list)| *list == name).map(|(of, _)| *of)
+}
+
+/// A value that is known to be of that type.
+pub(super) fn known(value: Expr, kind: &'static str) -> Expr {
+    let computes = |args: &[ArrayRef], _rows: usize| first(args).cloned();
+    let takes = |types: &[DataType]| (types.len() == 1).then(|| types.to_vec());
+    Function::new("meshgate_typed", takes, |types| types.first().cloned(), computes).answers(kind).call(vec![value])
+}
+
 fn one_text(types: &[DataType]) -> Option<Vec<DataType>> {
     (types.len() == 1).then(|| vec![DataType::Utf8])
 }
 
-fn renamed(name: &'static str) -> Function {
+/// A text as a value of a type that is known by its name.
+pub(super) fn renamed(name: &'static str) -> Function {
     let computes = |args: &[ArrayRef], _rows: usize| first(args).cloned();
     Function::new(name, one_text, |_| Some(DataType::Utf8), computes).answers(name)
 }

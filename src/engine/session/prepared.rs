@@ -112,11 +112,14 @@ impl Session {
             return Err(ClientMessage::new(SqlState::CONFIGURATION_LIMIT_EXCEEDED, "too many portals")
                 .with_hint("Close portals that are no longer needed."));
         }
-        let time_zone = self.in_force().time_zone;
+        let settings = self.in_force();
         let values = parameters
             .iter()
             .zip(&prepared.parameters)
-            .map(|(value, pg_type)| parameter::decode(value, *pg_type, &time_zone))
+            .map(|(value, pg_type)| {
+                let value = settings.client_encoding.received(value, *pg_type)?;
+                parameter::decode(&value, *pg_type, &settings.time_zone)
+            })
             .collect::<Result<Vec<_>, _>>()?;
         let given = Given::new(values, prepared.parameters.clone());
         self.portals.insert(portal.to_owned(), Bound { prepared, given });

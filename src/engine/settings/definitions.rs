@@ -30,7 +30,7 @@ pub(super) enum Shape {
     TimeZone,
     /// A date style.
     DateStyle,
-    /// A client encoding; only UTF-8.
+    /// A client encoding.
     Encoding,
     /// Cannot be changed.
     Fixed,

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments, Ident,
-    ObjectName, Select, VisitMut, Visitor, VisitorMut,
+    ObjectName, Select, Value, VisitMut, Visitor, VisitorMut,
 };
 
 use super::spelling::{call, last, string};
@@ -19,6 +19,7 @@ pub(super) fn rewritten(function: &mut Function) -> Option<Expr> {
         "percentile_disc" if of_array(function) => within_group(function, "meshgate_percentiles_disc"),
         "percentile_cont" if of_array(function) => within_group(function, "meshgate_percentiles_cont"),
         "percentile_disc" => within_group(function, "meshgate_percentile_disc"),
+        "percentile_cont" => between(function),
         "mode" => within_group(function, "meshgate_mode"),
         "json_agg" => listed(function, "meshgate_json_agg"),
         "jsonb_agg" => listed(function, "meshgate_jsonb_agg"),
@@ -46,8 +47,18 @@ fn of_array(function: &Function) -> bool {
 const REWRITTEN_MAX: usize = 4;
 
 /// The aggregates that something else may stand for.
-const REPLACED: [&str; 9] =
-    ["percentile_disc", "mode", "json_agg", "jsonb_agg", "json_object_agg", "jsonb_object_agg", "avg", "array_agg", "string_agg"];
+const REPLACED: [&str; 10] = [
+    "percentile_cont",
+    "percentile_disc",
+    "mode",
+    "json_agg",
+    "jsonb_agg",
+    "json_object_agg",
+    "jsonb_object_agg",
+    "avg",
+    "array_agg",
+    "string_agg",
+];
 
 fn rewritten_within(function: &Function) -> usize {
     struct Counter(usize);
@@ -101,8 +112,27 @@ fn within_group(function: &Function, name: &str) -> Option<Expr> {
     Some(call(name, std::iter::once(Expr::Function(list)).chain(direct).collect()))
 }
 
+/// `percentile_cont(f) WITHIN GROUP (ORDER BY x)` of the list of x, in any order.
+fn between(function: &Function) -> Option<Expr> {
+    let [key] = function.within_group.as_slice() else { return None };
+    let FunctionArguments::List(arguments) = &function.args else { return None };
+    let [FunctionArg::Unnamed(FunctionArgExpr::Expr(fraction))] = arguments.args.as_slice() else { return None };
+    let mut list = renamed(function, "array_agg");
+    list.within_group = Vec::new();
+    if let FunctionArguments::List(arguments) = &mut list.args {
+        arguments.args = vec![FunctionArg::Unnamed(FunctionArgExpr::Expr(key.expr.clone()))];
+    }
+    let falls = Expr::Value(Value::Boolean(key.options.asc == Some(false)).with_empty_span());
+    Some(call("meshgate_percentile_cont", vec![Expr::Function(list), fraction.clone(), falls]))
+}
+
 /// `json_agg(x …)` of the list of x.
 fn listed(function: &Function, name: &str) -> Option<Expr> {
+    // Values are told apart, and sorted, before they are JSON.
+    if let Some((values, _)) = distinct(function) {
+        let array = if name.starts_with("meshgate_jsonb") { "to_jsonb" } else { "array_to_json" };
+        return Some(call(name, vec![call("meshgate_json_elements", vec![call(array, vec![values])])]));
+    }
     let FunctionArguments::List(list) = &function.args else { return None };
     let [value] = list.args.as_slice() else { return None };
     Some(call(name, vec![list_of(function, as_json(value, name))]))
@@ -262,6 +292,10 @@ mod tests {
             "array_to_string(array_sort(array_agg(DISTINCT x) FILTER (WHERE x IS NOT NULL), 'ASC', 'NULLS LAST'), ',')"
         );
         assert_eq!(spelled("array_agg(DISTINCT x ORDER BY x DESC)"), "array_sort(array_agg(DISTINCT x), 'DESC', 'NULLS FIRST')");
+        assert_eq!(
+            spelled("percentile_cont(0.5) WITHIN GROUP (ORDER BY x DESC) FILTER (WHERE y)"),
+            "meshgate_percentile_cont(array_agg(x) FILTER (WHERE y), 0.5, true)"
+        );
         assert_eq!(spelled("array_agg(x)"), "array_agg(x)");
         assert_eq!(spelled("avg(DISTINCT x) OVER w"), "meshgate_avg(sum(DISTINCT x) OVER w, count(DISTINCT x) OVER w)");
     }

@@ -9,9 +9,11 @@ mod dialect;
 mod foreign;
 mod grammar;
 mod group_keys;
+mod grouping_sets;
 mod labels;
 mod laterals;
 mod lexer;
+mod merging;
 mod misplaced;
 mod operators;
 mod parameters;
@@ -39,10 +41,12 @@ use datafusion::sql::sqlparser::ast;
 
 use crate::error::ClientMessage;
 
+use super::client_encoding::ClientEncoding;
 use super::fault;
 use super::reply::CopyFormat;
 
 pub(super) use group_keys::{Keyed, grouped};
+pub(super) use merging::resolved as merged;
 pub(super) use operators::PgOperators;
 pub(super) use parameters::{ParameterTypes, names_of, number_of, typed, unwrapped};
 pub(super) use places::placed;
@@ -237,6 +241,8 @@ pub enum ExplainFormat {
 pub struct CopyOptions {
     /// The format with its options.
     pub format: CopyFormat,
+    /// ENCODING.
+    pub encoding: Option<ClientEncoding>,
     /// FORCE_QUOTE columns; `None` in the vector's place of `*`.
     pub force_quote: ForceQuote,
 }

@@ -62,12 +62,24 @@ impl Places {
             })
             .collect();
         let Some(name) = name.0.last().and_then(|part| part.as_ident()) else { return };
-        let Some(arguments) = arguments.filter(|arguments| arguments.iter().any(|argument| parameter(argument).is_some())) else { return };
+        let Some(arguments) = arguments else { return };
         let name = name.value.to_lowercase();
         let name = name.strip_prefix("meshgate_").unwrap_or(&name);
+        match (name, arguments.as_slice()) {
+            // The list stands for what is sorted.
+            ("percentile_cont" | "percentile_disc", [_, fraction, ..]) => self.note(fraction, PgType::FLOAT8),
+            (name, arguments) => self.function(name, arguments),
+        }
+    }
+
+    /// A call of a function by its name.
+    fn function(&mut self, name: &str, arguments: &[&Expr]) {
+        if !arguments.iter().any(|argument| parameter(argument).is_some()) {
+            return;
+        }
         let known: Vec<Option<PgType>> = arguments.iter().map(|argument| known(argument)).collect();
         if UNIFYING.contains(&name) {
-            return self.unify(&arguments);
+            return self.unify(arguments);
         }
         let mut candidates: Vec<&[u32]> = catalog::signatures(name, arguments.len()).filter(|takes| allows(takes, &known)).collect();
         let exact =
@@ -118,6 +130,9 @@ impl Visitor for Places {
                 self.note(left, PgType::BOOL);
                 self.note(right, PgType::BOOL);
             }
+            Expr::BinaryOp { left, op: BinaryOperator::PGExp, right } => self.function("power", &[left.as_ref(), right.as_ref()]),
+            Expr::Ceil { expr, .. } => self.function("ceil", &[expr.as_ref()]),
+            Expr::Floor { expr, .. } => self.function("floor", &[expr.as_ref()]),
             Expr::BinaryOp { left, op, right } if beside(op) => self.unify(&[left.as_ref(), right.as_ref()]),
             Expr::Between { expr, low, high, .. } => self.unify(&[expr.as_ref(), low.as_ref(), high.as_ref()]),
             Expr::InList { expr, list, .. } => self.unify(&std::iter::once(expr.as_ref()).chain(list).collect::<Vec<_>>()),
@@ -238,6 +253,7 @@ mod tests {
         assert_eq!(types("SELECT substr(name, $1, $2), upper($3)", &[]), [Some(23), Some(23), Some(25)]);
         assert_eq!(types("SELECT date_trunc($1, ts), to_char(ts, $2), round($3)", &[]), [Some(25), Some(25), Some(701)]);
         assert_eq!(types("SELECT * FROM generate_series(1, $1)", &[]), [Some(23)]);
+        assert_eq!(types("SELECT ceil($1), $2 ^ 2, floor($3 + 1.5)", &[]), [Some(701), Some(701), Some(1700)]);
         assert_eq!(types("SELECT mod($1, 3), power($2, 2), encode($3, 'hex')", &[]), [Some(23), Some(701), Some(17)]);
         assert_eq!(types("SELECT repeat($1, $2), no_such($3)", &[None]), [Some(25), Some(23)]);
         assert_eq!(types("SELECT coalesce($1, x), sum($2)", &[]), []);

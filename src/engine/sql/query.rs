@@ -14,7 +14,7 @@ use crate::error::{ClientMessage, SqlState};
 use super::dialect::PgDialect;
 use super::grammar::syntax_error;
 use super::lexer::{self, Piece};
-use super::{Query, TextLimits, ctes, foreign, labels, misplaced, sizes, spelling, tokens as words, widths};
+use super::{Query, TextLimits, ctes, foreign, grouping_sets, labels, misplaced, sizes, spelling, tokens as words, widths};
 
 /// The query that these tokens spell. The inner error is a refusal: well-formed, and not done here.
 pub(super) fn parse(
@@ -48,6 +48,9 @@ pub(super) fn parse(
         catalog = Some(Arc::new(statement.clone()));
         statement = system::rewrite_system(statement);
     } else {
+        if let ControlFlow::Break(refusal) = grouping_sets::flatten(&mut statement) {
+            return Ok(Err(*refusal));
+        }
         if let Err(refusal) = foreign::check(&statement, piece) {
             return Ok(Err(refusal));
         }

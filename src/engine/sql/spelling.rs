@@ -88,7 +88,7 @@ impl VisitorMut for Spelling {
     }
 
     fn post_visit_select(&mut self, select: &mut ast::Select) -> Flow {
-        super::using::resolve(select)?;
+        super::using::resolve(select, &|_| None);
         super::aggregates::tell_apart(select);
         if let GroupByExpr::Expressions(keys, _) = &mut select.group_by {
             for key in keys {
@@ -543,8 +543,8 @@ fn named(function: &mut Function) -> Option<Expr> {
             else {
                 return None;
             };
-            let nested = |expr: &Expr| Box::new(Expr::Nested(Box::new(expr.clone())));
-            return Some(Expr::Nested(Box::new(Expr::BinaryOp { left: nested(left), op: BinaryOperator::Modulo, right: nested(right) })));
+            let (left, right) = (Box::new(left.clone()), Box::new(right.clone()));
+            return Some(Expr::Nested(Box::new(Expr::BinaryOp { left, op: BinaryOperator::Modulo, right })));
         }
         _ => return None,
     };

@@ -132,7 +132,7 @@ pub(super) fn function(factor: &mut TableFactor) -> Flow {
     };
     // The engine makes long series of constants a batch at a time.
     let streamed = name == "generate_series" && !ordinality && args.iter().all(super::spelling::integer);
-    if name.starts_with("pg_") || streamed && !lateral {
+    if crate::catalog::system::answers_rows(&name) || streamed && !lateral {
         return ControlFlow::Continue(());
     }
     let Some((exprs, names)) = rows(&name, &args, alias.as_ref(), ordinality) else {
@@ -217,8 +217,17 @@ fn derived(name: &str, exprs: Vec<Expr>, names: Vec<String>, alias: Option<Table
     let mut alias =
         alias.unwrap_or_else(|| TableAlias { explicit: true, name: Ident::with_quote('"', name), columns: Vec::new(), at: None });
     let given: Vec<String> = alias.columns.iter().map(|column| folded(&column.name)).collect();
-    let full = given.iter().cloned().chain(labels.into_iter().skip(given.len()));
-    alias.columns = full.map(column).collect();
+    let mut full: Vec<String> = given.iter().cloned().chain(labels.into_iter().skip(given.len())).collect();
+    // `unnest(a, b)` has two columns of one name.
+    for at in (1..full.len()).rev() {
+        let (before, after) = full.split_at_mut(at);
+        if let Some(name) = after.first_mut()
+            && before.contains(name)
+        {
+            *name = crate::catalog::system::numbered(name, at);
+        }
+    }
+    alias.columns = full.into_iter().map(column).collect();
     Some(TableFactor::Derived { lateral: true, subquery: query, alias: Some(alias), sample: None })
 }
 
@@ -309,6 +318,12 @@ mod tests {
             spelled("unnest(a) WITH ORDINALITY AS t(x, n)")
                 .ends_with("unnest(meshgate_ordinals(a)) AS \"ordinality\u{1}1\") AS t (\"x\", \"n\")")
         );
+        assert!(spelled("unnest(a, b)").ends_with("AS \"unnest\" (\"unnest\", \"unnest\u{1}1\")"));
+        assert_eq!(
+            spelled("pg_backend_pid()"),
+            "LATERAL (SELECT pg_backend_pid() AS \"pg_backend_pid\") AS \"pg_backend_pid\" (\"pg_backend_pid\")"
+        );
+        assert_eq!(spelled("pg_get_keywords()"), "pg_get_keywords()");
         assert_eq!(spelled("upper('a')"), "LATERAL (SELECT upper('a') AS \"upper\") AS \"upper\" (\"upper\")");
         assert_eq!(spelled("generate_series(1, 3)"), "generate_series(1, 3)");
         assert!(spelled("jsonb_to_record(x) AS t(a INT)").contains("CAST(json_extract_path_text(x, 'a') AS INT)"));

@@ -37,6 +37,11 @@ pub(super) fn respelled(tokens: &[TokenWithSpan]) -> Vec<TokenWithSpan> {
                 out.push(placed(word("IS", Keyword::IS), token.span));
                 out.push(placed(word("NULL", Keyword::NULL), token.span));
             }
+            // A frame excludes no row unless it says so.
+            found
+                if is(found, "exclude")
+                    && ["row", "preceding", "following"].iter().any(|bound| after(bound))
+                    && none_excluded(&mut rest) => {}
             // No table here has others that inherit from it.
             found if is(found, "only") && after("from") && !opens(&mut rest) => {}
             found if is(found, "operator") => match quantified(&mut rest) {
@@ -120,7 +125,7 @@ pub(super) fn refused(tokens: &[TokenWithSpan]) -> Option<ClientMessage> {
     let frames = words.windows(3).any(|three| {
         let [one, two, three] = three else { return false };
         let bound = is(one, "row") || is(one, "preceding") || is(one, "following");
-        bound && is(two, "exclude") && ["current", "group", "ties", "no"].iter().any(|word| is(three, word))
+        bound && is(two, "exclude") && ["current", "group", "ties"].iter().any(|word| is(three, word))
     });
     let rows = words.windows(3).any(|three| {
         let [one, two, three] = three else { return false };
@@ -161,6 +166,17 @@ fn ends_a_value(token: &Token) -> bool {
         Token::Number(..) | Token::SingleQuotedString(_) | Token::RParen | Token::RBracket | Token::Placeholder(_) => true,
         _ => false,
     }
+}
+
+/// Takes `NO OTHERS`, if it comes next.
+fn none_excluded(rest: &mut Peekable<Iter<'_, TokenWithSpan>>) -> bool {
+    let mut ahead = rest.clone();
+    let mut words = ahead.by_ref().filter(|token| !blank(token));
+    let found = ["no", "others"].iter().all(|word| words.next().is_some_and(|token| is(&token.token, word)));
+    if found {
+        *rest = ahead;
+    }
+    found
 }
 
 /// Whether a parenthesis comes next.
@@ -234,6 +250,7 @@ mod tests {
     fn words_become_others() {
         assert_eq!(spelled("a between symmetric 3 and 1"), "a between !! 3 and 1");
         assert_eq!(spelled("1 isnull, isnull(x)"), "1 ISNULL, isnull(x)");
+        assert_eq!(spelled("(rows 1 preceding exclude no others)"), "(rows 1 preceding )");
         assert_eq!(spelled("trim(trailing from x)"), "trim(trailing ' 'from x)");
         assert_eq!(spelled("select 1 order by x using >, y"), "select 1 order by x DESC, y");
         assert_eq!(spelled("from a join b using (x)"), "from a join b using (x)");

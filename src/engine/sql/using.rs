@@ -1,7 +1,7 @@
 //! Columns that `USING` merges, by the table that has their value.
 //!
-//! The engine takes the left table's value whatever the join, and does not know the merged name in WHERE. Here each unqualified name
-//! becomes what PostgreSQL means by it; where that cannot be told without the tables' columns, the name is left to be found ambiguous.
+//! The engine takes the value of either table whatever the join, and does not know the merged name in WHERE. Here each unqualified name, and
+//! `*`, becomes what PostgreSQL means by it. What cannot be told without the tables' columns is left until they are known.
 
 use std::ops::ControlFlow;
 
@@ -12,8 +12,7 @@ use datafusion::sql::sqlparser::ast::{
 
 use crate::catalog::folded;
 
-use super::spelling::Flow;
-use super::spelling::{call, refuse};
+use super::spelling::call;
 
 /// A merged column: its name, and what stands for it if that is known.
 struct Merged {
@@ -23,26 +22,25 @@ struct Merged {
     outer: bool,
 }
 
-/// Puts what merged columns mean in the place of their names.
-pub(super) fn resolve(select: &mut Select) -> Flow {
-    let [from] = select.from.as_slice() else { return ControlFlow::Continue(()) };
-    let natural = |join: &Join| matches!(constraint(&join.join_operator), Some((JoinConstraint::Natural, Side::Right | Side::Both)));
+/// The columns of a part of FROM, if they are known.
+pub(super) type Columns<'a> = &'a dyn Fn(&TableFactor) -> Option<Vec<String>>;
+
+/// Puts what merged columns mean in the place of their names; whether all of it could be told.
+pub(super) fn resolve(select: &mut Select, columns: Columns<'_>) -> bool {
+    if !select.from.iter().flat_map(|from| &from.joins).any(merges) {
+        return true;
+    }
+    let told = starred(select, columns);
+    let [from] = select.from.as_slice() else { return told };
     if from.joins.iter().any(natural) {
-        return refuse("a NATURAL RIGHT or FULL JOIN is not supported; write USING");
+        return false;
     }
-    let merged = merged(&from.relation, &from.joins);
+    let merged = merged(&from.relation, &from.joins, columns);
     if merged.is_empty() {
-        return ControlFlow::Continue(());
-    }
-    let outer = merged.iter().any(|column| column.outer);
-    if outer && select.projection.iter().any(|item| matches!(item, SelectItem::Wildcard(_))) {
-        let Some(all) = all_columns(&from.relation, &from.joins) else { return unknown() };
-        let wild = std::mem::take(&mut select.projection);
-        select.projection =
-            wild.into_iter().flat_map(|item| if matches!(item, SelectItem::Wildcard(_)) { all.clone() } else { vec![item] }).collect();
+        return told;
     }
     if merged.iter().any(|column| column.outer && column.meaning.is_none()) {
-        return unknown();
+        return false;
     }
     let mut names = Names { merged: &merged, depth: 0 };
     for item in &mut select.projection {
@@ -65,23 +63,32 @@ pub(super) fn resolve(select: &mut Select) -> Flow {
             let _ = condition.visit(&mut names);
         }
     }
-    ControlFlow::Continue(())
+    told
 }
 
-fn unknown() -> Flow {
-    refuse("all columns of a RIGHT or FULL JOIN with USING are not supported; name them")
+/// Puts what `*` stands for in its place; whether it could be told.
+fn starred(select: &mut Select, columns: Columns<'_>) -> bool {
+    let star = |item: &SelectItem| matches!(item, SelectItem::Wildcard(_));
+    if !select.projection.iter().any(star) {
+        return true;
+    }
+    let all = select.from.iter().map(|from| all_columns(&from.relation, &from.joins, columns)).collect::<Option<Vec<_>>>();
+    let Some(all) = all else { return false };
+    let meant = |item: SelectItem| if star(&item) { all.iter().flatten().cloned().collect() } else { vec![item] };
+    select.projection = std::mem::take(&mut select.projection).into_iter().flat_map(meant).collect();
+    true
 }
 
 /// A part of what `*` stands for.
 enum Part {
     Merged(String, Box<Expr>),
-    /// A table's columns but these.
-    Table(ObjectName, Vec<Ident>),
+    /// A table's columns but some; and all of them, if they are known.
+    Table(ObjectName, Vec<Ident>, Option<Vec<String>>),
 }
 
 /// What `*` stands for: the merged columns, then the others of each table; `None` if that cannot be told without the tables' columns.
-fn all_columns(first: &TableFactor, joins: &[Join]) -> Option<Vec<SelectItem>> {
-    let mut parts = vec![Part::Table(qualifier(first)?, Vec::new())];
+fn all_columns(first: &TableFactor, joins: &[Join], columns_of: Columns<'_>) -> Option<Vec<SelectItem>> {
+    let mut parts = vec![Part::Table(qualifier(first)?, Vec::new(), columns_of(first))];
     for (number, join) in joins.iter().enumerate() {
         let table = qualifier(&join.relation)?;
         let columns = match constraint(&join.join_operator) {
@@ -90,7 +97,7 @@ fn all_columns(first: &TableFactor, joins: &[Join]) -> Option<Vec<SelectItem>> {
             _ => &[],
         };
         let columns = columns.iter().map(|column| column.0.last().and_then(|part| part.as_ident()).cloned()).collect::<Option<Vec<_>>>()?;
-        let joined = merged(first, joins.get(..=number)?);
+        let joined = merged(first, joins.get(..=number)?, columns_of);
         let mut together = Vec::new();
         for column in &columns {
             let name = folded(column);
@@ -98,12 +105,23 @@ fn all_columns(first: &TableFactor, joins: &[Join]) -> Option<Vec<SelectItem>> {
             let known = parts.iter().position(|part| matches!(part, Part::Merged(known, _) if *known == name));
             match (known, parts.as_mut_slice()) {
                 (Some(at), _) => drop(parts.remove(at)),
-                (None, [Part::Table(_, excluded)]) => excluded.push(column.clone()),
-                (None, _) => return None,
+                (None, [Part::Table(_, excluded, _)]) => excluded.push(column.clone()),
+                (None, parts) => {
+                    let has = |part: &Part| match part {
+                        Part::Table(_, _, Some(columns)) => Some(columns.contains(&name)),
+                        Part::Table(_, _, None) => None,
+                        Part::Merged(..) => Some(false),
+                    };
+                    let having = parts.iter().map(has).collect::<Option<Vec<bool>>>()?;
+                    let at = having.iter().position(|has| *has)?;
+                    if let Some(Part::Table(_, excluded, _)) = parts.get_mut(at) {
+                        excluded.push(column.clone());
+                    }
+                }
             }
             together.push(Part::Merged(name, Box::new(meaning)));
         }
-        parts = together.into_iter().chain(parts).chain([Part::Table(table, columns)]).collect();
+        parts = together.into_iter().chain(parts).chain([Part::Table(table, columns, columns_of(&join.relation))]).collect();
     }
     Some(parts.into_iter().map(item).collect())
 }
@@ -111,7 +129,7 @@ fn all_columns(first: &TableFactor, joins: &[Join]) -> Option<Vec<SelectItem>> {
 fn item(part: Part) -> SelectItem {
     match part {
         Part::Merged(name, expr) => SelectItem::ExprWithAlias { expr: *expr, alias: Ident::with_quote('"', name) },
-        Part::Table(table, excluded) => {
+        Part::Table(table, excluded, _) => {
             let table = SelectItemQualifiedWildcardKind::ObjectName(table);
             let excluded = (!excluded.is_empty())
                 .then(|| ExcludeSelectItem::Multiple(excluded.into_iter().map(|name| ObjectName::from(vec![name])).collect()));
@@ -123,7 +141,7 @@ fn item(part: Part) -> SelectItem {
     }
 }
 
-fn merged(first: &TableFactor, joins: &[Join]) -> Vec<Merged> {
+fn merged(first: &TableFactor, joins: &[Join], columns_of: Columns<'_>) -> Vec<Merged> {
     let mut merged: Vec<Merged> = Vec::new();
     for (number, join) in joins.iter().enumerate() {
         let Some((JoinConstraint::Using(columns), side)) = constraint(&join.join_operator) else { continue };
@@ -135,9 +153,16 @@ fn merged(first: &TableFactor, joins: &[Join]) -> Vec<Merged> {
             let outer = known.as_ref().is_some_and(|column| column.outer) || side != Side::Left;
             let left = match known {
                 Some(column) => column.meaning,
+                None if number == 0 => of(first),
                 // Any of several tables may have the column.
-                None if number > 0 => None,
-                None => of(first),
+                None => {
+                    let before = std::iter::once(first).chain(joins.iter().take(number).map(|join| &join.relation));
+                    let having = before.map(|factor| Some((factor, columns_of(factor)?.contains(&name)))).collect::<Option<Vec<_>>>();
+                    match having.unwrap_or_default().into_iter().filter(|(_, has)| *has).collect::<Vec<_>>().as_slice() {
+                        [(factor, _)] => of(factor),
+                        _ => None,
+                    }
+                }
             };
             let meaning = match (left, of(&join.relation), side) {
                 (left, _, Side::Left) => left,
@@ -159,6 +184,33 @@ enum Side {
     Both,
 }
 
+/// The columns that a join merges by USING, or none; `None` of a NATURAL one.
+pub(super) fn merged_names(join: &Join) -> Option<Vec<String>> {
+    match constraint(&join.join_operator) {
+        Some((JoinConstraint::Using(columns), _)) => {
+            Some(columns.iter().filter_map(|column| column.0.last().and_then(|part| part.as_ident()).map(folded)).collect())
+        }
+        Some((JoinConstraint::Natural, _)) => None,
+        _ => Some(Vec::new()),
+    }
+}
+
+/// Whether it is a NATURAL join.
+pub(super) fn natural(join: &Join) -> bool {
+    matches!(constraint(&join.join_operator), Some((JoinConstraint::Natural, _)))
+}
+
+/// Whether it is an outer join that merges columns.
+pub(super) fn takes_side(join: &Join) -> bool {
+    let inner = matches!(join.join_operator, JoinOperator::Join(_) | JoinOperator::Inner(_));
+    merges(join) && !inner
+}
+
+/// Whether it merges columns.
+pub(super) fn merges(join: &Join) -> bool {
+    matches!(constraint(&join.join_operator), Some((JoinConstraint::Natural | JoinConstraint::Using(_), _)))
+}
+
 fn constraint(operator: &JoinOperator) -> Option<(&JoinConstraint, Side)> {
     Some(match operator {
         JoinOperator::Join(constraint)
@@ -171,7 +223,8 @@ fn constraint(operator: &JoinOperator) -> Option<(&JoinConstraint, Side)> {
     })
 }
 
-fn constraint_mut(operator: &mut JoinOperator) -> Option<&mut JoinConstraint> {
+/// What a join is of, where it says so.
+pub(super) fn constraint_mut(operator: &mut JoinOperator) -> Option<&mut JoinConstraint> {
     match operator {
         JoinOperator::Join(constraint)
         | JoinOperator::Inner(constraint)
@@ -185,7 +238,7 @@ fn constraint_mut(operator: &mut JoinOperator) -> Option<&mut JoinConstraint> {
 }
 
 /// What stands before `.*`: an alias, or the table's whole name.
-fn qualifier(factor: &TableFactor) -> Option<ObjectName> {
+pub(super) fn qualifier(factor: &TableFactor) -> Option<ObjectName> {
     match factor {
         TableFactor::Table { name, alias: None, .. } => Some(name.clone()),
         factor => alias(factor).map(|alias| ObjectName::from(vec![alias])),
@@ -253,7 +306,12 @@ mod tests {
     fn resolved(sql: &str) -> Option<String> {
         let Statement::Query(mut query) = Parser::parse_sql(&PostgreSqlDialect {}, sql).unwrap().remove(0) else { panic!("no query") };
         let SetExpr::Select(select) = query.body.as_mut() else { panic!("no select") };
-        resolve(select).is_continue().then(|| query.to_string())
+        let known = |factor: &TableFactor| match alias(factor)?.value.as_str() {
+            "d" => Some(vec!["p".to_owned()]),
+            "e" => Some(vec!["q".to_owned(), "x".to_owned()]),
+            _ => None,
+        };
+        resolve(select, &known).then(|| query.to_string())
     }
 
     #[test]
@@ -272,6 +330,8 @@ mod tests {
     #[test]
     fn a_star_is_the_merged_columns_and_the_others() {
         for (sql, expected) in [
+            ("SELECT * FROM b LEFT JOIN a USING (x)", "SELECT b.x AS \"x\", b.* EXCLUDE (x), a.* EXCLUDE (x) FROM"),
+            ("SELECT * FROM d JOIN e ON true LEFT JOIN b USING (x)", "SELECT e.x AS \"x\", d.*, e.* EXCLUDE (x), b.* EXCLUDE (x) FROM"),
             ("SELECT * FROM a FULL JOIN b USING (x)", "SELECT coalesce(a.x, b.x) AS \"x\", a.* EXCLUDE (x), b.* EXCLUDE (x) FROM"),
             (
                 "SELECT *, 1 FROM a RIGHT JOIN b USING (x, y)",
@@ -283,8 +343,8 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_told_is_refused_or_left() {
-        assert_eq!(resolved("SELECT * FROM a JOIN c ON true FULL JOIN b USING (x)"), None);
+    fn what_cannot_be_told_is_left() {
+        assert_eq!(resolved("SELECT * FROM a JOIN c ON true JOIN b USING (x)"), None);
         assert_eq!(resolved("SELECT x FROM a JOIN c ON true FULL JOIN b USING (x)"), None);
         let left = "SELECT x FROM a JOIN c ON true JOIN b USING(x)";
         assert_eq!(resolved(left).unwrap(), left);

@@ -24,7 +24,7 @@ mod tests;
 use arrow::array::{Array, BooleanArray};
 use arrow::datatypes::DataType;
 
-use crate::engine::{ByteaOutput, DateStyle, Format, IntervalStyle, PgType, TimeZone};
+use crate::engine::{ByteaOutput, ClientEncoding, DateStyle, Format, IntervalStyle, PgType, TimeZone};
 use crate::error::{ClientMessage, SqlState};
 
 use super::frontend::format_of;
@@ -47,6 +47,8 @@ pub struct EncodeSettings {
     pub interval_style: IntervalStyle,
     /// Of `bytea` as text.
     pub bytea_output: ByteaOutput,
+    /// The character set that the client reads.
+    pub client_encoding: ClientEncoding,
 }
 
 impl Default for EncodeSettings {
@@ -57,6 +59,7 @@ impl Default for EncodeSettings {
             date_style: DateStyle::default(),
             interval_style: IntervalStyle::default(),
             bytea_output: ByteaOutput::default(),
+            client_encoding: ClientEncoding::default(),
         }
     }
 }

@@ -18,7 +18,7 @@ use super::{EncodeError, EncodeSettings, Target, downcast};
 /// The version that stands before binary `jsonb`.
 const JSONB_VERSION: u8 = 1;
 /// Types kept as text whose binary form is not text.
-const BINARY_ONLY: [PgType; 17] = [
+const BINARY_ONLY: [PgType; 14] = [
     PgType::BOOL,
     PgType::BYTEA,
     PgType::INT8,
@@ -29,10 +29,7 @@ const BINARY_ONLY: [PgType; 17] = [
     PgType::XID,
     PgType::FLOAT4,
     PgType::FLOAT8,
-    PgType::DATE,
     PgType::TIME,
-    PgType::TIMESTAMP,
-    PgType::TIMESTAMPTZ,
     PgType::INTERVAL,
     PgType::REGCLASS,
     PgType::REGTYPE,
@@ -53,6 +50,8 @@ fn strings<'a, A: ArrayAccessor<Item = &'a str>>(array: A, target: Target, cells
     let numeric = target.is(PgType::NUMERIC) && target.format == Format::Binary;
     let character = target.is(PgType::CHAR) && target.format == Format::Binary;
     let oid = target.pg_type.oid;
+    let infinite =
+        target.format == Format::Binary && [PgType::DATE, PgType::TIMESTAMP, PgType::TIMESTAMPTZ].iter().any(|known| target.is(*known));
     let no_text = BINARY_ONLY.iter().any(|known| known.oid == oid) || target.pg_type.element().is_some();
     if target.format == Format::Binary && (no_text || target.is(PgType::RECORD)) {
         return Err(EncodeError::Unfit { data_type: array.data_type().to_string(), oid });
@@ -70,6 +69,20 @@ fn strings<'a, A: ArrayAccessor<Item = &'a str>>(array: A, target: Target, cells
         if numeric {
             number::text_binary(value, cells.out())?;
             cells.end();
+            continue;
+        }
+        if infinite {
+            // No other moment is kept as a text.
+            let later = match value {
+                "infinity" => true,
+                "-infinity" => false,
+                _ => return Err(EncodeError::Unfit { data_type: array.data_type().to_string(), oid }),
+            };
+            if target.is(PgType::DATE) {
+                cells.put(&if later { i32::MAX } else { i32::MIN }.to_be_bytes());
+            } else {
+                cells.put(&if later { i64::MAX } else { i64::MIN }.to_be_bytes());
+            }
             continue;
         }
         if jsonb {

@@ -188,7 +188,7 @@ impl FakeSession {
         if self.status == TransactionStatus::Failed && !matches!(words.as_slice(), ["commit" | "rollback"]) {
             return Err(ClientMessage::new(SqlState::IN_FAILED_SQL_TRANSACTION, "current transaction is aborted"));
         }
-        let copy = |rows: RowStream, format| Ok(Reply::Copy(CopyOut { rows, format }));
+        let copy = |rows: RowStream, format| Ok(Reply::Copy(CopyOut { rows, format, encoding: None }));
         match words.as_slice() {
             [] => Ok(Reply::Empty),
             ["rows", "$1"] => match parameters {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use datafusion::error::DataFusionError;
 
 use crate::catalog::PgType;
+use crate::catalog::acl;
 use crate::catalog::content::always_empty;
 use crate::catalog::functions::client;
 use crate::catalog::relations;
@@ -88,9 +89,29 @@ pub(super) fn bind(binder: &mut Binder, name: &str, args: &[Typed]) -> Bound<Opt
             let nodes = args.iter().map(|typed| typed.node.clone()).collect();
             scalar("relid", nodes, Arc::new(|args| Ok(one(args.first().cloned()))), PgType::REGCLASS.into())
         }
+        ("aclexplode", 1) => Ok(Some(grants(binder, args))),
         ("pg_listening_channels", 0) => scalar(name, Vec::new(), Arc::new(|_| Ok(Vec::new())), text),
         _ => empty(binder, name, args),
     }
+}
+
+/// `aclexplode(items)`: each privilege that they grant.
+fn grants(binder: &Binder, args: &[Typed]) -> BoundSet {
+    let facts = Arc::clone(&binder.facts);
+    let produce: Produce = Arc::new(move |args| {
+        let role = |name: &str| i64::from(facts.role(name).unwrap_or_default()).into();
+        let items = args.first().map_or(&[][..], Datum::items).iter().filter_map(|item| acl::parse(item.as_text()));
+        let rows = items.flat_map(|grant| {
+            let (grantor, grantee): (Datum, Datum) = (role(&grant.grantor), role(&grant.grantee));
+            let row = move |(privilege, on): (&str, bool)| vec![grantor.clone(), grantee.clone(), privilege.into(), Datum::Bool(on)];
+            grant.privileges.into_iter().map(row)
+        });
+        Ok(rows.collect())
+    });
+    let columns = [("grantor", PgType::OID), ("grantee", PgType::OID), ("privilege_type", PgType::TEXT), ("is_grantable", PgType::BOOL)];
+    let columns = columns.map(|(name, pg_type)| (name.to_owned(), pg_type.into())).to_vec();
+    let call = SetCall { args: args.iter().map(|typed| typed.node.clone()).collect(), produce, width: columns.len() };
+    BoundSet { call, columns, scalar: false }
 }
 
 /// Functions that have no row to answer here.

@@ -2,6 +2,7 @@
 
 use datafusion::sql::sqlparser::tokenizer::Token;
 
+use crate::engine::ClientEncoding;
 use crate::engine::reply::CopyFormat;
 use crate::engine::sql::{CopyOptions, ForceQuote, Kind, query};
 use crate::error::{ClientMessage, SqlState};
@@ -103,7 +104,7 @@ impl Cursor<'_> {
             match option.as_str() {
                 "binary" | "csv" | "text" => draft.set("format", Some(&option)),
                 "header" => draft.set("header", None),
-                "delimiter" | "null" | "quote" | "escape" => {
+                "delimiter" | "null" | "quote" | "escape" | "encoding" => {
                     self.take_word("as");
                     let value = self.option_value();
                     draft.set(&option, value.as_deref())
@@ -147,6 +148,7 @@ struct CopyDraft {
     header: bool,
     quote: Option<String>,
     escape: Option<String>,
+    encoding: Option<ClientEncoding>,
     force_quote: ForceQuote,
     /// An option of COPY FROM that columns are named in.
     forced: Option<&'static str>,
@@ -182,9 +184,11 @@ impl CopyDraft {
             "quote" => self.quote = text,
             "escape" => self.escape = text,
             "encoding" => {
-                if !value.is_some_and(|name| matches!(name.to_ascii_lowercase().replace('-', "").as_str(), "utf8" | "unicode")) {
-                    return Err(refused("COPY encodings other than UTF8 are not supported"));
-                }
+                let Some((encoding, _)) = ClientEncoding::named(value.unwrap_or_default())? else {
+                    let text = "argument to option \"encoding\" must be a valid encoding name";
+                    return Err(ClientMessage::new(SqlState::INVALID_PARAMETER_VALUE, text));
+                };
+                self.encoding = Some(encoding);
             }
             // It is about how rows are stored.
             "freeze" => {}
@@ -229,7 +233,7 @@ impl CopyDraft {
             _ if null.as_bytes().contains(&delimiter) => return Err(refused("COPY delimiter must not appear in the NULL specification")),
             _ => CopyFormat::Text { delimiter, null, header: self.header },
         };
-        Ok(CopyOptions { format, force_quote: self.force_quote })
+        Ok(CopyOptions { format, force_quote: self.force_quote, encoding: self.encoding })
     }
 
     fn csv(&self, delimiter: u8, null: String) -> Result<CopyFormat, ClientMessage> {
