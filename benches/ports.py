@@ -7,8 +7,9 @@
 
 Needs the data of `examples/tpch/generate.sh 1`, `TPCH_POSTGRES` in the environment, and a login that may create the extension and the schema `fdw` in
 that database: both are left there. `lineitem` is a Parquet file for the gateway and DuckDB, and a local table for Postgres and postgres_fdw; `orders` and
-`customer` are tables of the server for all. Times are medians of wall clock, all systems in turn in each round, each round beginning with another one:
-who comes behind a scan of a whole table finds the server's buffers and the processor's caches without its own. Every answer must be the same.
+`customer` are tables of the server for all. Times are medians of wall clock, all systems in turn in each round. Who comes behind a scan of a whole table
+finds the server's buffers and the processor's caches without its own, and who comes behind the same query with its own: so over four rounds each system comes
+behind each other one equally often. Every answer must be the same.
 """
 
 import argparse
@@ -123,13 +124,19 @@ def direct(options):
     return lambda text: cells(wire, text)
 
 
+def turns(count, round_):
+    """Whose turn it is, in a round of an even number of systems: in so many rounds each comes once behind each other one."""
+    first = [(at + 1) // 2 if at % 2 else (count - at // 2) % count for at in range(count)]
+    return [(system + round_) % count for system in first]
+
+
 def measure(name, systems, rounds):
     text, (of_postgres, more, of_duckdb) = QUERIES[name]
     times, answers = {}, {}
     order = list(systems.items())
     for round_ in range(rounds + 1):
-        order.append(order.pop(0))
-        for system, ask in order:
+        for turn in turns(len(order), round_):
+            system, ask = order[turn]
             start = time.perf_counter()
             answers[system] = alike(ask(text))
             if round_:
