@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 use futures::FutureExt;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio_postgres::{Client, Config};
+use tokio_postgres::{CancelToken, Client};
 
 use super::breaker::Breaker;
+use super::dial::Dial;
 use super::link::Link;
-use super::tls::Connector;
 
 /// A refusal that took longer than this was waited for.
 const PROMPT: Duration = Duration::from_millis(500);
@@ -40,14 +40,15 @@ pub(super) enum PoolError {
     Late,
     #[error("the server is left alone for a moment, for it was waited for in vain")]
     LeftAlone,
+    #[error("the server was not reached")]
+    Unreached(#[source] std::io::Error),
     #[error("the server refused the connection")]
     Refused(#[source] tokio_postgres::Error),
 }
 
 /// The connections of one server and login.
 pub(super) struct Pool {
-    config: Config,
-    connector: Connector,
+    dial: Dial,
     limits: PoolLimits,
     breaker: Arc<Breaker>,
     places: Arc<Semaphore>,
@@ -64,14 +65,14 @@ struct Idle {
 
 impl Pool {
     /// No connection yet.
-    pub(super) fn new(config: Config, connector: Connector, limits: PoolLimits, breaker: Arc<Breaker>) -> Arc<Self> {
+    pub(super) fn new(dial: Dial, limits: PoolLimits, breaker: Arc<Breaker>) -> Arc<Self> {
         let places = Arc::new(Semaphore::new(limits.connections.max(1)));
-        Arc::new(Self { config, connector, limits, breaker, places, idle: Mutex::default() })
+        Arc::new(Self { dial, limits, breaker, places, idle: Mutex::default() })
     }
 
-    /// How connections are encrypted.
-    pub(super) fn connector(&self) -> Connector {
-        self.connector.clone()
+    /// Asks the server to end what runs on a connection. Whether that arrives or not: nobody waits for it.
+    pub(super) async fn cancel(&self, token: &CancelToken) {
+        tokio::time::timeout(self.limits.connect, self.dial.cancel(token)).await.ok();
     }
 
     /// Connections that are in use.
@@ -130,21 +131,20 @@ impl Pool {
         }
         let start = Instant::now();
         // In a box: a connection attempt is a large future within every statement's.
-        let connecting = self.config.connect(self.connector.clone()).boxed();
+        let connecting = self.dial.connect().boxed();
         match tokio::time::timeout(self.limits.connect, connecting).await {
-            Ok(Ok((client, connection))) => {
+            Ok(Ok(client)) => {
                 self.breaker.answered();
-                // Its errors reach whoever waits for an answer.
-                tokio::spawn(async move { connection.await.ok() });
                 Ok(client)
             }
             Ok(Err(error)) => {
-                if error.code().is_some() || start.elapsed() < PROMPT {
+                let told = matches!(&error, PoolError::Refused(refused) if refused.code().is_some());
+                if told || start.elapsed() < PROMPT {
                     self.breaker.answered();
                 } else {
                     self.breaker.waited();
                 }
-                Err(PoolError::Refused(error))
+                Err(error)
             }
             Err(_) => {
                 self.breaker.waited();

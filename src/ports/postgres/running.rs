@@ -185,11 +185,11 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         let Some(client) = self.client.take() else { return };
-        let (token, connector) = (client.cancel_token(), client.pool().connector());
+        let (token, pool) = (client.cancel_token(), Arc::clone(client.pool()));
         drop(client);
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            // Whether it arrives or not: the connection is closed, and the server notices when it next writes.
-            runtime.spawn(async move { token.cancel_query(connector).await.ok() });
+            // The connection is closed, and the server notices when it next writes; this is sooner.
+            runtime.spawn(async move { pool.cancel(&token).await });
         }
     }
 }

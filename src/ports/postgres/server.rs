@@ -12,6 +12,7 @@ use super::super::error::{Error, Place};
 use super::Access;
 use super::breaker::Breaker;
 use super::described::Described;
+use super::dial::Dial;
 use super::location::TableLocation;
 use super::looks::Looks;
 use super::pool::{Pool, PoolError, PoolLimits, Pooled, Reserved};
@@ -21,10 +22,6 @@ use super::weight::Counts;
 const LOOK_HOLDS: Duration = Duration::from_secs(1);
 /// How long it holds what a server has counted in a table: it counts anew when much has changed.
 const COUNTS_HOLD: Duration = Duration::from_secs(60);
-/// A connection on which nothing is heard is asked for a sign of life after so long, and so often again.
-const QUIET: Duration = Duration::from_secs(30);
-const QUIET_AGAIN: Duration = Duration::from_secs(10);
-const QUIET_TIMES: u32 = 3;
 
 /// One server.
 pub(super) struct Server {
@@ -55,17 +52,10 @@ impl Server {
         let connector = access.security.connector().map_err(|reason| Error::Credentials { at: at.clone(), reason })?;
         let mut config = tokio_postgres::Config::new();
         config
-            .host(&location.host)
-            .port(location.port)
             .dbname(&location.database)
             .user(&access.credentials.user)
             .application_name("meshgate")
             .ssl_mode(access.security.ssl_mode())
-            .connect_timeout(options.connect_timeout)
-            .keepalives_idle(QUIET)
-            .keepalives_interval(QUIET_AGAIN)
-            .keepalives_retries(QUIET_TIMES)
-            .tcp_user_timeout(QUIET + QUIET_AGAIN * QUIET_TIMES)
             .options(
                 "-c standard_conforming_strings=on -c default_transaction_read_only=on -c TimeZone=UTC -c DateStyle=ISO \
                  -c IntervalStyle=postgres -c bytea_output=hex -c extra_float_digits=1 -c client_encoding=UTF8",
@@ -79,7 +69,8 @@ impl Server {
             connect: options.connect_timeout,
             idle: options.postgres_idle_timeout,
         };
-        let (pool, bulk_pages) = (Pool::new(config, connector, limits, breaker), options.postgres_bulk_pages);
+        let dial = Dial { host: location.host.clone(), port: location.port, config, connector };
+        let (pool, bulk_pages) = (Pool::new(dial, limits, breaker), options.postgres_bulk_pages);
         Ok(Self { pool, bulk_pages, looks: Looks::new(LOOK_HOLDS), counts: Looks::new(COUNTS_HOLD) })
     }
 

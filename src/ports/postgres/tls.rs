@@ -16,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::config::SslMode;
 use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect};
 
+use super::gathered::Gathered;
 use crate::product::TlsMode;
 
 /// What a connection must be protected by.
@@ -106,13 +107,14 @@ where
     fn connect(self, stream: S) -> Self::Future {
         Box::pin(async move {
             let name = ServerName::try_from(self.host).map_err(io::Error::other)?;
-            tokio_rustls::TlsConnector::from(self.config).connect(name, stream).await.map(Encrypted)
+            let encrypted = tokio_rustls::TlsConnector::from(self.config).connect(name, stream).await?;
+            Ok(Encrypted(Gathered::of_messages(encrypted)))
         })
     }
 }
 
 /// An encrypted connection.
-pub(super) struct Encrypted<S>(tokio_rustls::client::TlsStream<S>);
+pub(super) struct Encrypted<S>(Gathered<tokio_rustls::client::TlsStream<S>>);
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Encrypted<S> {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
