@@ -35,8 +35,8 @@ use datafusion::physical_plan::sort_pushdown::SortOrderPushdownResult;
 use datafusion::physical_plan::statistics::{ChildStats, StatisticsArgs, StatisticsContext};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PhysicalExpr, PlanProperties};
-use futures::StreamExt;
 use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
 
 use crate::policy::DecisionId;
 use crate::ports::{Kept, NumberedBatch, NumberedScan, Reading, Reduction, Without, reduced};
@@ -131,6 +131,8 @@ pub struct GovernedExec {
     input: Arc<dyn ExecutionPlan>,
     terms: Arc<Terms>,
     absorbed: Option<Absorbed>,
+    /// The partitions of the source are read one after the other, as one.
+    in_order: bool,
     properties: Arc<PlanProperties>,
 }
 
@@ -143,17 +145,28 @@ impl fmt::Debug for GovernedExec {
 impl GovernedExec {
     /// `schema` is that of the columns that leave.
     pub(super) fn new(input: Arc<dyn ExecutionPlan>, schema: SchemaRef, terms: Terms) -> Self {
-        Self::over(input, schema, Arc::new(terms))
+        Self::over(input, schema, Arc::new(terms), false)
     }
 
-    fn over(input: Arc<dyn ExecutionPlan>, schema: SchemaRef, terms: Arc<Terms>) -> Self {
+    fn over(input: Arc<dyn ExecutionPlan>, schema: SchemaRef, terms: Arc<Terms>, in_order: bool) -> Self {
         // No equivalence and no ordering of the input is repeated: it would tell of raw values.
         let from = input.properties();
-        let partitioning = Partitioning::UnknownPartitioning(from.output_partitioning().partition_count());
+        let partitions = if in_order { 1 } else { from.output_partitioning().partition_count() };
+        let partitioning = Partitioning::UnknownPartitioning(partitions);
         let properties = PlanProperties::new(EquivalenceProperties::new(schema), partitioning, from.emission_type, from.boundedness)
             .with_scheduling_type(from.scheduling_type)
             .with_evaluation_type(from.evaluation_type);
-        Self { input, terms, absorbed: None, properties: Arc::new(properties) }
+        Self { input, terms, absorbed: None, in_order, properties: Arc::new(properties) }
+    }
+
+    /// The same in one partition, if nothing may come between it and its source; `None` if something may.
+    ///
+    /// Rows are brought together below, so that batches follow from the visible rows alone, wherever the source was split.
+    pub fn in_order(&self) -> Option<Self> {
+        self.terms.recall.as_ref()?;
+        let schema = Arc::clone(self.properties.eq_properties.schema());
+        let barrier = Self::over(Arc::clone(&self.input), schema, Arc::clone(&self.terms), true);
+        Some(Self { absorbed: self.absorbed.clone(), ..barrier })
     }
 
     /// What stood above, if the source does it.
@@ -172,8 +185,8 @@ impl GovernedExec {
         })?;
         let input = reduced(&self.input, &Reduction { without, kept: below })?;
         let barrier = match kept {
-            Kept::First { .. } => Self::over(input, Arc::clone(self.properties.eq_properties.schema()), Arc::clone(terms)),
-            Kept::States { schema, .. } => Self::over(input, Arc::clone(schema), Arc::new(terms.of_states(schema.fields().len()))),
+            Kept::First { .. } => Self::over(input, Arc::clone(self.properties.eq_properties.schema()), Arc::clone(terms), false),
+            Kept::States { schema, .. } => Self::over(input, Arc::clone(schema), Arc::new(terms.of_states(schema.fields().len())), false),
         };
         Some(barrier.having_absorbed(Some(kept), terms.hide_rows()))
     }
@@ -228,13 +241,15 @@ impl GovernedExec {
         statistics.num_rows.get_value().copied()
     }
 
-    /// What the input delivers. If rows of it come without the columns that the policy tests, it says which these are.
+    /// What a partition takes in.
     fn arrivals(&self, partition: usize, context: &Arc<TaskContext>) -> Result<BoxStream<'static, Result<Arrival>>> {
-        match (&self.terms.recall, NumberedScan::of(&self.input)) {
-            (None, _) => Ok(self.input.execute(partition, Arc::clone(context))?.map(|batch| batch.map(Arrival::Read)).boxed()),
-            (Some(_), Some(scan)) => Ok(scan.execute_numbered(partition, context)?.map(|batch| batch.map(Arrival::Numbered)).boxed()),
-            (Some(_), None) => Err(Error::Internal { invariant: "rows that are remembered come from a scan that numbers them" }.into()),
+        let (input, numbered) = (Arc::clone(&self.input), self.terms.recall.is_some());
+        if !self.in_order {
+            return arrivals(&input, numbered, partition, context);
         }
+        let (partitions, context) = (input.properties().output_partitioning().partition_count(), Arc::clone(context));
+        let all = futures::stream::iter(0..partitions).map(move |partition| arrivals(&input, numbered, partition, &context));
+        Ok(all.try_flatten().boxed())
     }
 
     /// The dynamic filter over the input's columns, if it is one over bare unmasked columns.
@@ -286,7 +301,7 @@ impl ExecutionPlan for GovernedExec {
         if input.schema().fields() != self.input.schema().fields() {
             return Err(Error::Internal { invariant: "the barrier's input keeps its columns" }.into());
         }
-        let barrier = Self::over(input, Arc::clone(self.properties.eq_properties.schema()), Arc::clone(&self.terms));
+        let barrier = Self::over(input, Arc::clone(self.properties.eq_properties.schema()), Arc::clone(&self.terms), self.in_order);
         Ok(Arc::new(Self { absorbed: self.absorbed.clone(), ..barrier }))
     }
 
@@ -401,6 +416,20 @@ impl ExecutionPlan for GovernedExec {
             Ok(batch.map(|batch| (batch, governor)))
         });
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), batches)))
+    }
+}
+
+/// What a partition of the input delivers. If rows of it come without the columns that the policy tests, it says which these are.
+fn arrivals(
+    input: &Arc<dyn ExecutionPlan>,
+    numbered: bool,
+    partition: usize,
+    context: &Arc<TaskContext>,
+) -> Result<BoxStream<'static, Result<Arrival>>> {
+    match (numbered, NumberedScan::of(input)) {
+        (false, _) => Ok(input.execute(partition, Arc::clone(context))?.map(|batch| batch.map(Arrival::Read)).boxed()),
+        (true, Some(scan)) => Ok(scan.execute_numbered(partition, context)?.map(|batch| batch.map(Arrival::Numbered)).boxed()),
+        (true, None) => Err(Error::Internal { invariant: "rows that are remembered come from a scan that numbers them" }.into()),
     }
 }
 

@@ -19,7 +19,7 @@ use datafusion::physical_plan::operator_statistics::StatisticsRegistry;
 use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 
-use crate::enforcement;
+use crate::enforcement::{self, GovernedExec};
 
 use super::cooperation::YieldingJoins;
 use super::in_order::InOrderExec;
@@ -97,13 +97,16 @@ impl PhysicalOptimizerContext for Context<'_> {
 
 /// Brings partitions together as soon as there are several: those of a UNION, and those of a source of several files.
 fn in_one_partition(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
-    let one = plan.transform_up(|node| {
-        if node.output_partitioning().partition_count() == 1 {
-            return Ok(Transformed::no(node));
-        }
-        Ok(Transformed::yes(Arc::new(InOrderExec::new(node, None)) as _))
-    })?;
-    Ok(one.data)
+    // Nothing may stand between some barriers and their sources: these bring partitions together themselves.
+    let alone = |node: Arc<dyn ExecutionPlan>| match node.downcast_ref::<GovernedExec>().and_then(GovernedExec::in_order) {
+        Some(barrier) => Ok(Transformed::new(Arc::new(barrier) as _, true, TreeNodeRecursion::Jump)),
+        None => Ok(Transformed::no(node)),
+    };
+    let together = |node: Arc<dyn ExecutionPlan>| match node.output_partitioning().partition_count() {
+        1 => Ok(Transformed::no(node)),
+        _ => Ok(Transformed::yes(Arc::new(InOrderExec::new(node, None)) as _)),
+    };
+    plan.transform_down_up(alone, together).map(|one| one.data)
 }
 
 /// Puts rows in order where partitions come together, if no operator deals rows out.

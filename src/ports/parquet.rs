@@ -342,8 +342,9 @@ impl TableProvider for ParquetTable {
         let each = files.len().div_ceil(partitions).max(1);
         let groups = files.chunks(each).map(|files| FileGroup::new(files.iter().map(NumberedFile::part).collect())).collect();
         let limit = limit.filter(|_| filters.is_empty());
-        let config = FileScanConfigBuilder::new(self.files.rooted.url.clone(), source).with_file_groups(groups).with_limit(limit).build();
-        let scan = DataSourceExec::from_data_source(config);
+        // No partition takes over files of another: which rows come first would hang on which was faster.
+        let config = FileScanConfigBuilder::new(self.files.rooted.url.clone(), source).with_file_groups(groups);
+        let scan = DataSourceExec::from_data_source(config.with_limit(limit).with_preserve_order(true).build());
         // The barrier above hides the scan from the rule that would split it.
         let scan: Arc<dyn ExecutionPlan> = match scan.repartitioned(partitions, session.config_options())? {
             Some(split) => split,

@@ -32,9 +32,10 @@ struct Place {
     port: &'static str,
 }
 
-const PLACES: [Place; 6] = [
+const PLACES: [Place; 7] = [
     Place { domain: "masked", port: "" },
     Place { domain: "masked", port: "__parquet" },
+    Place { domain: "masked", port: "__parts" },
     Place { domain: "masked", port: "__postgres" },
     Place { domain: "denied", port: "" },
     Place { domain: "denied", port: "__parquet" },

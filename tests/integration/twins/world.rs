@@ -276,12 +276,24 @@ fn many_batch(rows: &[(i64, f64, DateTime<Utc>)]) -> RecordBatch {
 }
 
 fn write_parquet(world: &World, name: &str, batch: &RecordBatch, rows_per_group: usize) {
-    let properties = WriterProperties::builder().set_max_row_group_row_count(Some(rows_per_group)).build();
-    let file = std::fs::File::create(world.path(&format!("data/{name}.parquet"))).unwrap();
-    let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties)).unwrap();
-    writer.write(batch).unwrap();
-    writer.close().unwrap();
+    let write = |path: &str, batch: &RecordBatch| {
+        let properties = WriterProperties::builder().set_max_row_group_row_count(Some(rows_per_group)).build();
+        let file = std::fs::File::create(world.path(path)).unwrap();
+        let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties)).unwrap();
+        writer.write(batch).unwrap();
+        writer.close().unwrap();
+    };
+    write(&format!("data/{name}.parquet"), batch);
+    // Hidden rows move the places at which files end.
+    let part_rows = batch.num_rows().div_ceil(PARTS);
+    for part in 0..PARTS {
+        let start = part * part_rows;
+        write(&format!("data/{name}-{part}.parquet"), &batch.slice(start, part_rows.min(batch.num_rows() - start)));
+    }
 }
+
+/// Files of the port `parts`.
+const PARTS: usize = 3;
 
 const STAFF_COLUMNS: &str = "
     - {name: id, type: int64, required: true, primaryKey: true}
@@ -341,6 +353,7 @@ spec:
   outputPorts:
     - {{name: csv, type: batch, format: csv, location: \"{name}.csv\", csv: {{header: true}}, default: true}}
     - {{name: parquet, type: batch, format: parquet, location: \"{name}.parquet\"}}
+    - {{name: parts, type: batch, format: parquet, location: \"{name}-*.parquet\"}}
     - {{name: postgres, type: table, format: postgres, location: \"{location}\", credentials: {{ref: \"{credentials}\"}}}}
   inputPorts: []
   schema:{columns}
