@@ -26,6 +26,7 @@ pub use statics::{Signature, overloads};
 pub use system::PgTypePlanner;
 pub(crate) use system::folded;
 pub use table::SystemTable;
+pub(crate) use types::numeric_typmod;
 pub use types::{PgType, TYPE_KEY, TYPMOD_KEY};
 
 /// Whether PostgreSQL has a function of that name, whatever is done with it here.

@@ -272,7 +272,7 @@ impl PgType {
             DataType::Int64 => PgType::INT8,
             DataType::Float32 => PgType::FLOAT4,
             DataType::Float64 => PgType::FLOAT8,
-            DataType::Decimal { precision, scale } => PgType::NUMERIC.with_typmod(numeric_typmod(*precision, *scale)),
+            DataType::Decimal { precision, scale } => PgType::NUMERIC.with_typmod(numeric_typmod((*precision).into(), (*scale).into())),
             DataType::Date => PgType::DATE,
             DataType::Time => PgType::TIME,
             DataType::Timestamp => PgType::TIMESTAMP,
@@ -306,7 +306,7 @@ impl PgType {
             ArrowType::Decimal32(precision, scale)
             | ArrowType::Decimal64(precision, scale)
             | ArrowType::Decimal128(precision, scale)
-            | ArrowType::Decimal256(precision, scale) => PgType::NUMERIC.with_typmod(numeric_typmod(*precision, *scale)),
+            | ArrowType::Decimal256(precision, scale) => PgType::NUMERIC.with_typmod(numeric_typmod((*precision).into(), (*scale).into())),
             ArrowType::Date32 | ArrowType::Date64 => PgType::DATE,
             ArrowType::Time32(_) | ArrowType::Time64(_) => PgType::TIME,
             ArrowType::Timestamp(_, None) => PgType::TIMESTAMP,
@@ -387,7 +387,7 @@ impl PgType {
 }
 
 /// PostgreSQL packs precision and scale above a header of four.
-fn numeric_typmod(precision: u8, scale: i8) -> i32 {
+pub(crate) fn numeric_typmod(precision: u16, scale: i16) -> i32 {
     ((i32::from(precision) << 16) | (i32::from(scale) & 0x7ff)) + 4
 }
 

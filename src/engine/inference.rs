@@ -44,6 +44,9 @@ fn casts(plan: &LogicalPlan) -> Result<HashMap<usize, PgType>, ClientMessage> {
                     Expr::TryCast(cast) => (Some(cast.expr.as_ref()), PgType::of_arrow(&cast.field)),
                     // `$1::numeric` is this call, for its digits are those of the value.
                     Expr::ScalarFunction(call) if call.name() == semantics::UNCONSTRAINED => (call.args.first(), PgType::NUMERIC),
+                    Expr::ScalarFunction(call) if call.name() == semantics::UNCONSTRAINED_LIST => {
+                        (call.args.first(), PgType::NUMERIC.array())
+                    }
                     _ => return Ok(TreeNodeRecursion::Continue),
                 };
                 if let Some(Expr::Placeholder(parameter)) = inner

@@ -447,6 +447,7 @@ impl Session {
             }
             Kind::Close(None) => {
                 self.cursors.clear();
+                self.portals.clear();
                 "CLOSE CURSOR ALL".to_owned()
             }
             Kind::Discard(what) => self.discard(what)?,

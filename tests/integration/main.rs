@@ -12,6 +12,8 @@ mod certificates;
 #[cfg(test)]
 mod checking;
 #[cfg(test)]
+mod described;
+#[cfg(test)]
 mod eventually;
 #[cfg(test)]
 mod explaining;

@@ -199,7 +199,7 @@ fn called(call: ScalarFunction, schema: &DFSchema, facts: Facts) -> Result<Expr>
             mathematical(name, &types, &mut call.args)
         }
         "coalesce" | "greatest" | "least" => chosen(&mut call, schema, facts)?,
-        "pg_typeof" if call.args.iter().all(constant) => Some(regs::unknown()),
+        "pg_typeof" if call.args.iter().all(untyped) => Some(regs::unknown()),
         numeric::AVERAGE => Some(mean(std::mem::take(&mut call.args), schema)?),
         numeric::UNCONSTRAINED => call.args.first().and_then(|arg| unconstrained(arg, schema, facts)),
         "generate_series" | "meshgate_generate_series" => spaced::called(&call.args, schema, facts)?,
@@ -476,6 +476,11 @@ pub(super) fn operator(binary: BinaryExpr, schema: &DFSchema, facts: Facts) -> R
 /// Whether it is a constant whose type nothing tells.
 fn constant(expr: &Expr) -> bool {
     casts::text_literal(expr) || matches!(expr, Expr::Literal(ScalarValue::Null, _))
+}
+
+/// A constant that nothing has given a type.
+fn untyped(expr: &Expr) -> bool {
+    constant(expr) && matches!(expr, Expr::Literal(_, None))
 }
 
 fn compared(left: Expr, op: Operator, right: Expr, schema: &DFSchema, facts: Facts) -> Result<Expr> {

@@ -67,7 +67,7 @@ pub(super) use casts::text_of;
 pub(super) use json_build::canonical;
 pub(super) use literals::bound;
 pub(super) use meanings::{Meaning, json_kind, json_member, matched, numeric_of, of_json, operator, timed};
-pub(super) use numeric::UNCONSTRAINED;
+pub(super) use numeric::{UNCONSTRAINED, UNCONSTRAINED_LIST};
 pub(super) use octets::{found, overlaid, parted};
 pub(super) use rule::apply;
 pub(super) use single::single;

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, Decimal128Array, Float32Array, Float64Array, StringArray};
-use arrow::datatypes::{DataType, i256};
+use arrow::datatypes::{DataType, Field, i256};
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{Expr, ScalarUDF, cast};
 
@@ -20,6 +20,8 @@ pub(super) const QUOTIENT_SCALE: i8 = 16;
 const WIDE_SCALE: i8 = 18;
 /// Digits behind the point of a column of quotients, and of means of numbers that are small enough.
 const QUOTIENT_SCALE_MAX: i8 = 20;
+/// Digits behind the point of a numeric of which nothing is known.
+const ANY_SCALE: i8 = 10;
 /// Digits that the engine's sum has before the point beyond those of its values.
 const SUM_DIGITS: i16 = 10;
 pub(super) const PRECISION_MAX: u8 = 38;
@@ -27,7 +29,7 @@ pub(super) const PRECISION_MAX: u8 = 38;
 pub(super) const STEP_SCALE: i8 = 16;
 
 pub(super) fn all() -> Vec<Arc<ScalarUDF>> {
-    vec![unconstrained().udf(), average().udf()]
+    vec![unconstrained().udf(), unconstrained_list().udf(), average().udf()]
 }
 
 /// What stands for `avg(x)`, as the sum and the count of x, until their types are known.
@@ -321,6 +323,36 @@ pub(super) fn unconstrained() -> Function {
         Some(array) => Ok(Arc::clone(array)),
         None => Ok(ScalarValue::Null.to_array_of_size(rows)?),
     })
+}
+
+/// The name of `x::numeric[]` without precision.
+pub(in crate::engine) const UNCONSTRAINED_LIST: &str = "meshgate_numerics";
+
+/// `x::numeric[]` without precision: numbers that are exact keep their digits, others have those of any numeric.
+pub(super) fn unconstrained_list() -> Function {
+    let target = |types: &[DataType]| match types {
+        [found @ (DataType::List(_) | DataType::LargeList(_) | DataType::FixedSizeList(..))] => Some(numerics(found)),
+        [found] if found.is_string() || found.is_null() => Some(list_of(DataType::Decimal128(PRECISION_MAX, ANY_SCALE))),
+        _ => None,
+    };
+    Function::new(UNCONSTRAINED_LIST, move |types| target(types).map(|found| vec![found]), target, |args, _rows| first(args).cloned())
+}
+
+/// Lists as deep as these, of numerics.
+fn numerics(found: &DataType) -> DataType {
+    match found {
+        DataType::List(element) | DataType::LargeList(element) | DataType::FixedSizeList(element, _) => {
+            list_of(numerics(element.data_type()))
+        }
+        element => match of(element) {
+            Some((precision, scale)) => DataType::Decimal128(precision, scale),
+            None => DataType::Decimal128(PRECISION_MAX, ANY_SCALE),
+        },
+    }
+}
+
+fn list_of(element: DataType) -> DataType {
+    DataType::List(Arc::new(Field::new_list_field(element, true)))
 }
 
 /// A floating-point number as a numeric: of the digits that its type is sure of.

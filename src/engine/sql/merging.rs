@@ -194,7 +194,7 @@ mod tests {
     fn spelled(sql: &str) -> Result<String, String> {
         let statement = Parser::parse_sql(&PostgreSqlDialect {}, sql).unwrap().remove(0);
         let ast = Arc::new(Ast::Statement(Box::new(statement)));
-        let query = Query { ast, catalog: None, text: sql.to_owned(), offset: None };
+        let query = Query { ast, catalog: None, modifiers: Default::default(), text: sql.to_owned(), offset: None };
         let columns = |_: Option<&str>, name: &str| match name {
             "a" => Some(vec!["x".to_owned(), "p".to_owned()]),
             "b" => Some(vec!["q".to_owned(), "x".to_owned()]),

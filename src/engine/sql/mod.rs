@@ -15,6 +15,7 @@ mod laterals;
 mod lexer;
 mod merging;
 mod misplaced;
+mod modifiers;
 mod operators;
 mod parameters;
 mod places;
@@ -47,6 +48,7 @@ use super::reply::CopyFormat;
 
 pub(super) use group_keys::{Keyed, grouped};
 pub(super) use merging::resolved as merged;
+pub(super) use modifiers::Modifiers;
 pub(super) use operators::PgOperators;
 pub(super) use parameters::{ParameterTypes, names_of, number_of, typed, unwrapped};
 pub(super) use places::placed;
@@ -200,6 +202,8 @@ pub struct Query {
     pub ast: Arc<Ast>,
     /// The tree as written, of a query that reads the catalog and nothing else.
     pub catalog: Option<Arc<ast::Statement>>,
+    /// What the text says of its columns' types.
+    pub(super) modifiers: Modifiers,
     /// Its text, for positions in errors and for the audit log.
     pub text: String,
     /// Characters before it in the text that the client sent; `None` if the text is not the client's own.

@@ -14,6 +14,7 @@ use crate::error::{ClientMessage, SqlState};
 use super::dialect::PgDialect;
 use super::grammar::syntax_error;
 use super::lexer::{self, Piece};
+use super::modifiers::Modifiers;
 use super::{Query, TextLimits, ctes, foreign, grouping_sets, labels, misplaced, sizes, spelling, tokens as words, widths};
 
 /// The query that these tokens spell. The inner error is a refusal: well-formed, and not done here.
@@ -43,6 +44,7 @@ pub(super) fn parse(
     let mut statement = ast::Statement::Query(query);
     sizes::check(&statement)?;
     ctes::separate(&mut statement);
+    let modifiers = Modifiers::of(&statement);
     let mut catalog = None;
     if system::reads_system(&statement) {
         catalog = Some(Arc::new(statement.clone()));
@@ -65,7 +67,7 @@ pub(super) fn parse(
         system::rewrite_values(&mut statement);
     }
     let offset = tokens.first().and_then(|token| piece.position(token.span.start)).map(|position| position.saturating_sub(1));
-    Ok(Ok(Query { ast: Arc::new(Ast::Statement(Box::new(statement))), catalog, text: text.to_owned(), offset }))
+    Ok(Ok(Query { ast: Arc::new(Ast::Statement(Box::new(statement))), catalog, modifiers, text: text.to_owned(), offset }))
 }
 
 /// The query that a text of our own making spells; positions in errors would not be the user's and are dropped.

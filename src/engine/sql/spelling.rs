@@ -5,14 +5,16 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    self, BinaryOperator, CastKind, CharacterLength, DataType, ExactNumberInfo, Expr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArgumentList, FunctionArguments, GroupByExpr, Ident, LimitClause, ObjectName, Query, SelectItem, SetExpr, Statement,
-    TableAlias, TableAliasColumnDef, TableFactor, UnaryOperator, Value, VisitMut, VisitorMut,
+    self, ArrayElemTypeDef, BinaryOperator, CastKind, CharacterLength, DataType, ExactNumberInfo, Expr, Function, FunctionArg,
+    FunctionArgExpr, FunctionArgumentList, FunctionArguments, GroupByExpr, Ident, LimitClause, ObjectName, Query, SelectItem, SetExpr,
+    Statement, TableAlias, TableAliasColumnDef, TableFactor, UnaryOperator, Value, VisitMut, VisitorMut,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
 use crate::error::{ClientMessage, SqlState};
+
+use super::modifiers;
 
 pub(super) type Flow = ControlFlow<Box<ClientMessage>>;
 
@@ -458,14 +460,12 @@ fn cast(expr: &Expr, data_type: &DataType) -> Option<Expr> {
         DataType::DoublePrecision | DataType::Double(_) | DataType::Float8 | DataType::Real | DataType::Float4 => {
             scientific(expr).map(|digits| cast_to(string(digits), data_type.clone()))
         }
-        DataType::Numeric(ExactNumberInfo::None) | DataType::Decimal(ExactNumberInfo::None) | DataType::Dec(ExactNumberInfo::None) => {
-            Some(match literal(expr).and_then(digits) {
-                Some((precision, scale)) if precision <= 38 => {
-                    cast_to(expr.clone(), DataType::Numeric(ExactNumberInfo::PrecisionAndScale(precision, scale)))
-                }
-                _ => call("meshgate_numeric", vec![expr.clone()]),
-            })
-        }
+        data_type if modifiers::unbounded(data_type) => Some(match literal(expr).and_then(digits) {
+            Some((precision, scale)) if precision <= 38 => {
+                cast_to(expr.clone(), DataType::Numeric(ExactNumberInfo::PrecisionAndScale(precision, scale)))
+            }
+            _ => call("meshgate_numeric", vec![expr.clone()]),
+        }),
         DataType::Varchar(Some(CharacterLength::IntegerLength { length, .. }))
         | DataType::CharVarying(Some(CharacterLength::IntegerLength { length, .. }))
         | DataType::CharacterVarying(Some(CharacterLength::IntegerLength { length, .. })) => {
@@ -483,10 +483,28 @@ fn cast(expr: &Expr, data_type: &DataType) -> Option<Expr> {
                 Some(CharacterLength::Max) => return None,
                 None => 1,
             };
-            Some(call("meshgate_bpchar", vec![cast_to(expr.clone(), DataType::Text), number(&length.to_string())]))
+            Some(padded(expr, length))
+        }
+        DataType::Custom(name, arguments) => match arguments.as_slice() {
+            [length] => Some(padded(expr, modifiers::bpchar(name, length)?)),
+            _ => None,
+        },
+        DataType::Array(ArrayElemTypeDef::SquareBracket(element, size)) if modifiers::unbounded(element) => {
+            Some(match literal(expr).and_then(modifiers::element_scale) {
+                Some(scale) => {
+                    let element = DataType::Numeric(ExactNumberInfo::PrecisionAndScale(38, scale));
+                    cast_to(expr.clone(), DataType::Array(ArrayElemTypeDef::SquareBracket(Box::new(element), *size)))
+                }
+                None => call("meshgate_numerics", vec![expr.clone()]),
+            })
         }
         _ => None,
     }
+}
+
+/// A text of so many characters, with blanks at its end.
+fn padded(expr: &Expr, length: u64) -> Expr {
+    call("meshgate_bpchar", vec![cast_to(expr.clone(), DataType::Text), number(&length.to_string())])
 }
 
 /// Seconds of so many digits.
@@ -507,7 +525,7 @@ fn scientific(expr: &Expr) -> Option<&str> {
 }
 
 /// How many digits a plain decimal number has, and how many behind the point.
-fn digits(text: &str) -> Option<(u64, i64)> {
+pub(super) fn digits(text: &str) -> Option<(u64, i64)> {
     let unsigned = text.trim().trim_start_matches(['+', '-']);
     let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, ""));
     let plain = !whole.is_empty() && whole.bytes().chain(fraction.bytes()).all(|byte| byte.is_ascii_digit());
