@@ -105,10 +105,11 @@ impl Planner {
         {
             return self.statement(ast).await;
         }
-        let Some(mut ast) = sql::expanded(ast, &first) else { return Err(first) };
+        let clearer = |ast: &Ast, error: &DataFusionError| sql::apart(ast, error).or_else(|| sql::expanded(ast, error));
+        let Some(mut ast) = clearer(ast, &first) else { return Err(first) };
         for _ in 1..sql::ROWS_MAX {
             match self.statement(ast.clone()).await {
-                Err(error) => ast = sql::expanded(&ast, &error).ok_or(error)?,
+                Err(error) => ast = clearer(&ast, &error).ok_or(error)?,
                 planned => return planned,
             }
         }

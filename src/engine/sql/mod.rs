@@ -4,6 +4,7 @@
 //! touches the server's files is a [`Kind::Refused`] with its SQLSTATE before planning.
 
 mod aggregates;
+mod apart;
 mod ctes;
 mod dialect;
 mod foreign;
@@ -46,6 +47,7 @@ use super::client_encoding::ClientEncoding;
 use super::fault;
 use super::reply::CopyFormat;
 
+pub(super) use apart::apart;
 pub(super) use group_keys::{Keyed, grouped};
 pub(super) use merging::resolved as merged;
 pub(super) use modifiers::Modifiers;
