@@ -219,7 +219,7 @@ impl DecisionPoint {
             Some(asked) => asked,
             None => self.ask_for_masks(request, contract, &columns, &packages, now_ns, trace)?,
         };
-        let masks = masks(request, &asked.masks, &columns, &packages, trace)?;
+        let masks = masks(request, std::mem::take(&mut asked.masks), &columns, &packages, trace)?;
         mark_feeding(&mut columns, &masks)?;
         require_keys(&columns, &masks, &self.mask_keys)?;
         let is_masked = |column: &Column| masks.columns.contains_key(&column.name);
@@ -349,8 +349,9 @@ impl DecisionPoint {
                 keep_residual(&mut answer, &residual);
                 conditions = row_conditions(package, residual, self.bundle.records());
             }
-            trace.keep(package, &answer);
-            let mut answer = read_answer(package, &answer, columns).map_err(Refusal::Answer)?;
+            let read = read_answer(package, &answer, columns);
+            trace.keep(package, answer);
+            let mut answer = read.map_err(Refusal::Answer)?;
             for (rule, _) in &conditions {
                 if !trace.rules.contains(&rule.rule) {
                     trace.rules.push(rule.rule.clone());
@@ -424,15 +425,16 @@ impl DecisionPoint {
 /// Masks come first: a masked column is then no field that is read as it is.
 fn masks(
     request: &AccessRequest,
-    answers: &[Map<String, Value>],
+    answers: Vec<Map<String, Value>>,
     columns: &[Column],
     packages: &[&Package],
     trace: &mut Trace,
 ) -> Result<Masks, Refusal> {
     let mut masks = Masks::default();
     for (package, answer) in packages.iter().zip(answers) {
+        let read = read_masks(package, &answer, columns, &mut masks);
         trace.keep(package, answer);
-        read_masks(package, answer, columns, &mut masks).map_err(Refusal::Answer)?;
+        read.map_err(Refusal::Answer)?;
     }
     complete_masks(&request.principal, columns, &mut masks)?;
     Ok(masks)
@@ -440,19 +442,20 @@ fn masks(
 
 impl Trace {
     /// Keeps a package's own words: the mesh-wide ones at the top, as OPA's decision log has them, a product's under its package.
-    fn keep(&mut self, package: &Package, answer: &Map<String, Value>) {
+    fn keep(&mut self, package: &Package, answer: Map<String, Value>) {
         for (rule, value) in answer {
-            let name = format!("{}.{rule}", package.name);
-            let spoke = match value {
+            let spoke = match &value {
                 Value::Array(elements) => !elements.is_empty(),
                 Value::Bool(allowed) => *allowed,
                 _ => true,
             };
-            if spoke && rule != "deny" && !self.rules.contains(&name) {
-                self.rules.push(name);
+            let heard = spoke && rule != "deny";
+            let of_mesh = package.name == ENTRY_PACKAGE;
+            let name = if heard || !of_mesh { format!("{}.{rule}", package.name) } else { String::new() };
+            if heard && !self.rules.contains(&name) {
+                self.rules.push(name.clone());
             }
-            let key = if package.name == ENTRY_PACKAGE { rule.clone() } else { format!("{}.{rule}", package.name) };
-            self.result.insert(key, value.clone());
+            self.result.insert(if of_mesh { rule } else { name }, value);
         }
     }
 }
