@@ -202,6 +202,7 @@ impl Gateway {
             database: "mesh".to_owned(),
             parameters: Vec::new(),
             client_address: None,
+            connection: Default::default(),
             process_id: 1,
             stop_cause: Arc::new(|| None),
             whoever: Arc::new(|| Some(analyst())),

@@ -18,6 +18,18 @@ const LETTERS: [(char, &str); 14] = [
     ('A', "ALTER SYSTEM"),
 ];
 
+/// The letters of privileges by their names, in the order in which PostgreSQL lists them. The error is the name that there is not.
+pub(crate) fn letters<'a>(names: impl Iterator<Item = &'a str>, on: bool) -> Result<String, &'a str> {
+    let mut wanted = Vec::new();
+    for name in names {
+        let same =
+            |(_, known): &&(char, &str)| known.eq_ignore_ascii_case(name) || (*known == "TEMPORARY" && name.eq_ignore_ascii_case("temp"));
+        wanted.push(LETTERS.iter().find(same).ok_or(name)?.0);
+    }
+    let listed = LETTERS.iter().filter(|(letter, _)| wanted.contains(letter));
+    Ok(listed.map(|(letter, _)| if on { format!("{letter}*") } else { letter.to_string() }).collect())
+}
+
 /// What one role grants to another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Grant {
@@ -77,6 +89,12 @@ fn name(text: &str) -> Option<(String, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn privileges_have_letters_in_one_order() {
+        assert_eq!(letters(["update", "SELECT", "temp"].into_iter(), true).as_deref(), Ok("r*w*T*"));
+        assert_eq!(letters(["select", "fly"].into_iter(), false), Err("fly"));
+    }
 
     #[test]
     fn a_grant_is_read_as_it_is_written() {

@@ -3,7 +3,7 @@
 //! INVARIANT: a table that the principal may not discover is in none of these lists, so no relation and no function tells of it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
 use crate::error::ClientMessage;
@@ -33,7 +33,7 @@ pub struct Setting {
     /// What its number counts.
     pub unit: Option<&'static str>,
     /// The least and the most that it may be.
-    pub bounds: Option<(i64, i64)>,
+    pub bounds: Option<(String, String)>,
     /// What it may be, of an `enum`.
     pub words: Vec<String>,
     /// When it can be changed.
@@ -99,6 +99,26 @@ pub trait Settings: std::fmt::Debug + Send + Sync {
     fn set(&self, name: &str, value: &str, local: bool) -> Result<String, ClientMessage>;
 }
 
+/// The gateway's side of a session's connection.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Connection {
+    /// The address that the client has reached.
+    pub server_address: Option<SocketAddr>,
+    /// How it is encrypted, if it is.
+    pub encryption: Option<Encryption>,
+}
+
+/// How a connection is encrypted, in OpenSSL's words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Encryption {
+    /// The protocol, for example `TLSv1.3`.
+    pub protocol: &'static str,
+    /// The cipher suite.
+    pub cipher: String,
+    /// The length of the cipher's key.
+    pub bits: i32,
+}
+
 /// Whether the session's principal may know of a product.
 pub type Discover = Arc<dyn Fn(&Product) -> bool + Send + Sync>;
 
@@ -123,7 +143,9 @@ pub struct SessionFacts {
     /// When the statement started.
     pub statement_started_micros: i64,
     /// The client's address.
-    pub client_address: Option<IpAddr>,
+    pub client_address: Option<SocketAddr>,
+    /// What the session's connection is.
+    pub connection: Arc<Connection>,
     /// The session's settings.
     pub settings: Arc<dyn Settings>,
     /// What the session holds.
@@ -156,6 +178,8 @@ pub(crate) struct Table {
     pub(crate) name: String,
     pub(crate) oid: u32,
     pub(crate) schema_oid: u32,
+    pub(crate) type_oid: u32,
+    pub(crate) array_type_oid: u32,
     pub(crate) index_oid: u32,
     pub(crate) constraint_oid: u32,
     pub(crate) owner_oid: u32,
@@ -291,8 +315,34 @@ impl SessionFacts {
         Some(self.relation_oid(None, &name) == Some(oid))
     }
 
+    /// The number of a column of a relation by its name.
+    pub(crate) fn column_number(&self, relation: u32, column: &str) -> Option<i64> {
+        let numbered = (1..).find_map(|number| match self.column_name(relation, number) {
+            Some(name) => (name == column).then_some(Some(number)),
+            None => Some(None),
+        });
+        numbered.flatten()
+    }
+
+    /// The name of a column of a relation by its number.
+    pub(crate) fn column_name(&self, relation: u32, number: i64) -> Option<String> {
+        let at = usize::try_from(number.checked_sub(1)?).ok()?;
+        if let Some(table) = self.table(relation) {
+            return table.fields().get(at).map(|field| field.name.as_str().to_owned());
+        }
+        if let Some(table) = self.table_of_key(relation) {
+            return table.key().get(at).map(|(_, field)| field.name.as_str().to_owned());
+        }
+        let columns = &relations::all().find(|found| found.oid == relation)?.columns;
+        columns.get(at).map(|column| column.name.to_owned())
+    }
+
     /// The OID of a type by name, with or without `pg_catalog`; either may be quoted.
     pub(crate) fn type_oid(&self, name: &str) -> Option<u32> {
+        self.builtin_type_oid(name).or_else(|| self.row_type_oid(name))
+    }
+
+    fn builtin_type_oid(&self, name: &str) -> Option<u32> {
         let name = name.trim();
         let name = ["pg_catalog.", "\"pg_catalog\"."].iter().find_map(|schema| name.strip_prefix(schema)).unwrap_or(name);
         let plain = name.split('(').next().unwrap_or(name).trim().trim_matches('"');
@@ -358,6 +408,8 @@ fn table(snapshot: &Snapshot, oids: &Oids, entry: &TableEntry) -> Table {
         name: entry.table.clone(),
         oid: oids.table(snapshot, entry),
         schema_oid: oids.schema(&entry.schema),
+        type_oid: oids.row_type(&entry.schema, &entry.table),
+        array_type_oid: oids.array_type(&entry.schema, &entry.table),
         index_oid: oids.index(&entry.schema, &entry.table),
         constraint_oid: oids.constraint(&entry.schema, &entry.table),
         owner_oid: if product.owner.is_empty() { SYSTEM_ROLE_OID } else { role_oid(&product.owner) },

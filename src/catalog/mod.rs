@@ -11,6 +11,7 @@ pub mod functions;
 pub mod mesh;
 mod oids;
 mod relations;
+mod row_types;
 mod rows;
 mod schemas;
 mod statics;
@@ -18,7 +19,7 @@ pub mod system;
 mod table;
 mod types;
 
-pub use facts::{Discover, Held, OpenCursor, PreparedStatement, SessionFacts, Setting, Settings, View};
+pub use facts::{Connection, Discover, Encryption, Held, OpenCursor, PreparedStatement, SessionFacts, Setting, Settings, View};
 pub use functions::quote_ident;
 pub use oids::{Oids, name_oid, table_oid};
 pub use schemas::{ExtraSchema, Opener, SessionCatalog};
@@ -27,7 +28,7 @@ pub use system::PgTypePlanner;
 pub(crate) use system::folded;
 pub use table::SystemTable;
 pub(crate) use types::numeric_typmod;
-pub use types::{PgType, TYPE_KEY, TYPMOD_KEY};
+pub use types::{PgType, TYPE_KEY, TYPMOD_KEY, catalog_origin};
 
 /// Whether PostgreSQL has a function of that name, whatever is done with it here.
 pub fn is_postgres_function(name: &str) -> bool {

@@ -53,9 +53,9 @@ impl Oids {
         let mut oids = Oids::default();
         let mut used = BTreeSet::new();
         let schemas = snapshot.domains().map(|domain| ("schema", String::new(), domain.schema.clone()));
-        let tables = snapshot
-            .tables()
-            .flat_map(|entry| ["table", "index", "constraint"].map(|kind| (kind, entry.schema.clone(), entry.table.clone())));
+        let tables = snapshot.tables().flat_map(|entry| {
+            ["table", "index", "constraint", "type", "type of arrays"].map(|kind| (kind, entry.schema.clone(), entry.table.clone()))
+        });
         let names: BTreeSet<_> = schemas.chain(tables).collect();
         for (kind, schema, name) in names {
             let mut oid = name_oid(kind, &schema, &name);
@@ -85,6 +85,16 @@ impl Oids {
     /// The OID of a table's primary key constraint.
     pub fn constraint(&self, schema: &str, table: &str) -> u32 {
         self.object("constraint", schema, table)
+    }
+
+    /// The OID of the type of a table's rows.
+    pub fn row_type(&self, schema: &str, table: &str) -> u32 {
+        self.object("type", schema, table)
+    }
+
+    /// The OID of the type of arrays of a table's rows.
+    pub fn array_type(&self, schema: &str, table: &str) -> u32 {
+        self.object("type of arrays", schema, table)
     }
 
     fn object(&self, kind: &'static str, schema: &str, name: &str) -> u32 {

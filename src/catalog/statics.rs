@@ -46,6 +46,9 @@ fixed!(
     "pg_ts_parser",
     "pg_ts_template",
     "pg_type",
+    "sql_features",
+    "sql_implementation_info",
+    "sql_sizing",
 );
 
 static FITTED: Mutex<BTreeMap<&'static str, RecordBatch>> = Mutex::new(BTreeMap::new());
@@ -67,9 +70,9 @@ pub(crate) fn rows(relation: &'static Relation) -> Result<Option<RecordBatch>, D
     Ok(Some(batch))
 }
 
-/// Whether a relation has fixed rows.
+/// Whether a relation has fixed rows, and no others.
 pub(crate) fn is_fixed(relation: &Relation) -> bool {
-    relation.schema == "pg_catalog" && relation.kind != "f" && text(relation.name).is_some()
+    relation.kind != "f" && relation.name != "pg_type" && text(relation.name).is_some()
 }
 
 /// What the objects of PostgreSQL itself are described by: object, catalog, column, text.
@@ -175,6 +178,26 @@ pub(crate) fn function_oid(name: &str) -> Option<u32> {
 /// The name of a builtin function.
 pub(crate) fn function_name(oid: u32) -> Option<&'static str> {
     functions().by_oid.get(&oid).copied()
+}
+
+/// The OID of the object of that name in a fixed relation that is short.
+pub(crate) fn oid_in(relation: &str, name: &str) -> Option<u32> {
+    Names::of(relation).by_name.get(name).copied()
+}
+
+/// The name of the object with that OID in a fixed relation that is short.
+pub(crate) fn name_in(relation: &str, oid: u32) -> Option<&'static str> {
+    Names::of(relation).by_oid.get(&oid).copied()
+}
+
+/// The text of a view of the system, by its schema and name.
+pub(crate) fn view_definition(schema: &str, name: &str) -> Option<&'static str> {
+    static TEXTS: OnceLock<HashMap<&'static str, String>> = OnceLock::new();
+    let texts = TEXTS.get_or_init(|| {
+        let lines = include_str!("fixed/view_definitions.tsv").lines().filter_map(|line| line.split_once('\t'));
+        lines.map(|(name, text)| (name, unescaped(text))).collect()
+    });
+    texts.get(format!("{schema}.{name}").as_str()).map(String::as_str)
 }
 
 /// A builtin function as `pg_proc` has it, or an operator as `pg_operator` does.
@@ -285,17 +308,28 @@ fn routine(line: &str) -> Option<(u32, Routine)> {
 }
 
 /// Name and sides of a builtin operator.
-pub(crate) fn operator(oid: u32) -> Option<(&'static str, u32, u32)> {
-    static OPERATORS: OnceLock<HashMap<u32, (&'static str, u32, u32)>> = OnceLock::new();
-    let operators = OPERATORS.get_or_init(|| {
+type Operator = (&'static str, u32, u32);
+
+fn operators() -> &'static HashMap<u32, Operator> {
+    static OPERATORS: OnceLock<HashMap<u32, Operator>> = OnceLock::new();
+    OPERATORS.get_or_init(|| {
         let parse = |line: &'static str| {
             let cells: Vec<&'static str> = line.split('\t').collect();
             let number = |at: usize| cells.get(at)?.parse::<u32>().ok();
             Some((number(0)?, (*cells.get(1)?, number(7)?, number(8)?)))
         };
         text("pg_operator").unwrap_or_default().lines().filter_map(parse).collect()
-    });
-    operators.get(&oid).copied()
+    })
+}
+
+/// Name and sides of a builtin operator.
+pub(crate) fn operator(oid: u32) -> Option<Operator> {
+    operators().get(&oid).copied()
+}
+
+/// The builtin operators of that name with their sides, of which one that has none is 0.
+pub(crate) fn operators_named(name: &str) -> impl Iterator<Item = (u32, u32, u32)> {
+    operators().iter().filter(move |(_, (known, ..))| *known == name).map(|(oid, (_, left, right))| (*oid, *left, *right))
 }
 
 #[cfg(test)]
@@ -311,7 +345,7 @@ mod tests {
 
     #[test]
     fn every_fixed_relation_fits_its_declared_columns() {
-        for relation in relations::all().filter(|relation| relation.schema == "pg_catalog") {
+        for relation in relations::all() {
             let Some(text) = text(relation.name) else { continue };
             assert!(text.lines().all(|line| line.split('\t').count() == relation.columns.len()), "{}", relation.name);
             let batch = rows(relation).unwrap().unwrap();

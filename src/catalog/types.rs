@@ -11,6 +11,15 @@ pub const TYPE_KEY: &str = "pg.type";
 /// Metadata key of an Arrow field: the PostgreSQL type modifier.
 pub const TYPMOD_KEY: &str = "pg.typmod";
 
+/// Metadata key of an Arrow field: the OID of the system relation that it is a column of, and its number there.
+pub(in crate::catalog) const ORIGIN_KEY: &str = "pg.origin";
+
+/// The system relation that a field is an unchanged column of, by its OID, and the column's number.
+pub fn catalog_origin(field: &ArrowField) -> Option<(u32, i16)> {
+    let (relation, number) = field.metadata().get(ORIGIN_KEY)?.split_once('.')?;
+    Some((relation.parse().ok()?, number.parse().ok()?))
+}
+
 /// A PostgreSQL type by its OID, as a row description names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PgType {
@@ -153,6 +162,8 @@ types! {
     TID = 27, 6;
     /// xid8
     XID8 = 5069, 8;
+    /// pg_snapshot
+    PG_SNAPSHOT = 5038, -1;
     /// regprocedure
     REGPROCEDURE = 2202, 4;
     /// regoper
@@ -225,6 +236,7 @@ const NAMED: &[(PgType, &str, &str, u32)] = &[
     (PgType::CID, "cid", "cid", 1012),
     (PgType::TID, "tid", "tid", 1010),
     (PgType::XID8, "xid8", "xid8", 271),
+    (PgType::PG_SNAPSHOT, "pg_snapshot", "pg_snapshot", 5039),
     (PgType::REGPROCEDURE, "regprocedure", "regprocedure", 2207),
     (PgType::REGOPER, "regoper", "regoper", 2208),
     (PgType::REGOPERATOR, "regoperator", "regoperator", 2209),

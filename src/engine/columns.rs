@@ -7,10 +7,12 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::common::JoinType;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{Aggregate, Distinct, Expr, Join, LogicalPlan, TableScan};
 
-use crate::catalog::TYPMOD_KEY;
 use crate::catalog::system::client_label;
+use crate::catalog::{TYPMOD_KEY, catalog_origin};
 use crate::enforcement::GovernedTable;
 
 use super::column::{Column, PgType};
@@ -22,21 +24,35 @@ const DEPTH_MAX: usize = 400;
 /// Where a column comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Source {
-    /// The table's OID and the column's number from 1; 0 of several.
+    /// The table's OID and the column's number from 1. Of a table 0 stands for all columns, as one row; with no table, for several.
     table_oid: u32,
     number: i16,
     /// What all of them have in common.
     typmod: i32,
 }
 
+impl Source {
+    /// The table that it is a whole row of.
+    fn of_whole_row(self) -> Option<u32> {
+        (self.number == 0 && self.table_oid != 0).then_some(self.table_oid)
+    }
+}
+
 type Origin = Option<Source>;
 
-/// The columns that a plan's result has, of whose types the text says that.
-pub(super) fn of_plan(plan: &LogicalPlan, written: &Modifiers) -> Arc<[Column]> {
+/// The columns that a plan's result has, of whose types the text says that. `row_type` answers the OID of the type of a table's rows.
+pub(super) fn of_plan(plan: &LogicalPlan, written: &Modifiers, row_type: &dyn Fn(u32) -> Option<u32>) -> Arc<[Column]> {
     let origins = origins(plan, 0);
     let fields = plan.schema().fields();
     let typmod = |at: usize, origin: &Origin| origin.map(|source| source.typmod).or_else(|| written.at(at, fields.len())).unwrap_or(-1);
-    fields.iter().zip(origins).enumerate().map(|(at, (field, origin))| column(field, origin, typmod(at, &origin))).collect()
+    let described = |(at, (field, origin)): (usize, (&Arc<Field>, Origin))| {
+        let found = column(field, origin, typmod(at, &origin));
+        match origin.and_then(Source::of_whole_row).and_then(row_type) {
+            Some(oid) => Column { pg_type: PgType { oid, ..PgType::RECORD }, ..found },
+            None => found,
+        }
+    };
+    fields.iter().zip(origins).enumerate().map(described).collect()
 }
 
 /// The columns of an answer that no plan has.
@@ -46,7 +62,8 @@ pub(super) fn of_schema(schema: &Schema) -> Arc<[Column]> {
 }
 
 fn column(field: &Field, origin: Origin, typmod: i32) -> Column {
-    let (table_oid, number) = origin.map_or((0, 0), |source| (source.table_oid, source.number));
+    let known = origin.map(|source| (source.table_oid, source.number));
+    let (table_oid, number) = known.or_else(|| catalog_origin(field)).unwrap_or((0, 0));
     Column { name: client_label(field.name()).to_owned(), pg_type: PgType::of_arrow(field).with_typmod(typmod), table_oid, number }
 }
 
@@ -107,8 +124,35 @@ fn of_expression(expr: &Expr, input: &LogicalPlan, below: &[Origin]) -> Origin {
     match expr {
         Expr::Alias(alias) => of_expression(&alias.expr, input, below),
         Expr::Column(column) => below.get(input.schema().index_of_column(column).ok()?).copied().flatten(),
+        Expr::ScalarFunction(row) if row.func.name() == "named_struct" => of_row(row, input, below),
+        // The row of a side of an outer join, which may have found none.
+        Expr::Case(case) => of_expression(case.else_expr.as_deref()?, input, below).filter(|source| source.of_whole_row().is_some()),
         _ => None,
     }
+}
+
+/// A row of all columns of one table in their order.
+fn of_row(row: &ScalarFunction, input: &LogicalPlan, below: &[Origin]) -> Origin {
+    let values: Vec<&Expr> = row.args.iter().skip(1).step_by(2).collect();
+    let table = of_expression(values.first()?, input, below)?.table_oid;
+    let is = |number: i16, source: Source| source.table_oid == table && source.number == number;
+    let in_order = (1..).zip(&values).all(|(number, value)| of_expression(value, input, below).is_some_and(|source| is(number, source)));
+    (in_order && width(input, table)? == values.len()).then_some(Source { table_oid: table, number: 0, typmod: -1 })
+}
+
+/// How many columns a table below has.
+fn width(plan: &LogicalPlan, table: u32) -> Option<usize> {
+    let mut found = None;
+    let _ = plan.apply(|node| {
+        if let LogicalPlan::TableScan(scan) = node
+            && GovernedTable::of_scan(scan).is_some_and(|governed| governed.table_oid() == table)
+        {
+            found = Some(scan.source.schema().fields().len());
+            return Ok(TreeNodeRecursion::Stop);
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    found
 }
 
 /// What is grouped by is unchanged; with grouping sets it may be NULL instead.

@@ -50,6 +50,7 @@ mod transaction;
 mod values;
 mod world;
 
+pub use crate::catalog::{Connection, Encryption};
 pub use client_encoding::ClientEncoding;
 pub use column::{Column, PgType};
 pub use engine::{Clock, Engine, EngineOptions};

@@ -141,7 +141,7 @@ impl Pipeline {
         let plan = planner.plan(query).await.map_err(|fault| self.shown(query, &fault))?;
         let types = inference::parameter_types(&plan, &placed)?;
         let plan = self.bind_and_analyze(&planner.state, plan, &Given::nulls(&types)?, query)?;
-        let described = (types, columns::of_plan(&plan, &query.modifiers));
+        let described = (types, self.columns(&plan, &query.modifiers));
         if repeat::is_describable(&plan) {
             self.shared.plans.keep_description(&self.world, &self.shared.worlds.current(), key, &described);
         }
@@ -285,7 +285,7 @@ impl Pipeline {
         let shared = Arc::clone(&self.shared);
         let planning = shared.executor.within(self.govern_and_optimize(&planner.state, query, &decided));
         let (plan, logical) = guarded(planning, deadline).await?;
-        let columns = columns::of_plan(&decided.plan, &query.modifiers);
+        let columns = self.columns(&decided.plan, &query.modifiers);
         let made = Made { written: &decided.written, analyzed: &decided.plan, optimized: &logical, physical: &plan };
         let located = planner.located().join(", ");
         let read = Read { uses: &uses, accessed: &accessed, columns: &columns, lineage: &lineage };

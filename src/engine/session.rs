@@ -21,6 +21,7 @@ use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use crate::catalog::Connection;
 use crate::error::{ClientMessage, SqlState};
 use crate::identity::Principal;
 use crate::telemetry::{Step, stage};
@@ -78,6 +79,7 @@ pub struct Session {
     whoever: Whoever,
     everyone: Everyone,
     client_address: Option<SocketAddr>,
+    connection: Arc<Connection>,
     process_id: i32,
     started: DateTime<Utc>,
     recorded: Recorded,
@@ -121,6 +123,7 @@ impl Session {
             whoever: request.whoever,
             everyone: request.everyone,
             client_address: request.client_address,
+            connection: Arc::new(request.connection),
             process_id: request.process_id,
             started,
             stop_cause: request.stop_cause,
@@ -313,6 +316,7 @@ impl Session {
                 Arc::clone(&self.settings),
                 self.process_id,
                 self.started,
+                Arc::clone(&self.connection),
                 Arc::new(Held::new(&self.statements, &self.cursors)),
             ),
             transaction_started: self.transaction_started.unwrap_or_else(|| attempt.at()),

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::catalog::Connection;
 use crate::identity::Principal;
 
 use super::stream::StopCause;
@@ -15,6 +16,8 @@ pub struct SessionRequest {
     pub parameters: Vec<(String, String)>,
     /// Where the client is.
     pub client_address: Option<SocketAddr>,
+    /// What else there is to know of its connection.
+    pub connection: Connection,
     /// The session's number.
     pub process_id: i32,
     /// Tells why a running statement was stopped.

@@ -3,6 +3,7 @@
 //! INVARIANT: no setting changes who the principal is or what a policy decides; `meshgate.purpose` is a claim and is recorded as one.
 
 mod definitions;
+mod units;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -120,7 +121,7 @@ impl Settings {
         }
         let definition = definition(&name)?;
         let value = self.value(definition.name);
-        Ok(shown(definition, value))
+        Ok(definition.shown(value))
     }
 
     /// The column label of SHOW.
@@ -143,15 +144,8 @@ impl Settings {
     }
 
     fn described_one(&self, definition: &'static Definition) -> Setting {
-        let (kind, unit, bounds, words): (_, _, _, &[&str]) = match definition.shape {
-            Shape::Bool => ("bool", None, None, &[]),
-            Shape::Int(least, most) => ("integer", None, Some((least, most)), &[]),
-            Shape::Millis => ("integer", Some("ms"), Some((0, 2_147_483_647)), &[]),
-            Shape::Size(unit, least, most) => ("integer", Some(if unit == 1 << 10 { "kB" } else { "8kB" }), Some((least, most)), &[]),
-            Shape::Float => ("real", None, None, &[]),
-            Shape::Enum(words) => ("enum", None, None, words),
-            _ => ("string", None, None, &[]),
-        };
+        let words: &[&str] = if let Shape::Enum(words) = definition.shape { words } else { &[] };
+        let (kind, unit) = definition.kind_and_unit();
         let value = self.value(definition.name);
         let reset = self.base.get(definition.name).map_or(definition.default, String::as_str);
         let source = match value {
@@ -161,11 +155,11 @@ impl Settings {
         };
         Setting {
             name: shown_name(definition.name).to_owned(),
-            value: value.to_owned(),
+            value: definition.bare(value),
             description: definition.description.to_owned(),
             kind,
             unit,
-            bounds,
+            bounds: definition.bounds(),
             words: words.iter().map(|word| (*word).to_owned()).collect(),
             context: definition.context,
             source,
@@ -374,15 +368,6 @@ fn denied(name: &str) -> ClientMessage {
     ClientMessage::new(SqlState::INSUFFICIENT_PRIVILEGE, format!("permission denied to set parameter \"{name}\""))
 }
 
-/// A value as SHOW writes it.
-fn shown(definition: &Definition, value: &str) -> String {
-    match definition.shape {
-        Shape::Millis => show_millis(value),
-        Shape::Size(unit, ..) => show_size(value, unit),
-        _ => value.to_owned(),
-    }
-}
-
 /// So many units, from a number of them or of bytes with a unit.
 fn parse_size(text: &str, unit: i64) -> Option<i64> {
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '-').unwrap_or(text.len());
@@ -398,17 +383,6 @@ fn parse_size(text: &str, unit: i64) -> Option<i64> {
         _ => return None,
     };
     number.checked_mul(bytes).map(|bytes| bytes / unit)
-}
-
-/// The largest unit that divides the value.
-fn show_size(value: &str, unit: i64) -> String {
-    let Some(bytes) = value.parse::<i64>().ok().and_then(|count| count.checked_mul(unit)) else { return value.to_owned() };
-    for (name, factor) in [("TB", 1 << 40), ("GB", 1 << 30), ("MB", 1 << 20), ("kB", 1 << 10)] {
-        if bytes > 0 && bytes % factor == 0 {
-            return format!("{}{name}", bytes / factor);
-        }
-    }
-    if bytes > 0 { format!("{bytes}B") } else { value.to_owned() }
 }
 
 fn parse_bool(text: &str) -> Option<bool> {
@@ -437,17 +411,6 @@ fn parse_millis(text: &str) -> Option<u64> {
         return None;
     }
     format!("{millis:.0}").parse().ok()
-}
-
-/// The largest unit that divides the value, as SHOW writes it.
-fn show_millis(value: &str) -> String {
-    let Ok(millis) = value.parse::<u64>() else { return value.to_owned() };
-    for (unit, factor) in [("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1_000)] {
-        if millis > 0 && millis.is_multiple_of(factor) {
-            return format!("{}{unit}", millis / factor);
-        }
-    }
-    if millis == 0 { "0".to_owned() } else { format!("{millis}ms") }
 }
 
 /// The names of a search path: quoted ones as they are, others in lower case.
@@ -564,6 +527,19 @@ mod tests {
         settings.set("work_mem", None, false).unwrap();
         assert_eq!(settings.show("work_mem").unwrap(), "4MB");
         assert_eq!(settings.show("temp_buffers").unwrap(), "8MB");
+        let described = settings.described();
+        for (name, shown, value, unit, least) in [
+            ("deadlock_timeout", "1s", "1000", Some("ms"), "1"),
+            ("max_stack_depth", "2MB", "2048", Some("kB"), "100"),
+            ("autovacuum_vacuum_cost_delay", "2ms", "2", Some("ms"), "-1"),
+            ("log_file_mode", "0600", "0600", None, "0"),
+            ("shared_buffers", "128MB", "16384", Some("8kB"), "16"),
+        ] {
+            let found = described.iter().find(|setting| setting.name == name).unwrap();
+            let least_found = found.bounds.as_ref().map(|(least, _)| least.as_str());
+            assert_eq!((found.value.as_str(), found.unit, least_found), (value, unit, Some(least)), "{name}");
+            assert_eq!(settings.show(name).unwrap(), shown, "{name}");
+        }
         for (name, sqlstate) in [
             ("shared_buffers", SqlState::CANT_CHANGE_RUNTIME_PARAM),
             ("autovacuum", SqlState::CANT_CHANGE_RUNTIME_PARAM),

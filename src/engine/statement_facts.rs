@@ -3,27 +3,38 @@
 use std::sync::{Arc, Mutex, OnceLock};
 
 use chrono::{DateTime, Utc};
+use datafusion::logical_expr::LogicalPlan;
 
-use crate::catalog::{Held, SessionFacts};
+use crate::catalog::{Connection, Held, SessionFacts};
 use crate::product::Product;
 
+use super::column::Column;
+use super::columns;
 use super::pipeline::Pipeline;
 use super::settings::{SERVER_VERSION, Settings};
 use super::shared_settings::SharedSettings;
+use super::sql::Modifiers;
 
 /// The facts of one statement.
 pub(super) struct StatementFacts {
     settings: Arc<Mutex<Settings>>,
     process_id: i32,
     session_started: DateTime<Utc>,
+    connection: Arc<Connection>,
     held: Arc<dyn Held>,
     gathered: OnceLock<Arc<SessionFacts>>,
 }
 
 impl StatementFacts {
     /// Of a statement of that session.
-    pub(super) fn new(settings: Arc<Mutex<Settings>>, process_id: i32, session_started: DateTime<Utc>, held: Arc<dyn Held>) -> Self {
-        Self { settings, process_id, session_started, held, gathered: OnceLock::new() }
+    pub(super) fn new(
+        settings: Arc<Mutex<Settings>>,
+        process_id: i32,
+        session_started: DateTime<Utc>,
+        connection: Arc<Connection>,
+        held: Arc<dyn Held>,
+    ) -> Self {
+        Self { settings, process_id, session_started, connection, held, gathered: OnceLock::new() }
     }
 
     fn gather(&self, pipeline: &Pipeline) -> SessionFacts {
@@ -41,7 +52,8 @@ impl StatementFacts {
             server_started_micros: pipeline.shared.started.timestamp_micros(),
             session_started_micros: self.session_started.timestamp_micros(),
             statement_started_micros: pipeline.attempt.at().timestamp_micros(),
-            client_address: pipeline.client_address.map(|address| address.ip()),
+            client_address: pipeline.client_address,
+            connection: Arc::clone(&self.connection),
             settings: Arc::new(SharedSettings::new(Arc::clone(&self.settings))),
             held: Arc::clone(&self.held),
             view: OnceLock::new(),
@@ -50,6 +62,11 @@ impl StatementFacts {
 }
 
 impl Pipeline {
+    /// The columns of a plan's result.
+    pub(super) fn columns(&self, plan: &LogicalPlan, written: &Modifiers) -> Arc<[Column]> {
+        columns::of_plan(plan, written, &|table| self.facts().row_type_of(table))
+    }
+
     /// What the catalog may know.
     pub(super) fn facts(&self) -> &Arc<SessionFacts> {
         self.facts.gathered.get_or_init(|| Arc::new(self.facts.gather(self)))

@@ -2,6 +2,7 @@
 
 mod mesh;
 mod repeats;
+mod whole_rows;
 mod world;
 
 use crate::error::SqlState;

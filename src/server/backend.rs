@@ -145,6 +145,7 @@ impl wire::Backend for Gateway {
             database: request.database.clone(),
             parameters: request.parameters,
             client_address: Some(request.client_address),
+            connection: request.connection.clone(),
             process_id: request.process_id,
             stop_cause,
             whoever,
@@ -162,7 +163,7 @@ impl wire::Backend for Gateway {
                 client_address: Some(request.client_address.to_string()),
                 database: request.database,
                 application_name: session.in_force().application_name.clone(),
-                tls: request.encrypted,
+                tls: request.connection.encryption.is_some(),
                 proof: proof_name(&proof).to_owned(),
                 issuer: match &proof {
                     Proof::Token { issuer, .. } => Some(issuer.clone()),

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::time::Instant;
 
-use crate::engine::{Column, Format, Notice, Parameter, PgType, Reply, TransactionStatus};
+use crate::engine::{Column, Connection, Format, Notice, Parameter, PgType, Reply, TransactionStatus};
 use crate::error::{ClientMessage, SqlState};
 use crate::identity::{Caller, Principal, ScramServer};
 
@@ -52,8 +52,8 @@ pub struct SessionRequest {
     pub client_address: SocketAddr,
     /// The number that `pg_backend_pid()` shows and cancel requests name.
     pub process_id: i32,
-    /// Whether the connection is encrypted.
-    pub encrypted: bool,
+    /// What else there is to know of its connection.
+    pub connection: Connection,
     /// Tells why a running statement was stopped.
     pub interrupt: Arc<Interrupt>,
 }

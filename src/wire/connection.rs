@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
+use crate::engine::Connection;
 use crate::error::{ClientMessage, SqlState};
 use crate::telemetry::{self, Step};
 
@@ -63,11 +64,17 @@ pub(super) async fn serve_tcp<B: Backend>(shared: &Shared<B>, stream: TcpStream,
     if let Err(error) = stream.set_nodelay(true).and_then(|()| notice_absence(&stream)) {
         tracing::debug!(%error, "the socket cannot be set up");
     }
-    serve(shared, stream, address).await;
+    let server_address = stream.local_addr().ok();
+    serve(shared, stream, address, server_address).await;
 }
 
 /// Serves one connection to its end.
-pub(super) async fn serve<B: Backend>(shared: &Shared<B>, stream: impl Socket + 'static, address: SocketAddr) {
+pub(super) async fn serve<B: Backend>(
+    shared: &Shared<B>,
+    stream: impl Socket + 'static,
+    address: SocketAddr,
+    server_address: Option<SocketAddr>,
+) {
     telemetry::step(Step::Accept, "");
     let timeout = shared.options.authentication_timeout;
     let started = tokio::time::Instant::now();
@@ -96,8 +103,8 @@ pub(super) async fn serve<B: Backend>(shared: &Shared<B>, stream: impl Socket + 
     let proof_bytes_max = if shared.options.tokens.is_some() { PROOF_BYTES_MAX } else { startup::PACKET_BYTES_MAX };
     let mut reader = FrameReader::new(read, proof_bytes_max);
     let mut writer = FrameWriter::new(write);
-    let client =
-        Client { address, encrypted: opened.encrypted, certificate_hash: opened.certificate_hash, certificate: opened.certificate };
+    let connection = Connection { server_address, encryption: opened.encryption };
+    let client = Client { address, connection, certificate_hash: opened.certificate_hash, certificate: opened.certificate };
     let login = async {
         let start = start?;
         let permit = admit(shared, &start, address)?;

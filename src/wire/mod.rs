@@ -169,7 +169,7 @@ pub async fn serve_stream<B: Backend>(
     options: WireOptions,
     shutdown: CancellationToken,
 ) {
-    connection::serve(&Shared::new(backend, options, shutdown), stream, address).await;
+    connection::serve(&Shared::new(backend, options, shutdown), stream, address, None).await;
 }
 
 /// Waits for the connections to end, then ends them.

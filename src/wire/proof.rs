@@ -148,7 +148,8 @@ impl<B: Backend> Exchange<'_, B> {
 
     /// What is told of tokens, if this client may send one.
     fn offer(&self) -> Option<&TokenOffer> {
-        let nobody_listens = |offer: &&TokenOffer| self.client.encrypted || (offer.plain_on_loopback && self.client.is_on_this_machine());
+        let nobody_listens =
+            |offer: &&TokenOffer| self.client.is_encrypted() || (offer.plain_on_loopback && self.client.is_on_this_machine());
         self.shared.options.tokens.as_ref().filter(nobody_listens)
     }
 

@@ -12,6 +12,7 @@ use pgwire::messages::startup::{Authentication, BackendKeyData, NegotiateProtoco
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::server::TlsStream;
 
+use crate::engine::{Connection, Encryption};
 use crate::error::{ClientMessage, SqlState};
 use crate::identity::CertificateNames;
 
@@ -81,7 +82,8 @@ impl From<ClientMessage> for Ended {
 /// A connection whose encryption is settled, and its first packet.
 pub(super) struct Opened {
     pub(super) socket: Box<dyn Socket>,
-    pub(super) encrypted: bool,
+    /// How it is encrypted, if it is.
+    pub(super) encryption: Option<Encryption>,
     /// What a login can be bound to.
     pub(super) certificate_hash: Option<Arc<[u8]>>,
     /// The names in the client's certificate.
@@ -138,7 +140,7 @@ pub(super) async fn open(mut stream: impl Socket + 'static, tls: Option<&Tls>) -
             }
             _ => {
                 let packet = packet(code, body);
-                return Ok(Opened { packet, socket: Box::new(stream), encrypted: false, certificate_hash: None, certificate: None });
+                return Ok(Opened { packet, socket: Box::new(stream), encryption: None, certificate_hash: None, certificate: None });
             }
         }
         (code, body) = read_packet(&mut stream, None).await?;
@@ -148,7 +150,8 @@ pub(super) async fn open(mut stream: impl Socket + 'static, tls: Option<&Tls>) -
 async fn over_tls<S: Socket + 'static>(mut socket: TlsStream<S>, side: &Side) -> Result<Opened, Ended> {
     let (code, body) = read_packet(&mut socket, None).await?;
     let (certificate_hash, certificate) = (side.certificate_hash(), tls::client_names(&socket));
-    Ok(Opened { packet: packet(code, body), socket: Box::new(socket), encrypted: true, certificate_hash, certificate })
+    let encryption = tls::in_use(&socket);
+    Ok(Opened { packet: packet(code, body), socket: Box::new(socket), encryption, certificate_hash, certificate })
 }
 
 /// Reads exactly one packet without a type byte, of which the first byte may have been read: its code and the rest.
@@ -256,7 +259,7 @@ pub(super) struct Ready<S> {
 /// What is known of a client before it proves itself.
 pub(super) struct Client {
     pub(super) address: SocketAddr,
-    pub(super) encrypted: bool,
+    pub(super) connection: Connection,
     /// What its login can be bound to.
     pub(super) certificate_hash: Option<Arc<[u8]>>,
     /// The names in its certificate.
@@ -264,6 +267,11 @@ pub(super) struct Client {
 }
 
 impl Client {
+    /// Whether nobody on the way reads what it sends.
+    pub(super) fn is_encrypted(&self) -> bool {
+        self.connection.encryption.is_some()
+    }
+
     /// Whether what it sends stays on the gateway's own machine.
     pub(super) fn is_on_this_machine(&self) -> bool {
         self.address.ip().to_canonical().is_loopback()
@@ -307,7 +315,7 @@ pub(super) async fn log_in<B: Backend>(
         parameters: start.parameters,
         client_address: client.address,
         process_id: registration.process_id,
-        encrypted: client.encrypted,
+        connection: client.connection.clone(),
         interrupt: registration.interrupt.clone(),
     };
     let mut session = shared.backend.open_session(caller, request).await?;
@@ -322,7 +330,7 @@ fn check_encryption<B: Backend>(shared: &Shared<B>, client: &Client, user: &str,
         PlainClients::OnLoopback => client.is_on_this_machine(),
         PlainClients::Refused => false,
     };
-    if client.encrypted || may {
+    if client.is_encrypted() || may {
         return Ok(());
     }
     let message = format!("no entry for user \"{user}\", database \"{database}\", no encryption");

@@ -14,6 +14,7 @@ use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyD
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use crate::engine::Encryption;
 use crate::identity::CertificateNames;
 
 use super::endpoint;
@@ -170,8 +171,47 @@ pub(super) async fn accept_direct<S: Socket>(stream: S, side: &Side) -> Result<T
     if connection.alpn_protocol() == Some(ALPN) { Ok(stream) } else { Err(HandshakeError::Other) }
 }
 
+/// How the connection is encrypted, in OpenSSL's words.
+pub(super) fn in_use<S>(stream: &TlsStream<S>) -> Option<Encryption> {
+    let (_, connection) = stream.get_ref();
+    let protocol = match connection.protocol_version()? {
+        rustls::ProtocolVersion::TLSv1_2 => "TLSv1.2",
+        _ => "TLSv1.3",
+    };
+    let suite = connection.negotiated_cipher_suite()?.suite();
+    let cipher = spelled(suite.as_str().unwrap_or_default());
+    let bits = if cipher.contains("AES128") || cipher.contains("AES_128") { 128 } else { 256 };
+    Some(Encryption { protocol, cipher, bits })
+}
+
+/// A cipher suite as OpenSSL names it.
+fn spelled(suite: &str) -> String {
+    if let Some(suite) = suite.strip_prefix("TLS13_") {
+        return format!("TLS_{suite}");
+    }
+    let plain = suite.trim_start_matches("TLS_").replace("_WITH_", "_").replace("AES_", "AES");
+    plain.strip_suffix("POLY1305_SHA256").map_or_else(|| plain.clone(), |plain| format!("{plain}POLY1305")).replace('_', "-")
+}
+
 /// The names in the certificate that the client has shown, if it has shown one.
 pub(super) fn client_names<S>(stream: &TlsStream<S>) -> Option<CertificateNames> {
     let (_, connection) = stream.get_ref();
     connection.peer_certificates().and_then(|chain| chain.first()).map(|certificate| CertificateNames::read(certificate))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::spelled;
+
+    #[test]
+    fn cipher_suites_have_the_names_of_openssl() {
+        for (suite, name) in [
+            ("TLS13_AES_256_GCM_SHA384", "TLS_AES_256_GCM_SHA384"),
+            ("TLS13_CHACHA20_POLY1305_SHA256", "TLS_CHACHA20_POLY1305_SHA256"),
+            ("TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", "ECDHE-RSA-AES128-GCM-SHA256"),
+            ("TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256", "ECDHE-ECDSA-CHACHA20-POLY1305"),
+        ] {
+            assert_eq!(spelled(suite), name);
+        }
+    }
 }

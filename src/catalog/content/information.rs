@@ -21,6 +21,7 @@ pub(super) fn rows(relation: &str, facts: &SessionFacts) -> Option<Vec<Row>> {
         "constraint_column_usage" => Some(key_columns(facts, false)),
         "table_privileges" | "role_table_grants" => Some(table_privileges(facts)),
         "column_privileges" | "role_column_grants" => Some(column_privileges(facts)),
+        "data_type_privileges" => Some(data_types(facts)),
         "character_sets" => Some(character_sets(facts)),
         "enabled_roles" => Some(vec![vec![("role_name", (&facts.principal.name).into())]]),
         "collations" => Some(vec![vec![
@@ -213,6 +214,24 @@ fn column_privileges(facts: &SessionFacts) -> Vec<Row> {
         }
     }
     rows
+}
+
+/// Every column, of which each has a type.
+fn data_types(facts: &SessionFacts) -> Vec<Row> {
+    let row = |schema: &str, name: &str, number: usize| -> Row {
+        vec![
+            ("object_catalog", (&facts.database).into()),
+            ("object_schema", schema.into()),
+            ("object_name", name.into()),
+            ("object_type", "TABLE".into()),
+            ("dtd_identifier", number.to_string().into()),
+        ]
+    };
+    let own = facts.view().tables.iter();
+    let own = own.flat_map(|table| (1..=table.fields().len()).map(|number| row(&table.schema, &table.name, number)));
+    let system =
+        relations::all().flat_map(|relation| (1..=relation.columns.len()).map(|number| row(relation.schema, relation.name, number)));
+    own.chain(system).collect()
 }
 
 fn character_sets(facts: &SessionFacts) -> Vec<Row> {

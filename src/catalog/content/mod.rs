@@ -11,6 +11,7 @@ pub(crate) mod objects;
 mod server;
 mod time_zones;
 
+use arrow::compute::concat_batches;
 use arrow::record_batch::RecordBatch;
 use datafusion::error::DataFusionError;
 
@@ -33,7 +34,12 @@ pub(crate) fn rows(relation: &'static Relation, facts: &SessionFacts) -> Result<
     for row in dynamic(relation, facts).unwrap_or_default() {
         rows.push(&row);
     }
-    rows.finish()
+    let own = rows.finish()?;
+    // Beside the types of every PostgreSQL there are those of the tables' rows.
+    match statics::rows(relation)?.filter(|_| relation.name == "pg_type") {
+        Some(fixed) => Ok(concat_batches(&relation.arrow, [&fixed, &own])?),
+        None => Ok(own),
+    }
 }
 
 /// Whether a relation is empty in every session, so that a statement over it can have no row.

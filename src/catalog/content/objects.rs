@@ -3,6 +3,7 @@
 use crate::catalog::PgType;
 use crate::catalog::facts::{SYSTEM_ROLE, SYSTEM_ROLE_OID, SessionFacts, Table};
 use crate::catalog::relations;
+use crate::catalog::row_types;
 use crate::catalog::statics;
 
 use super::Row;
@@ -19,6 +20,7 @@ pub(super) fn rows(relation: &str, facts: &SessionFacts) -> Option<Vec<Row>> {
         "pg_namespace" => Some(namespaces(facts)),
         "pg_class" => Some(classes(facts)),
         "pg_attribute" => Some(attributes(facts)),
+        "pg_type" => Some(row_types::rows(facts)),
         "pg_tables" => Some(tables(facts)),
         "pg_views" => Some(views(facts)),
         "pg_stat_user_tables" | "pg_stat_all_tables" | "pg_statio_user_tables" | "pg_statio_all_tables" => Some(statistics(facts)),
@@ -57,6 +59,7 @@ fn table_and_key(facts: &SessionFacts, table: &Table) -> Vec<Row> {
     let key = table.key();
     let mut row = class(table.oid, &table.name, table.schema_oid.into(), table.owner_oid, table.kind(), table.fields().len());
     row.push(("relacl", facts.granted("r", table.owner_oid).into()));
+    row.push(("reltype", table.type_oid.into()));
     if table.kind() == "v" {
         row.extend([("relreplident", "n".into()), ("relhasrules", true.into())]);
         return vec![row];
@@ -180,7 +183,8 @@ fn views(facts: &SessionFacts) -> Vec<Row> {
     let own = facts.view().tables.iter().filter(|table| table.kind() == "v");
     let own = own.map(|table| row(&table.schema, &table.name, table.definition()));
     let system = relations::all().filter(|relation| relation.kind == "v");
-    own.chain(system.map(|relation| row(relation.schema, relation.name, None))).collect()
+    own.chain(system.map(|relation| row(relation.schema, relation.name, statics::view_definition(relation.schema, relation.name))))
+        .collect()
 }
 
 fn statistics(facts: &SessionFacts) -> Vec<Row> {

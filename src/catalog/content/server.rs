@@ -2,7 +2,7 @@
 //!
 //! INVARIANT: of other people only the teams that own domains are told; other logins and their sessions are not.
 
-use crate::catalog::facts::{OpenCursor, PreparedStatement, Role, SYSTEM_ROLE_OID, SessionFacts};
+use crate::catalog::facts::{Encryption, OpenCursor, PreparedStatement, Role, SYSTEM_ROLE_OID, SessionFacts};
 use crate::catalog::rows::Value;
 
 use super::Row;
@@ -26,7 +26,12 @@ pub(super) fn rows(relation: &str, facts: &SessionFacts) -> Option<Vec<Row>> {
         "pg_cursors" => Some(facts.held.cursors().into_iter().map(cursor).collect()),
         "pg_prepared_statements" => Some(facts.held.prepared().into_iter().map(prepared).collect()),
         "pg_extension" => Some(vec![extension()]),
-        "pg_stat_ssl" | "pg_stat_gssapi" => Some(vec![vec![("pid", facts.backend_pid.into())]]),
+        "pg_stat_ssl" => Some(vec![encryption(facts)]),
+        "pg_stat_gssapi" => {
+            Some(vec![vec![("pid", facts.backend_pid.into()), ("gss_authenticated", false.into()), ("encrypted", false.into())]])
+        }
+        // What a server writes and archives in the background: nothing, since it started.
+        "pg_stat_bgwriter" | "pg_stat_archiver" | "pg_stat_wal" => Some(vec![idle(facts)]),
         _ => None,
     }
 }
@@ -107,8 +112,8 @@ fn settings(facts: &SessionFacts) -> Vec<Row> {
                 ("context", setting.context.into()),
                 ("vartype", setting.kind.into()),
                 ("source", setting.source.into()),
-                ("min_val", setting.bounds.map_or(Value::Null, |(least, _)| least.to_string().into())),
-                ("max_val", setting.bounds.map_or(Value::Null, |(_, most)| most.to_string().into())),
+                ("min_val", setting.bounds.as_ref().map(|(least, _)| least).into()),
+                ("max_val", setting.bounds.as_ref().map(|(_, most)| most).into()),
                 ("enumvals", if setting.words.is_empty() { Value::Null } else { Value::Texts(setting.words) }),
                 ("boot_val", setting.default.into()),
                 ("reset_val", setting.reset.into()),
@@ -141,6 +146,42 @@ fn prepared(statement: PreparedStatement) -> Row {
     ]
 }
 
+fn encryption(facts: &SessionFacts) -> Row {
+    let mut row: Row = vec![("pid", facts.backend_pid.into()), ("ssl", facts.connection.encryption.is_some().into())];
+    if let Some(Encryption { protocol, cipher, bits }) = &facts.connection.encryption {
+        row.extend([("version", (*protocol).into()), ("cipher", cipher.into()), ("bits", (*bits).into())]);
+    }
+    row
+}
+
+fn idle(facts: &SessionFacts) -> Row {
+    const COUNTERS: [&str; 20] = [
+        "archived_count",
+        "failed_count",
+        "checkpoints_timed",
+        "checkpoints_req",
+        "checkpoint_write_time",
+        "checkpoint_sync_time",
+        "buffers_checkpoint",
+        "buffers_clean",
+        "maxwritten_clean",
+        "buffers_backend",
+        "buffers_backend_fsync",
+        "buffers_alloc",
+        "wal_records",
+        "wal_fpi",
+        "wal_buffers_full",
+        "wal_write",
+        "wal_sync",
+        "wal_write_time",
+        "wal_sync_time",
+        "wal_bytes",
+    ];
+    let mut row: Row = COUNTERS.iter().map(|counter| (*counter, if *counter == "wal_bytes" { "0".into() } else { 0i64.into() })).collect();
+    row.push(("stats_reset", Value::Instant(facts.server_started_micros)));
+    row
+}
+
 fn activity(facts: &SessionFacts) -> Row {
     let application = facts.settings.value("application_name").unwrap_or_default();
     vec![
@@ -150,7 +191,8 @@ fn activity(facts: &SessionFacts) -> Row {
         ("usesysid", facts.own_role_oid().into()),
         ("usename", (&facts.principal.name).into()),
         ("application_name", application.into()),
-        ("client_addr", facts.client_address.map(|address| address.to_string()).into()),
+        ("client_addr", facts.client_address.map(|address| address.ip().to_canonical().to_string()).into()),
+        ("client_port", facts.client_address.map(|address| i64::from(address.port())).into()),
         ("backend_start", Value::Instant(facts.session_started_micros)),
         ("xact_start", Value::Instant(facts.statement_started_micros)),
         ("query_start", Value::Instant(facts.statement_started_micros)),

@@ -1,4 +1,4 @@
-//! Definitions of objects as text. Only primary keys and the gateway's own views have one here; the rest is NULL, as for objects that do not exist.
+//! Definitions of objects as text. Primary keys, the gateway's own views and those of the system have one here; the rest is NULL, as for objects that do not exist.
 
 use std::sync::Arc;
 
@@ -7,8 +7,10 @@ use arrow::datatypes::DataType::{Boolean, UInt32, Utf8};
 use crate::catalog::content::keys;
 use crate::catalog::facts::SessionFacts;
 use crate::catalog::rows::Value;
+use crate::catalog::{relations, statics};
 
 use super::Kind::{Any, Bool, Int, Object, Text};
+use super::objects::class_argument;
 use super::text::quote_ident;
 use super::{Function, int_of, list_of, oid_of};
 
@@ -36,7 +38,9 @@ pub(super) fn all(facts: &Arc<SessionFacts>) -> Vec<Function> {
     functions.push(null("pg_get_function_arg_default", &[Object, Int], 2));
     let known = Arc::clone(facts);
     let view = Function::new("pg_get_viewdef", &[Object, Any], Utf8, move |values| {
-        Ok(oid_of(values, 0).and_then(|oid| known.table(oid)).and_then(|table| table.definition()).into())
+        let Some(oid) = class_argument(&known, values, 0)? else { return Ok(Value::Null) };
+        let own = known.table(oid).and_then(|table| table.definition());
+        Ok(own.or_else(|| system_view(oid)).into())
     });
     functions.push(view.required(1));
     for name in [
@@ -52,6 +56,12 @@ pub(super) fn all(facts: &Arc<SessionFacts>) -> Vec<Function> {
     }
     functions.extend(properties());
     functions
+}
+
+/// The text of a view that every PostgreSQL has.
+fn system_view(oid: u32) -> Option<&'static str> {
+    let view = relations::all().find(|relation| relation.oid == oid && relation.kind == "v")?;
+    statics::view_definition(view.schema, view.name)
 }
 
 fn properties() -> Vec<Function> {

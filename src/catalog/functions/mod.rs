@@ -5,7 +5,10 @@
 
 mod arrays;
 mod definitions;
+mod described;
+mod encodings;
 mod expand;
+mod grants;
 mod objects;
 mod privileges;
 mod routines;
@@ -28,12 +31,26 @@ use crate::error::{ClientMessage, SqlState};
 use super::facts::SessionFacts;
 use super::rows::{Value, scalar};
 
+pub(crate) use described::identified;
 pub(crate) use objects::{object_named, object_shown};
 pub use text::quote_ident;
+pub(super) use text::split_identifier;
 
 /// The functions that compute a row at a time.
 fn plain(facts: &Arc<SessionFacts>) -> impl Iterator<Item = Function> {
-    let families = [session::all, objects::all, privileges::all, definitions::all, routines::all, sizes::all, text::all, arrays::all];
+    let families = [
+        session::all,
+        objects::all,
+        described::all,
+        privileges::all,
+        grants::all,
+        definitions::all,
+        routines::all,
+        sizes::all,
+        encodings::all,
+        text::all,
+        arrays::all,
+    ];
     families.into_iter().flat_map(|family| family(facts))
 }
 
@@ -142,6 +159,11 @@ impl Function {
         let fits = count >= self.required && (self.variadic || count <= self.arguments.len());
         let last = self.arguments.last().copied().unwrap_or(Kind::Any);
         fits.then(|| self.arguments.iter().copied().chain(std::iter::repeat(last)).take(count).collect())
+    }
+
+    /// The PostgreSQL type of what it answers, where the engine's own does not say it.
+    pub(crate) fn pg_type(&self) -> Option<super::PgType> {
+        self.pg_type.and_then(super::PgType::named)
     }
 
     /// What it answers.

@@ -50,14 +50,14 @@ fn descriptions(facts: &Arc<SessionFacts>) -> Vec<Function> {
 }
 
 fn names(facts: &Arc<SessionFacts>) -> Vec<Function> {
-    let format = |_: &SessionFacts, values: &[Value]| {
+    let format = |facts: &SessionFacts, values: &[Value]| {
         let oid = oid_of(values, 0)?;
         let typmod = int_of(values, 1).and_then(|typmod| i32::try_from(typmod).ok());
         // Without a modifier PostgreSQL names bpchar as the standard does.
         match (oid, typmod) {
             (0, _) => Some("-".to_owned()),
             (1042, None) => Some("character".to_owned()),
-            _ => Some(type_display(oid, typmod.unwrap_or(-1)).unwrap_or_else(|| "???".to_owned())),
+            _ => Some(facts.row_type_shown(oid).or_else(|| type_display(oid, typmod.unwrap_or(-1))).unwrap_or_else(|| "???".to_owned())),
         }
     };
     let user = |facts: &SessionFacts, values: &[Value]| {
@@ -69,7 +69,13 @@ fn names(facts: &Arc<SessionFacts>) -> Vec<Function> {
     let role = |facts: &SessionFacts, values: &[Value]| role_oid(facts, &split_identifier(text_of(values, 0))?.pop()?);
     let data_type = |facts: &SessionFacts, values: &[Value]| facts.type_oid(text_of(values, 0));
     let function = |_: &SessionFacts, values: &[Value]| statics::function_oid(&split_identifier(text_of(values, 0))?.pop()?);
+    let found =
+        |kind: &'static str| with(facts, move |facts: &SessionFacts, values: &[Value]| object_named(facts, kind, text_of(values, 0)).ok());
     vec![
+        Function::new("to_regprocedure", &[Text], UInt32, found("procedure")),
+        Function::new("to_regoper", &[Text], UInt32, found("oper")),
+        Function::new("to_regoperator", &[Text], UInt32, found("operator")),
+        Function::new("to_regcollation", &[Text], UInt32, found("collation")),
         Function::new("format_type", &[Object, Int], Utf8, with(facts, format)).reads_nulls(),
         Function::new("pg_get_userbyid", &[Object], Utf8, with(facts, user)).typed("name"),
         Function::new("to_regclass", &[Text], UInt32, with(facts, relation)),
@@ -82,9 +88,12 @@ fn names(facts: &Arc<SessionFacts>) -> Vec<Function> {
 
 fn visibility(facts: &Arc<SessionFacts>) -> Vec<Function> {
     let relation = |facts: &SessionFacts, values: &[Value]| facts.relation_visible(oid_of(values, 0)?);
-    let mut functions = vec![Function::new("pg_table_is_visible", &[Object], Boolean, with(facts, relation))];
+    let data_type = |facts: &SessionFacts, values: &[Value]| oid_of(values, 0).map(|oid| facts.row_type_visible(oid).unwrap_or(true));
+    let mut functions = vec![
+        Function::new("pg_table_is_visible", &[Object], Boolean, with(facts, relation)),
+        Function::new("pg_type_is_visible", &[Object], Boolean, with(facts, data_type)),
+    ];
     let builtin = [
-        "pg_type_is_visible",
         "pg_function_is_visible",
         "pg_operator_is_visible",
         "pg_opclass_is_visible",
@@ -133,13 +142,16 @@ fn role_oid(facts: &SessionFacts, name: &str) -> Option<u32> {
 }
 
 /// The kinds of objects that a reg* type numbers, as `meshgate_reg` functions are called.
-const KINDS: [(&str, &str, &str); 6] = [
+const KINDS: [(&str, &str, &str); 9] = [
     ("class", "meshgate_regclass", "meshgate_regclass_text"),
     ("type", "meshgate_regtype", "meshgate_regtype_text"),
     ("namespace", "meshgate_regnamespace", "meshgate_regnamespace_text"),
     ("role", "meshgate_regrole", "meshgate_regrole_text"),
     ("proc", "meshgate_regproc", "meshgate_regproc_text"),
     ("procedure", "meshgate_regprocedure", "meshgate_regprocedure_text"),
+    ("oper", "meshgate_regoper", "meshgate_regoper_text"),
+    ("operator", "meshgate_regoperator", "meshgate_regoperator_text"),
+    ("collation", "meshgate_regcollation", "meshgate_regcollation_text"),
 ];
 
 /// The OID of an object by its name, or by its number as text; a name that does not exist is an error.
@@ -157,6 +169,14 @@ pub(crate) fn object_named(facts: &SessionFacts, kind: &str, text: &str) -> Resu
         "namespace" => (last().and_then(|name| facts.schema_oid(&name)), "schema", SqlState::INVALID_SCHEMA_NAME),
         "role" => (last().and_then(|name| role_oid(facts, &name)), "role", SqlState::UNDEFINED_OBJECT),
         "proc" | "procedure" => (super::routines::find(facts, text)?, "function", SqlState::UNDEFINED_FUNCTION),
+        "oper" | "operator" => match super::routines::find_operator(facts, text)? {
+            Some(found) => return Ok(found),
+            None => {
+                let message = format!("operator does not exist: {text}");
+                return Err(client(ClientMessage::new(SqlState::UNDEFINED_FUNCTION, message)));
+            }
+        },
+        "collation" => (last().and_then(|name| statics::oid_in("pg_collation", &name)), "collation", SqlState::UNDEFINED_OBJECT),
         _ => (None, "object", SqlState::UNDEFINED_OBJECT),
     };
     found.ok_or_else(|| client(ClientMessage::new(state, format!("{what} \"{text}\" does not exist"))))
@@ -169,13 +189,16 @@ pub(crate) fn object_shown(facts: &SessionFacts, kind: &str, oid: u32) -> String
             let visible = facts.relation_visible(oid) == Some(true);
             if visible { quote_ident(&name) } else { format!("{}.{}", quote_ident(&schema), quote_ident(&name)) }
         }),
-        "type" => type_display(oid, -1),
+        "type" => facts.row_type_shown(oid).or_else(|| type_display(oid, -1)),
         "namespace" => facts.view().schemas.iter().find(|schema| schema.oid == oid).map(|schema| quote_ident(&schema.name)),
         "role" => facts.role_name(oid).map(quote_ident),
         "proc" => super::routines::bare(oid),
         "procedure" => super::routines::signature(oid),
         "oper" => super::routines::operator(oid, false),
         "operator" => super::routines::operator(oid, true),
+        "database" => (oid == facts.database_oid()).then(|| quote_ident(&facts.database)),
+        "language" => statics::name_in("pg_language", oid).map(quote_ident),
+        "collation" => statics::name_in("pg_collation", oid).map(quote_ident),
         _ => None,
     };
     found.unwrap_or_else(|| number(oid))

@@ -10,7 +10,7 @@ use crate::catalog::rows::Value;
 use crate::catalog::statics::{self, Routine};
 use crate::error::{ClientMessage, SqlState};
 
-use super::Kind::{Bool, Object};
+use super::Kind::{Any, Bool, Object};
 use super::text::{quote_ident, split_identifier};
 use super::{Function, client, oid_of};
 
@@ -21,7 +21,19 @@ pub(super) fn all(_facts: &Arc<SessionFacts>) -> Vec<Function> {
         })
     };
     let null = |name| Function::new(name, &[Object, Bool], Utf8, |_| Ok(Value::Null)).required(1);
+    let types = Function::new("oidvectortypes", &[Any], Utf8, |values| {
+        Ok(match values.first() {
+            Some(Value::Ints(oids)) => {
+                let names = oids.iter().map(|oid| type_name(u32::try_from(*oid).unwrap_or(0)));
+                names.collect::<Vec<_>>().join(", ").into()
+            }
+            // An array without elements comes as one of texts.
+            Some(Value::Texts(_)) => "".into(),
+            _ => Value::Null,
+        })
+    });
     vec![
+        types,
         of("pg_get_function_arguments", |routine| Some(arguments(routine, true))),
         of("pg_get_function_identity_arguments", |routine| Some(arguments(routine, false))),
         of("pg_get_function_result", result),
@@ -121,6 +133,27 @@ pub(super) fn find(facts: &SessionFacts, text: &str) -> Result<Option<u32>, data
     let wanted: Option<Vec<u32>> =
         types.split(',').map(str::trim).filter(|part| !part.is_empty()).map(|part| facts.type_oid(part)).collect();
     Ok(wanted.and_then(|wanted| named.find(|(_, routine)| routine.takes == wanted).map(|(oid, _)| *oid)))
+}
+
+/// The operator of that name, with or without the types of its sides.
+pub(super) fn find_operator(facts: &SessionFacts, text: &str) -> Result<Option<u32>, datafusion::error::DataFusionError> {
+    let (name, sides) = match text.split_once('(') {
+        Some((name, sides)) => (name, Some(sides.trim_end().trim_end_matches(')'))),
+        None => (text, None),
+    };
+    let name = name.trim();
+    let name = name.strip_prefix("pg_catalog.").unwrap_or(name);
+    let mut named = statics::operators_named(name);
+    let Some(sides) = sides else {
+        let found = named.next().map(|(oid, ..)| oid);
+        if named.next().is_some() {
+            return Err(client(ClientMessage::new(SqlState::AMBIGUOUS_FUNCTION, format!("more than one operator named {name}"))));
+        }
+        return Ok(found);
+    };
+    let side = |part: &str| if part.trim().eq_ignore_ascii_case("none") { Some(0) } else { facts.type_oid(part.trim()) };
+    let wanted = sides.split_once(',').and_then(|(left, right)| Some((side(left)?, side(right)?)));
+    Ok(wanted.and_then(|wanted| named.find(|(_, left, right)| (*left, *right) == wanted).map(|(oid, ..)| oid)))
 }
 
 #[cfg(test)]

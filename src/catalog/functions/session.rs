@@ -9,10 +9,7 @@ use crate::catalog::rows::Value;
 use crate::error::{ClientMessage, SqlState};
 
 use super::Kind::{Bool, Int, Object, Text};
-use super::{Function, bool_of, client, instant, int_of, list_of, text_of};
-
-/// PostgreSQL's number of UTF8.
-const UTF8: i64 = 6;
+use super::{Function, bool_of, client, instant, list_of, text_of};
 
 pub(super) fn all(facts: &Arc<SessionFacts>) -> Vec<Function> {
     let mut functions = names(facts);
@@ -75,6 +72,9 @@ fn settings(facts: &Arc<SessionFacts>) -> Vec<Function> {
     vec![current.required(1), set.volatile()]
 }
 
+/// An end of the session's connection.
+type Side = fn(&SessionFacts) -> Option<std::net::SocketAddr>;
+
 fn server(facts: &Arc<SessionFacts>) -> Vec<Function> {
     let version = |facts: &SessionFacts| {
         let own = env!("CARGO_PKG_VERSION");
@@ -86,7 +86,15 @@ fn server(facts: &Arc<SessionFacts>) -> Vec<Function> {
     }
     let encoding = |facts: &SessionFacts| facts.settings.value("client_encoding").into();
     functions.push(of_facts(facts, "pg_client_encoding", Utf8, encoding).typed("name"));
-    functions.push(of_facts(facts, "inet_client_addr", Utf8, |facts| facts.client_address.map(|address| address.to_string()).into()));
+    let sides: [(&'static str, &'static str, Side); 2] = [
+        ("inet_client_addr", "inet_client_port", |facts| facts.client_address),
+        ("inet_server_addr", "inet_server_port", |facts| facts.connection.server_address),
+    ];
+    for (address, port, side) in sides {
+        let shown = move |facts: &SessionFacts| side(facts).map(|side| side.ip().to_canonical().to_string()).into();
+        functions.push(of_facts(facts, address, Utf8, shown).typed("inet"));
+        functions.push(of_facts(facts, port, Int32, move |facts| side(facts).map(|side| i64::from(side.port())).into()));
+    }
     for name in ["txid_current_if_assigned", "pg_current_xact_id_if_assigned"] {
         functions.push(of_facts(facts, name, Int64, |_| Value::Null));
     }
@@ -105,32 +113,17 @@ fn constants() -> Vec<Function> {
         fixed("getdatabaseencoding", Utf8, "UTF8".into()).typed("name"),
         fixed("pg_my_temp_schema", UInt32, 0i64.into()),
         fixed("pg_trigger_depth", Int32, 0i64.into()),
-        fixed("inet_server_addr", Utf8, Value::Null),
-        fixed("inet_server_port", Int32, Value::Null),
-        fixed("inet_client_port", Int32, Value::Null),
         fixed("pg_jit_available", Boolean, false.into()),
         // There are no locks to give up, and no transaction sees another state than any other statement does.
         fixed("pg_advisory_unlock_all", Utf8, "".into()),
+        fixed("pg_current_snapshot", Utf8, "1:1:".into()).typed("pg_snapshot"),
         fixed("pg_export_snapshot", Utf8, "00000001-00000001-1".into()),
     ];
+    functions.push(Function::new("host", &[Text], Utf8, |values| {
+        let address = text_of(values, 0);
+        Ok(address.split_once('/').map_or(address, |(address, _)| address).into())
+    }));
     functions.push(Function::new("pg_is_other_temp_schema", &[Object], Boolean, |_| Ok(false.into())));
     functions.push(Function::new("pg_blocking_pids", &[Int], list_of(Int32), |_| Ok(Value::Ints(Vec::new()))));
-    let encoding = Function::new("pg_encoding_to_char", &[Int], Utf8, |values| {
-        Ok(match int_of(values, 0) {
-            Some(UTF8) => "UTF8".into(),
-            Some(0) => "SQL_ASCII".into(),
-            Some(8) => "LATIN1".into(),
-            _ => "".into(),
-        })
-    });
-    functions.push(encoding.typed("name"));
-    functions.push(Function::new("pg_char_to_encoding", &[Text], Int32, |values| {
-        Ok(match text_of(values, 0).to_ascii_uppercase().as_str() {
-            "UTF8" | "UTF-8" | "UNICODE" => UTF8.into(),
-            "SQL_ASCII" => 0i64.into(),
-            "LATIN1" => 8i64.into(),
-            _ => (-1i64).into(),
-        })
-    }));
     functions
 }

@@ -229,7 +229,7 @@ fn quote_literal(text: &str) -> String {
 }
 
 /// The parts of a dotted name: folded to lower case, or as quoted. `None` if it is no name.
-pub(super) fn split_identifier(text: &str) -> Option<Vec<String>> {
+pub(in crate::catalog) fn split_identifier(text: &str) -> Option<Vec<String>> {
     let mut parts = Vec::new();
     let mut rest = text.trim();
     loop {

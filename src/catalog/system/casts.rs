@@ -169,7 +169,7 @@ fn is_jsonb(value: &Expr) -> bool {
     }
 }
 
-/// `class`, `type`, `proc`, `procedure`, `namespace` or `role` for a reg* type.
+/// What a reg* type numbers: `class`, `type`, `proc` and so on.
 pub(super) fn reg_kind(data_type: &DataType) -> Option<&'static str> {
     let name = match data_type {
         DataType::Regclass => return Some("class"),
@@ -183,6 +183,9 @@ pub(super) fn reg_kind(data_type: &DataType) -> Option<&'static str> {
         "regprocedure" => "procedure",
         "regnamespace" => "namespace",
         "regrole" => "role",
+        "regoper" => "oper",
+        "regoperator" => "operator",
+        "regcollation" => "collation",
         _ => return None,
     })
 }

@@ -3,8 +3,8 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, ObjectNamePart, Query, Statement, TableAlias,
-    TableFactor, Visit, VisitMut, Visitor, VisitorMut,
+    BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, ObjectNamePart, Query, Statement,
+    TableAlias, TableFactor, Visit, VisitMut, Visitor, VisitorMut,
 };
 
 use crate::catalog::relations;
@@ -48,7 +48,7 @@ impl Visitor for Reads {
         let known = match factor {
             // A function reads no product; which of the system's there are, is known.
             TableFactor::Table { args: Some(_), name, .. } | TableFactor::Function { name, .. } => {
-                let system = last_part(name).is_some_and(|last| last.starts_with("pg_"));
+                let system = last_part(name).is_some_and(|last| is_systems(&last));
                 self.system |= system;
                 self.functions.push(name.clone());
                 !system || known_function(name)
@@ -61,9 +61,16 @@ impl Visitor for Reads {
         ControlFlow::Continue(())
     }
 
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        if let Expr::Function(function) = expr {
+            self.system |= last_part(&function.name).is_some_and(|last| takes_apart(&last));
+        }
+        ControlFlow::Continue(())
+    }
+
     fn pre_visit_relation(&mut self, relation: &ObjectName) -> ControlFlow<()> {
         // TABLE name and the like have no table factor around them.
-        let called = self.functions.contains(relation) && last_part(relation).is_some_and(|last| !last.starts_with("pg_"));
+        let called = self.functions.contains(relation) && last_part(relation).is_some_and(|last| !is_systems(&last));
         let known = called || known_function(relation) || self.known_relation(relation);
         self.other |= !known;
         ControlFlow::Continue(())
@@ -83,9 +90,27 @@ impl Reads {
     }
 }
 
+/// Whether a function in FROM is one of the system's.
+fn is_systems(function: &str) -> bool {
+    function.starts_with("pg_") || function == "aclexplode"
+}
+
+/// Functions that answer rows wherever they stand in a statement over the catalog, and nowhere else.
+fn takes_apart(function: &str) -> bool {
+    matches!(function, "aclexplode" | "pg_options_to_table" | "pg_identify_object")
+}
+
 /// Table functions that make rows from their arguments or from the session alone.
 fn known_function(name: &ObjectName) -> bool {
-    let known = ["generate_series", "unnest", "generate_subscripts", "range", "pg_partition_ancestors", "pg_listening_channels"];
+    let known = [
+        "generate_series",
+        "unnest",
+        "generate_subscripts",
+        "range",
+        "pg_partition_ancestors",
+        "pg_listening_channels",
+        "pg_identify_object",
+    ];
     last_part(name).is_some_and(|last| known.contains(&last.as_str()) || rows_of(&last).is_some())
         && qualifier(name).is_none_or(|schema| relations::is_system_schema(&schema))
 }
@@ -111,7 +136,9 @@ impl VisitorMut for Normalize {
         match expr {
             Expr::Function(function) => {
                 strip(&mut function.name);
-                if matches!(function.args, FunctionArguments::None) && session_word(&last_part(&function.name).unwrap_or_default()) {
+                if let Some(substring) = substring(function) {
+                    *expr = substring;
+                } else if matches!(function.args, FunctionArguments::None) && session_word(&last_part(&function.name).unwrap_or_default()) {
                     *expr = call(&last_part(&function.name).unwrap_or_default(), Vec::new());
                 }
             }
@@ -268,6 +295,24 @@ pub fn answers_rows(function: &str) -> bool {
 fn rows_of(function: &str) -> Option<String> {
     let name = format!("{function}()");
     relations::find("pg_catalog", &name).map(|_| name)
+}
+
+/// `"substring"(x, …)` means what `substring(x, …)` does.
+fn substring(function: &Function) -> Option<Expr> {
+    let FunctionArguments::List(list) = &function.args else { return None };
+    let arguments = list.args.iter().map(|arg| match arg {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(Box::new(expr.clone())),
+        _ => None,
+    });
+    let mut arguments = arguments.collect::<Option<Vec<_>>>()?.into_iter();
+    let shorthand = match last_part(&function.name)?.as_str() {
+        "substr" => true,
+        "substring" => false,
+        _ => return None,
+    };
+    let (expr, substring_from, substring_for) = (arguments.next()?, arguments.next(), arguments.next());
+    let counts = substring_from.is_some() && arguments.next().is_none() && function.name.0.len() == 1;
+    counts.then_some(Expr::Substring { expr, substring_from, substring_for, special: true, shorthand })
 }
 
 /// `pg_catalog.unnest(x)`, which only without its schema is read as UNNEST.

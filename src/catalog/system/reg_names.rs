@@ -27,8 +27,8 @@ pub(super) fn rewritten(expr: &mut Expr) -> Option<Expr> {
                 numbered(function);
                 return None;
             }
-            let kind =
-                ["class", "type", "proc", "namespace", "role"].into_iter().find(|kind| name.strip_prefix("to_reg") == Some(*kind))?;
+            let kinds = ["class", "type", "proc", "procedure", "namespace", "role", "oper", "operator", "collation"];
+            let kind = kinds.into_iter().find(|kind| name.strip_prefix("to_reg") == Some(*kind))?;
             Some(call(&format!("{REG}{kind}_text"), vec![taken(expr)]))
         }
         _ => None,

@@ -6,8 +6,9 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, CaseWhen, Expr, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments, GroupByExpr, LimitClause,
-    OrderByKind, Query, Select, SelectItem, SetExpr, Statement, Value as SqlValue, Visit, VisitMut, Visitor, VisitorMut,
+    BinaryOperator, CaseWhen, CastKind, DataType, Expr, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments,
+    GroupByExpr, Ident, LimitClause, ObjectName, OrderByKind, Query, Select, SelectItem, SetExpr, Statement, Value as SqlValue, Visit,
+    VisitMut, Visitor, VisitorMut,
 };
 
 use crate::catalog::relations::Relation;
@@ -37,6 +38,9 @@ impl VisitorMut for Subqueries {
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
         self.scopes.push(Scope::of(select));
         for item in &mut select.projection {
+            if self.catalogs {
+                name_system_column(item);
+            }
             if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item {
                 let _ = VisitMut::visit(expr, &mut Exists);
             }
@@ -68,7 +72,13 @@ impl VisitorMut for Subqueries {
             Expr::CompoundIdentifier(parts) if self.catalogs => match parts.last().map(super::folded).as_deref() {
                 Some("tableoid") => self.system_column(expr, |relation| relation.oid),
                 // Nothing here is written by a transaction; the first that PostgreSQL itself has is 1.
-                Some("xmin") => self.system_column(expr, |_| 1),
+                Some("xmin") => {
+                    self.system_column(expr, |_| 1);
+                    if let Expr::Value(_) = expr {
+                        let value = std::mem::replace(expr, null());
+                        *expr = cast_to_xid(value);
+                    }
+                }
                 _ => {}
             },
             _ => {}
@@ -86,6 +96,22 @@ impl Subqueries {
             *expr = Expr::Value(SqlValue::Number(value(relation).to_string(), false).with_empty_span());
         }
     }
+}
+
+/// A value in the place of a column has the column's name.
+fn name_system_column(item: &mut SelectItem) {
+    if let SelectItem::UnnamedExpr(Expr::CompoundIdentifier(parts)) = item
+        && let Some(name) = parts.last().map(super::folded)
+        && matches!(name.as_str(), "tableoid" | "xmin")
+    {
+        let expr = Expr::CompoundIdentifier(std::mem::take(parts));
+        *item = SelectItem::ExprWithAlias { expr, alias: Ident::new(name) };
+    }
+}
+
+fn cast_to_xid(value: Expr) -> Expr {
+    let data_type = DataType::Custom(ObjectName::from(vec![Ident::new("xid")]), Vec::new());
+    Expr::Cast { kind: CastKind::DoubleColon, expr: Box::new(value), data_type, array: false, format: None }
 }
 
 /// `EXISTS (…)` in a select list becomes a count; the planner takes the former only in conditions.

@@ -32,7 +32,7 @@ fn named(sql_type: &SqlType) -> Option<&'static str> {
         SqlType::JSON => Some("json"),
         SqlType::JSONB => Some("jsonb"),
         SqlType::Varchar(_) | SqlType::CharVarying(_) | SqlType::CharacterVarying(_) => Some("varchar"),
-        SqlType::Custom(name, _) => ["bpchar", "name"].into_iter().find(|known| super::last_part(name).as_deref() == Some(*known)),
+        SqlType::Custom(name, _) => ["bpchar", "name", "xid"].into_iter().find(|known| super::last_part(name).as_deref() == Some(*known)),
         _ => None,
     }
 }

@@ -158,6 +158,52 @@ async fn rows_are_values_and_documents() {
 }
 
 #[tokio::test]
+async fn a_pattern_takes_a_part_of_a_text() {
+    let of = |call: &str| format!("SELECT {call} FROM pg_class WHERE relname = 'pg_am'");
+    assert_eq!(row(&of("substring(relname from 'pg_(.+)')")).await, "am");
+    assert_eq!(row(&of("substring(relname::text, '_.')")).await, "_a");
+    assert_eq!(row(&of("substring(relname from 'x(.)')")).await, "∅");
+    assert_eq!(row(&of("substring(relname from 2 for 2)")).await, "g_");
+    assert_eq!(row(&of("pg_catalog.\"substring\"(relname::text, 4)")).await, "am");
+}
+
+#[tokio::test]
+async fn privileges_options_and_names_are_taken_apart() {
+    let sql = "SELECT a.grantor, a.grantee, a.privilege_type, a.is_grantable FROM pg_database d,
+        aclexplode(coalesce(d.datacl, acldefault('n', d.datdba))) a ORDER BY 3";
+    assert_eq!(rows(sql).await, [["10", "10", "CREATE", "false"], ["10", "10", "USAGE", "false"]]);
+    assert_eq!(rows("SELECT * FROM pg_options_to_table(ARRAY['a=b=c', 'd'])").await, [["a", "b=c"], ["d", "∅"]]);
+    let sql = "SELECT i.type, i.schema, i.name, i.identity FROM pg_class c,
+        pg_identify_object('pg_class'::regclass, c.oid, 1) i WHERE c.relname = 'customer_360'";
+    assert_eq!(rows(sql).await, [["table column", "customer", "customer_360", "customer.customer_360.customer_id"]]);
+    assert_eq!(row("SELECT oidvectortypes(proargtypes) FROM pg_proc WHERE oid = 1066").await, "integer, integer, integer");
+}
+
+#[tokio::test]
+async fn a_table_has_a_type_of_its_rows_and_one_of_arrays_of_them() {
+    let sql = "SELECT t.typname, t.typtype, t.typcategory, c.relname, a.typname, a.typtype, a.typelem = t.oid, t.typinput, a.typinput,
+        t.oid::regtype, a.oid::regtype FROM pg_class c JOIN pg_type t ON t.oid = c.reltype AND t.typrelid = c.oid
+        JOIN pg_type a ON a.oid = t.typarray WHERE c.relname IN ('customer_360', 'hidden_ledger')";
+    let types = ["customer.customer_360", "customer.customer_360[]"];
+    let found = ["customer_360", "c", "C", "customer_360", "_customer_360", "b", "true", "record_in", "array_in", types[0], types[1]];
+    assert_eq!(rows(sql).await, [found]);
+    assert_eq!(row("SELECT count(*) FROM pg_type WHERE typname LIKE '%hidden_ledger'").await, "0");
+    assert_eq!(row("SELECT count(*) FROM pg_type WHERE typname LIKE '%customer_360'").await, "2");
+}
+
+#[test]
+fn columns_tell_which_relation_they_are_of() {
+    let origins = |sql: &str| -> Vec<_> {
+        let query = bound(sql, &[]).unwrap();
+        query.schema().fields().iter().map(|field| crate::catalog::catalog_origin(field)).collect()
+    };
+    assert_eq!(origins("SELECT relname, oid AS x, relname || '' FROM pg_class c"), [Some((1259, 2)), Some((1259, 1)), None]);
+    assert_eq!(origins("SELECT s.n FROM (SELECT nspname AS n FROM pg_namespace) s"), [Some((2615, 2))]);
+    assert_eq!(origins("SELECT nspname FROM pg_namespace UNION ALL SELECT 'x' FROM pg_class"), [None]);
+    assert_eq!(origins("SELECT word FROM pg_get_keywords()"), [None]);
+}
+
+#[tokio::test]
 async fn what_is_hidden_is_in_no_answer() {
     let sql = "SELECT count(*) FROM pg_class WHERE relname LIKE 'hidden%' OR oid::regclass::text LIKE '%hidden%'";
     assert_eq!(row(sql).await, "0");

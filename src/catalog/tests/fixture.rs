@@ -165,6 +165,7 @@ pub(crate) fn facts() -> Arc<SessionFacts> {
         session_started_micros: 2,
         statement_started_micros: 3,
         client_address: None,
+        connection: Arc::default(),
         settings: Arc::new(Fixed),
         held: Arc::new(Nothing),
         view: OnceLock::new(),

@@ -7,6 +7,8 @@ use std::sync::OnceLock;
 
 use crate::error::{ClientMessage, SqlState};
 
+use super::units::Measure;
+
 /// How a setting's text is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shape {
@@ -47,11 +49,13 @@ pub(super) struct Definition {
     pub(super) description: &'static str,
     /// When it can be changed: `pg_settings.context`.
     pub(super) context: &'static str,
+    /// What PostgreSQL says of its values, where `shape` does not.
+    pub(super) measure: Option<Measure>,
 }
 
 const fn define(name: &'static str, shape: Shape, default: &'static str, reported: bool, description: &'static str) -> Definition {
     let context = if matches!(shape, Shape::Fixed) { "internal" } else { "user" };
-    Definition { name, shape, default, reported, description, context }
+    Definition { name, shape, default, reported, description, context, measure: None }
 }
 
 const ISOLATION: &[&str] = &["serializable", "repeatable read", "read committed", "read uncommitted"];
@@ -184,9 +188,9 @@ fn kept() -> &'static BTreeMap<&'static str, Definition> {
 /// A line: name, context, type, unit, default, least, most, words, description.
 fn kept_one(line: &'static str) -> Option<Definition> {
     let cells: Vec<&'static str> = line.split('\t').collect();
-    let &[name, context, kind, unit, default, least, most, words, description] = cells.as_slice() else { return None };
+    let &[name, context, kind, unit, default, lowest, highest, words, description] = cells.as_slice() else { return None };
     let bound = |text: &str, otherwise: i64| text.parse::<i64>().unwrap_or(otherwise);
-    let (least, most) = (bound(least, i64::MIN), bound(most, i64::MAX));
+    let (least, most) = (bound(lowest, i64::MIN), bound(highest, i64::MAX));
     let shape = match (context, kind, unit) {
         ("superuser" | "superuser-backend", ..) => Shape::Privileged,
         ("user" | "backend", "bool", _) => Shape::Bool,
@@ -200,7 +204,8 @@ fn kept_one(line: &'static str) -> Option<Definition> {
         ("user" | "backend", ..) => Shape::Text,
         _ => Shape::Fixed,
     };
-    Some(Definition { name, shape, default, reported: false, description, context })
+    let measure = Some(Measure { kind, unit, bounds: (lowest, highest) });
+    Some(Definition { name, shape, default, reported: false, description, context, measure })
 }
 
 #[cfg(test)]

@@ -57,6 +57,11 @@ pub(super) fn respelled(tokens: &[TokenWithSpan]) -> Vec<TokenWithSpan> {
                 Some(way) => out.push(placed(way, token.span)),
                 None => out.push(token.clone()),
             },
+            // With its schema such a name is a function's like any other, and its arguments have commas between them.
+            Token::Word(found) if has_grammar(found) && of_schema(&out) && opens(&mut rest) => {
+                let plain = Word { value: found.value.to_lowercase(), quote_style: Some('"'), keyword: Keyword::NoKeyword };
+                out.push(placed(Token::Word(plain), token.span));
+            }
             // `(t).*` are the columns of t, `(t).a` is one of them.
             Token::Mul | Token::Word(_) if matches!(out.last(), Some(TokenWithSpan { token: Token::Period, .. })) => {
                 if let Some(name) = row_name(&out) {
@@ -83,6 +88,17 @@ fn row_name(out: &[TokenWithSpan]) -> Option<TokenWithSpan> {
     let [.., open, name, close, period] = out else { return None };
     let row = open.token == Token::LParen && close.token == Token::RParen && period.token == Token::Period;
     (row && matches!(name.token, Token::Word(_))).then(|| name.clone())
+}
+
+/// Whether the parser reads a call of this name by a grammar of its own.
+fn has_grammar(word: &Word) -> bool {
+    let names = ["ceil", "floor", "overlay", "substr", "substring"];
+    word.quote_style.is_none() && names.iter().any(|name| word.value.eq_ignore_ascii_case(name))
+}
+
+/// Whether `pg_catalog.` ends here.
+fn of_schema(out: &[TokenWithSpan]) -> bool {
+    matches!(out, [.., schema, period] if period.token == Token::Period && is(&schema.token, "pg_catalog"))
 }
 
 /// Refuses what the parser would read, and PostgreSQL does not.
@@ -257,6 +273,10 @@ mod tests {
         assert_eq!(spelled("'a'\n'b'"), "'ab'");
         assert_eq!(spelled("a operator(pg_catalog.=) any (b)"), "a = any (b)");
         assert_eq!(spelled("a operator(pg_catalog.=) b"), "a operator(pg_catalog.=) b");
+        assert_eq!(
+            spelled("pg_catalog.substring(a, 'b') = substring(a from 'b')"),
+            "pg_catalog.\"substring\"(a, 'b') = substring(a from 'b')"
+        );
         assert_eq!(spelled("select (t).*, (2) * 3, (t).a, s.t"), "select t.*, (2) * 3, t.a, s.t");
     }
 }

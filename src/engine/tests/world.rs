@@ -150,6 +150,7 @@ impl TestWorld {
             database: "mesh".to_owned(),
             parameters: Vec::new(),
             client_address: None,
+            connection: Default::default(),
             process_id: 1,
             stop_cause: Arc::new(|| None),
             whoever: Arc::new(move || Some(Arc::clone(&now))),

@@ -47,6 +47,7 @@ pub async fn explain(config: &Config, asked: &ExplainOptions, out: &mut dyn Writ
         database: config.database.clone(),
         parameters: asked.purpose.iter().map(|purpose| ("meshgate.purpose".to_owned(), purpose.clone())).collect(),
         client_address: None,
+        connection: Default::default(),
         process_id: 1,
         stop_cause: Arc::new(|| None),
         whoever: Arc::new(move || Some(Arc::clone(&whoever))),

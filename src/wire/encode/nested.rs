@@ -208,7 +208,8 @@ fn put_value(value: Option<&[u8]>, out: &mut Vec<u8>) -> Result<(), EncodeError>
 /// `(a,"b c",)` as text; in binary each field with its type.
 fn record(array: &StructArray, target: Target, settings: &EncodeSettings, cells: &mut Cells) -> Result<(), EncodeError> {
     let text = target.writes_text();
-    if !text && !target.is(PgType::RECORD) {
+    // A type that is no builtin is that of a table's rows, whose form is a record's.
+    if !text && !target.is(PgType::RECORD) && PgType::of_oid(target.pg_type.oid).is_some() {
         return Err(target.unfit(array));
     }
     let format = if text { Format::Text } else { Format::Binary };

@@ -197,7 +197,7 @@ async fn a_session_runs_over_requested_and_over_direct_tls() {
         raw.skip_to(b'D').await;
         raw.skip_to(b'Z').await;
     }
-    assert!(server.backend.requests.lock().unwrap().iter().all(|request| request.encrypted));
+    assert!(server.backend.requests.lock().unwrap().iter().all(|request| request.connection.encryption.is_some()));
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use crate::catalog::system::folded;
 
 use super::casts;
 use super::datum::{Datum, Ty};
-use super::tree::{Extra, Node, Output, Subquery};
+use super::tree::{Extra, Node, Origin, Output, Subquery};
 
 /// Why a statement is not answered here.
 #[derive(Debug)]
@@ -80,6 +80,8 @@ pub(super) struct Column {
     pub(super) at: usize,
     /// Merged into another by USING: only found by its qualified name.
     pub(super) hidden: bool,
+    /// The column of a relation that it is, unchanged.
+    pub(super) origin: Origin,
 }
 
 /// The names that one SELECT knows.

@@ -16,6 +16,9 @@ use super::{casts, json, operators, texts};
 
 type Simple = fn(&[Datum]) -> Outcome;
 
+/// `substring(text from pattern)`.
+const SUBSTRING_MATCHED: (&[PgType], PgType, Simple) = (&[TEXT, TEXT], TEXT, matched_part);
+
 const TEXT: PgType = PgType::TEXT;
 const INT: PgType = PgType::INT4;
 const TEXTS: PgType = PgType::TEXT_ARRAY;
@@ -28,7 +31,15 @@ pub(super) fn bind(binder: &mut Binder, name: &str, args: &[Typed]) -> Bound<Opt
     if let Some(found) = arrays(binder, name, args)? {
         return Ok(Some(found));
     }
-    let Some((takes, returns, compute)) = simple(name, args.len()) else { return Ok(None) };
+    let found = match args {
+        // A constant whose type nothing tells is a pattern here, as to PostgreSQL.
+        [_, second] if name == "substring" && (second.unknown || second.ty.family() == Family::Text) => SUBSTRING_MATCHED,
+        _ => match simple(name, args.len()) {
+            Some(found) => found,
+            None => return Ok(None),
+        },
+    };
+    let (takes, returns, compute) = found;
     let mut nodes = Vec::with_capacity(args.len());
     for (typed, pg) in args.iter().zip(takes) {
         nodes.push(binder.coerce(typed.clone(), &(*pg).into())?);
@@ -182,6 +193,13 @@ fn matched(args: &[Datum]) -> Outcome {
     let Some(found) = pattern.captures(at(args, 0)) else { return Ok(Datum::Null) };
     let group = |index: usize| found.get(index).map(|group| group.as_str()).into();
     Ok(Datum::list(if found.len() == 1 { vec![group(0)] } else { (1..found.len()).map(group).collect() }))
+}
+
+/// What the pattern's first group has matched, or all of it if there is no group.
+fn matched_part(args: &[Datum]) -> Outcome {
+    let pattern = operators::regex(at(args, 1), false)?;
+    let Some(found) = pattern.captures(at(args, 0)) else { return Ok(Datum::Null) };
+    Ok(found.get(usize::from(found.len() > 1)).map(|part| part.as_str()).into())
 }
 
 /// Functions whose type is that of their arguments.

@@ -257,28 +257,9 @@ pub(super) fn function_name(name: &ObjectName) -> Bound<String> {
 
 /// What a system function answers, in PostgreSQL's types.
 fn returned(function: &Function) -> Ty {
-    let named = match function.name() {
-        "current_user"
-        | "session_user"
-        | "user"
-        | "current_role"
-        | "current_database"
-        | "current_catalog"
-        | "current_schema"
-        | "pg_get_userbyid"
-        | "pg_client_encoding"
-        | "getdatabaseencoding"
-        | "pg_encoding_to_char" => Some(PgType::NAME),
-        "current_schemas" => Some(PgType::NAME_ARRAY),
-        "acldefault" => Some(PgType::ACLITEM_ARRAY),
-        "to_regclass" => Some(PgType::REGCLASS),
-        "to_regtype" => Some(PgType::REGTYPE),
-        "to_regproc" => Some(PgType::REGPROC),
-        "to_regnamespace" => PgType::named("regnamespace"),
-        "to_regrole" => PgType::named("regrole"),
-        "inet_client_addr" | "inet_server_addr" => Some(PgType::INET),
-        _ => None,
-    };
+    // What is a number until it is shown is a number to the engine.
+    let number = function.name().strip_prefix("to_").filter(|name| name.starts_with("reg")).and_then(PgType::named);
+    let named = number.or_else(|| function.pg_type()).or_else(|| (function.name() == "acldefault").then_some(PgType::ACLITEM_ARRAY));
     named.unwrap_or_else(|| PgType::of_arrow_type(function.returned())).into()
 }
 

@@ -15,13 +15,15 @@ use super::bind::{Binder, Bound, Column, Typed, unsupported};
 use super::call::{expressions, function_name};
 use super::datum::Ty;
 use super::query::unit;
-use super::tree::{Condition, From, FromKind, JoinKind, Node, Part, SetCall, Side, Source};
-use super::{operators, sets};
+use super::tree::{Condition, From, FromKind, JoinKind, Node, Origin, Part, SetCall, Side, Source};
+use super::{operators, sets, taken_apart};
 
 /// The columns of a leaf that is being bound.
 struct Leaf {
     source: Source,
     columns: Vec<(String, Ty)>,
+    /// The columns of relations that they are, as far as they are some.
+    origins: Vec<Origin>,
     /// The name of the leaf without an alias.
     name: String,
     relation: Option<&'static Relation>,
@@ -158,7 +160,8 @@ impl Binder {
         let start = level.columns.last().map_or(0, |column| column.at + 1);
         for (offset, (name, ty)) in leaf.columns.into_iter().enumerate() {
             let name = names.get(offset).cloned().unwrap_or(name);
-            level.columns.push(Column { table: table.clone(), name, ty, at: start + offset, hidden: false });
+            let origin = leaf.origins.get(offset).copied().flatten();
+            level.columns.push(Column { table: table.clone(), name, ty, at: start + offset, hidden: false, origin });
         }
         level.tables.push((table, leaf.relation));
         Ok(From { start, width, kind: FromKind::Leaf { source: leaf.source, filters: Vec::new(), lookup: None } })
@@ -169,8 +172,9 @@ impl Binder {
         if name.0.len() == 1
             && let Some(cte) = self.cte(&last)
         {
+            let origins = cte.columns.iter().map(|column| column.origin).collect();
             let columns = cte.columns.into_iter().map(|column| (column.name, column.ty)).collect();
-            return Ok(Leaf { source: Source::Cte(cte.id), columns, name: last, relation: None, lateral: None, scalar: false });
+            return Ok(Leaf { source: Source::Cte(cte.id), columns, origins, name: last, relation: None, lateral: None, scalar: false });
         }
         let schema = qualifier(name).unwrap_or_else(|| "pg_catalog".to_owned());
         let catalog_fits =
@@ -185,7 +189,7 @@ impl Binder {
         let name = function_name(name)?;
         let exprs = expressions(args)?;
         let relation = relations::find("pg_catalog", &format!("{name}()"));
-        if let Some(relation) = relation.filter(|_| !ordinality) {
+        if let Some(relation) = relation.filter(|_| !ordinality && !taken_apart::takes_arguments(&name)) {
             // Their arguments change nothing here, but must mean something.
             for expr in exprs {
                 let typed = self.expr(expr)?;
@@ -232,7 +236,15 @@ impl Binder {
         let level = self.level()?;
         let lateral = level.touched.first().copied();
         level.touched.extend(before);
-        Ok(Leaf { source: Source::Calls(bound, ordinality), columns, name: name.to_owned(), relation: None, lateral, scalar })
+        Ok(Leaf {
+            source: Source::Calls(bound, ordinality),
+            columns,
+            origins: Vec::new(),
+            name: name.to_owned(),
+            relation: None,
+            lateral,
+            scalar,
+        })
     }
 
     fn derived(&mut self, query: &Query, lateral: bool) -> Bound<Leaf> {
@@ -250,8 +262,9 @@ impl Binder {
         let lateral = level.touched.first().copied().filter(|_| lateral);
         level.touched.extend(before);
         let subquery = made?;
+        let origins = subquery.plan.columns.iter().map(|column| column.origin).collect();
         let columns = subquery.plan.columns.iter().map(|column| (column.name.clone(), column.ty.clone())).collect();
-        Ok(Leaf { source: Source::Query(subquery), columns, name: String::new(), relation: None, lateral, scalar: false })
+        Ok(Leaf { source: Source::Query(subquery), columns, origins, name: String::new(), relation: None, lateral, scalar: false })
     }
 
     /// Moves the parts of WHERE into FROM; what cannot be moved is answered.
@@ -309,7 +322,10 @@ impl Binder {
 
 fn relation_leaf(relation: &'static Relation, name: String) -> Leaf {
     let columns = relation.columns.iter().map(|column| (column.name.to_owned(), column.pg_type.into())).collect();
-    Leaf { source: Source::Relation(relation), columns, name, relation: Some(relation), lateral: None, scalar: false }
+    // The rows of a function are of no relation.
+    let numbers = (1..).take(if relation.oid == 0 { 0 } else { relation.columns.len() });
+    let origins = numbers.map(|number| Some((relation.oid, number))).collect();
+    Leaf { source: Source::Relation(relation), columns, origins, name, relation: Some(relation), lateral: None, scalar: false }
 }
 
 /// Both as parts of one group.

@@ -24,6 +24,7 @@ mod rows;
 mod run;
 mod select;
 mod sets;
+mod taken_apart;
 mod texts;
 mod tree;
 

@@ -183,7 +183,7 @@ impl Binder {
         let mut types = Vec::with_capacity(width);
         for at in 0..width {
             let ty = operators::unify(rows.iter().filter_map(|row| row.get(at)))?;
-            columns.push(Output { name: format!("column{}", at + 1), ty: ty.clone(), unknown: false });
+            columns.push(Output { name: format!("column{}", at + 1), ty: ty.clone(), unknown: false, origin: None });
             types.push(ty);
         }
         let mut cells = Vec::with_capacity(rows.len());
@@ -207,7 +207,8 @@ impl Binder {
             types.push(operators::unify([as_typed(one), as_typed(other)].iter())?);
         }
         let columns = left.columns.iter().zip(&types);
-        let columns = columns.map(|(column, ty)| Output { name: column.name.clone(), ty: ty.clone(), unknown: false }).collect();
+        let columns =
+            columns.map(|(column, ty)| Output { name: column.name.clone(), ty: ty.clone(), unknown: false, origin: None }).collect();
         let (left, right) = (self.retyped(left, &types)?, self.retyped(right, &types)?);
         let body = Body::Set { kind, all, left: Box::new(left), right: Box::new(right) };
         Ok(Plan { ctes: Vec::new(), body, sort: Vec::new(), offset: None, limit: None, columns })
@@ -254,6 +255,9 @@ impl Binder {
                         }
                     }
                 }
+            }
+            if column.ty != *ty {
+                column.origin = None;
             }
             column.ty = ty.clone();
             column.unknown = false;
@@ -318,8 +322,18 @@ impl Binder {
         if grouped {
             self.check_loose(groups.as_deref().unwrap_or_default())?;
         }
+        let known = &self.level()?.columns;
+        let origin = |node: &Node| match node {
+            Node::Col { up: 0, at } => known.iter().find(|column| column.at == *at).and_then(|column| column.origin),
+            _ => None,
+        };
         let columns = items.iter().take(width);
-        let columns = columns.map(|item| Output { name: item.name.clone(), ty: item.typed.ty.clone(), unknown: item.typed.unknown });
+        let columns = columns.map(|Item { name, typed, .. }| Output {
+            name: name.clone(),
+            ty: typed.ty.clone(),
+            unknown: typed.unknown,
+            origin: origin(&typed.node),
+        });
         let columns = columns.collect();
         let mut nodes = Vec::with_capacity(items.len());
         for (at, item) in items.into_iter().enumerate() {

@@ -14,6 +14,7 @@ use datafusion::error::DataFusionError;
 use crate::catalog::facts::SessionFacts;
 use crate::catalog::relations::Relation;
 use crate::catalog::system::labels::numbered;
+use crate::catalog::types::ORIGIN_KEY;
 use crate::catalog::{PgType, TYPE_KEY, TYPMOD_KEY, content, statics};
 
 use super::casts;
@@ -137,6 +138,9 @@ pub(super) fn schema(columns: &[Output]) -> SchemaRef {
         }
         if column.ty.pg.typmod >= 0 {
             metadata.insert(TYPMOD_KEY.to_owned(), column.ty.pg.typmod.to_string());
+        }
+        if let Some((relation, number)) = column.origin {
+            metadata.insert(ORIGIN_KEY.to_owned(), format!("{relation}.{number}"));
         }
         fields.push(Field::new(name, arrow_type(&column.ty), true).with_metadata(metadata));
     }

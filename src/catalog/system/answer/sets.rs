@@ -16,6 +16,7 @@ use super::builtins;
 use super::call::BoundSet;
 use super::datum::{Datum, Family, List, Ty};
 use super::operators;
+use super::taken_apart;
 use super::tree::{Produce, SetCall};
 
 /// The most rows that one call answers.
@@ -91,7 +92,10 @@ pub(super) fn bind(binder: &mut Binder, name: &str, args: &[Typed]) -> Bound<Opt
         }
         ("aclexplode", 1) => Ok(Some(grants(binder, args))),
         ("pg_listening_channels", 0) => scalar(name, Vec::new(), Arc::new(|_| Ok(Vec::new())), text),
-        _ => empty(binder, name, args),
+        _ => match taken_apart::bind(binder, name, args)? {
+            Some(set) => Ok(Some(set)),
+            None => empty(binder, name, args),
+        },
     }
 }
 

@@ -90,7 +90,12 @@ pub(super) struct Output {
     pub(super) ty: Ty,
     /// A constant or parameter whose type nothing has told yet.
     pub(super) unknown: bool,
+    /// The column of a relation that it is, unchanged.
+    pub(super) origin: Origin,
 }
+
+/// The OID of a relation and the number of a column of it.
+pub(super) type Origin = Option<(u32, i16)>;
 
 /// A WITH query.
 pub(super) struct Cte {
