@@ -54,6 +54,7 @@ mod temporal;
 mod text;
 mod truncation;
 mod typed;
+mod typed_rows;
 
 use std::sync::Arc;
 
@@ -113,5 +114,6 @@ pub(super) fn functions(facts: Facts) -> Vec<Arc<ScalarUDF>> {
     functions.push(steps::mark().udf());
     functions.push(text::letter_of().udf());
     functions.push(truncation::digits(facts).udf());
+    functions.push(typed_rows::function());
     functions
 }
