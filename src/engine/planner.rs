@@ -105,7 +105,8 @@ impl Planner {
         {
             return self.statement(ast).await;
         }
-        let clearer = |ast: &Ast, error: &DataFusionError| sql::apart(ast, error).or_else(|| sql::expanded(ast, error));
+        let columns = |schema: Option<&str>, name: &str| self.columns(schema, name);
+        let clearer = |ast: &Ast, error: &DataFusionError| sql::apart(ast, error).or_else(|| sql::expanded(ast, error, &columns));
         let Some(mut ast) = clearer(ast, &first) else { return Err(first) };
         for _ in 1..sql::ROWS_MAX {
             match self.statement(ast.clone()).await {

@@ -15,7 +15,7 @@ use super::exact::Kind;
 use super::fields::Field;
 use super::function::Result;
 use super::{
-    Facts, arithmetic, blanks, casts, fields, function, infinite, json_build, json_edit, literals, matching, meanings, membership,
+    Facts, arithmetic, blanks, casts, fields, function, infinite, json_build, json_edit, literals, matching, meanings, membership, moments,
     number_text, numbers, numeric, octets, parse, regexes, regs, rounding, signatures, spaced, spans, spread, temporal, text, truncation,
     typed,
 };
@@ -140,12 +140,13 @@ fn of_row(row: &Expr, null: bool) -> Option<Expr> {
 fn called(call: ScalarFunction, schema: &DFSchema, facts: Facts) -> Result<Expr> {
     let call = of_octets(call, schema, facts)?;
     signatures::check(&call, schema, facts)?;
-    let mut call = rounding::argued(call, schema, facts);
+    let mut call = match of_array(rounding::argued(call, schema, facts), schema) {
+        Ok(done) => return Ok(done),
+        Err(call) => call,
+    };
     let name = call.func.name();
     let type_of = |at: usize| call.args.get(at).and_then(|arg| arg.get_type(schema).ok());
     let replaced = match name {
-        "make_array" => return Ok(array(call, schema)),
-        "meshgate_mode" | "meshgate_percentile_disc" => return Ok(picked(call, schema)),
         "concat" | "concat_ws" | "format" => {
             call.args = call.args.into_iter().map(|arg| shown(arg, schema, facts, true)).collect();
             None
@@ -182,12 +183,7 @@ fn called(call: ScalarFunction, schema: &DFSchema, facts: Facts) -> Result<Expr>
         // Of whole numbers they are floating-point numbers, of numerics whole ones.
         "round" | "ceil" | "floor" | "trunc" if call.args.len() == 1 => match type_of(0) {
             Some(DataType::Decimal128(precision, scale)) if scale > 0 => {
-                // The engine keeps the type, in which the next whole number may have no room.
-                if precision < numeric::PRECISION_MAX {
-                    let roomy = DataType::Decimal128(precision + 1, scale);
-                    call.args = call.args.into_iter().map(|arg| datafusion::logical_expr::cast(arg, roomy.clone())).collect();
-                }
-                return Ok(datafusion::logical_expr::cast(Expr::ScalarFunction(call), numeric::whole(precision, scale)));
+                return Ok(to_whole(call, precision, scale));
             }
             Some(found) if found.is_integer() => {
                 return Ok(datafusion::logical_expr::cast(Expr::ScalarFunction(call), DataType::Float64));
@@ -198,7 +194,7 @@ fn called(call: ScalarFunction, schema: &DFSchema, facts: Facts) -> Result<Expr>
             let types: Vec<DataType> = (0..call.args.len()).filter_map(type_of).collect();
             mathematical(name, &types, &mut call.args)
         }
-        "coalesce" | "greatest" | "least" => chosen(&mut call, schema, facts)?,
+        "coalesce" | "greatest" | "least" | "nullif" => chosen(&mut call, schema, facts)?,
         "pg_typeof" if call.args.iter().all(untyped) => Some(regs::unknown()),
         numeric::AVERAGE => Some(mean(std::mem::take(&mut call.args), schema)?),
         numeric::UNCONSTRAINED => call.args.first().and_then(|arg| unconstrained(arg, schema, facts)),
@@ -216,6 +212,28 @@ fn called(call: ScalarFunction, schema: &DFSchema, facts: Facts) -> Result<Expr>
     Ok(replaced.unwrap_or(Expr::ScalarFunction(call)))
 }
 
+/// A numeric that is rounded to a whole number.
+fn to_whole(mut call: ScalarFunction, precision: u8, scale: i8) -> Expr {
+    // The engine keeps the type, in which the next whole number may have no room.
+    if precision < numeric::PRECISION_MAX {
+        let roomy = DataType::Decimal128(precision + 1, scale);
+        call.args = call.args.into_iter().map(|arg| datafusion::logical_expr::cast(arg, roomy.clone())).collect();
+    }
+    datafusion::logical_expr::cast(Expr::ScalarFunction(call), numeric::whole(precision, scale))
+}
+
+/// Arrays, and elements of them, of types that are texts to the engine; any other call is given back.
+fn of_array(call: ScalarFunction, schema: &DFSchema) -> std::result::Result<Expr, ScalarFunction> {
+    Ok(match call.func.name() {
+        "make_array" => array(call, schema),
+        "meshgate_mode" | "meshgate_percentile_disc" => picked(call, schema),
+        "array_sort" | "array_slice" | "array_remove" | "array_remove_all" | "array_replace_all" | "array_append" | "trim_array" => {
+            as_first(call, schema)
+        }
+        _ => return Err(call),
+    })
+}
+
 /// `ARRAY[…]` of values of one type that is a text to the engine.
 fn array(call: ScalarFunction, schema: &DFSchema) -> Expr {
     let kind = |value: &Expr| value.to_field(schema).ok().and_then(|(_, field)| typed::list_of(&field));
@@ -223,6 +241,15 @@ fn array(call: ScalarFunction, schema: &DFSchema) -> Expr {
     match kinds.as_slice() {
         [Some(first), rest @ ..] if rest.iter().all(|kind| *kind == Some(*first)) => typed::known(Expr::ScalarFunction(call), first),
         _ => Expr::ScalarFunction(call),
+    }
+}
+
+/// An array that is of the type of another one.
+fn as_first(call: ScalarFunction, schema: &DFSchema) -> Expr {
+    let list = call.args.first().and_then(|list| list.to_field(schema).ok());
+    match list.and_then(|(_, list)| typed::list_kind(&list)) {
+        Some(kind) => typed::known(Expr::ScalarFunction(call), kind),
+        None => Expr::ScalarFunction(call),
     }
 }
 
@@ -235,9 +262,24 @@ fn picked(call: ScalarFunction, schema: &DFSchema) -> Expr {
     }
 }
 
+/// `nullif(a, b)` of moments of several types, which are compared as such; the first keeps its type.
+fn differing(call: &ScalarFunction, schema: &DFSchema, facts: Facts) -> Result<Option<Expr>> {
+    let types: Vec<DataType> = call.args.iter().filter_map(|arg| arg.get_type(schema).ok()).collect();
+    match (call.args.as_slice(), moments::common(&types)) {
+        ([value, other], Some(_)) => {
+            let same = compared(value.clone(), Operator::Eq, other.clone(), schema, facts)?;
+            datafusion::logical_expr::when(same, Expr::Literal(ScalarValue::Null, None)).otherwise(value.clone()).map(Some)
+        }
+        _ => Ok(None),
+    }
+}
+
 /// A function that chooses among its arguments, which are of one type; of intervals by their lengths.
 fn chosen(call: &mut ScalarFunction, schema: &DFSchema, facts: Facts) -> Result<Option<Expr>> {
     let name = call.func.name().to_owned();
+    if name == "nullif" {
+        return differing(call, schema, facts);
+    }
     call.args = matching::together(&name.to_uppercase(), std::mem::take(&mut call.args), schema, facts)?;
     let spans = name != "coalesce" && call.args.iter().any(|arg| arg.get_type(schema).is_ok_and(|found| interval(&found)));
     Ok(spans.then(|| spans::chosen(name == "greatest").call(std::mem::take(&mut call.args))))

@@ -11,7 +11,7 @@ use crate::engine::PgType;
 use crate::error::SqlState;
 
 use super::function::{Result, fault};
-use super::{Facts, casts, numeric, typed};
+use super::{Facts, casts, moments, numeric, typed};
 
 /// Types that may stand beside each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -161,6 +161,15 @@ pub(super) fn together(what: &str, values: Vec<Expr>, schema: &DFSchema, facts: 
     }
     let beside = values.iter().find(|value| family(value, schema).is_some()).and_then(|value| value.get_type(schema).ok());
     let Some(beside) = beside else { return Ok(values) };
+    let known = values.iter().filter(|value| family(value, schema).is_some()).map(|value| value.get_type(schema));
+    let known = known.collect::<Result<Vec<_>>>()?;
+    if let Some(common) = moments::common(&known) {
+        let of_common = |value: Expr| match value.get_type(schema) {
+            Ok(found) if family(&value, schema).is_some() => moments::as_common(value, &found, &common, facts),
+            _ => casts::literal_as(value, &common, facts),
+        };
+        return Ok(values.into_iter().map(of_common).collect());
+    }
     let values: Vec<Expr> = values.into_iter().map(|value| casts::literal_as(value, &beside, facts)).collect();
     if *first != Family::Number {
         return Ok(values);
@@ -221,8 +230,10 @@ pub(super) fn united(inputs: Vec<LogicalPlan>, facts: Facts) -> Result<Vec<Logic
             one_text(&mut inputs, &columns, at)?;
             continue;
         }
-        if *first == Family::Number {
-            one_type(&mut inputs, at)?;
+        match first {
+            Family::Number => one_type(&mut inputs, at)?,
+            Family::Moment => one_moment(&mut inputs, &columns, at, facts)?,
+            _ => {}
         }
         let place = families.iter().position(Option::is_some).unwrap_or(0);
         let Some(beside) = inputs.get(place).map(|input| input.schema().field(at).data_type().clone()) else { continue };
@@ -258,6 +269,24 @@ fn one_text(inputs: &mut [LogicalPlan], columns: &[Option<Expr>], at: usize) -> 
             *slot = typed::plain(std::mem::take(slot)).alias(name);
         }
         *input = LogicalPlanBuilder::from(input.clone()).project(exprs)?.build()?;
+    }
+    Ok(())
+}
+
+/// A column of moments in the type that they have together.
+fn one_moment(inputs: &mut [LogicalPlan], columns: &[Option<Expr>], at: usize, facts: Facts) -> Result<()> {
+    let literal = |column: &Option<Expr>| column.as_ref().is_some_and(casts::text_literal);
+    let type_of = |input: &LogicalPlan| input.schema().field(at).data_type().clone();
+    let types: Vec<DataType> = inputs.iter().zip(columns).filter(|(_, column)| !literal(column)).map(|(input, _)| type_of(input)).collect();
+    let Some(common) = moments::common(types.iter().filter(|found| !found.is_null())) else { return Ok(()) };
+    for (input, _) in inputs.iter_mut().zip(columns).filter(|(_, column)| !literal(column)) {
+        let found = type_of(input);
+        let mut exprs: Vec<Expr> = input.schema().columns().into_iter().map(Expr::Column).collect();
+        let name = input.schema().field(at).name().clone();
+        if let Some(slot) = exprs.get_mut(at).filter(|_| !found.is_null()) {
+            *slot = moments::as_common(std::mem::take(slot), &found, &common, facts).alias(name);
+            *input = LogicalPlanBuilder::from(input.clone()).project(exprs)?.build()?;
+        }
     }
     Ok(())
 }

@@ -5,6 +5,7 @@
 
 mod arithmetic;
 mod arrays;
+mod bits;
 mod blanks;
 mod bytes;
 mod bytewise;
@@ -30,6 +31,7 @@ mod literals;
 mod matching;
 mod meanings;
 mod membership;
+mod moments;
 mod number_text;
 mod numbers;
 mod numeric;
@@ -93,6 +95,7 @@ pub(super) fn functions(facts: Facts) -> Vec<Arc<ScalarUDF>> {
     let mut functions = temporal::all(facts);
     functions.extend(format::all(facts));
     functions.extend(series::all());
+    functions.extend(bits::all());
     functions.extend(blanks::all());
     functions.extend(bytes::all());
     functions.extend(numeric::all());

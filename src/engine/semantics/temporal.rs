@@ -207,15 +207,20 @@ fn round_micro(value: f64) -> f64 {
     (value * 1e6).round_ties_even() / 1e6
 }
 
-/// age(later, earlier): years, months and days as a calendar counts them.
+/// age(later, earlier): years, months and days as a calendar of the session's zone counts them.
 fn age(facts: Facts) -> Function {
-    let takes = |types: &[DataType]| matches!(types.len(), 1 | 2).then(|| vec![timestamp(); types.len()]);
+    let moment = |found: &DataType| if matches!(found, DataType::Timestamp(_, Some(_))) { instant() } else { timestamp() };
+    let takes = move |types: &[DataType]| matches!(types.len(), 1 | 2).then(|| types.iter().map(moment).collect());
     let midnight = local_micros(facts.now.timestamp_micros(), &facts.time_zone).div_euclid(DAY) * DAY;
     let computes = move |args: &[ArrayRef], _rows: usize| {
         let first = arg::<TimestampMicrosecondArray>(args, 0)?;
         let second = if args.len() > 1 { Some(arg::<TimestampMicrosecondArray>(args, 1)?) } else { None };
         let value = |row: usize| {
-            let at = |array: &TimestampMicrosecondArray| (!array.is_null(row)).then(|| array.value(row));
+            let at = |array: &TimestampMicrosecondArray| {
+                let micros = (!array.is_null(row)).then(|| array.value(row));
+                let zoned = matches!(array.data_type(), DataType::Timestamp(_, Some(_)));
+                micros.map(|micros| if zoned { local_micros(micros, &facts.time_zone) } else { micros })
+            };
             let (later, earlier) = match second {
                 Some(second) => (at(first), at(second)),
                 None => (Some(midnight), at(first)),

@@ -29,6 +29,9 @@ pub(super) fn truncated(args: &[Expr], of: &DataType, facts: Facts) -> Option<Re
     let Some(unit) = Field::parse(text).filter(|field| truncates(*field)) else {
         return Some(Err(fault(SqlState::INVALID_PARAMETER_VALUE, "unit is not recognized")));
     };
+    if let (DataType::Timestamp(_, Some(_)), None, Some(micros)) = (of, &zone, within_day(unit)) {
+        return Some(Ok(of_clock(micros, facts).call(vec![value])));
+    }
     let local = |value: Expr| -> Expr { local_truncated(unit, value) };
     Some(Ok(match (of, zone) {
         (DataType::Interval(_) | DataType::Duration(_), None) => of_interval(unit).call(vec![value]),
@@ -111,6 +114,32 @@ fn local_truncated(unit: Field, value: Expr) -> Expr {
         }
         None => of_years(years(unit).unwrap_or(10)).call(vec![value]),
     }
+}
+
+/// How long a unit is that is shorter than a day.
+fn within_day(unit: Field) -> Option<i64> {
+    Some(match unit {
+        Field::Hour => 3600 * SECOND,
+        Field::Minute => 60 * SECOND,
+        Field::Second => SECOND,
+        Field::Milliseconds => 1000,
+        Field::Microseconds => 1,
+        _ => return None,
+    })
+}
+
+/// What the session's clock showed when the unit began; where an hour comes twice, in the one that it is.
+fn of_clock(unit: i64, facts: Facts) -> Function {
+    let computes = move |args: &[ArrayRef], _rows: usize| {
+        let values = first(args)?.as_primitive::<TimestampMicrosecondType>();
+        let starts: Vec<Option<i64>> = values
+            .iter()
+            .map(|micros| micros.map(|micros| micros.saturating_sub(temporal::local_micros(micros, &facts.time_zone).rem_euclid(unit))))
+            .collect();
+        Ok(temporal::instants(starts))
+    };
+    let takes = |types: &[DataType]| (types.len() == 1).then(|| vec![temporal::instant()]);
+    Function::new("date_trunc", takes, |_| Some(temporal::instant()), computes).of_statement(facts).variant(unit.unsigned_abs())
 }
 
 /// The first moment of a decade, a century or a millennium.

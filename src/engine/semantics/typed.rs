@@ -117,6 +117,12 @@ pub(super) fn list_of(element: &Field) -> Option<&'static str> {
     LISTS.iter().find(|(of, _)| *of == name).map(|(_, list)| *list)
 }
 
+/// The type of an array that is one of these.
+pub(super) fn list_kind(list: &Field) -> Option<&'static str> {
+    let name = named(list)?;
+    LISTS.iter().find(|(_, list)| *list == name).map(|(_, list)| *list)
+}
+
 /// The type of the elements of such an array.
 pub(super) fn element_of(list: &Field) -> Option<&'static str> {
     let name = named(list)?;

@@ -498,6 +498,21 @@ fn cast(expr: &Expr, data_type: &DataType) -> Option<Expr> {
                 None => call("meshgate_numerics", vec![expr.clone()]),
             })
         }
+        DataType::BigInt(None) | DataType::Int8(None) | DataType::Integer(None) | DataType::Int(None) => of_bits(expr, data_type),
+        _ => None,
+    }
+}
+
+/// `text::bit(64)::bigint`
+fn of_bits(expr: &Expr, data_type: &DataType) -> Option<Expr> {
+    match expr {
+        Expr::Nested(inner) => of_bits(inner, data_type),
+        Expr::Cast { expr: text, data_type: DataType::Bit(count), .. } => {
+            let count = count.unwrap_or(1);
+            let fits = count <= 32 || matches!(data_type, DataType::BigInt(_) | DataType::Int8(_));
+            let bits = call("meshgate_bits", vec![text.as_ref().clone(), number(&count.to_string())]);
+            fits.then(|| cast_to(bits, data_type.clone()))
+        }
         _ => None,
     }
 }

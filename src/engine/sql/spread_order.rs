@@ -1,16 +1,19 @@
 //! The order of a select list that makes several rows of one, by what is not in it.
 //!
 //! The planner sorts such rows by columns of the result alone. So the keys become columns of a query within, by which one around it sorts.
+//! Rows that are made of one stay in their order, which is their last key: PostgreSQL makes them of rows that are sorted already.
 
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, GroupByExpr, Ident, OrderByKind, Query, SelectItem, SetExpr, TableFactor, VisitMut, VisitorMut,
+    Expr, GroupByExpr, Ident, OrderByExpr, OrderByKind, Query, SelectItem, SetExpr, TableFactor, Value, VisitMut, VisitorMut,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
 use crate::catalog::folded;
+
+use super::spelling::call;
 
 /// Puts the form in the place of the query, if it is one of these.
 pub(super) fn rewritten(query: &mut Query) {
@@ -29,12 +32,15 @@ fn around(query: &Query) -> Option<Query> {
     if !plain || !select.projection.iter().any(super::tables::several_in) {
         return None;
     }
-    let hidden: Vec<usize> = keys.iter().enumerate().filter(|(_, key)| !shown(&key.expr, &select.projection)).map(|(at, _)| at).collect();
-    if hidden.is_empty() {
+    let lists =
+        if keys.iter().any(|key| makes_rows(&key.expr, &select.projection)) { None } else { super::tables::lists_in(&select.projection) };
+    let sorts_here = |key: &Expr| if lists.is_some() { named(key, &select.projection) } else { shown(key, &select.projection) };
+    let hidden: Vec<usize> = keys.iter().enumerate().filter(|(_, key)| !sorts_here(&key.expr)).map(|(at, _)| at).collect();
+    if hidden.is_empty() && lists.is_none() {
         return None;
     }
     let name = |at: usize| format!("meshgate_key{at}");
-    let names: Vec<String> = hidden.iter().map(|at| name(*at)).collect();
+    let names: Vec<String> = hidden.iter().map(|at| name(*at)).chain(lists.as_ref().map(|_| PLACE.to_owned())).collect();
     let text = format!("SELECT * EXCLUDE ({}) FROM (SELECT 1) AS meshgate_rows", names.join(", "));
     let mut outer = Parser::new(&GenericDialect {}).try_with_sql(&text).ok()?.parse_query().ok()?;
     let mut inner = query.clone();
@@ -47,6 +53,11 @@ fn around(query: &Query) -> Option<Query> {
         let expr = std::mem::replace(&mut key.expr, Expr::Identifier(Ident::new(name(at))));
         own.projection.push(SelectItem::ExprWithAlias { expr, alias: Ident::new(name(at)) });
     }
+    if let Some(lists) = lists {
+        let places = call("unnest", vec![call("meshgate_ordinals", lists)]);
+        own.projection.push(SelectItem::ExprWithAlias { expr: places, alias: Ident::new(PLACE) });
+        outer_keys.push(OrderByExpr::from(Ident::new(PLACE)));
+    }
     let SetExpr::Select(select) = outer.body.as_mut() else { return None };
     if let TableFactor::Derived { subquery, .. } = &mut select.from.first_mut()?.relation {
         **subquery = inner;
@@ -54,6 +65,31 @@ fn around(query: &Query) -> Option<Query> {
     outer.order_by = Some(order);
     (outer.limit_clause, outer.fetch, outer.with) = (query.limit_clause.clone(), query.fetch.clone(), query.with.clone());
     Some(*outer)
+}
+
+/// The column of a row's place among those that are made of one row.
+const PLACE: &str = "meshgate_place";
+
+/// Whether a key is a column of the result, by its number or its name.
+fn named(key: &Expr, projection: &[SelectItem]) -> bool {
+    match key {
+        Expr::Identifier(name) => projection.iter().any(|item| names(item, name)),
+        Expr::Value(_) => true,
+        _ => false,
+    }
+}
+
+/// Whether a key is, or holds, what makes several rows of one.
+fn makes_rows(key: &Expr, projection: &[SelectItem]) -> bool {
+    let item = match key {
+        Expr::Identifier(name) => projection.iter().find(|item| names(item, name)),
+        Expr::Value(value) => match &value.value {
+            Value::Number(digits, _) => digits.parse::<usize>().ok().and_then(|place| projection.get(place.checked_sub(1)?)),
+            _ => None,
+        },
+        other => return super::tables::several_in(&SelectItem::UnnamedExpr(other.clone())),
+    };
+    item.is_some_and(super::tables::several_in)
 }
 
 /// Whether a key is made of columns of the result alone: of their names, or of a number.
@@ -110,9 +146,17 @@ mod tests {
             "SELECT * EXCLUDE (meshgate_key0) FROM (SELECT a, generate_series(1, b) AS n, d AS meshgate_key0 FROM t WHERE c) \
              AS meshgate_rows ORDER BY meshgate_key0 DESC, n LIMIT 3"
         );
-        for kept in
-            ["SELECT generate_series(1, 2) AS n FROM t ORDER BY n", "SELECT a FROM t ORDER BY b", "SELECT generate_series(1, 2) ORDER BY 1"]
-        {
+        assert_eq!(
+            spelled("SELECT a, upper(unnest(b)) FROM t ORDER BY a LIMIT 3"),
+            "SELECT * EXCLUDE (meshgate_place) FROM (SELECT a, upper(unnest(b)), unnest(meshgate_ordinals(b)) AS meshgate_place FROM t) \
+             AS meshgate_rows ORDER BY a, meshgate_place LIMIT 3"
+        );
+        for kept in [
+            "SELECT generate_series(1, 2) AS n FROM t ORDER BY n",
+            "SELECT generate_series(1, random()) AS n, a FROM t ORDER BY a",
+            "SELECT a FROM t ORDER BY b",
+            "SELECT generate_series(1, 2) ORDER BY 1",
+        ] {
             assert_eq!(spelled(kept), kept);
         }
     }

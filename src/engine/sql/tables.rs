@@ -99,6 +99,53 @@ pub(super) fn several_in(item: &SelectItem) -> bool {
     finder.0
 }
 
+/// The lists whose elements a select list makes rows of; `None` if there are none, or they cannot be named twice.
+pub(super) fn lists_in(projection: &[SelectItem]) -> Option<Vec<Expr>> {
+    struct Lists {
+        found: Vec<Expr>,
+        /// Queries around the place, whose rows are their own.
+        queries: usize,
+        unfit: bool,
+    }
+    impl ast::Visitor for Lists {
+        type Break = ();
+
+        fn pre_visit_query(&mut self, _: &ast::Query) -> ControlFlow<()> {
+            self.queries += 1;
+            ControlFlow::Continue(())
+        }
+
+        fn post_visit_query(&mut self, _: &ast::Query) -> ControlFlow<()> {
+            self.queries = self.queries.saturating_sub(1);
+            ControlFlow::Continue(())
+        }
+
+        fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+            let Expr::Function(function) = expr else { return ControlFlow::Continue(()) };
+            let name = last(&function.name);
+            // Another value each time, or rows of rows.
+            self.unfit |= matches!(name.as_str(), "random" | "gen_random_uuid" | "uuid" | "clock_timestamp");
+            if self.queries == 0
+                && let Some(columns) = columns(&name)
+            {
+                match (columns.as_slice(), arguments(function)) {
+                    ([Listed { list: "", .. }], Some(args)) => self.found.extend(args),
+                    ([Listed { list, .. }], Some(args)) => self.found.push(call(list, canonical(&name, args))),
+                    _ => self.unfit = true,
+                }
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    let mut lists = Lists { found: Vec::new(), queries: 0, unfit: false };
+    for item in projection {
+        let _ = ast::Visit::visit(item, &mut lists);
+    }
+    let nested = lists.found.iter().any(|list| several_in(&SelectItem::UnnamedExpr(list.clone())));
+    let fit = !lists.found.is_empty() && !lists.unfit && !nested && lists.found.iter().all(super::quantified::repeatable);
+    fit.then_some(lists.found)
+}
+
 fn arguments(function: &ast::Function) -> Option<Vec<Expr>> {
     match &function.args {
         ast::FunctionArguments::List(list) => list.args.iter().map(argument).collect(),

@@ -10,8 +10,10 @@ use datafusion::error::DataFusionError;
 use datafusion::sql::parser::Statement as Ast;
 use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, CaseWhen, Expr, Ident, JoinOperator, Query, Select, SelectItem, Value, VisitMut, VisitorMut,
+    BinaryOperator, CaseWhen, Expr, Ident, JoinOperator, ObjectName, Query, Select, SelectItem, TableFactor, Value, VisitMut, VisitorMut,
 };
+
+use crate::catalog::folded;
 
 use super::spelling::{call, string};
 
@@ -21,12 +23,25 @@ pub(in crate::engine) const ROWS_MAX: usize = 32;
 /// Columns that are written for all of them.
 const COLUMNS_MAX: usize = 20_000;
 
-/// The statement with a row in the place of the name that was not found; `None` if it is no table's.
-pub(in crate::engine) fn expanded(ast: &Ast, error: &DataFusionError) -> Option<Ast> {
+/// The columns of a table by its schema and name.
+type Columns<'a> = &'a dyn Fn(Option<&str>, &str) -> Option<Vec<String>>;
+
+/// The statement with a row in the place of the name that was not found; `None` if it is no table's. `columns` knows the tables.
+pub(in crate::engine) fn expanded(ast: &Ast, error: &DataFusionError, columns: Columns<'_>) -> Option<Ast> {
     let Ast::Statement(statement) = ast else { return None };
-    let (name, columns) = missing(error)?;
+    let (name, mut found) = missing(error)?;
     let mut outer = OuterJoins(false);
     let mut statement = statement.clone();
+    if found.is_empty() {
+        // The table of a row that a LATERAL part of FROM takes is not among what the planner has looked at.
+        let mut tables = Tables { name: &name, columns, found: Vec::new() };
+        let _ = statement.visit(&mut tables);
+        found = tables.found.into_iter().map(|column| Column::new(Some(name.as_str()), column)).collect();
+    }
+    let columns = found;
+    if columns.is_empty() {
+        return None;
+    }
     let _ = statement.visit(&mut outer);
     let row = row(&name, &columns, outer.0)?;
     let mut rows = Rows { name, row, width: columns.len(), left: COLUMNS_MAX, found: false };
@@ -49,7 +64,7 @@ fn missing(error: &DataFusionError) -> Option<(String, Vec<Column>)> {
                         columns.push(column.clone());
                     }
                 }
-                (!columns.is_empty()).then(|| (field.name.clone(), columns))
+                Some((field.name.clone(), columns))
             }
             _ => None,
         },
@@ -75,6 +90,34 @@ fn row(table: &str, columns: &[Column], outer: bool) -> Option<Expr> {
         conditions: vec![CaseWhen { condition: absent, result: Expr::Value(Value::Null.with_empty_span()) }],
         else_result: Some(Box::new(row)),
     })
+}
+
+/// Finds the one table that goes by a name.
+struct Tables<'a> {
+    name: &'a str,
+    columns: Columns<'a>,
+    found: Vec<String>,
+}
+
+impl VisitorMut for Tables<'_> {
+    type Break = ();
+
+    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
+        let TableFactor::Table { name: ObjectName(parts), alias, args: None, .. } = factor else { return ControlFlow::Continue(()) };
+        let mut parts = parts.iter().rev().filter_map(|part| part.as_ident()).map(folded);
+        let (Some(table), schema) = (parts.next(), parts.next()) else { return ControlFlow::Continue(()) };
+        let known = alias.as_ref().map_or_else(|| table.clone(), |alias| folded(&alias.name));
+        if known != self.name || alias.as_ref().is_some_and(|alias| !alias.columns.is_empty()) {
+            return ControlFlow::Continue(());
+        }
+        if !self.found.is_empty() {
+            // Nobody knows which is meant.
+            self.found.clear();
+            return ControlFlow::Break(());
+        }
+        self.found = (self.columns)(schema.as_deref(), &table).unwrap_or_default();
+        ControlFlow::Continue(())
+    }
 }
 
 struct OuterJoins(bool);
