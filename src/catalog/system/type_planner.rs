@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, FieldRef};
+use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::planner::TypePlanner;
-use datafusion::sql::sqlparser::ast::DataType as SqlType;
+use datafusion::sql::sqlparser::ast::{DataType as SqlType, TimezoneInfo};
 
 use crate::catalog::TYPE_KEY;
 
@@ -15,6 +15,11 @@ pub struct PgTypePlanner;
 
 impl TypePlanner for PgTypePlanner {
     fn plan_type_field(&self, sql_type: &SqlType) -> Result<Option<FieldRef>, DataFusionError> {
+        // As columns have it. The planner's own would be of the session's zone, and no number to it beside those.
+        if let SqlType::Timestamp(None, TimezoneInfo::WithTimeZone | TimezoneInfo::Tz) = sql_type {
+            let data_type = DataType::Timestamp(TimeUnit::Microsecond, Some("+00:00".into()));
+            return Ok(Some(Arc::new(Field::new("", data_type, true))));
+        }
         Ok(super::casts::plain_type(sql_type).map(|data_type| {
             let field = Field::new("", data_type, true);
             Arc::new(match named(sql_type) {

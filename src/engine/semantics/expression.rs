@@ -282,7 +282,13 @@ fn chosen(call: &mut ScalarFunction, schema: &DFSchema, facts: Facts) -> Result<
     }
     call.args = matching::together(&name.to_uppercase(), std::mem::take(&mut call.args), schema, facts)?;
     let spans = name != "coalesce" && call.args.iter().any(|arg| arg.get_type(schema).is_ok_and(|found| interval(&found)));
-    Ok(spans.then(|| spans::chosen(name == "greatest").call(std::mem::take(&mut call.args))))
+    if spans {
+        return Ok(Some(spans::chosen(name == "greatest").call(std::mem::take(&mut call.args))));
+    }
+    // Texts are of the type of the first that is no constant.
+    let first = call.args.iter().find(|arg| !constant(arg)).and_then(|arg| arg.to_field(schema).ok());
+    let kind = first.and_then(|(_, field)| typed::kind_of(&field).filter(|_| field.data_type().is_string()));
+    Ok(kind.map(|kind| typed::known(Expr::ScalarFunction(call.clone()), kind)))
 }
 
 /// A text constant among bytes is bytes; another text is none.

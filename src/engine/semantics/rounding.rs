@@ -1,11 +1,11 @@
-//! The types that round() and its kin, and powers, compute in, where their arguments are of others.
+//! The types that round() and its kin, powers and zones compute in, where their arguments are of others.
 
 use arrow::datatypes::DataType;
 use datafusion::common::DFSchema;
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{Expr, ExprSchemable, cast};
 
-use super::{Facts, casts, numeric};
+use super::{Facts, casts, numeric, temporal};
 
 /// The call over arguments of the types that PostgreSQL's function takes.
 pub(super) fn argued(mut call: ScalarFunction, schema: &DFSchema, facts: Facts) -> ScalarFunction {
@@ -24,6 +24,10 @@ pub(super) fn argued(mut call: ScalarFunction, schema: &DFSchema, facts: Facts) 
             if matches!(value.get_type(schema), Ok(DataType::Float32)) {
                 *value = cast(std::mem::take(value), DataType::Float64);
             }
+        }
+        // A date is midnight in the session's zone, of which another zone's clocks are asked.
+        ("timezone", [_, value]) if matches!(value.get_type(schema), Ok(DataType::Date32)) => {
+            *value = casts::of_type(std::mem::take(value), &DataType::Date32, &temporal::instant(), facts);
         }
         ("power" | "pow", [base, exponent]) => {
             let exact = |side: &Expr| matches!(side.get_type(schema), Ok(DataType::Decimal128(..)));

@@ -117,6 +117,12 @@ pub(super) fn list_of(element: &Field) -> Option<&'static str> {
     LISTS.iter().find(|(of, _)| *of == name).map(|(_, list)| *list)
 }
 
+/// The type of a value that is a text to the engine, by the name that its field has.
+pub(super) fn kind_of(value: &Field) -> Option<&'static str> {
+    let name = named(value)?;
+    LISTS.iter().find(|(of, _)| *of == name).map(|(of, _)| *of)
+}
+
 /// The type of an array that is one of these.
 pub(super) fn list_kind(list: &Field) -> Option<&'static str> {
     let name = named(list)?;
