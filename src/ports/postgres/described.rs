@@ -1,5 +1,7 @@
 //! What the catalog of a server says of a table.
 
+use std::sync::Arc;
+
 use super::location::TableLocation;
 use super::server::{Server, query_error};
 use super::types::SourceColumn;
@@ -13,7 +15,6 @@ SELECT a.attname::pg_catalog.text, COALESCE(NULLIF(t.typbasetype, 0), t.oid)::pg
        CASE WHEN t.typtype = 'd' THEN t.typtypmod ELSE a.atttypmod END, \
        pg_catalog.format_type(a.atttypid, a.atttypmod), COALESCE(b.typtype, t.typtype) = 'e', t.typtype = 'd', \
        COALESCE(l.collisdeterministic, true), pg_catalog.current_setting('server_encoding') = 'UTF8', c.tuples::pg_catalog.int8, \
-       (SELECT s.reset_val::pg_catalog.int8 FROM pg_catalog.pg_settings s WHERE s.name = 'statement_timeout'), \
        c.heaps, c.relhassubclass, \
        EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid AND i.indkey[0] = a.attnum), \
        COALESCE(e.typtype = 'e', false), a.attcollation::pg_catalog.int8 \
@@ -39,6 +40,8 @@ LEFT JOIN pg_catalog.pg_type e ON e.oid = NULLIF(COALESCE(b.typelem, t.typelem),
 LEFT JOIN pg_catalog.pg_collation l ON l.oid = a.attcollation \
 WHERE a.attnum > 0 AND NOT a.attisdropped \
 ORDER BY a.attnum";
+
+const OWN_TIMEOUT: &str = "SELECT s.reset_val::pg_catalog.int8 FROM pg_catalog.pg_settings s WHERE s.name = 'statement_timeout'";
 
 /// A table or view.
 pub(super) struct Described {
@@ -76,15 +79,14 @@ pub(super) async fn describe(at: &Place, server: &Server, location: &TableLocati
     let Some(first) = rows.first() else { return Err(Error::NoData { at: at.clone(), source: None }) };
     let failed = |e| query_error(at, e);
     let count: Option<i64> = first.try_get(8).map_err(failed)?;
-    let own_timeout: i64 = first.try_get(9).map_err(failed)?;
-    let heaps: Option<Vec<i64>> = first.try_get(10).map_err(failed)?;
+    let heaps: Option<Vec<i64>> = first.try_get(9).map_err(failed)?;
     let mut described = Described {
         columns: Vec::with_capacity(rows.len()),
         utf8: first.try_get(7).map_err(failed)?,
         rows: count.and_then(|count| usize::try_from(count).ok()).filter(|count| *count > 0),
-        own_timeout: u64::try_from(own_timeout).unwrap_or(0),
+        own_timeout: own_timeout(at, server).await?,
         heaps: heaps.unwrap_or_default().into_iter().map(|pages| u64::try_from(pages).unwrap_or(0)).collect(),
-        several: first.try_get(11).map_err(failed)?,
+        several: first.try_get(10).map_err(failed)?,
     };
     let oid = |oid: i64| u32::try_from(oid).map_err(|_| Error::Internal { at: at.clone(), broken: "an OID has more than 32 bits" });
     for row in &rows {
@@ -96,10 +98,22 @@ pub(super) async fn describe(at: &Place, server: &Server, location: &TableLocati
             is_enum: row.try_get(4).map_err(failed)?,
             is_domain: row.try_get(5).map_err(failed)?,
             deterministic: row.try_get(6).map_err(failed)?,
-            indexed: row.try_get(12).map_err(failed)?,
-            is_enum_array: row.try_get(13).map_err(failed)?,
-            collation: oid(row.try_get(14).map_err(failed)?)?,
+            indexed: row.try_get(11).map_err(failed)?,
+            is_enum_array: row.try_get(12).map_err(failed)?,
+            collation: oid(row.try_get(13).map_err(failed)?)?,
         });
     }
     Ok(described)
+}
+
+/// The login's own limit of a statement's time. A server lists all of its settings to tell one, so this is kept for longer than a look at a table.
+async fn own_timeout(at: &Place, server: &Server) -> Result<u64, Error> {
+    if let Some(known) = server.own_timeout.last(&()) {
+        return Ok(*known);
+    }
+    let rows = server.fetch(at, OWN_TIMEOUT, &[]).await?;
+    let told: Option<i64> = rows.first().map(|row| row.try_get(0)).transpose().map_err(|e| query_error(at, e))?;
+    let timeout = Arc::new(told.and_then(|timeout| u64::try_from(timeout).ok()).unwrap_or(0));
+    server.own_timeout.keep(&(), &timeout);
+    Ok(*timeout)
 }

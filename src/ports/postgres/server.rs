@@ -20,7 +20,8 @@ use super::weight::Counts;
 
 /// How long a look at a table's columns holds. A scan finds out by itself when a column changed meanwhile.
 const LOOK_HOLDS: Duration = Duration::from_secs(1);
-/// How long it holds what a server has counted in a table: it counts anew when much has changed.
+/// How long it holds what a server has counted in a table, for it counts anew when much has changed, and what goes for the login, for that goes
+/// for new connections.
 const COUNTS_HOLD: Duration = Duration::from_secs(60);
 
 /// One server.
@@ -29,9 +30,11 @@ pub(super) struct Server {
     /// A table of fewer pages is not copied.
     bulk_pages: u64,
     /// The last look at the columns of each table.
-    pub(super) looks: Looks<Described>,
+    pub(super) looks: Looks<TableLocation, Described>,
     /// How many different values its columns have.
-    pub(super) counts: Looks<Counts>,
+    pub(super) counts: Looks<TableLocation, Counts>,
+    /// The login's own limit of a statement's time in milliseconds; 0: none.
+    pub(super) own_timeout: Looks<(), u64>,
 }
 
 impl std::fmt::Debug for Server {
@@ -71,7 +74,7 @@ impl Server {
         };
         let dial = Dial { host: location.host.clone(), port: location.port, config, connector };
         let (pool, bulk_pages) = (Pool::new(dial, limits, breaker), options.postgres_bulk_pages);
-        Ok(Self { pool, bulk_pages, looks: Looks::new(LOOK_HOLDS), counts: Looks::new(COUNTS_HOLD) })
+        Ok(Self { pool, bulk_pages, looks: Looks::new(LOOK_HOLDS), counts: Looks::new(COUNTS_HOLD), own_timeout: Looks::new(COUNTS_HOLD) })
     }
 
     /// A connection, at the place that was reserved for it if there is one.

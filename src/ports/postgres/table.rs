@@ -1,6 +1,6 @@
 //! A table or view of a server, compared with its contract.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use arrow::datatypes::{DataType as ArrowType, FieldRef, SchemaRef};
 use async_trait::async_trait;
@@ -162,6 +162,8 @@ pub(in crate::ports) struct PostgresTable {
     location: TableLocation,
     shape: Shape,
     columns: Vec<PgColumn>,
+    /// The look that the columns were last compared with.
+    compared: Mutex<Weak<Described>>,
 }
 
 impl PostgresTable {
@@ -171,12 +173,18 @@ impl PostgresTable {
             Some(shape) => shape,
             None => own_shape(&at, look(&at, &server, &location).await?.as_ref())?,
         };
-        let (columns, _) = compare(&at, &server, &location, &shape).await?;
-        Ok(Self { at, server, location, shape, columns })
+        let (columns, described) = compare(&at, &server, &location, &shape).await?;
+        Ok(Self { at, server, location, shape, columns, compared: Mutex::new(Arc::downgrade(&described)) })
     }
 
-    /// Compares again. Returns what was seen.
+    /// Compares again, if there is anything new. Returns what was seen.
     async fn check(&self) -> Result<Arc<Described>, Error> {
+        let compared = || self.compared.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(kept) = self.server.looks.last(&self.location)
+            && Weak::ptr_eq(&compared(), &Arc::downgrade(&kept))
+        {
+            return Ok(kept);
+        }
         let (columns, described) = compare(&self.at, &self.server, &self.location, &self.shape).await?;
         let changed = columns.iter().zip(&self.columns).find(|(now, before)| !now.is_read_like(before));
         match changed {
@@ -186,7 +194,10 @@ impl PostgresTable {
                 let column = column.field.name().clone();
                 Err(Error::ColumnType { at: self.at.clone(), column, found: "changed".to_owned(), expected: name })
             }
-            None => Ok(described),
+            None => {
+                *compared() = Arc::downgrade(&described);
+                Ok(described)
+            }
         }
     }
 }
