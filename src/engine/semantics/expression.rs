@@ -180,14 +180,8 @@ fn called(call: ScalarFunction, schema: &DFSchema, facts: Facts) -> Result<Expr>
         "gcd" | "lcm" if [type_of(0), type_of(1)].into_iter().flatten().all(|found| matches!(found, DataType::Int16 | DataType::Int32)) => {
             return Ok(datafusion::logical_expr::cast(Expr::ScalarFunction(call), DataType::Int32));
         }
-        // Of whole numbers they are floating-point numbers, of numerics whole ones.
         "round" | "ceil" | "floor" | "trunc" if call.args.len() == 1 => match type_of(0) {
-            Some(DataType::Decimal128(precision, scale)) if scale > 0 => {
-                return Ok(to_whole(call, precision, scale));
-            }
-            Some(found) if found.is_integer() => {
-                return Ok(datafusion::logical_expr::cast(Expr::ScalarFunction(call), DataType::Float64));
-            }
+            Some(found) if is_exact(&found) => return Ok(to_whole(call, &found)),
             _ => None,
         },
         "sqrt" | "exp" | "acos" | "asin" | "power" | "pow" | "ln" | "log" | "log10" => {
@@ -212,8 +206,16 @@ fn called(call: ScalarFunction, schema: &DFSchema, facts: Facts) -> Result<Expr>
     Ok(replaced.unwrap_or(Expr::ScalarFunction(call)))
 }
 
-/// A numeric that is rounded to a whole number.
-fn to_whole(mut call: ScalarFunction, precision: u8, scale: i8) -> Expr {
+/// A whole number, or a numeric with digits behind the point.
+fn is_exact(found: &DataType) -> bool {
+    found.is_integer() || matches!(found, DataType::Decimal128(_, 1..))
+}
+
+/// A number of that type that is rounded to a whole one: of whole numbers a floating-point number, of numerics a numeric.
+fn to_whole(mut call: ScalarFunction, of: &DataType) -> Expr {
+    let DataType::Decimal128(precision, scale) = *of else {
+        return datafusion::logical_expr::cast(Expr::ScalarFunction(call), DataType::Float64);
+    };
     // The engine keeps the type, in which the next whole number may have no room.
     if precision < numeric::PRECISION_MAX {
         let roomy = DataType::Decimal128(precision + 1, scale);
