@@ -8,8 +8,6 @@ use datafusion::sql::sqlparser::ast::{
 
 use crate::catalog::{PgType, folded, numeric_typmod};
 
-use super::spelling;
-
 /// PostgreSQL counts the header of a text, too.
 const HEADER: i32 = 4;
 /// An interval of any fields.
@@ -121,7 +119,16 @@ pub(super) fn unbounded(data_type: &DataType) -> bool {
 pub(super) fn element_scale(text: &str) -> Option<i64> {
     let elements = text.split(['{', '}', ',']).map(|element| element.trim().trim_matches('"'));
     let elements = elements.filter(|element| !element.is_empty() && !element.eq_ignore_ascii_case("null"));
-    elements.map(|element| spelling::digits(element).map(|(_, scale)| scale)).try_fold(0, |most, scale| Some(most.max(scale?)))
+    elements.map(|element| digits(element).map(|(_, scale)| scale)).try_fold(0, |most, scale| Some(most.max(scale?)))
+}
+
+/// How many digits a plain decimal number has, and how many behind the point.
+pub(super) fn digits(text: &str) -> Option<(u64, i64)> {
+    let unsigned = text.trim().trim_start_matches(['+', '-']);
+    let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, ""));
+    let plain = !whole.is_empty() && whole.bytes().chain(fraction.bytes()).all(|byte| byte.is_ascii_digit());
+    let (precision, scale) = (whole.len() + fraction.len(), fraction.len());
+    (plain && precision <= 1_000).then_some((u64::try_from(precision).ok()?, i64::try_from(scale).ok()?))
 }
 
 fn of_numeric(info: &ExactNumberInfo) -> Option<i32> {
@@ -185,5 +192,12 @@ mod tests {
         let found = modifiers("SELECT a::char(2), b::char(3) UNION ALL SELECT a::char(2), b::char(4)");
         assert_eq!((found.at(0, 2), found.at(1, 2)), (Some(6), None));
         assert_eq!(modifiers("SELECT (SELECT a::char(2))").at(0, 1), Some(6));
+    }
+
+    #[test]
+    fn digits_are_counted() {
+        assert_eq!(digits("-12.50"), Some((4, 2)));
+        assert_eq!(digits("1e5"), None);
+        assert_eq!(digits("NaN"), None);
     }
 }
