@@ -62,20 +62,22 @@ fn of_types(plan: LogicalPlan, before: &DFSchema) -> Result<LogicalPlan> {
 #[cfg(test)]
 mod tests {
     use datafusion::execution::session_state::SessionStateBuilder;
-    use datafusion::prelude::SessionContext;
+    use datafusion::physical_plan::execute_stream;
+    use futures::TryStreamExt as _;
 
     use super::*;
 
     #[tokio::test]
     async fn a_sum_beside_a_count_of_distinct_values_keeps_its_type() {
         let state = SessionStateBuilder::new().with_default_features().with_optimizer_rules(rules()).build();
-        let context = SessionContext::new_with_state(state);
         let rows = "(VALUES ('a', 1, CAST(600 AS decimal(12,2))), ('a', 1, 500), ('b', 2, 1)) AS t(k, n, x)";
         let sql = format!("SELECT k, count(DISTINCT n), sum(x) AS s FROM {rows} GROUP BY k HAVING sum(x) > 1000");
-        let frame = context.sql(&sql).await.unwrap();
-        let planned = frame.schema().field(2).data_type().clone();
-        let batches = frame.collect().await.unwrap();
-        assert_eq!(batches.iter().map(|batch| batch.num_rows()).sum::<usize>(), 1);
+        let plan = state.create_logical_plan(&sql).await.unwrap();
+        let planned = plan.schema().field(2).data_type().clone();
+        let optimized = state.optimize(&plan).unwrap();
+        let physical = state.query_planner().create_physical_plan(&optimized, &state).await.unwrap();
+        let batches: Vec<_> = execute_stream(physical, state.task_ctx()).unwrap().try_collect().await.unwrap();
+        assert_eq!(batches.iter().map(arrow::array::RecordBatch::num_rows).sum::<usize>(), 1);
         assert!(batches.iter().all(|batch| *batch.schema().field(2).data_type() == planned));
     }
 }

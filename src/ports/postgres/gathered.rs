@@ -198,9 +198,12 @@ mod tests {
         }
     }
 
-    /// The messages, neighbouring rows as one. What is left behind them is no message.
-    fn messages(mut bytes: &[u8]) -> (Vec<(u8, Vec<u8>)>, usize, Vec<u8>) {
-        let (mut found, mut count): (Vec<(u8, Vec<u8>)>, usize) = (Vec::new(), 0);
+    /// The kind of a message, and what it holds.
+    type Message = (u8, Vec<u8>);
+
+    /// The messages, neighbouring rows as one, and how many they were. What is left behind them is no message.
+    fn messages(mut bytes: &[u8]) -> (Vec<Message>, usize, Vec<u8>) {
+        let (mut found, mut count): (Vec<Message>, usize) = (Vec::new(), 0);
         while let Some((kind, length)) = head(bytes).filter(|(kind, length)| *kind != NONE && *length <= bytes.len()) {
             let (one, rest) = bytes.split_at(length);
             match found.last_mut().filter(|(last, _)| *last == COPY_DATA && kind == COPY_DATA) {
