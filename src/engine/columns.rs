@@ -64,7 +64,16 @@ pub(super) fn of_schema(schema: &Schema) -> Arc<[Column]> {
 fn column(field: &Field, origin: Origin, typmod: i32) -> Column {
     let known = origin.map(|source| (source.table_oid, source.number));
     let (table_oid, number) = known.or_else(|| catalog_origin(field)).unwrap_or((0, 0));
-    Column { name: client_label(field.name()).to_owned(), pg_type: PgType::of_arrow(field).with_typmod(typmod), table_oid, number }
+    Column { name: cut(client_label(field.name())).to_owned(), pg_type: PgType::of_arrow(field).with_typmod(typmod), table_oid, number }
+}
+
+/// Bytes of a name.
+const NAME_BYTES_MAX: usize = 63;
+
+/// A name as clients are shown it: as many whole letters as a name has room for.
+fn cut(name: &str) -> &str {
+    let end = (0..=NAME_BYTES_MAX.min(name.len())).rev().find(|end| name.is_char_boundary(*end));
+    end.and_then(|end| name.get(..end)).unwrap_or(name)
 }
 
 /// The PostgreSQL type of an engine's type.

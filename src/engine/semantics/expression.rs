@@ -407,6 +407,7 @@ fn mathematical(name: &str, types: &[DataType], args: &mut Vec<Expr>) -> Option<
     }
     let function = match name {
         "sqrt" if exact => numeric::root(),
+        "sqrt" => numbers::root(),
         "power" | "pow" if args.len() == 2 => numbers::power(),
         name => numbers::bounded(name)?,
     };

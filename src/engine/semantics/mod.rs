@@ -47,6 +47,7 @@ mod series;
 mod signatures;
 mod single;
 mod sleep;
+mod sort_keys;
 mod sorted;
 mod spaced;
 mod spans;

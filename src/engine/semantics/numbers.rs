@@ -229,6 +229,18 @@ fn number(text: &str, template: &str) -> Result<i128> {
     Ok(if negative { -value } else { value })
 }
 
+/// `sqrt(x)` of a floating-point number. The engine's own is no key of a window: asked for its order, it fails.
+pub(super) fn root() -> Function {
+    let computes = |args: &[ArrayRef], _rows: usize| {
+        let one = |value: f64| {
+            let text = "cannot take square root of a negative number";
+            if value < 0.0 { Err(fault(SqlState::INVALID_ARGUMENT_FOR_POWER_FUNCTION, text)) } else { Ok(value.sqrt()) }
+        };
+        Ok(Arc::new(arg::<Float64Array>(args, 0)?.try_unary::<_, Float64Type, DataFusionError>(one)?) as ArrayRef)
+    };
+    Function::new("sqrt", |types| (types.len() == 1).then(|| vec![DataType::Float64]), |_| Some(DataType::Float64), computes)
+}
+
 /// `exp(x)`, `acos(x)`, `asin(x)`, which fail where the engine's answer infinity or no number; `None` for other names.
 pub(super) fn bounded(name: &str) -> Option<Function> {
     Some(match name {

@@ -18,12 +18,12 @@ use crate::error::SqlState;
 
 use super::function::{Result, fault};
 use super::numeric::{PRECISION_MAX, STEP_SCALE};
-use super::{Facts, correlated, expression, lateral, matching, numeric, scales, sorted, steps, typed};
+use super::{Facts, casts, correlated, expression, lateral, matching, numeric, scales, sort_keys, sorted, steps, typed};
 
 /// Rewrites the plan of a query that the planner has just made, before its types are coerced.
 pub(in crate::engine) fn apply(plan: LogicalPlan, facts: Facts) -> Result<LogicalPlan> {
     let facts = Facts { lenient: reads_system(&plan)?, ..facts };
-    let plan = correlated::joined(lateral::flattened(plan)?)?;
+    let plan = correlated::joined(lateral::flattened(sort_keys::beside(plan)?)?)?;
     let plan = plan.transform_up_with_subqueries(|node| rewritten(node, facts).map(Transformed::yes))?.data;
     if facts.lenient { Ok(plan) } else { scales::shown(scales::written(sorted::in_order(plan)?)?) }
 }
@@ -46,8 +46,15 @@ fn reads_system(plan: &LogicalPlan) -> Result<bool> {
 
 fn rewritten(plan: LogicalPlan, facts: Facts) -> Result<LogicalPlan> {
     match plan {
-        // Its numbers are counts of rows, of the engine's own type.
-        LogicalPlan::Limit(_) | LogicalPlan::TableScan(_) | LogicalPlan::Extension(_) => Ok(plan),
+        LogicalPlan::TableScan(_) | LogicalPlan::Extension(_) => Ok(plan),
+        LogicalPlan::Limit(mut limit) => {
+            for (word, rows) in [("OFFSET", &mut limit.skip), ("LIMIT", &mut limit.fetch)] {
+                if let Some(rows) = rows {
+                    **rows = counted(word, std::mem::take(rows.as_mut()), facts)?;
+                }
+            }
+            Ok(LogicalPlan::Limit(limit))
+        }
         LogicalPlan::Values(values) => {
             let schema = DFSchema::empty();
             let row = |row: Vec<Expr>| {
@@ -84,6 +91,20 @@ fn rewritten(plan: LogicalPlan, facts: Facts) -> Result<LogicalPlan> {
         }
         plan => by_expression(plan, facts),
     }
+}
+
+/// A count of rows, which is a bigint; integers are of the engine's own type.
+fn counted(word: &str, rows: Expr, facts: Facts) -> Result<Expr> {
+    let schema = DFSchema::empty();
+    let Ok(found) = rows.get_type(&schema) else { return Ok(rows) };
+    if found.is_integer() || found.is_null() || facts.lenient {
+        return Ok(rows);
+    }
+    if found.is_numeric() || casts::text_literal(&rows) {
+        return expression::rewritten(cast(rows, DataType::Int64), &schema, facts);
+    }
+    let name = PgType::of_arrow_type(&found).with_typmod(-1).format().unwrap_or_default();
+    Err(fault(SqlState::DATATYPE_MISMATCH, &format!("argument of {word} must be type bigint, not type {name}")))
 }
 
 /// The plan with each of its expressions in PostgreSQL's meaning.

@@ -3,7 +3,8 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    CastKind, DuplicateTreatment, Expr, Function, FunctionArguments, ObjectName, Select, Spanned, Statement, Visit, Visitor,
+    CastKind, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, ObjectName, Select, Spanned, Statement,
+    Value, Visit, Visitor,
 };
 
 use crate::catalog;
@@ -56,6 +57,23 @@ impl Foreign<'_> {
         ControlFlow::Break(Box::new(message))
     }
 
+    /// There are no sequences.
+    fn sequence(&self, name: &str, function: &Function) -> Option<ClientMessage> {
+        let FunctionArguments::List(list) = &function.args else { return None };
+        match (name, list.args.first()) {
+            ("lastval", None) => {
+                Some(ClientMessage::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, "lastval is not yet defined in this session"))
+            }
+            ("currval" | "nextval" | "setval", Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Value(value))))) => {
+                let Value::SingleQuotedString(sequence) = &value.value else { return None };
+                let mut message = ClientMessage::new(SqlState::UNDEFINED_TABLE, format!("relation \"{sequence}\" does not exist"));
+                message.position = self.piece.position(value.span.start);
+                Some(message)
+            }
+            _ => None,
+        }
+    }
+
     fn called(&self, function: &Function) -> ControlFlow<Box<ClientMessage>> {
         let name = last(&function.name);
         let at = Some(&function.name);
@@ -65,6 +83,13 @@ impl Foreign<'_> {
                 .with_hint("No function matches the given name and argument types. You might need to add explicit type casts.");
             message.position = self.piece.position(function.name.span().start);
             return ControlFlow::Break(Box::new(message));
+        }
+        if let Some(fault) = self.sequence(&name, function) {
+            return ControlFlow::Break(Box::new(fault));
+        }
+        if function.over.is_some() && !function.within_group.is_empty() {
+            let text = format!("OVER is not supported for ordered-set aggregate {name}");
+            return self.refuse(SqlState::FEATURE_NOT_SUPPORTED, &text, at);
         }
         if function.null_treatment.is_some() {
             return self.refuse(SqlState::SYNTAX_ERROR, "syntax error at or near \"nulls\"", None);

@@ -22,6 +22,7 @@ mod parameters;
 mod places;
 mod quantified;
 mod query;
+mod quoted;
 mod rows;
 mod scalars;
 mod sizes;

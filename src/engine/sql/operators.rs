@@ -69,7 +69,7 @@ impl ExprPlanner for PgOperators {
                 .with_hint("Could not choose a best candidate operator. You might need to add explicit type casts.");
             return Err(DataFusionError::External(Box::new(message)));
         }
-        let Some(op) = arithmetic(&raw.op) else { return Ok(PlannerResult::Original(raw)) };
+        let Some(op) = arithmetic(&raw.op) else { return Ok(PlannerResult::Original(compared(raw, &left, &right))) };
         if let Some(planned) = semantics::timed(op, &raw.left, &left, &raw.right, &right) {
             return Ok(PlannerResult::Planned(planned));
         }
@@ -87,10 +87,17 @@ impl ExprPlanner for PgOperators {
     }
 
     fn plan_field_access(&self, raw: RawFieldAccessExpr, schema: &DFSchema) -> Result<PlannerResult<RawFieldAccessExpr>> {
-        if semantics::json_kind(&raw.expr, schema) != Some(true) {
-            return Ok(PlannerResult::Original(raw));
-        }
         let RawFieldAccessExpr { field_access, expr } = raw;
+        if semantics::json_kind(&expr, schema) != Some(true) {
+            let field_access = match field_access {
+                // The place of an element is an integer, in quotes, too.
+                GetFieldAccess::ListIndex { key } if unknown(&key) => {
+                    GetFieldAccess::ListIndex { key: Box::new(cast(*key, DataType::Int32)) }
+                }
+                other => other,
+            };
+            return Ok(PlannerResult::Original(RawFieldAccessExpr { field_access, expr }));
+        }
         Ok(match field_access {
             GetFieldAccess::NamedStructField { name } => PlannerResult::Planned(semantics::json_member(expr, Expr::Literal(name, None))),
             GetFieldAccess::ListIndex { key } => PlannerResult::Planned(semantics::json_member(expr, *key)),
@@ -158,6 +165,23 @@ fn arithmetic(op: &BinaryOperator) -> Option<Operator> {
     })
 }
 
+/// A comparison in which a text constant beside an interval is one.
+fn compared(raw: RawBinaryExpr, left: &DataType, right: &DataType) -> RawBinaryExpr {
+    use BinaryOperator::{Eq, Gt, GtEq, Lt, LtEq, NotEq};
+    let span = |found: &DataType| matches!(found, DataType::Interval(_) | DataType::Duration(_));
+    if !matches!(raw.op, Eq | NotEq | Lt | LtEq | Gt | GtEq) {
+        return raw;
+    }
+    let beside = |side: Expr, other: &DataType| {
+        if span(other) && semantics::text_of(&side).is_some() { cast(side, interval()) } else { side }
+    };
+    RawBinaryExpr { left: beside(raw.left, right), op: raw.op, right: beside(raw.right, left) }
+}
+
+fn interval() -> DataType {
+    DataType::Interval(arrow::datatypes::IntervalUnit::MonthDayNano)
+}
+
 /// The type of a side; a whole number that fits is an integer.
 fn literal(side: &Expr, of: DataType) -> DataType {
     match side {
@@ -186,11 +210,10 @@ fn typed(expr: Expr, op: Operator, beside: &DataType, left: bool) -> Expr {
     if !parameter && semantics::text_of(&expr).is_none() {
         return expr;
     }
-    let interval = DataType::Interval(arrow::datatypes::IntervalUnit::MonthDayNano);
     match beside {
-        DataType::Timestamp(..) | DataType::Time64(_) if op == Operator::Plus => cast(expr, interval),
-        DataType::Interval(_) if op == Operator::Minus && !left => cast(expr, interval),
-        DataType::Interval(_) if op == Operator::Plus => cast(expr, interval),
+        DataType::Timestamp(..) | DataType::Time64(_) if op == Operator::Plus => cast(expr, interval()),
+        DataType::Interval(_) if op == Operator::Minus && !left => cast(expr, interval()),
+        DataType::Interval(_) if op == Operator::Plus => cast(expr, interval()),
         DataType::Timestamp(..) | DataType::Date32 if op == Operator::Minus => cast(expr, beside.clone()),
         DataType::Interval(_) if op == Operator::Multiply || (op == Operator::Divide && !left) => cast(expr, DataType::Float64),
         // Of a parameter beside a number the planner finds this out itself.

@@ -77,21 +77,38 @@ impl Places {
         if !arguments.iter().any(|argument| parameter(argument).is_some()) {
             return;
         }
-        let known: Vec<Option<PgType>> = arguments.iter().map(|argument| known(argument)).collect();
         if UNIFYING.contains(&name) {
             return self.unify(arguments);
         }
-        let mut candidates: Vec<&[u32]> = catalog::signatures(name, arguments.len()).filter(|takes| allows(takes, &known)).collect();
-        let exact =
-            |takes: &&[u32]| takes.iter().zip(&known).filter(|(takes, known)| known.is_some_and(|known| known.oid == **takes)).count();
-        let most = candidates.iter().map(exact).max().unwrap_or(0);
-        candidates.retain(|takes| exact(takes) == most);
+        let candidates = candidates(name, arguments);
         for (at, argument) in arguments.iter().enumerate() {
             if let Some(pg_type) = agreed(&candidates, at) {
                 self.note(argument, pg_type);
             }
         }
     }
+}
+
+/// The functions of that name that the arguments allow best.
+fn candidates(name: &str, arguments: &[&Expr]) -> Vec<&'static [u32]> {
+    let known: Vec<Option<PgType>> = arguments.iter().map(|argument| known(argument)).collect();
+    let mut candidates: Vec<&[u32]> = catalog::signatures(name, arguments.len()).filter(|takes| allows(takes, &known)).collect();
+    let exact = |takes: &&[u32]| takes.iter().zip(&known).filter(|(takes, known)| known.is_some_and(|known| known.oid == **takes)).count();
+    let most = candidates.iter().map(exact).max().unwrap_or(0);
+    candidates.retain(|takes| exact(takes) == most);
+    candidates
+}
+
+/// The types that a function of that name takes where its arguments are constants without a type. Where another argument tells nothing of
+/// its own type, only what all functions of the name agree on.
+pub(super) fn taken(name: &str, arguments: &[&Expr], constant: impl Fn(&Expr) -> bool) -> Vec<Option<PgType>> {
+    let candidates = candidates(name, arguments);
+    let open = arguments.iter().any(|argument| known(argument).is_none() && !constant(argument));
+    let alike = |at: usize| {
+        let mut wanted = candidates.iter().map(|takes| takes.get(at));
+        wanted.next().is_some_and(|first| wanted.all(|other| other == first))
+    };
+    (0..arguments.len()).map(|at| agreed(&candidates, at).filter(|_| !open || alike(at))).collect()
 }
 
 impl Places {
@@ -139,10 +156,15 @@ impl Visitor for Places {
             Expr::AnyOp { left, right, .. } | Expr::AllOp { left, right, .. } => {
                 if let Expr::Array(array) = right.as_ref() {
                     self.unify(&std::iter::once(left.as_ref()).chain(&array.elem).collect::<Vec<_>>());
+                } else if let Some(element) = known(right).and_then(PgType::element) {
+                    self.note(left, element);
                 }
             }
-            Expr::Case { operand: None, conditions, .. } => {
-                conditions.iter().for_each(|branch| self.note(&branch.condition, PgType::BOOL));
+            Expr::Case { operand, conditions, else_result, .. } => {
+                if operand.is_none() {
+                    conditions.iter().for_each(|branch| self.note(&branch.condition, PgType::BOOL));
+                }
+                self.unify(&conditions.iter().map(|branch| &branch.result).chain(else_result.as_deref()).collect::<Vec<_>>());
             }
             Expr::AtTimeZone { time_zone, .. } => self.note(time_zone, PgType::TEXT),
             Expr::Position { expr, r#in } => {
@@ -262,8 +284,8 @@ mod tests {
     #[test]
     fn a_number_tells_what_stands_beside_it() {
         assert_eq!(
-            types("SELECT $1 + 1, $2 > 1.5, greatest($3, 5), $4 = ANY (ARRAY[1, 2])", &[]),
-            [Some(23), Some(1700), Some(23), Some(23)]
+            types("SELECT $1 + 1, $2 > 1.5, greatest($3, 5), $4 = ANY (ARRAY[1, 2]), $5 = ANY ($6::int[])", &[]),
+            [Some(23), Some(1700), Some(23), Some(23), Some(23)]
         );
         assert_eq!(types("SELECT coalesce(k, $1, 1), $2 + k", &[]), []);
     }
@@ -272,6 +294,7 @@ mod tests {
     fn a_condition_is_a_truth_value() {
         assert_eq!(types("SELECT 1 WHERE NOT $1 AND $2", &[]), [Some(16), Some(16)]);
         assert_eq!(types("SELECT CASE WHEN $1 THEN $2 END", &[]), [Some(16)]);
+        assert_eq!(types("SELECT CASE WHEN $1 THEN $2 ELSE 3 END", &[]), [Some(16), Some(23)]);
     }
 
     #[test]

@@ -80,6 +80,15 @@ pub(super) fn in_list(item: &mut SelectItem) {
     }
 }
 
+/// The same for the keys of ORDER BY.
+pub(super) fn in_keys(query: &mut Query) {
+    if let Some(OrderByKind::Expressions(keys)) = query.order_by.as_mut().map(|order| &mut order.kind) {
+        for key in keys {
+            let _ = VisitMut::visit(&mut key.expr, &mut Outermost { depth: 0 });
+        }
+    }
+}
+
 /// Visits what belongs to the select list itself, and not to subqueries in it.
 struct Outermost {
     depth: usize,

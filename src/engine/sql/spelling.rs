@@ -34,6 +34,8 @@ impl VisitorMut for Spelling {
         {
             query.body = select;
         }
+        super::quoted::counts(query);
+        super::quantified::in_keys(query);
         super::ties::united(query)?;
         super::ties::numbered(&mut query.body)?;
         super::ties::distinct_order(query)?;
@@ -50,12 +52,14 @@ impl VisitorMut for Spelling {
 
     fn pre_visit_select(&mut self, select: &mut ast::Select) -> Flow {
         select.projection.iter_mut().for_each(super::quantified::in_list);
+        super::quoted::conditions(select);
         super::tables::name_values(select);
         qualify_wildcards(select);
         ControlFlow::Continue(())
     }
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> Flow {
+        super::quoted::operands(expr);
         if super::quantified::too_deep(expr) {
             let message = ClientMessage::new(SqlState::STATEMENT_TOO_COMPLEX, "statement is too complex");
             return ControlFlow::Break(Box::new(
@@ -104,6 +108,7 @@ impl VisitorMut for Spelling {
 
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> Flow {
         super::ties::sampled(factor)?;
+        super::quoted::series(factor);
         super::laterals::rewritten(factor);
         super::tables::word(factor);
         super::tables::function(factor)?;
@@ -388,7 +393,7 @@ pub(super) fn call(name: &str, arguments: Vec<Expr>) -> Expr {
     })
 }
 
-fn number(digits: &str) -> Expr {
+pub(super) fn number(digits: &str) -> Expr {
     Expr::Value(Value::Number(digits.to_owned(), false).with_empty_span())
 }
 
@@ -443,7 +448,7 @@ fn simple_interval(text: &str) -> bool {
         && matches!(unit, "year" | "month" | "week" | "day" | "hour" | "minute" | "second")
 }
 
-fn cast_to(expr: Expr, data_type: DataType) -> Expr {
+pub(super) fn cast_to(expr: Expr, data_type: DataType) -> Expr {
     Expr::Cast { kind: CastKind::Cast, expr: Box::new(expr), data_type, array: false, format: None }
 }
 

@@ -56,7 +56,8 @@ impl Cursor<'_> {
             ));
         }
         self.expect_keyword("to")?;
-        if !self.take_word("stdout") {
+        // PostgreSQL's grammar tells the two apart by their direction alone.
+        if !self.take_word("stdout") && !self.take_word("stdin") {
             return Ok(Kind::Refused(
                 ClientMessage::new(SqlState::FEATURE_NOT_SUPPORTED, "COPY to a file or a program of the server is not supported")
                     .with_hint("Use COPY … TO STDOUT, or psql's \\copy."),
