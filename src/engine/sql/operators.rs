@@ -94,6 +94,9 @@ impl ExprPlanner for PgOperators {
                 GetFieldAccess::ListIndex { key } if unknown(&key) => {
                     GetFieldAccess::ListIndex { key: Box::new(cast(*key, DataType::Int32)) }
                 }
+                GetFieldAccess::NamedStructField { name } if expr.get_type(schema).is_ok_and(|found| found.is_list()) => {
+                    GetFieldAccess::ListIndex { key: Box::new(cast(Expr::Literal(name, None), DataType::Int32)) }
+                }
                 other => other,
             };
             return Ok(PlannerResult::Original(RawFieldAccessExpr { field_access, expr }));

@@ -4,13 +4,15 @@
 //! which ANY and ALL answer the same, NULL included.
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Expr, Function, FunctionArguments, Ident, ObjectName, OrderByKind, Query, SelectItem, SetExpr, TableAlias,
+    BinaryOperator, Expr, Function, FunctionArguments, GroupByExpr, Ident, ObjectName, OrderByKind, Query, SelectItem, SetExpr, TableAlias,
     TableAliasColumnDef, TableFactor, UnaryOperator, Value, Visit, VisitMut, Visitor, VisitorMut,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
 use std::ops::ControlFlow;
+
+use super::spelling::{call, number};
 
 /// What stands for the expression where it is a condition; `None` leaves it.
 pub(super) fn condition(expr: &Expr) -> Option<Expr> {
@@ -76,22 +78,42 @@ fn valued(expr: &Expr) -> Option<Expr> {
 /// Puts arrays in the place of the subqueries of INs in a select list.
 pub(super) fn in_list(item: &mut SelectItem) {
     if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item {
-        let _ = expr.visit(&mut Outermost { depth: 0 });
+        let _ = expr.visit(&mut Outermost { depth: 0, keys: false });
     }
 }
 
-/// The same for the keys of ORDER BY.
+/// The same for the keys of ORDER BY, where EXISTS counts rows: the planner computes one only as a condition or in a select list.
 pub(super) fn in_keys(query: &mut Query) {
     if let Some(OrderByKind::Expressions(keys)) = query.order_by.as_mut().map(|order| &mut order.kind) {
         for key in keys {
-            let _ = VisitMut::visit(&mut key.expr, &mut Outermost { depth: 0 });
+            let _ = VisitMut::visit(&mut key.expr, &mut Outermost { depth: 0, keys: true });
         }
     }
+}
+
+/// `(SELECT count(1) …) > 0` for `EXISTS (SELECT …)`.
+fn counted(expr: &Expr) -> Option<Expr> {
+    let Expr::Exists { subquery, negated } = expr else { return None };
+    let mut rows = subquery.as_ref().clone();
+    let SetExpr::Select(select) = rows.body.as_mut() else { return None };
+    // An aggregate has a row though there are none.
+    if select.projection.iter().any(|item| super::scalars::aggregates_in(item) || super::tables::several_in(item)) {
+        return None;
+    }
+    select.projection = vec![SelectItem::UnnamedExpr(call("count", vec![number("1")]))];
+    rows.order_by = None;
+    if rows.limit_clause.is_some() || rows.fetch.is_some() || !grouped_by_nothing(&rows) {
+        return None;
+    }
+    let op = if *negated { BinaryOperator::Eq } else { BinaryOperator::Gt };
+    Some(Expr::BinaryOp { left: Box::new(Expr::Subquery(Box::new(rows))), op, right: Box::new(number("0")) })
 }
 
 /// Visits what belongs to the select list itself, and not to subqueries in it.
 struct Outermost {
     depth: usize,
+    /// These are keys of ORDER BY.
+    keys: bool,
 }
 
 impl VisitorMut for Outermost {
@@ -109,7 +131,7 @@ impl VisitorMut for Outermost {
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
         if self.depth == 0
-            && let Some(value) = valued(expr)
+            && let Some(value) = valued(expr).or_else(|| if self.keys { counted(expr) } else { None })
         {
             *expr = value;
         }
@@ -152,13 +174,22 @@ pub(super) fn gathered(function: &mut Function) {
     }
 }
 
+/// Whether a query neither groups its rows nor leaves doubles out.
+fn grouped_by_nothing(query: &Query) -> bool {
+    match query.body.as_ref() {
+        SetExpr::Select(select) => {
+            let keys = matches!(&select.group_by, GroupByExpr::Expressions(keys, _) if keys.is_empty());
+            keys && select.distinct.is_none() && select.having.is_none()
+        }
+        _ => false,
+    }
+}
+
 /// Whether the rows of a query can be gathered in place.
 fn simple(query: &Query) -> bool {
     let simple = match query.body.as_ref() {
         SetExpr::Select(select) => {
-            select.distinct.is_none()
-                && select.having.is_none()
-                && matches!(&select.group_by, datafusion::sql::sqlparser::ast::GroupByExpr::Expressions(keys, _) if keys.is_empty())
+            grouped_by_nothing(query)
                 && !select.projection.iter().any(|item| {
                     !matches!(item, SelectItem::UnnamedExpr(_) | SelectItem::ExprWithAlias { .. })
                         || super::scalars::aggregates_in(item)
