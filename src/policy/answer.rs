@@ -153,17 +153,15 @@ pub(super) fn ask(session: &mut Session, package: &Package, entry: &str, names: 
     }
 }
 
-/// The names and values that an entry rule answers with.
+/// The names and values that an entry rule answers with; what is undefined is not among them.
 fn pairs(answer: &RegoValue) -> Vec<(&str, &RegoValue)> {
-    let mut pairs = Vec::new();
-    let RegoValue::Set(answer) = answer else { return pairs };
-    for (name, value) in answer.iter().filter_map(pair) {
-        match (name, value) {
-            ("", RegoValue::Array(together)) => pairs.extend(together.iter().filter_map(pair)),
-            alone => pairs.push(alone),
-        }
-    }
-    pairs
+    let RegoValue::Array(lists) = answer else { return Vec::new() };
+    let [RegoValue::Array(certain), RegoValue::Array(others)] = lists.as_slice() else { return Vec::new() };
+    let defined = others.iter().filter_map(pair).filter_map(|(name, value)| match value {
+        RegoValue::Array(value) => Some((name, value.first()?)),
+        _ => None,
+    });
+    certain.iter().filter_map(pair).chain(defined).collect()
 }
 
 fn pair(pair: &RegoValue) -> Option<(&str, &RegoValue)> {

@@ -1,7 +1,8 @@
 //! Writes the module by which packages are asked: for each package a rule for masks, one for the rest, and one for everything.
 //!
-//! Such a rule is a set of pairs of a rule's name and its value. One that is undefined is absent, which the reader takes for a fault. What
-//! always has a value comes in one pair under no name: each element costs the interpreter more than many a rule does.
+//! Such a rule is a pair of lists: of rules that have a value whatever they are asked, each a name with its value, and of all others, each
+//! a name with a list of its value. The list of one that is undefined is empty, which the reader takes for a fault. One rule with one value
+//! asks for all of it: a rule, or an element of a set, costs the interpreter more than most of what is asked.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -44,16 +45,13 @@ struct Asked {
 
 fn entry(text: &mut String, path: &str, asked: &[&[Asked]], always: &BTreeSet<String>) {
     let entry = path.rsplit('.').next().unwrap_or_default();
-    let pair = |asked: &Asked| format!("[\"{}\", data.{}]", asked.name, asked.path);
     // What is asked for its own sake need not be asked again for the rules about records.
     let mut paths = BTreeSet::new();
     let asked = asked.iter().copied().flatten().filter(|asked| paths.insert(asked.path.as_str()));
-    let (together, alone): (Vec<&Asked>, Vec<&Asked>) = asked.partition(|asked| always.contains(&asked.path));
-    let together: Vec<String> = together.into_iter().map(pair).collect();
-    text.push_str(&format!("\n{entry} contains [\"\", [{}]]\n", together.join(", ")));
-    for asked in alone {
-        text.push_str(&format!("\n{entry} contains {}\n", pair(asked)));
-    }
+    let (certain, others): (Vec<&Asked>, Vec<&Asked>) = asked.partition(|asked| always.contains(&asked.path));
+    let certain: Vec<String> = certain.iter().map(|asked| format!("[\"{}\", data.{}]", asked.name, asked.path)).collect();
+    let others: Vec<String> = others.iter().map(|asked| format!("[\"{}\", [x | x := data.{}]]", asked.name, asked.path)).collect();
+    text.push_str(&format!("\n{entry} := [[{}], [{}]]\n", certain.join(", "), others.join(", ")));
 }
 
 #[cfg(test)]
@@ -65,20 +63,16 @@ mod tests {
     }
 
     #[test]
-    fn sets_are_asked_together_each_once_and_the_rest_alone() {
+    fn all_is_asked_at_once_and_each_rule_once() {
         let always = always(&[site("exemptions", true), site("exemptions", true), site("notices", true), site("product", false)]);
         let asked = |names: &[&str]| -> Vec<Asked> {
             names.iter().map(|name| Asked { name: (*name).to_owned(), path: format!("p.{name}") }).collect()
         };
         let mut text = String::new();
         entry(&mut text, "e.whole_0", &[&asked(&["exemptions", "notices", "allow"]), &asked(&["product", "exemptions"])], &always);
-        let lines: Vec<&str> = text.lines().filter(|line| !line.is_empty()).collect();
-        let expected = [
-            r#"whole_0 contains ["", [["exemptions", data.p.exemptions], ["notices", data.p.notices]]]"#,
-            r#"whole_0 contains ["allow", data.p.allow]"#,
-            r#"whole_0 contains ["product", data.p.product]"#,
-        ];
-        assert_eq!(lines, expected);
+        let certain = r#"[["exemptions", data.p.exemptions], ["notices", data.p.notices]]"#;
+        let others = r#"[["allow", [x | x := data.p.allow]], ["product", [x | x := data.p.product]]]"#;
+        assert_eq!(text.trim(), format!("whole_0 := [{certain}, {others}]"));
     }
 
     #[test]
