@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """What the audit log costs a gateway, and what a question about a long log costs.
 
-    benches/audit_cost.py --meshgate target/release/meshgate cost
+    benches/audit_cost.py --meshgate target/release/meshgate --unaudited FOLDER/release/meshgate cost
     benches/audit_cost.py --meshgate target/release/meshgate --log FOLDER questions
 
-cost        two gateways over the quickstart, one with its log on the disk of the temporary folder, one with it in memory (/dev/shm), where a sync costs
-            nothing: prepared look-ups of 16 clients in turns; pairs of whole scans, one of each right after the other, and the median of their ratios; and
-            the processor time of the thread that seals and writes records, which an unaudited gateway would not have
+cost        gateways over the quickstart: one with its log on the disk of the temporary folder, one with it in memory (/dev/shm), where a sync costs
+            nothing, and one that makes no record of a statement. No gateway can be told to leave records out, so the last one is a program of its own, to
+            be built in another folder with benches/unaudited.patch applied; without --unaudited it is left out. Prepared look-ups of 16 clients in turns;
+            whole scans right after one another, and the median of their ratios; and the processor time of the thread that seals and writes records
 questions   a gateway over the log that `cargo bench --bench audit` leaves in MESHGATE_BENCH_FOLDER: who read a column in June, and on one day, with
             copies by columns and without
 
@@ -84,39 +85,41 @@ class Gateway:
 def cost(arguments):
     with tempfile.TemporaryDirectory() as disk, tempfile.TemporaryDirectory(dir="/dev/shm") as memory:
         gateways = {"disk": Gateway(arguments.meshgate, f"{disk}/audit", disk), "memory": Gateway(arguments.meshgate, f"{memory}/audit", disk)}
-        found = {name: {"look-ups": []} for name in gateways}
-        for _ in range(arguments.rounds):
-            for name, gateway in gateways.items():
-                found[name]["look-ups"].append(gateway.pgbench(LOOK_UP, 16, arguments.seconds))
-        pairs = scans({name: gateway.wire("steward") for name, gateway in gateways.items()}, arguments.pairs)
+        if arguments.unaudited:
+            gateways["none"] = Gateway(arguments.unaudited, f"{disk}/unaudited", disk)
+        look_ups = {name: [] for name in gateways}
+        for number in range(arguments.rounds):
+            for name in sorted(gateways, reverse=number % 2 == 1):
+                look_ups[name].append(gateways[name].pgbench(LOOK_UP, 16, arguments.seconds))
+        times = scans({name: gateway.wire("steward") for name, gateway in gateways.items()}, arguments.pairs)
         before = gateways["disk"].processor()
         gateways["disk"].pgbench(LOOK_UP, 16, arguments.seconds)
         spent = {name: after - before.get(name, 0) for name, after in gateways["disk"].processor().items()}
         for gateway in gateways.values():
             gateway.stop()
-    middle = {name: {what: statistics.median(values) for what, values in of.items()} for name, of in found.items()}
-    share = spent["audit"] / sum(spent.values())
-    print(json.dumps({"measured": found, "threads_ns": spent}))
-    print(f"look-ups, 16 clients: {middle['disk']['look-ups']:.0f}/s on disk, {middle['memory']['look-ups']:.0f}/s in memory: "
-          f"{middle['disk']['look-ups'] / middle['memory']['look-ups']:.2f}")
-    ratios = sorted(disk / memory for disk, memory in pairs)
-    disk, memory = (statistics.median(times) * 1000 for times in zip(*pairs))
-    print(f"a scan: {disk:.2f} ms on disk, {memory:.2f} ms in memory; of {len(ratios)} pairs the median ratio {statistics.median(ratios):.3f}, "
-          f"between {ratios[len(ratios) // 4]:.3f} and {ratios[3 * len(ratios) // 4]:.3f} in the middle half")
-    print(f"the thread that seals and writes: {100 * share:.1f} % of the processor time of look-ups")
+    print(json.dumps({"look-ups a second": look_ups, "threads_ns": spent}))
+    names = {"disk": "log on disk", "memory": "log in memory", "none": "no records"}
+    for other in list(gateways)[1:]:
+        throughput = {name: statistics.median(look_ups[name]) for name in ("disk", other)}
+        print(f"look-ups, 16 clients: {throughput['disk']:.0f}/s with a log on disk, {throughput[other]:.0f}/s with {names[other]}: "
+              f"{throughput['disk'] / throughput[other]:.2f}")
+        ratios = sorted(disk / against for disk, against in zip(times["disk"], times[other]))
+        disk, against = (statistics.median(times[name]) * 1000 for name in ("disk", other))
+        print(f"a scan: {disk:.2f} ms with a log on disk, {against:.2f} ms with {names[other]}; of {len(ratios)} pairs the median ratio "
+              f"{statistics.median(ratios):.3f}, between {ratios[len(ratios) // 4]:.3f} and {ratios[3 * len(ratios) // 4]:.3f} in the middle half")
+    print(f"the thread that seals and writes: {100 * spent['audit'] / sum(spent.values()):.1f} % of the processor time of look-ups")
 
 
-def scans(wires, pairs):
-    """Seconds of scans over the disk's log and the memory's, in pairs; each begins every other pair, so that neither has the better place."""
-    taken = []
-    for number in range(pairs + 10):
-        times = {}
-        for name in sorted(wires, reverse=number % 2 == 1):
+def scans(wires, rounds):
+    """Seconds of scans over each gateway, one after the other in rounds; each begins in its turn, so that none has the better place."""
+    order = sorted(wires)
+    times = {name: [] for name in wires}
+    for number in range(rounds + 10):
+        for name in order[number % len(order):] + order[:number % len(order)]:
             start = time.perf_counter()
             wires[name].query(SCAN)
-            times[name] = time.perf_counter() - start
-        taken.append((times["disk"], times["memory"]))
-    return taken[10:]
+            times[name].append(time.perf_counter() - start)
+    return {name: taken[10:] for name, taken in times.items()}
 
 
 def questions(arguments):
@@ -137,6 +140,7 @@ def questions(arguments):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--meshgate", required=True)
+    parser.add_argument("--unaudited", help="a gateway that makes no records")
     parser.add_argument("--log")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--pairs", type=int, default=400)
