@@ -72,6 +72,20 @@ const clients = {
     assert.ok(rows > 1000);
     await connection.end();
   },
+  async kysely() {
+    const { Kysely, PostgresDialect } = require("kysely");
+    const { Pool } = require("pg");
+    const mesh = new Kysely({ dialect: new PostgresDialect({ pool: new Pool({ connectionString: url, max: 2 }), cursor: require("pg-cursor") }) });
+    const customers = () => mesh.selectFrom("customer.customer_360 as c");
+    const counted = await customers().select(["c.tier", mesh.fn.countAll().as("n")]).where("c.country", "in", ["DE", "FR"]).groupBy("c.tier").execute();
+    assert.equal(counted.length, 4);
+    const table = (await mesh.introspection.getTables()).find((table) => table.schema === "customer" && table.name === "customer_360");
+    assert.equal(table.columns.length, 12);
+    let rows = 0;
+    for await (const _ of customers().selectAll().stream(100)) rows += 1;
+    assert.ok(rows > 1000);
+    await mesh.destroy();
+  },
 };
 
 await clients[client]();

@@ -116,4 +116,69 @@ def great_expectations():
         assert result.success, result
 
 
+def django():
+    import contextlib
+    import io
+
+    import django
+    from django.conf import settings
+    from django.core.management import call_command
+
+    host = URL.rsplit("@", 1)[1].split("/")[0].split(":")
+    options = {"options": f"-c search_path={SCHEMA}"}
+    settings.configure(
+        DATABASES={"default": {"ENGINE": "django.db.backends.postgresql", "NAME": "mesh", "USER": "steward", "PASSWORD": "steward",
+                               "HOST": host[0], "PORT": host[1], "OPTIONS": options}},
+    )
+    django.setup()
+    from django.db import connection, models, transaction
+    from django.db.models import Avg, Count, F, Q, Window
+    from django.db.models.functions import Rank, TruncMonth
+
+    with contextlib.redirect_stdout(io.StringIO()) as model:
+        call_command("inspectdb", TABLE)
+    assert "customer_id = models.BigIntegerField(primary_key=True" in model.getvalue(), model.getvalue()
+
+    class Customer(models.Model):
+        customer_id = models.BigIntegerField(primary_key=True)
+        tier = models.TextField()
+        country = models.CharField(max_length=2)
+        orders_count = models.IntegerField()
+        created_at = models.DateTimeField()
+
+        class Meta:
+            app_label, managed, db_table = "mesh", False, TABLE
+
+    customers = Customer.objects
+    assert len(customers.values("tier").annotate(n=Count("*"), mean=Avg("orders_count")).order_by("tier")) == 4
+    assert customers.filter(Q(tier="gold") | Q(country__in=["DE"]), created_at__year__gte=2000).exists()
+    assert customers.annotate(month=TruncMonth("created_at")).values("month").annotate(n=Count("*")).order_by("month")[0]["n"] > 0
+    ranked = customers.annotate(rank=Window(Rank(), partition_by="tier", order_by=F("customer_id").asc()))
+    assert len(ranked.filter(rank__lte=2)) == 8
+    with transaction.atomic(), transaction.atomic():
+        assert sum(1 for _ in customers.all().iterator(chunk_size=500)) == customers.count()
+    assert connection.introspection.get_primary_key_column(connection.cursor(), TABLE) == "customer_id"
+
+
+def peewee():
+    import peewee
+
+    host = URL.rsplit("@", 1)[1].split("/")[0].split(":")
+    database = peewee.PostgresqlDatabase("mesh", user="steward", password="steward", host=host[0], port=int(host[1]))
+
+    class Customer(peewee.Model):
+        customer_id = peewee.BigIntegerField(primary_key=True)
+        tier = peewee.TextField()
+
+        class Meta:
+            schema, table_name = SCHEMA, TABLE
+
+    Customer.bind(database)
+    assert TABLE in database.get_tables(schema=SCHEMA)
+    assert len(database.get_columns(TABLE, SCHEMA)) == 12
+    assert database.get_primary_keys(TABLE, SCHEMA) == ["customer_id"]
+    with database.atomic():
+        assert Customer.select().where(Customer.tier.contains("OL")).order_by(Customer.customer_id).paginate(2, 3).count() == 3
+
+
 globals()[CLIENT]()

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs the clients that are too large for every test run: pandas, polars, connectorx, ADBC, DuckDB, pgcli, Superset's SQLAlchemy, dbt,
-# Great Expectations, postgres.js, Knex, Sequelize, TypeORM, DBD::Pg, pgbouncer, pg_dump, and what pgAdmin asks. It takes some minutes at the first run, for it installs them.
+# Great Expectations, Django, peewee, postgres.js, Knex, Sequelize, TypeORM, Kysely, DBD::Pg, Ruby's pg, PHP's PDO and pgsql, pgbouncer, pg_dump, and what
+# pgAdmin asks. It takes some minutes at the first run, for it installs them.
 #   MESHGATE       the binary of the gateway
 set -euo pipefail
 
@@ -55,11 +56,13 @@ INI
   done
 }
 
-for client in pandas polars connectorx adbc duckdb; do attempt "$client" long long "$client"; done
-for client in postgres_js knex sequelize typeorm pg_query_stream; do
+for client in pandas polars connectorx adbc duckdb django peewee; do attempt "$client" long long "$client"; done
+for client in postgres_js knex sequelize typeorm pg_query_stream kysely; do
   attempt "$client" env NODE_PATH="$home/node_long/node_modules" node "$clients/long_tail.mjs" "$client" "$url"
 done
 attempt 'DBD::Pg' perl "$clients/long_tail.pl" "$MESHGATE_PORT"
+attempt "Ruby's pg" ruby "$clients/long_tail.rb" "$url"
+attempt "PHP's PDO and pgsql" php -d display_errors=stderr "$clients/long_tail.php" "$MESHGATE_PORT"
 attempt 'pgbouncer' pooled
 attempt 'superset (SQLAlchemy 1.4)' long superset_sqlalchemy superset
 attempt 'great expectations' long expectations great_expectations

@@ -30,6 +30,8 @@ if [[ ${1:-} != s3 ]]; then
 fi
 if [[ ${1:-} == long ]]; then
   perl -MDBD::Pg -e 1 2>/dev/null || packages+=(libdbd-pg-perl)
+  ruby -rpg -e 1 2>/dev/null || packages+=(ruby-pg)
+  php -r 'exit(extension_loaded("pdo_pgsql") ? 0 : 1);' 2>/dev/null || packages+=(php-cli php-pgsql)
   needs pgbouncer pgbouncer
 fi
 if ((${#packages[@]})); then
@@ -66,13 +68,13 @@ if [[ ! -d $home/node/node_modules/pg-cursor ]]; then
   npm install --silent --no-audit --no-fund --prefix "$home/node" pg@8 pg-cursor@2 >/dev/null
 fi
 if [[ ${1:-} == long ]]; then
-  if [[ ! -d $home/node_long/node_modules/typeorm ]]; then
+  if [[ ! -d $home/node_long/node_modules/kysely ]]; then
     mkdir -p "$home/node_long"
     npm install --silent --no-audit --no-fund --prefix "$home/node_long" postgres@3 knex@3 sequelize@6 typeorm@0.3 reflect-metadata pg@8 \
-      pg-query-stream@4 >/dev/null
+      pg-query-stream@4 pg-cursor@2 kysely@0.28 >/dev/null
   fi
   venv long 'pandas' 'polars' 'pyarrow' 'connectorx' 'adbc-driver-postgresql' 'duckdb' 'duckdb-extensions' 'duckdb-extension-postgres-scanner' \
-    'pgcli' 'sqlalchemy==2.*' 'psycopg2-binary' 'psycopg[binary]'
+    'pgcli' 'sqlalchemy==2.*' 'psycopg2-binary' 'psycopg[binary]' 'django==5.*' 'peewee==3.*'
   venv superset_sqlalchemy 'sqlalchemy==1.4.*' 'psycopg2-binary' 'pandas'
   venv expectations 'great_expectations[postgresql]==1.*'
   venv dbt 'dbt-core==1.9.*' 'dbt-postgres==1.9.*'
