@@ -5,6 +5,7 @@
 
 mod bodies;
 mod coverage;
+mod json;
 mod query;
 mod reads;
 mod references;
@@ -13,6 +14,7 @@ mod value;
 
 pub(super) use bodies::Body;
 pub(super) use coverage::Lines;
+pub(super) use json::{from_json, to_json};
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -127,7 +129,7 @@ impl Rego {
 
     /// The value of a rule (`package.rule`) for that input; `None` if it is undefined.
     pub(super) fn ask(&self, rule: &str, input: Option<&serde_json::Value>) -> Result<Option<serde_json::Value>, EvaluationError> {
-        match self.session(input.map(|input| Value::from(input.clone())), None).ask(rule)? {
+        match self.session(input.map(from_json), None).ask(rule)? {
             None => Ok(None),
             Some(value) => to_json(&value).map(Some),
         }
@@ -236,16 +238,6 @@ pub(super) fn call(builtin: &Builtin, args: &[Value], now_ns: Option<i64>) -> Re
     let value = catch_unwind(AssertUnwindSafe(|| builtin.call(args)));
     CLOCK.set(before);
     value.unwrap_or_else(|_panic| Err(format!("{} panicked", builtin.name())))
-}
-
-/// A document as a value of the interpreter's.
-pub(super) fn from_json(document: &serde_json::Value) -> Value {
-    <Value as serde::Deserialize>::deserialize(document).unwrap_or(Value::Undefined)
-}
-
-/// A value as JSON; sets become arrays.
-pub(super) fn to_json(value: &Value) -> Result<serde_json::Value, EvaluationError> {
-    serde_json::to_value(value).map_err(|error| EvaluationError::Failed { site: None, text: error.to_string() })
 }
 
 thread_local! {
