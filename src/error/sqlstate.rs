@@ -85,6 +85,12 @@ codes! {
     INVALID_ARGUMENT_FOR_LOGARITHM = "2201E";
     /// Buckets that cannot be.
     INVALID_ARGUMENT_FOR_WIDTH_BUCKET = "2201G";
+    /// `ntile(0)`.
+    INVALID_ARGUMENT_FOR_NTILE = "22014";
+    /// `nth_value(x, 0)`.
+    INVALID_ARGUMENT_FOR_NTH_VALUE = "22016";
+    /// A window frame that begins or ends a negative distance away.
+    INVALID_PRECEDING_OR_FOLLOWING_SIZE = "22013";
     /// Another fault of a value.
     DATA_EXCEPTION = "22000";
     /// A write on a read-only gateway.

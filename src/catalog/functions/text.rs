@@ -287,7 +287,7 @@ fn fault(message: &str) -> DataFusionError {
     client(ClientMessage::new(SqlState::INVALID_PARAMETER_VALUE, message))
 }
 
-/// `%[position$][-][width](s|I|L|%)`.
+/// `%[position$][-][width](s|I|L|%)`, where a width of `*` is the next argument.
 fn format_text(pattern: &str, arguments: &[Value]) -> Result<String, DataFusionError> {
     let mut out = String::new();
     let mut next = 0usize;
@@ -301,7 +301,7 @@ fn format_text(pattern: &str, arguments: &[Value]) -> Result<String, DataFusionE
         let kind = loop {
             match letters.next() {
                 Some(letter @ ('s' | 'I' | 'L' | '%')) => break letter,
-                Some(letter @ ('0'..='9' | '-' | '$')) if specification.len() < 16 => specification.push(letter),
+                Some(letter @ ('0'..='9' | '-' | '$' | '*')) if specification.len() < 16 => specification.push(letter),
                 Some(_) => return Err(fault("unrecognized format() type specifier")),
                 None => return Err(fault("unterminated format() type specifier")),
             }
@@ -321,9 +321,16 @@ fn format_text(pattern: &str, arguments: &[Value]) -> Result<String, DataFusionE
             }
             None => specification.as_str(),
         };
-        let argument = arguments.get(next).ok_or_else(|| fault("too few arguments for format()"))?;
+        let few = || fault("too few arguments for format()");
+        let asked = width.strip_suffix('*').map(|sign| {
+            let width = arguments.get(next).ok_or_else(few)?;
+            next += 1;
+            Ok::<String, DataFusionError>(format!("{sign}{}", shown(width).unwrap_or_default()))
+        });
+        let asked = asked.transpose()?;
+        let argument = arguments.get(next).ok_or_else(few)?;
         next += 1;
-        out.push_str(&padded(&converted(kind, argument)?, width));
+        out.push_str(&padded(&converted(kind, argument)?, asked.as_deref().unwrap_or(width)));
     }
     Ok(out)
 }
@@ -387,5 +394,7 @@ mod tests {
         let arguments = ["a b", "it's"].map(Value::from);
         assert_eq!(format_text("%I = %L, %1$s%%", &arguments).unwrap(), "\"a b\" = 'it''s', a b%");
         assert!(format_text("%s%s%s", &arguments).is_err());
+        let wide = [Value::Int(5), Value::from("x"), Value::Int(-3), Value::from("y")];
+        assert_eq!(format_text("%*s|%*s|", &wide).unwrap(), "    x|y  |");
     }
 }

@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    ArrayElemTypeDef, BinaryOperator, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Select, SelectItem,
-    SelectItemQualifiedWildcardKind, Statement, TimezoneInfo, TrimWhereField, VisitMut, VisitorMut,
+    AccessExpr, ArrayElemTypeDef, BinaryOperator, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Select,
+    SelectItem, SelectItemQualifiedWildcardKind, Statement, TimezoneInfo, TrimWhereField, VisitMut, VisitorMut,
 };
 
 use super::scope::Scope;
@@ -120,7 +120,10 @@ fn named(expr: &Expr) -> Option<Name> {
         Expr::Identifier(ident) => strong(folded(ident)),
         Expr::CompoundIdentifier(parts) => strong(parts.last().map(folded).unwrap_or_default()),
         Expr::Nested(inner) | Expr::Collate { expr: inner, .. } => named(inner),
-        Expr::CompoundFieldAccess { root, .. } => named(root),
+        Expr::CompoundFieldAccess { root, access_chain } => match access_chain.last() {
+            Some(AccessExpr::Dot(Expr::Identifier(field))) => strong(folded(field)),
+            _ => named(root),
+        },
         Expr::Function(function) => strong(function_label(function)),
         Expr::Cast { expr, data_type, .. } => inner_or(Some(expr), type_label(data_type)),
         Expr::TypedString(typed) => inner_or(None, type_label(&typed.data_type)),

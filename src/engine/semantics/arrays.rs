@@ -12,7 +12,7 @@ use datafusion::logical_expr::ScalarUDF;
 use crate::error::SqlState;
 
 use super::function::{Function, Result, arg, fault, first};
-use super::series;
+use super::{appended, series};
 
 /// The functions by name.
 pub(super) fn all() -> Vec<Arc<ScalarUDF>> {
@@ -143,9 +143,8 @@ fn joined(parts: &[Option<ArrayRef>], element: &DataType) -> Result<ArrayRef> {
 /// A list, and what may be one of its elements.
 fn list_and_value(types: &[DataType]) -> Option<Vec<DataType>> {
     let [list, value] = types else { return None };
-    let inside = element(std::slice::from_ref(list))?;
-    let fits = value.is_null() || value.is_numeric() == inside.is_numeric();
-    fits.then(|| vec![list_of(inside.clone()), inside])
+    let inside = appended::common(&element(std::slice::from_ref(list))?, value)?;
+    Some(vec![list_of(inside.clone()), inside])
 }
 
 /// `array_positions(list, value)`
@@ -188,7 +187,7 @@ fn removed() -> Function {
         }
         joined(&kept, &lists.value_type())
     };
-    Function::new("array_remove", list_and_value, |types| types.first().cloned(), computes)
+    Function::new("array_remove", list_and_value, |types| list_and_value(types)?.first().cloned(), computes)
 }
 
 /// The elements rounded as they are when numbers are cast to integers; `None` if these are no numbers with fractions.

@@ -1,12 +1,10 @@
 //! One expression at a time: what stands for an operator, a literal or an aggregate of the engine.
 
-use std::sync::Arc;
-
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, ScalarValue};
-use datafusion::logical_expr::expr::{AggregateFunction, Between, BinaryExpr, Cast, InList, ScalarFunction};
-use datafusion::logical_expr::{AggregateUDF, Expr, ExprSchemable, Operator, WindowFunctionDefinition};
+use datafusion::logical_expr::expr::{Between, BinaryExpr, InList, ScalarFunction};
+use datafusion::logical_expr::{Expr, ExprSchemable, Operator};
 
 use crate::engine::TimeZone;
 use crate::error::SqlState;
@@ -15,9 +13,9 @@ use super::exact::Kind;
 use super::fields::Field;
 use super::function::Result;
 use super::{
-    Facts, arithmetic, blanks, casts, fields, function, infinite, json_build, json_edit, literals, matching, meanings, membership, moments,
-    number_text, numbers, numeric, octets, parse, regexes, regs, rounding, signatures, spaced, spans, spread, temporal, text, truncation,
-    typed,
+    Facts, aggregates, arithmetic, blanks, casts, counts, fields, function, infinite, json_build, json_edit, literals, matching, meanings,
+    membership, moments, number_text, numbers, numeric, octets, parse, regexes, regs, rounding, signatures, spaced, spans, temporal, text,
+    truncation, typed,
 };
 
 pub(super) fn rewritten(expr: Expr, schema: &DFSchema, facts: Facts) -> Result<Expr> {
@@ -87,41 +85,11 @@ fn one(expr: Expr, schema: &DFSchema, facts: Facts) -> Result<Expr> {
             let list = list.into_iter().map(|item| beside(item, &expr, schema, facts)).collect();
             matching::among(InList { expr, list, negated })
         }
-        Expr::AggregateFunction(call) => Expr::AggregateFunction(aggregated(call, schema, facts)?),
-        Expr::WindowFunction(mut call) => {
-            for key in &mut call.params.order_by {
-                key.expr = sort_key(std::mem::take(&mut key.expr), schema);
-            }
-            if let WindowFunctionDefinition::AggregateUDF(function) = &call.fun {
-                let name = function.name().to_owned();
-                call.params.args.iter_mut().take(1).for_each(|arg| exact(&name, arg, schema));
-                if let Some(function) = spread_of(&name, &mut call.params.args, schema) {
-                    call.fun = WindowFunctionDefinition::AggregateUDF(function);
-                }
-            }
-            Expr::WindowFunction(call)
-        }
+        Expr::AggregateFunction(call) => Expr::AggregateFunction(aggregates::aggregated(call, schema, facts)?),
+        Expr::WindowFunction(call) => Expr::WindowFunction(Box::new(aggregates::windowed(*call, schema, facts)?)),
         Expr::ScalarFunction(call) => called(blanks::argued(call, schema), schema, facts)?,
         other => other,
     })
-}
-
-/// An aggregate that PostgreSQL computes otherwise.
-fn aggregated(mut call: AggregateFunction, schema: &DFSchema, facts: Facts) -> Result<AggregateFunction> {
-    let name = call.func.name().to_owned();
-    matching::aggregated(&name, &call.params.args, schema, facts)?;
-    call.params.args.iter_mut().take(1).for_each(|arg| exact(&name, arg, schema));
-    if let Some(function) = spread_of(&name, &mut call.params.args, schema) {
-        call.func = function;
-    }
-    // The shortest of intervals, or the longest, is the first in their order.
-    if let ("min" | "max", [span]) = (name.as_str(), call.params.args.as_slice())
-        && span.get_type(schema).is_ok_and(|found| interval(&found))
-    {
-        call.params.order_by = vec![spans::order().call(vec![span.clone()]).sort(name == "min", false)];
-        call.func = datafusion::functions_aggregate::first_last::first_value_udaf();
-    }
-    Ok(call)
 }
 
 /// A row is NULL if all of its columns are, and is not if none of them is.
@@ -167,7 +135,14 @@ fn called(call: ScalarFunction, schema: &DFSchema, facts: Facts) -> Result<Expr>
             let zero = Expr::Literal(ScalarValue::Int32(Some(0)), None);
             return Ok(if bare { counted } else { datafusion::functions::core::expr_fn::nullif(counted, zero) });
         }
-        "jsonb_set" | "jsonb_insert" | "json_object" | "array_element" | "to_number" => return Ok(by_constants(call, schema)),
+        "meshgate_taken" | "meshgate_skipped" => {
+            let word = if name == "meshgate_taken" { "LIMIT" } else { "OFFSET" };
+            call.args = call.args.into_iter().map(|rows| counts::counted(word, rows, schema, facts)).collect::<Result<_>>()?;
+            None
+        }
+        "jsonb_set" | "jsonb_insert" | "json_object" | "jsonb_object" | "array_element" | "to_number" => {
+            return Ok(by_constants(call, schema));
+        }
         "array_has" if !facts.lenient => among(&call.args),
         "to_hex" if type_of(0).is_some_and(|found| matches!(found, DataType::Int16 | DataType::Int32)) => {
             call.args = call.args.into_iter().map(four_bytes).collect();
@@ -197,6 +172,13 @@ fn called(call: ScalarFunction, schema: &DFSchema, facts: Facts) -> Result<Expr>
             Some(found) => truncation::truncated(&call.args, &found, facts).transpose()?,
             None => None,
         },
+        "date_bin" => {
+            if let Some(width) = call.args.first_mut() {
+                *width = casts::literal_as(std::mem::take(width), &temporal::interval(), facts);
+                truncation::binned(width)?;
+            }
+            None
+        }
         "date_part" | fields::EXTRACT => match (call.args.as_slice(), type_of(1)) {
             ([field, value], Some(found)) => Some(field_of(field, value, &found, name == "date_part", facts)?),
             _ => None,
@@ -229,6 +211,9 @@ fn of_array(call: ScalarFunction, schema: &DFSchema) -> std::result::Result<Expr
     Ok(match call.func.name() {
         "make_array" => array(call, schema),
         "meshgate_mode" | "meshgate_percentile_disc" => picked(call, schema),
+        "array_sort" if list_kind(&call, schema) == Some("_jsonb") => {
+            typed::known(Expr::ScalarFunction(ScalarFunction::new_udf(json_edit::sorted().udf(), call.args)), "_jsonb")
+        }
         "array_sort" | "array_slice" | "array_remove" | "array_remove_all" | "array_replace_all" | "array_append" | "trim_array" => {
             as_first(call, schema)
         }
@@ -246,10 +231,15 @@ fn array(call: ScalarFunction, schema: &DFSchema) -> Expr {
     }
 }
 
+/// The type of the array that is the first argument, if that is a text to the engine.
+fn list_kind(call: &ScalarFunction, schema: &DFSchema) -> Option<&'static str> {
+    let list = call.args.first().and_then(|list| list.to_field(schema).ok());
+    list.and_then(|(_, list)| typed::list_kind(&list))
+}
+
 /// An array that is of the type of another one.
 fn as_first(call: ScalarFunction, schema: &DFSchema) -> Expr {
-    let list = call.args.first().and_then(|list| list.to_field(schema).ok());
-    match list.and_then(|(_, list)| typed::list_kind(&list)) {
+    match list_kind(&call, schema) {
         Some(kind) => typed::known(Expr::ScalarFunction(call), kind),
         None => Expr::ScalarFunction(call),
     }
@@ -332,7 +322,7 @@ fn unconstrained(value: &Expr, schema: &DFSchema, facts: Facts) -> Option<Expr> 
 /// A function that constants among its arguments tell more of: paths of texts, places, templates.
 fn by_constants(mut call: ScalarFunction, schema: &DFSchema) -> Expr {
     match call.func.name() {
-        "json_object" => call.args = call.args.into_iter().map(meanings::path).collect(),
+        "json_object" | "jsonb_object" => call.args = call.args.into_iter().map(|arg| meanings::path(json_edit::flat(arg))).collect(),
         "array_element" => {
             if let Some(member) = element(&mut call.args, schema) {
                 return member;
@@ -447,31 +437,6 @@ fn field_of(field: &Expr, value: &Expr, found: &DataType, float: bool, facts: Fa
         function::fault(SqlState::FEATURE_NOT_SUPPORTED, &format!("this unit is not supported for type {name}"))
     })?;
     Ok(function.call(vec![value.clone()]))
-}
-
-/// A deviation or a variance of exact numbers, which become numerics.
-fn spread_of(name: &str, args: &mut [Expr], schema: &DFSchema) -> Option<Arc<AggregateUDF>> {
-    let function = spread::exact(name)?;
-    let [arg] = args else { return None };
-    let (precision, scale) = numeric::of(&arg.get_type(schema).ok()?)?;
-    let inner = std::mem::replace(arg, Expr::Literal(ScalarValue::Null, None));
-    *arg = datafusion::logical_expr::cast(inner, DataType::Decimal128(precision, scale));
-    Some(Arc::new(function))
-}
-
-/// sum(bigint) is a numeric.
-fn exact(function: &str, arg: &mut Expr, schema: &DFSchema) {
-    if function == "count" {
-        return literals::counted(arg);
-    }
-    let Ok(found) = arg.get_type(schema) else { return };
-    let Some((precision, scale)) = numeric::of(&found) else { return };
-    let target = match (function, &found) {
-        ("sum", DataType::Int64 | DataType::UInt64) => DataType::Decimal128(precision, scale),
-        _ => return,
-    };
-    let inner = std::mem::replace(arg, Expr::Literal(ScalarValue::Null, None));
-    *arg = Expr::Cast(Cast::new(Box::new(inner), target));
 }
 
 /// A value as text where PostgreSQL's text differs from the engine's.
@@ -636,7 +601,7 @@ pub(super) fn sort_key(key: Expr, schema: &DFSchema) -> Expr {
     }
 }
 
-fn interval(data_type: &DataType) -> bool {
+pub(super) fn interval(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Interval(_) | DataType::Duration(_))
 }
 

@@ -98,7 +98,7 @@ impl Field {
     fn fits(self, data_type: &DataType) -> bool {
         let of_day = matches!(self, Self::Hour | Self::Minute | Self::Second | Self::Milliseconds | Self::Microseconds);
         match data_type {
-            DataType::Date32 | DataType::Date64 => !of_day && !self.of_zone() && self != Self::Julian,
+            DataType::Date32 | DataType::Date64 => !of_day && !self.of_zone(),
             DataType::Timestamp(_, None) => !self.of_zone() && self != Self::Julian,
             DataType::Timestamp(_, Some(_)) => self != Self::Julian,
             DataType::Time32(_) | DataType::Time64(_) => of_day || self == Self::Epoch,
@@ -239,6 +239,7 @@ fn calendar(field: Field, local: &ArrayRef) -> Result<Decimal128Array> {
         Field::Week => plain(part(DatePart::WeekISO)?),
         Field::Day => plain(part(DatePart::Day)?),
         Field::DayOfYear => plain(part(DatePart::DayOfYear)?),
+        Field::Julian => local.as_primitive::<Date32Type>().unary(|days| i128::from(days) + JULIAN_OF_1970),
         Field::DayOfWeek => plain(part(DatePart::DayOfWeekSunday0)?),
         Field::IsoDayOfWeek => plain(part(DatePart::DayOfWeekMonday1)?),
         field => of_clock(
@@ -247,6 +248,9 @@ fn calendar(field: Field, local: &ArrayRef) -> Result<Decimal128Array> {
         ),
     })
 }
+
+/// The number of the first day of 1970 in the days of Julian.
+const JULIAN_OF_1970: i128 = 2_440_588;
 
 /// There is no year 0: what comes before 1 is -1.
 fn shown_year(year: i32) -> i32 {

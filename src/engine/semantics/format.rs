@@ -17,35 +17,36 @@ use crate::error::SqlState;
 
 use super::function::{Function, Result, arg, fault};
 use super::number_text::{self, Number};
-use super::{Facts, numeric, temporal};
+use super::{Facts, numeric, template, temporal};
 
 pub(super) fn all(facts: Facts) -> Vec<Arc<ScalarUDF>> {
     vec![to_char(facts).udf(), to_date(facts).udf(), to_timestamp(facts).udf()]
 }
 
-const MONTHS: [&str; 12] =
+pub(super) const MONTHS: [&str; 12] =
     ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"];
 const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 
 /// Patterns, of which the longest that fits is meant.
-const PATTERNS: [&str; 68] = [
-    "YYYY", "IYYY", "YYY", "IYY", "YY", "IY", "Y", "I", "MONTH", "Month", "month", "MON", "Mon", "mon", "MM", "MI", "MS", "DAY", "Day",
-    "day", "DDD", "DD", "DY", "Dy", "dy", "D", "ID", "IW", "WW", "W", "Q", "CC", "HH24", "HH12", "HH", "SSSSS", "SSSS", "SS", "US", "AM",
-    "PM", "am", "pm", "A.M.", "P.M.", "a.m.", "p.m.", "FF1", "FF2", "FF3", "FF4", "FF5", "FF6", "IDDD", "J", "RM", "rm", "BC", "AD", "bc",
-    "ad", "B.C.", "A.D.", "TZH", "TZM", "TZ", "tz", "OF",
+const PATTERNS: [&str; 69] = [
+    "Y,YYY", "YYYY", "IYYY", "YYY", "IYY", "YY", "IY", "Y", "I", "MONTH", "Month", "month", "MON", "Mon", "mon", "MM", "MI", "MS", "DAY",
+    "Day", "day", "DDD", "DD", "DY", "Dy", "dy", "D", "ID", "IW", "WW", "W", "Q", "CC", "HH24", "HH12", "HH", "SSSSS", "SSSS", "SS", "US",
+    "AM", "PM", "am", "pm", "A.M.", "P.M.", "a.m.", "p.m.", "FF1", "FF2", "FF3", "FF4", "FF5", "FF6", "IDDD", "J", "RM", "rm", "BC", "AD",
+    "bc", "ad", "B.C.", "A.D.", "TZH", "TZM", "TZ", "tz", "OF",
 ];
 const ROMAN: [&str; 12] = ["I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII"];
 
-enum Piece {
+/// A part of a template.
+pub(super) enum Piece {
     Pattern { name: &'static str, fill: bool, ordinal: Option<bool> },
     Text(String),
 }
 
-fn unsupported(pattern: &str) -> DataFusionError {
+pub(super) fn unsupported(pattern: &str) -> DataFusionError {
     fault(SqlState::FEATURE_NOT_SUPPORTED, &format!("the pattern \"{pattern}\" is not supported in a template"))
 }
 
-fn pieces(template: &str) -> Result<Vec<Piece>> {
+pub(super) fn pieces(template: &str) -> Result<Vec<Piece>> {
     let mut pieces = Vec::new();
     let mut rest = template;
     let mut fill = true;
@@ -86,7 +87,7 @@ fn pattern(rest: &str, _fill: bool) -> Result<Option<(&'static str, &str)>> {
     Ok(longest(&PATTERNS).map(|known| (known, rest.get(known.len()..).unwrap_or_default())))
 }
 
-fn numeric_pattern(name: &str) -> bool {
+pub(super) fn numeric_pattern(name: &str) -> bool {
     !matches!(
         name.to_ascii_uppercase().as_str(),
         "MONTH" | "MON" | "DAY" | "DY" | "AM" | "PM" | "A.M." | "P.M." | "RM" | "BC" | "AD" | "B.C." | "A.D." | "TZ"
@@ -201,9 +202,15 @@ fn span(value: IntervalMonthDayNano, template: &str) -> Result<String> {
             }
             other => return Err(unsupported(other)),
         };
-        let digits = if fill { format!("{:0width$}", number.unsigned_abs()) } else { number.unsigned_abs().to_string() };
-        text.push_str(if number < 0 { "-" } else { "" });
-        text.push_str(&digits);
+        // The sign of days counts among their letters.
+        let width = if !fill {
+            0
+        } else if number < 0 && name != "DD" {
+            width + 1
+        } else {
+            width
+        };
+        text.push_str(&format!("{number:0width$}"));
     }
     Ok(text)
 }
@@ -250,6 +257,7 @@ fn field(name: &str, value: &NaiveDateTime, fill: bool) -> Result<String> {
     let month = MONTHS.get(usize::try_from(value.month0()).unwrap_or(0)).copied().unwrap_or_default();
     let day = DAYS.get(usize::try_from(value.weekday().num_days_from_sunday()).unwrap_or(0)).copied().unwrap_or_default();
     Ok(match name {
+        "Y,YYY" => format!("{},{:03}", year / 1000, year % 1000),
         "YYYY" => padded(year, 4),
         "YYY" => padded(year % 1000, 3),
         "YY" => padded(year % 100, 2),
@@ -321,8 +329,8 @@ fn to_date(facts: Facts) -> Function {
         let (texts, templates) = (arg::<StringArray>(args, 0)?, arg::<StringArray>(args, 1)?);
         let dates = texts.iter().zip(templates.iter()).map(|pair| match pair {
             (Some(text), Some(template)) => {
-                let days = read(text, template)?.date().signed_duration_since(NaiveDate::default()).num_days();
-                i32::try_from(days).map(Some).map_err(|_| invalid())
+                let days = template::read(text, template)?.date().signed_duration_since(NaiveDate::default()).num_days();
+                i32::try_from(days).map(Some).map_err(|_| template::invalid())
             }
             _ => Ok(None),
         });
@@ -346,7 +354,7 @@ fn to_timestamp(facts: Facts) -> Function {
         let (texts, templates) = (arg::<StringArray>(args, 0)?, arg::<StringArray>(args, 1)?);
         let moments = texts.iter().zip(templates.iter()).map(|pair| match pair {
             (Some(text), Some(template)) => {
-                let local = read(text, template)?.and_utc().timestamp_micros();
+                let local = template::read(text, template)?.and_utc().timestamp_micros();
                 Ok(Some(temporal::utc_micros(local, &facts.time_zone)))
             }
             _ => Ok(None),
@@ -360,109 +368,6 @@ fn to_timestamp(facts: Facts) -> Function {
 fn of_seconds(seconds: f64) -> Result<i64> {
     let micros = (seconds * 1e6).round_ties_even();
     if micros.abs() < 8e18 { Ok(micros as i64) } else { Err(fault(SqlState::DATETIME_FIELD_OVERFLOW, "timestamp out of range")) }
-}
-
-fn invalid() -> DataFusionError {
-    fault(SqlState::INVALID_DATETIME_FORMAT, "a text does not fit its template")
-}
-
-fn read(text: &str, template: &str) -> Result<NaiveDateTime> {
-    let (mut year, mut month, mut day) = (1_i32, 1_u32, 1_u32);
-    let (mut hour, mut minute, mut second, mut micro) = (0_u32, 0_u32, 0_u32, 0_u32);
-    let (mut afternoon, mut ordinal) = (None, None);
-    let mut rest = text.trim_start();
-    let pieces = pieces(template)?;
-    for (at, piece) in pieces.iter().enumerate() {
-        // What the text does not reach is as it was.
-        if rest.is_empty() {
-            break;
-        }
-        let Piece::Pattern { name, .. } = piece else {
-            let Piece::Text(part) = piece else { continue };
-            let lone = part.chars().next().is_some_and(char::is_alphanumeric);
-            rest = match rest.strip_prefix(part.as_str()) {
-                Some(after) => after,
-                None if lone => return Err(invalid()),
-                None => rest.strip_prefix(|letter: char| !letter.is_alphanumeric()).unwrap_or(rest),
-            };
-            continue;
-        };
-        rest = rest.trim_start();
-        let tight = matches!(pieces.get(at + 1), Some(Piece::Pattern { .. }));
-        let mut digits = |most: usize| number_at(&mut rest, if tight || most != 4 { most } else { 9 });
-        match *name {
-            "YYYY" => year = i32::try_from(digits(4)?).map_err(|_| invalid())?,
-            "YY" => {
-                let short = i32::try_from(digits(2)?).map_err(|_| invalid())?;
-                year = if short < 70 { 2000 + short } else { 1900 + short };
-            }
-            "MM" => month = digits(2)?,
-            "DD" => day = digits(2)?,
-            "DDD" => ordinal = Some(digits(3)?),
-            // The day tells its name.
-            "DAY" | "Day" | "day" | "DY" | "Dy" | "dy" => rest = rest.trim_start_matches(char::is_alphabetic),
-            "HH24" => hour = digits(2)?,
-            "HH12" | "HH" => {
-                hour = digits(2)?;
-                if !(1..=12).contains(&hour) {
-                    return Err(fault(SqlState::INVALID_DATETIME_FORMAT, "an hour is invalid for the 12-hour clock"));
-                }
-            }
-            "MI" => minute = digits(2)?,
-            "SS" => second = digits(2)?,
-            "MS" | "FF3" => micro = fraction_at(&mut rest, 3)?,
-            "US" | "FF6" => micro = fraction_at(&mut rest, 6)?,
-            "MONTH" | "Month" | "month" => month = month_at(&mut rest, false)?,
-            "MON" | "Mon" | "mon" => month = month_at(&mut rest, true)?,
-            "AM" | "PM" | "am" | "pm" => {
-                let word = rest.get(..2).ok_or_else(invalid)?.to_ascii_lowercase();
-                afternoon = Some(match word.as_str() {
-                    "pm" => true,
-                    "am" => false,
-                    _ => return Err(invalid()),
-                });
-                rest = rest.get(2..).unwrap_or_default();
-            }
-            other => return Err(unsupported(other)),
-        }
-    }
-    if let Some(afternoon) = afternoon {
-        hour = hour % 12 + if afternoon { 12 } else { 0 };
-    }
-    let out_of_range = || fault(SqlState::DATETIME_FIELD_OVERFLOW, "date/time field value out of range");
-    let date = match ordinal {
-        Some(ordinal) => NaiveDate::from_yo_opt(year, ordinal),
-        None => NaiveDate::from_ymd_opt(year, month, day),
-    };
-    let date = date.ok_or_else(out_of_range)?;
-    date.and_hms_micro_opt(hour, minute, second, micro).ok_or_else(out_of_range)
-}
-
-fn number_at(rest: &mut &str, most: usize) -> Result<u32> {
-    let end = rest.bytes().take(most).take_while(u8::is_ascii_digit).count();
-    let (digits, after) = rest.split_at(end);
-    *rest = after;
-    digits.parse().map_err(|_| invalid())
-}
-
-fn fraction_at(rest: &mut &str, places: usize) -> Result<u32> {
-    let end = rest.bytes().take(places).take_while(u8::is_ascii_digit).count();
-    let (digits, after) = rest.split_at(end);
-    *rest = after;
-    format!("{digits:0<6}").parse().map_err(|_| invalid())
-}
-
-fn month_at(rest: &mut &str, short: bool) -> Result<u32> {
-    let lower = rest.to_ascii_lowercase();
-    for (number, name) in (1..).zip(MONTHS) {
-        let name = name.to_ascii_lowercase();
-        let name = if short { name.get(..3).unwrap_or_default() } else { &name };
-        if lower.starts_with(name) {
-            *rest = rest.get(name.len()..).unwrap_or_default();
-            return Ok(number);
-        }
-    }
-    Err(invalid())
 }
 
 #[cfg(test)]
@@ -500,13 +405,5 @@ mod tests {
         ] {
             assert_eq!(number_text::written(template, Number::Decimal(value, scale)).unwrap(), expected, "{template}");
         }
-    }
-
-    #[test]
-    fn texts_are_read_by_their_template() {
-        for (text, template) in [("17.05.2026", "DD.MM.YYYY"), ("20260517", "YYYYMMDD"), ("May 17, 2026", "Mon DD, YYYY")] {
-            assert_eq!(read(text, template).unwrap().date(), NaiveDate::from_ymd_opt(2026, 5, 17).unwrap(), "{template}");
-        }
-        assert!(read("2026-13-01", "YYYY-MM-DD").is_err());
     }
 }

@@ -9,12 +9,13 @@ use arrow::array::{Array, ArrayRef, AsArray, StringArray};
 use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::logical_expr::ScalarUDF;
 
+use crate::catalog::TYPE_KEY;
 use crate::error::SqlState;
 
 use super::Facts;
 use super::function::{Function, Result, fault, first};
 use super::json::{self, Parts};
-use super::text;
+use super::{text, typed};
 
 /// The functions by name.
 pub(super) fn all(facts: Facts) -> Vec<Arc<ScalarUDF>> {
@@ -36,7 +37,7 @@ pub(super) fn all(facts: Facts) -> Vec<Arc<ScalarUDF>> {
 /// An element of json_agg().
 const LINE: &str = "meshgate_json_line";
 
-fn typed(binary: bool) -> &'static str {
+fn kind(binary: bool) -> &'static str {
     if binary { "jsonb" } else { "json" }
 }
 
@@ -75,14 +76,20 @@ fn to_json(name: &'static str, binary: bool, facts: Facts) -> Function {
         (_, [_]) => any(types),
         _ => None,
     };
-    Function::with_fields(name, takes, |_| Some(DataType::Utf8), computes).of_statement(facts).answers(typed(binary))
+    Function::with_fields(name, takes, |_| Some(DataType::Utf8), computes).of_statement(facts).answers(kind(binary))
 }
 
 /// The JSON text of each value; NULL is null.
 fn values(array: &ArrayRef, field: Option<&FieldRef>, facts: Facts) -> Result<Vec<String>> {
-    let json = field.is_some_and(|field| matches!(field.metadata().get("pg.type").map(String::as_str), Some("json" | "jsonb" | "numeric")));
+    let json = field.is_some_and(|field| matches!(field.metadata().get(TYPE_KEY).map(String::as_str), Some("json" | "jsonb" | "numeric")));
     if let Some(lists) = array.as_list_opt::<i32>() {
         let DataType::List(inner) = array.data_type() else { return Err(no_type()) };
+        // An array of JSON values has a name of its own; its elements need not.
+        let named = field.and_then(|field| typed::element_of(field));
+        let inner = match named {
+            Some(name) => &Arc::new(inner.as_ref().clone().with_metadata([(TYPE_KEY.to_owned(), name.to_owned())].into())),
+            None => inner,
+        };
         let list = |at: usize| {
             if array.is_null(at) {
                 return Ok("null".to_owned());
@@ -174,7 +181,7 @@ fn object(name: &'static str, binary: bool, facts: Facts) -> Function {
         };
         Ok(Arc::new((0..rows).map(one).collect::<Result<StringArray>>()?) as ArrayRef)
     };
-    Function::with_fields(name, any, |_| Some(DataType::Utf8), computes).of_statement(facts).answers(typed(binary))
+    Function::with_fields(name, any, |_| Some(DataType::Utf8), computes).of_statement(facts).answers(kind(binary))
 }
 
 fn array(name: &'static str, binary: bool, facts: Facts) -> Function {
@@ -186,7 +193,7 @@ fn array(name: &'static str, binary: bool, facts: Facts) -> Function {
         };
         Ok(Arc::new((0..rows).map(one).collect::<StringArray>()) as ArrayRef)
     };
-    Function::with_fields(name, any, |_| Some(DataType::Utf8), computes).of_statement(facts).answers(typed(binary))
+    Function::with_fields(name, any, |_| Some(DataType::Utf8), computes).of_statement(facts).answers(kind(binary))
 }
 
 /// The elements of the list of a row.
@@ -215,7 +222,7 @@ fn list(name: &'static str, binary: bool) -> Function {
         Ok(Arc::new((0..rows).map(one).collect::<Result<StringArray>>()?) as ArrayRef)
     };
     let takes = |types: &[DataType]| if types.len() == 1 { any(types) } else { None };
-    Function::new(name, takes, |_| Some(DataType::Utf8), computes).answers(typed(binary))
+    Function::new(name, takes, |_| Some(DataType::Utf8), computes).answers(kind(binary))
 }
 
 /// `json_object_agg(key, value)` of a list of keys and a list of JSON values.
@@ -231,7 +238,7 @@ fn pairs(name: &'static str, binary: bool, facts: Facts) -> Function {
         Ok(Arc::new((0..rows).map(one).collect::<Result<StringArray>>()?) as ArrayRef)
     };
     let takes = |types: &[DataType]| if types.len() == 2 { any(types) } else { None };
-    Function::new(name, takes, |_| Some(DataType::Utf8), computes).of_statement(facts).answers(typed(binary))
+    Function::new(name, takes, |_| Some(DataType::Utf8), computes).of_statement(facts).answers(kind(binary))
 }
 
 /// The text of a jsonb: keys once each, the shorter first, one blank behind colons and commas.
@@ -277,7 +284,7 @@ pub(super) fn read(binary: bool) -> Function {
         Ok(Arc::new(texts.iter().map(|text| text.map(one).transpose()).collect::<Result<StringArray>>()?) as ArrayRef)
     };
     let takes = |types: &[DataType]| (types.len() == 1).then(|| vec![DataType::Utf8]);
-    Function::with_fields("json_in", takes, |_| Some(DataType::Utf8), computes).variant(u64::from(binary)).answers(typed(binary))
+    Function::with_fields("json_in", takes, |_| Some(DataType::Utf8), computes).variant(u64::from(binary)).answers(kind(binary))
 }
 
 #[cfg(test)]

@@ -5,12 +5,14 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BooleanArray, Int32Array, Int64Array, ListArray, StringArray};
+use arrow::array::{Array, ArrayRef, BooleanArray, Int32Array, Int64Array, ListArray, ListBuilder, StringArray, StringBuilder};
 use arrow::datatypes::{DataType, Field};
-use datafusion::logical_expr::ScalarUDF;
+use datafusion::common::ScalarValue;
+use datafusion::logical_expr::{Expr, ScalarUDF};
 
 use crate::error::SqlState;
 
+use super::casts::text_of;
 use super::function::{Function, Result, arg, fault};
 use super::json::{self, Parts};
 use super::json_build::{canonical, quoted};
@@ -23,7 +25,8 @@ pub(super) fn all() -> Vec<Arc<ScalarUDF>> {
         layout("jsonb_pretty", None, indented).udf(),
         layout("jsonb_strip_nulls", Some("jsonb"), |text| Ok(canonical(&stripped(text)))).udf(),
         layout("json_strip_nulls", Some("json"), |text| Ok(stripped(text))).udf(),
-        object().udf(),
+        object(false).udf(),
+        object(true).udf(),
     ]
 }
 
@@ -352,9 +355,9 @@ fn stripped(text: &str) -> String {
     }
 }
 
-/// `json_object(text[])`, `json_object(keys, values)`.
-fn object() -> Function {
-    let computes = |args: &[ArrayRef], rows: usize| {
+/// `json_object(text[])`, `json_object(keys, values)`, and of jsonb.
+fn object(binary: bool) -> Function {
+    let computes = move |args: &[ArrayRef], rows: usize| {
         let names = arg::<ListArray>(args, 0)?;
         let others = if args.len() > 1 { Some(arg::<ListArray>(args, 1)?) } else { None };
         let one = |row: usize| {
@@ -378,12 +381,51 @@ fn object() -> Function {
                 let name = name.ok_or_else(|| fault(SqlState::NULL_VALUE_NOT_ALLOWED, "null value not allowed for object key"))?;
                 Ok(format!("{} : {}", quoted(name), value.map_or_else(|| "null".to_owned(), quoted)))
             });
-            Ok(Some(format!("{{{}}}", members.collect::<Result<Vec<_>>>()?.join(", "))))
+            let text = format!("{{{}}}", members.collect::<Result<Vec<_>>>()?.join(", "));
+            Ok(Some(if binary { canonical(&text) } else { text }))
         };
         Ok(Arc::new((0..rows).map(one).collect::<Result<StringArray>>()?) as ArrayRef)
     };
     let takes = |types: &[DataType]| matches!(types.len(), 1 | 2).then(|| vec![texts(); types.len()]);
-    Function::new("json_object", takes, |_| Some(DataType::Utf8), computes).answers("json")
+    let (name, pg_type) = if binary { ("jsonb_object", "jsonb") } else { ("json_object", "json") };
+    Function::new(name, takes, |_| Some(DataType::Utf8), computes).answers(pg_type)
+}
+
+/// `'{{a,1},{b,2}}'`, the members of an object two by two, as one row of them.
+pub(super) fn flat(pairs: Expr) -> Expr {
+    let inner = text_of(&pairs).map(str::trim).filter(|text| text.starts_with("{{") && !text.contains('"'));
+    match inner.map(|text| format!("{{{}}}", text.replace(['{', '}'], ""))) {
+        Some(text) => Expr::Literal(ScalarValue::Utf8(Some(text)), None),
+        None => pairs,
+    }
+}
+
+/// A list of jsonb values in their order: `array_sort(list, 'ASC' | 'DESC', 'NULLS FIRST' | 'NULLS LAST')`.
+pub(super) fn sorted() -> Function {
+    let computes = |args: &[ArrayRef], rows: usize| {
+        let lists = arg::<ListArray>(args, 0)?;
+        let (directions, nulls) = (arg::<StringArray>(args, 1)?, arg::<StringArray>(args, 2)?);
+        let mut made = ListBuilder::new(StringBuilder::new());
+        for row in 0..rows {
+            let Some(values) = path_of(lists, row) else {
+                made.append(false);
+                continue;
+            };
+            let mut values = steps(&values);
+            let (falls, nulls_first) = (directions.value(row) == "DESC", nulls.value(row) == "NULLS FIRST");
+            values.sort_by(|one, other| match (one, other) {
+                (Some(one), Some(other)) if falls => compared(other, one),
+                (Some(one), Some(other)) => compared(one, other),
+                (one, other) if nulls_first => one.is_some().cmp(&other.is_some()),
+                (one, other) => one.is_none().cmp(&other.is_none()),
+            });
+            values.into_iter().for_each(|value| made.values().append_option(value));
+            made.append(true);
+        }
+        Ok(Arc::new(made.finish()) as ArrayRef)
+    };
+    let takes = |types: &[DataType]| (types.len() == 3).then(|| vec![texts(), DataType::Utf8, DataType::Utf8]);
+    Function::new("jsonb_sort", takes, |_| Some(texts()), computes)
 }
 
 /// Below zero, zero or above, as one jsonb stands before, beside or behind another.

@@ -3,6 +3,9 @@
 //! `apply` runs before the engine coerces types, and puts functions of this module in the place of operators, casts and
 //! literals. INVARIANT: what is put in gives PostgreSQL's answer or an error, never another answer; no error names a value.
 
+mod accrued;
+mod aggregates;
+mod appended;
 mod arithmetic;
 mod arrays;
 mod bits;
@@ -12,12 +15,15 @@ mod bytewise;
 mod castable;
 mod casts;
 mod correlated;
+mod counts;
 mod date_text;
 mod degrees;
 mod exact;
+mod excluded;
 mod expression;
 mod fields;
 mod format;
+mod framed;
 mod function;
 mod infinite;
 mod json;
@@ -44,6 +50,7 @@ mod rounding;
 mod rule;
 mod scales;
 mod series;
+mod shift;
 mod signatures;
 mod single;
 mod sleep;
@@ -53,6 +60,7 @@ mod spaced;
 mod spans;
 mod spread;
 mod steps;
+mod template;
 mod temporal;
 mod text;
 mod truncation;
@@ -67,7 +75,9 @@ use datafusion::logical_expr::ScalarUDF;
 use super::TimeZone;
 use super::styles::DateOrder;
 
+pub(super) use appended::beside as beside_list;
 pub(super) use casts::text_of;
+pub(super) use excluded::MARKS as EXCLUDED;
 pub(super) use json_build::canonical;
 pub(super) use literals::bound;
 pub(super) use meanings::{Meaning, json_kind, json_member, matched, numeric_of, of_json, operator, timed};
@@ -99,6 +109,7 @@ pub(super) fn functions(facts: Facts) -> Vec<Arc<ScalarUDF>> {
     functions.extend(bits::all());
     functions.extend(blanks::all());
     functions.extend(bytes::all());
+    functions.extend(counts::all());
     functions.extend(numeric::all());
     functions.push(truncation::placeholder().udf());
     functions.extend(numbers::all());
@@ -110,6 +121,7 @@ pub(super) fn functions(facts: Facts) -> Vec<Arc<ScalarUDF>> {
     functions.extend(json_path_run::all());
     functions.extend(lists::all());
     functions.extend(ordered::all());
+    functions.extend(appended::all());
     functions.extend(arrays::all());
     functions.extend(octets::all());
     functions.extend(degrees::all());
@@ -118,6 +130,7 @@ pub(super) fn functions(facts: Facts) -> Vec<Arc<ScalarUDF>> {
     functions.push(steps::mark().udf());
     functions.push(text::letter_of().udf());
     functions.push(truncation::digits(facts).udf());
+    functions.push(typed::one_byte().udf());
     functions.push(typed_rows::function());
     functions
 }

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, ListArray, UInt64Array};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, IntervalMonthDayNanoArray, ListArray, UInt64Array};
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::compute::take;
-use arrow::datatypes::{DataType, Field, Float64Type};
+use arrow::datatypes::{DataType, Field, Float64Type, IntervalMonthDayNano, IntervalMonthDayNanoType};
 use datafusion::logical_expr::ScalarUDF;
 
 use crate::error::SqlState;
 
 use super::function::{Function, Result, arg, fault};
+use super::{spans, temporal};
 
 /// The functions that stand for the aggregates.
 pub(super) fn all() -> Vec<Arc<ScalarUDF>> {
@@ -141,9 +142,56 @@ fn interpolated(low: Option<f64>, high: Option<f64>, share: f64) -> Option<f64> 
     if share > 0.0 { high.map(|high| low + share * (high - low)) } else { Some(low) }
 }
 
+/// Between intervals, which come in any order.
+fn span_between(values: &ArrayRef, fraction: f64, falling: bool) -> Result<Option<IntervalMonthDayNano>> {
+    let mut spans: Vec<IntervalMonthDayNano> = values.as_primitive::<IntervalMonthDayNanoType>().iter().flatten().collect();
+    spans.sort_by_key(|span| if falling { -spans::length(*span) } else { spans::length(*span) });
+    share_of(&spans, fraction_of(fraction)?)
+}
+
+fn share_of(spans: &[IntervalMonthDayNano], fraction: f64) -> Result<Option<IntervalMonthDayNano>> {
+    let (place, share) = low_and_share(fraction, spans.len());
+    match (spans.get(place), spans.get(place + 1)) {
+        (Some(low), Some(high)) if share > 0.0 => temporal::between(*low, *high, share)?.map(Some).ok_or_else(temporal::out_of_range),
+        (low, _) => Ok(low.copied()),
+    }
+}
+
+/// Between intervals in their order.
+fn span_in_order(values: &ArrayRef, fraction: f64) -> Result<Option<IntervalMonthDayNano>> {
+    let spans: Vec<IntervalMonthDayNano> = values.as_primitive::<IntervalMonthDayNanoType>().iter().flatten().collect();
+    share_of(&spans, fraction)
+}
+
+/// Whether these are lists of intervals.
+fn of_spans(types: &[DataType]) -> bool {
+    matches!(element(types), Some(DataType::Interval(_) | DataType::Duration(_)))
+}
+
+/// What percentile_cont() answers of lists of such elements.
+fn between_type(types: &[DataType]) -> Option<DataType> {
+    if of_spans(types) {
+        return Some(temporal::interval());
+    }
+    element(types).filter(DataType::is_numeric).map(|_| DataType::Float64)
+}
+
+/// What percentile_cont() takes of lists of such elements: a fraction and whether they fall, or several fractions of them in their order.
+fn taken(types: &[DataType]) -> Option<Vec<DataType>> {
+    let list = list_of(between_type(types)?);
+    let rest = match types.get(1)? {
+        DataType::List(_) => vec![list_of(DataType::Float64)],
+        _ => vec![DataType::Float64, DataType::Boolean],
+    };
+    Some(std::iter::once(list).chain(rest).collect())
+}
+
 /// `percentile_cont(fraction) WITHIN GROUP (ORDER BY x)`, whose values come in any order.
 fn one_between() -> Function {
     let computes = |args: &[ArrayRef], _rows: usize| {
+        if args.first().is_some_and(|lists| of_spans(&[lists.data_type().clone()])) {
+            return one_span_between(args);
+        }
         let (lists, fractions, falls) = (arg::<ListArray>(args, 0)?, arg::<Float64Array>(args, 1)?, arg::<BooleanArray>(args, 2)?);
         let one = |row: usize| {
             if lists.is_null(row) || fractions.is_null(row) {
@@ -163,19 +211,34 @@ fn one_between() -> Function {
         };
         Ok(Arc::new((0..lists.len()).map(one).collect::<Result<Float64Array>>()?) as ArrayRef)
     };
-    let takes = |types: &[DataType]| match types {
-        [DataType::List(inner), _, _] if inner.data_type().is_numeric() => {
-            Some(vec![list_of(DataType::Float64), DataType::Float64, DataType::Boolean])
+    let takes = |types: &[DataType]| if types.len() == 3 { taken(types) } else { None };
+    Function::new("meshgate_percentile_cont", takes, between_type, computes)
+}
+
+fn one_span_between(args: &[ArrayRef]) -> Result<ArrayRef> {
+    let (lists, fractions, falls) = (arg::<ListArray>(args, 0)?, arg::<Float64Array>(args, 1)?, arg::<BooleanArray>(args, 2)?);
+    let one = |row: usize| {
+        if lists.is_null(row) || fractions.is_null(row) {
+            return Ok(None);
         }
-        _ => None,
+        span_between(&lists.value(row), fractions.value(row), falls.value(row))
     };
-    Function::new("meshgate_percentile_cont", takes, |_| Some(DataType::Float64), computes)
+    Ok(Arc::new((0..lists.len()).map(one).collect::<Result<IntervalMonthDayNanoArray>>()?))
 }
 
 /// `percentile_cont(fractions) WITHIN GROUP (ORDER BY x)`
 fn between() -> Function {
     let computes = |args: &[ArrayRef], _rows: usize| {
         let (lists, fractions) = (arg::<ListArray>(args, 0)?, arg::<ListArray>(args, 1)?);
+        if of_spans(&[lists.data_type().clone()]) {
+            let found = each_fraction(lists, fractions, |values, _, fraction| match fraction {
+                // They come in their order, whichever that is.
+                Some(fraction) => span_in_order(values, fraction),
+                None => Ok(None),
+            })?;
+            let all: IntervalMonthDayNanoArray = found.iter().flatten().flatten().copied().collect();
+            return nested(&found, Arc::new(all));
+        }
         let found = each_fraction(lists, fractions, |values, _, fraction| {
             let numbers = values.as_primitive::<Float64Type>().values();
             let Some(fraction) = fraction else { return Ok(None) };
@@ -185,12 +248,8 @@ fn between() -> Function {
         let all: Float64Array = found.iter().flatten().flatten().copied().collect();
         nested(&found, Arc::new(all))
     };
-    let floats = || list_of(DataType::Float64);
-    let takes = move |types: &[DataType]| match types {
-        [DataType::List(inner), DataType::List(_)] if inner.data_type().is_numeric() => Some(vec![floats(), floats()]),
-        _ => None,
-    };
-    Function::new("meshgate_percentiles_cont", takes, move |_| Some(floats()), computes)
+    let takes = |types: &[DataType]| if types.len() == 2 { taken(types) } else { None };
+    Function::new("meshgate_percentiles_cont", takes, |types| between_type(types).map(list_of), computes)
 }
 
 /// The first place whose share of the values reaches the fraction.
@@ -246,6 +305,16 @@ mod tests {
         };
         assert_eq!([of(&[1.0, 2.0, 4.0], 0.5), of(&[1.0, 2.0], 1.0), of(&[7.0], 0.9)], [Some(2.0), Some(2.0), Some(7.0)]);
         assert_eq!(of(&[26.7, 26.8, 30.0], 0.45), Some(26.7 + 0.9 * (26.8 - 26.7)));
+    }
+
+    #[test]
+    fn what_lies_between_intervals_is_one() {
+        let span = |months: i32, days: i32, hours: i64| IntervalMonthDayNano::new(months, days, hours * 3_600_000_000_000);
+        let values = Arc::new(IntervalMonthDayNanoArray::from(vec![span(1, 0, 0), span(0, 1, 0), span(0, 3, 4)])) as ArrayRef;
+        assert_eq!(span_between(&values, 0.25, false).unwrap(), Some(span(0, 2, 2)));
+        assert_eq!(span_between(&values, 0.5, true).unwrap(), Some(span(0, 3, 4)));
+        assert_eq!(span_between(&values.slice(0, 0), 0.5, false).unwrap(), None);
+        assert!(span_between(&values, 1.5, false).is_err());
     }
 
     #[test]

@@ -129,19 +129,36 @@ impl Compiled {
 }
 
 fn compiled(pattern: &str, flags: &str) -> Result<(Regex, bool)> {
-    let mut builder = RegexBuilder::new(&translated(pattern)?);
-    let mut global = false;
+    let (mut global, mut literal, mut spaced, mut either_case) = (false, false, false, false);
+    // Whether `.` ends at a line, and whether `^` and `$` match at the ends of lines.
+    let (mut within_lines, mut at_lines) = (false, false);
     for flag in flags.chars() {
         match flag {
             'g' => global = true,
-            'i' => _ = builder.case_insensitive(true),
-            'c' => _ = builder.case_insensitive(false),
-            'x' => _ = builder.ignore_whitespace(true),
-            's' | 't' | 'e' => {}
-            'n' | 'm' | 'p' | 'w' | 'q' | 'b' => return Err(refused("these options")),
+            'i' => either_case = true,
+            'c' => either_case = false,
+            'x' => spaced = true,
+            'q' => literal = true,
+            'n' | 'm' => (within_lines, at_lines) = (true, true),
+            'p' => (within_lines, at_lines) = (true, false),
+            'w' => (within_lines, at_lines) = (false, true),
+            's' => (within_lines, at_lines) = (false, false),
+            't' | 'e' => {}
+            'b' => return Err(refused("these options")),
             _ => return Err(fault(SqlState::INVALID_PARAMETER_VALUE, "invalid regular expression option")),
         }
     }
+    let written = if literal { regex::escape(pattern) } else { translated(pattern)? };
+    let mut written = written.as_str();
+    if within_lines && !literal {
+        // What a class leaves out would match the end of a line.
+        if pattern.contains("[^") || ["\\W", "\\D", "\\S"].iter().any(|class| pattern.contains(class)) {
+            return Err(refused("classes that leave letters out, within lines,"));
+        }
+        written = written.strip_prefix("(?s)").unwrap_or(written);
+    }
+    let mut builder = RegexBuilder::new(written);
+    builder.case_insensitive(either_case).ignore_whitespace(spaced && !literal).multi_line(at_lines);
     let regex = builder.size_limit(COMPILED_MAX).build();
     let regex = regex.map_err(|_| fault(SqlState::INVALID_REGULAR_EXPRESSION, "invalid regular expression"))?;
     Ok((regex, global))

@@ -18,7 +18,7 @@ use crate::error::SqlState;
 
 use super::function::{Result, fault};
 use super::numeric::{PRECISION_MAX, STEP_SCALE};
-use super::{Facts, casts, correlated, expression, lateral, matching, numeric, scales, sort_keys, sorted, steps, typed};
+use super::{Facts, casts, correlated, counts, expression, lateral, matching, numeric, scales, sort_keys, sorted, steps, typed};
 
 /// Rewrites the plan of a query that the planner has just made, before its types are coerced.
 pub(in crate::engine) fn apply(plan: LogicalPlan, facts: Facts) -> Result<LogicalPlan> {
@@ -50,7 +50,7 @@ fn rewritten(plan: LogicalPlan, facts: Facts) -> Result<LogicalPlan> {
         LogicalPlan::Limit(mut limit) => {
             for (word, rows) in [("OFFSET", &mut limit.skip), ("LIMIT", &mut limit.fetch)] {
                 if let Some(rows) = rows {
-                    **rows = counted(word, std::mem::take(rows.as_mut()), facts)?;
+                    **rows = counts::counted(word, std::mem::take(rows.as_mut()), &DFSchema::empty(), facts)?;
                 }
             }
             Ok(LogicalPlan::Limit(limit))
@@ -63,7 +63,7 @@ fn rewritten(plan: LogicalPlan, facts: Facts) -> Result<LogicalPlan> {
                     .collect::<Result<Vec<_>>>()
             };
             let rows = values.values.into_iter().map(row).collect::<Result<Vec<_>>>()?;
-            LogicalPlanBuilder::values(of_one_kind(rows, &schema))?.build()
+            LogicalPlanBuilder::values(of_one_kind(rows, &schema, facts))?.build()
         }
         LogicalPlan::RecursiveQuery(query) => recursive(query),
         // The branches may have other types by now; what they have in common is found when types are coerced.
@@ -91,20 +91,6 @@ fn rewritten(plan: LogicalPlan, facts: Facts) -> Result<LogicalPlan> {
         }
         plan => by_expression(plan, facts),
     }
-}
-
-/// A count of rows, which is a bigint; integers are of the engine's own type.
-fn counted(word: &str, rows: Expr, facts: Facts) -> Result<Expr> {
-    let schema = DFSchema::empty();
-    let Ok(found) = rows.get_type(&schema) else { return Ok(rows) };
-    if found.is_integer() || found.is_null() || facts.lenient {
-        return Ok(rows);
-    }
-    if found.is_numeric() || casts::text_literal(&rows) {
-        return expression::rewritten(cast(rows, DataType::Int64), &schema, facts);
-    }
-    let name = PgType::of_arrow_type(&found).with_typmod(-1).format().unwrap_or_default();
-    Err(fault(SqlState::DATATYPE_MISMATCH, &format!("argument of {word} must be type bigint, not type {name}")))
 }
 
 /// The plan with each of its expressions in PostgreSQL's meaning.
@@ -158,12 +144,12 @@ fn grouped(sets: GroupingSet, named: &impl Fn(Expr) -> Result<Expr>) -> Result<G
 }
 
 /// Columns of VALUES whose types are named in every row or in none.
-fn of_one_kind(rows: Vec<Vec<Expr>>, schema: &DFSchema) -> Vec<Vec<Expr>> {
+fn of_one_kind(rows: Vec<Vec<Expr>>, schema: &DFSchema, facts: Facts) -> Vec<Vec<Expr>> {
     let named = |expr: &Expr| {
         let (_, field) = expr.to_field(schema).ok()?;
         typed::named(&field).filter(|_| field.data_type().is_string()).map(str::to_owned)
     };
-    let rows = of_one_number(rows, schema);
+    let rows = of_one_number(rows, schema, facts);
     let rows = typed_nulls(rows, &named);
     let first: Vec<Option<String>> = rows.first().map(|row| row.iter().map(named).collect()).unwrap_or_default();
     let same = |row: &Vec<Expr>| row.iter().map(named).eq(first.iter().cloned());
@@ -188,18 +174,28 @@ fn typed_nulls(mut rows: Vec<Vec<Expr>>, named: &impl Fn(&Expr) -> Option<String
     rows
 }
 
-/// Numbers of each column of VALUES in one type, which is floating-point where one of them is.
-fn of_one_number(mut rows: Vec<Vec<Expr>>, schema: &DFSchema) -> Vec<Vec<Expr>> {
+/// Numbers of each column of VALUES in one type, which is floating-point where one of them is; texts beside them are such numbers.
+fn of_one_number(mut rows: Vec<Vec<Expr>>, schema: &DFSchema, facts: Facts) -> Vec<Vec<Expr>> {
     let width = rows.first().map_or(0, Vec::len);
     for at in 0..width {
-        let found = |row: &Vec<Expr>| row.get(at).and_then(|value| value.get_type(schema).ok()).unwrap_or(DataType::Null);
+        let found = |row: &Vec<Expr>| match row.get(at) {
+            Some(value) if casts::text_literal(value) => DataType::Null,
+            value => value.and_then(|value| value.get_type(schema).ok()).unwrap_or(DataType::Null),
+        };
         let types: Vec<DataType> = rows.iter().map(found).collect();
-        let numbers = types.iter().all(|found| found.is_numeric() || found.is_null());
-        let Some(common) = numeric::common(&types).filter(|_| numbers) else { continue };
+        let Some(first) = types.iter().find(|found| !found.is_null()) else { continue };
+        if !types.iter().all(|found| found.is_numeric() || found.is_null()) {
+            continue;
+        }
+        let common = numeric::common(&types).unwrap_or_else(|| first.clone());
         for (row, found) in rows.iter_mut().zip(types) {
-            if let Some(value) = row.get_mut(at) {
-                *value = numeric::as_common(std::mem::take(value), &found, &common);
-            }
+            let Some(value) = row.get_mut(at) else { continue };
+            let written = std::mem::take(value);
+            *value = if casts::text_literal(&written) {
+                casts::literal_as(written, &common, facts)
+            } else {
+                numeric::as_common(written, &found, &common)
+            };
         }
     }
     rows

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{Column, ExprSchema, ScalarValue};
+use datafusion::common::{Column, DFSchema, ExprSchema, ScalarValue};
 use datafusion::functions::core::expr_fn::greatest;
 use datafusion::logical_expr::expr::{Case, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
@@ -127,7 +127,14 @@ fn of_scale(value: Expr, scale: Scale) -> Expr {
 /// The plan in which numerics that become texts have the digits that PostgreSQL writes.
 pub(super) fn written(plan: LogicalPlan) -> Result<LogicalPlan> {
     let done = plan.transform_up_with_subqueries(|node| match node {
-        LogicalPlan::Projection(projection) if projection.expr.iter().any(writes) => of_texts(projection).map(Transformed::yes),
+        LogicalPlan::Projection(projection) if projection.expr.iter().any(writes) => {
+            let (exprs, input) = of_texts(projection.expr, &projection.input)?;
+            Ok(Transformed::yes(LogicalPlan::Projection(Projection::try_new(exprs, Arc::new(input))?)))
+        }
+        LogicalPlan::Aggregate(aggregate) if aggregate.aggr_expr.iter().any(writes) => {
+            let (exprs, input) = of_texts(aggregate.aggr_expr, &aggregate.input)?;
+            Ok(Transformed::yes(LogicalPlan::Aggregate(Aggregate::try_new(Arc::new(input), aggregate.group_expr, exprs)?)))
+        }
         node => Ok(Transformed::no(node)),
     })?;
     Ok(done.data)
@@ -148,22 +155,35 @@ fn writes(expr: &Expr) -> bool {
 fn made_of_texts(function: &str) -> Option<bool> {
     match function {
         "concat" | "concat_ws" | "format" => Some(false),
-        "to_json" | "to_jsonb" | "json_build_object" | "jsonb_build_object" | "json_build_array" | "jsonb_build_array" => Some(true),
+        "row_to_json" | "meshgate_json_line" | "to_json" | "to_jsonb" | "json_build_object" | "jsonb_build_object" | "json_build_array"
+        | "jsonb_build_array" => Some(true),
         _ => None,
     }
 }
 
-fn of_texts(projection: Projection) -> Result<LogicalPlan> {
-    let schema = Arc::clone(projection.input.schema());
-    let mut carrying = Carrying { plan: projection.input.as_ref().clone(), names: 0 };
-    let mut text = |value: Expr, json: bool| -> Result<Expr> {
-        let Some(own) = value.get_type(&schema).ok().and_then(|found| own_scale(&found)) else { return Ok(value) };
-        match carrying.of(&value)? {
-            Scale::All(scale) if scale == own => Ok(value),
-            scale if json => Ok(digits::text().answers("numeric").call(vec![value, scale.into_expr()])),
-            scale => Ok(digits::text().call(vec![value, scale.into_expr()])),
+/// The numeric that is written, with its digits; of a row that becomes JSON each of its columns.
+fn text(carrying: &mut Carrying, value: Expr, json: bool, schema: &DFSchema) -> Result<Expr> {
+    if let (true, Expr::ScalarFunction(mut row)) = (json, value.clone())
+        && row.func.name() == "named_struct"
+    {
+        for member in row.args.iter_mut().skip(1).step_by(2) {
+            *member = text(carrying, std::mem::take(member), json, schema)?;
         }
-    };
+        return Ok(Expr::ScalarFunction(row));
+    }
+    let Some(own) = value.get_type(schema).ok().and_then(|found| own_scale(&found)) else { return Ok(value) };
+    match carrying.of(&value)? {
+        Scale::All(scale) if scale == own => Ok(value),
+        scale if json => Ok(digits::text().answers("numeric").call(vec![value, scale.into_expr()])),
+        scale => Ok(digits::text().call(vec![value, scale.into_expr()])),
+    }
+}
+
+/// Expressions over a plan, and the plan with what they need to know of digits.
+fn of_texts(exprs: Vec<Expr>, input: &LogicalPlan) -> Result<(Vec<Expr>, LogicalPlan)> {
+    let schema = Arc::clone(input.schema());
+    let mut carrying = Carrying { plan: input.clone(), names: 0 };
+    let mut text = |value: Expr, json: bool| text(&mut carrying, value, json, &schema);
     let mut one = |expr: Expr| -> Result<Transformed<Expr>> {
         Ok(match expr {
             Expr::Cast(mut cast) if cast.field.data_type().is_string() => {
@@ -188,8 +208,8 @@ fn of_texts(projection: Projection) -> Result<LogicalPlan> {
         let name = names.save(&expr);
         Ok(name.restore(expr.transform_up(&mut one)?.data))
     };
-    let exprs = projection.expr.into_iter().map(&mut named).collect::<Result<Vec<_>>>()?;
-    Ok(LogicalPlan::Projection(Projection::try_new(exprs, Arc::new(carrying.plan))?))
+    let exprs = exprs.into_iter().map(&mut named).collect::<Result<Vec<_>>>()?;
+    Ok((exprs, carrying.plan))
 }
 
 /// A plan that carries scales beside its columns.
@@ -227,11 +247,17 @@ impl Carrying {
             LogicalPlan::Window(ref window) if at < window.input.schema().fields().len() => self.of_input(&plan, 0, column)?,
             LogicalPlan::Window(ref window) => {
                 let call = at.checked_sub(window.input.schema().fields().len()).and_then(|at| window.window_expr.get(at));
-                let arg = call.map(|call| call.clone().unalias()).and_then(|call| match call {
-                    Expr::WindowFunction(call) => call.params.args.first().cloned(),
-                    _ => None,
-                });
-                of_all(arg, &window.input, column, own)?
+                match call.map(|call| call.clone().unalias()) {
+                    // A default may have other digits than the values.
+                    Some(Expr::WindowFunction(call)) if matches!(call.fun.name(), "lag" | "lead") && call.params.args.len() > 2 => {
+                        Scale::All(own)
+                    }
+                    Some(Expr::WindowFunction(call)) => match spread(call.fun.name()) {
+                        Some(made) => Scale::Each(digits::by_size(made).call(vec![Expr::Column(column.clone())])),
+                        None => of_all(call.params.args.first().cloned(), &window.input, column, own)?,
+                    },
+                    _ => Scale::All(own),
+                }
             }
             LogicalPlan::Join(ref join)
                 if matches!(join.join_type, JoinType::Inner | JoinType::Left | JoinType::Right | JoinType::Full) =>
@@ -460,6 +486,12 @@ fn of_all(value: Option<Expr>, input: &LogicalPlan, column: &Column, own: i32) -
     }
 }
 
+/// What an aggregate of exact numbers makes, if that is a deviation or a variance.
+fn spread(name: &str) -> Option<Made> {
+    let made = name.strip_prefix("numeric_")?;
+    Some(if made.starts_with("stddev") { Made::Deviation } else { Made::Variance })
+}
+
 fn of_aggregate(aggregate: &Aggregate, at: usize, column: &Column, own: i32) -> Result<Scale> {
     if aggregate.group_expr.iter().any(|key| matches!(key, Expr::GroupingSet(_))) {
         return Ok(Scale::All(own));
@@ -469,11 +501,10 @@ fn of_aggregate(aggregate: &Aggregate, at: usize, column: &Column, own: i32) -> 
     }
     let call = at.checked_sub(aggregate.group_expr.len()).and_then(|at| aggregate.aggr_expr.get(at));
     match call.map(|call| call.clone().unalias()) {
-        Some(Expr::AggregateFunction(call)) if call.func.name().starts_with("numeric_") => {
-            let made = if call.func.name().contains("stddev") { Made::Deviation } else { Made::Variance };
-            Ok(Scale::Each(digits::by_size(made).call(vec![Expr::Column(column.clone())])))
-        }
-        Some(Expr::AggregateFunction(call)) => of_all(call.params.args.first().cloned(), &aggregate.input, column, own),
+        Some(Expr::AggregateFunction(call)) => match spread(call.func.name()) {
+            Some(made) => Ok(Scale::Each(digits::by_size(made).call(vec![Expr::Column(column.clone())]))),
+            None => of_all(call.params.args.first().cloned(), &aggregate.input, column, own),
+        },
         _ => Ok(Scale::All(own)),
     }
 }

@@ -22,16 +22,28 @@ pub(super) fn all() -> Vec<Arc<ScalarUDF>> {
 /// Elements of all series of one batch.
 pub(super) const ELEMENTS_MAX: i128 = 2 << 20;
 
+/// Whether a series is one of integers, beside which texts are constants.
+pub(super) fn of_integers(types: &[DataType]) -> bool {
+    let fits = |found: &DataType| found.is_integer() || found.is_null() || found.is_string();
+    let known = types.iter().any(DataType::is_integer) || types.iter().all(DataType::is_null);
+    matches!(types.len(), 2 | 3) && known && types.iter().all(fits)
+}
+
+/// The series of numbers.
+pub(super) fn integers() -> Function {
+    series("generate_series", false)
+}
+
 /// Integers make integers.
-fn element(types: &[DataType]) -> DataType {
-    let small = |found: &DataType| matches!(found, DataType::Int16 | DataType::Int32 | DataType::Null);
+pub(super) fn element(types: &[DataType]) -> DataType {
+    let small = |found: &DataType| matches!(found, DataType::Int16 | DataType::Int32 | DataType::Null) || found.is_string();
     if types.iter().all(small) { DataType::Int32 } else { DataType::Int64 }
 }
 
 /// The numbers from a start to an end, as a list.
 fn series(name: &'static str, wide: bool) -> Function {
     let element = move |types: &[DataType]| if wide { DataType::Int64 } else { element(types) };
-    let fits = |types: &[DataType]| matches!(types.len(), 2 | 3) && types.iter().all(|found| found.is_integer() || found.is_null());
+    let fits = of_integers;
     let takes = move |types: &[DataType]| {
         if fits(types) { Some(vec![element(types); types.len()]) } else { spaced::element(types).map(|_| types.to_vec()) }
     };

@@ -13,7 +13,7 @@ use crate::engine::TimeZone;
 use crate::error::SqlState;
 
 use super::Facts;
-use super::function::{Function, Result, arg, fault};
+use super::function::{Function, Result, arg, fault, missing};
 use super::{casts, numeric, series, temporal, truncation};
 
 /// The type of the elements; `None` if these types make no series here.
@@ -36,6 +36,15 @@ pub(super) fn element(types: &[DataType]) -> Option<DataType> {
 /// The call over arguments of one type.
 pub(super) fn called(args: &[Expr], schema: &DFSchema, facts: Facts) -> Result<Option<Expr>> {
     let types = args.iter().map(|arg| arg.get_type(schema)).collect::<Result<Vec<_>>>()?;
+    if series::of_integers(&types) && types.iter().any(DataType::is_string) {
+        let whole = series::element(&types);
+        // A text that is no constant is none.
+        if args.iter().zip(&types).any(|(arg, found)| found.is_string() && !casts::text_literal(arg)) {
+            return Err(missing("generate_series", &types));
+        }
+        let args = args.iter().map(|arg| casts::literal_as(arg.clone(), &whole, facts)).collect();
+        return Ok(Some(series::integers().call(args)));
+    }
     let Some(element) = element(&types).filter(|_| !types.iter().all(|found| found.is_integer() || found.is_null())) else {
         return Ok(None);
     };

@@ -68,7 +68,7 @@ pub(super) fn chosen(longest: bool) -> Function {
     Function::new(if longest { "greatest" } else { "least" }, takes, |_| Some(temporal::interval()), computes)
 }
 
-fn length(span: IntervalMonthDayNano) -> i128 {
+pub(super) fn length(span: IntervalMonthDayNano) -> i128 {
     (i128::from(span.months) * 30 + i128::from(span.days)) * i128::from(NANOS_OF_DAY) + i128::from(span.nanoseconds)
 }
 

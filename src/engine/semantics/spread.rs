@@ -1,5 +1,7 @@
 //! stddev() and variance() of exact numbers, computed as PostgreSQL computes them: of sums that are exact.
 
+use std::collections::BTreeSet;
+
 use arrow::array::{Array, ArrayRef, AsArray, Decimal128Array, FixedSizeBinaryArray, UInt64Array};
 use arrow::datatypes::{DataType, Decimal128Type, Field, FieldRef, i256};
 use datafusion::common::ScalarValue;
@@ -59,11 +61,16 @@ impl AggregateUDFImpl for Spread {
             Ok(DataType::Decimal128(_, scale)) => Some(scale),
             _ => None,
         });
-        let scale = scale.ok_or_else(|| DataFusionError::Internal("an aggregate of exact numbers over others".to_owned()))?;
-        Ok(Box::new(Sums { root: self.root, sample: self.sample, scale, count: 0, sum: i256::ZERO, squares: i256::ZERO }))
+        let scale = scale.ok_or_else(unfit)?;
+        let sums = Sums { root: self.root, sample: self.sample, scale, count: 0, sum: i256::ZERO, squares: i256::ZERO };
+        Ok(if args.is_distinct { Box::new(Distinct { sums, seen: BTreeSet::new() }) } else { Box::new(sums) })
     }
 
     fn state_fields(&self, args: StateFieldsArgs<'_>) -> Result<Vec<FieldRef>> {
+        if args.is_distinct {
+            let element = Field::new_list_field(DataType::Decimal128(PRECISION_MAX, 0), true);
+            return Ok(vec![Field::new_list(format!("{}[distinct]", args.name), element, true).into()]);
+        }
         let sum = |what: &str| Field::new(format!("{}[{what}]", args.name), DataType::FixedSizeBinary(SUM_BYTES), true);
         let count = Field::new(format!("{}[count]", args.name), DataType::UInt64, true);
         Ok(vec![count.into(), sum("sum").into(), sum("squares").into()])
@@ -158,14 +165,14 @@ impl Accumulator for Sums {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
         match values.first().and_then(|values| values.as_primitive_opt::<Decimal128Type>()) {
             Some(values) => self.see(values, false),
-            None => Err(DataFusionError::Internal("an aggregate of exact numbers over others".to_owned())),
+            None => Err(unfit()),
         }
     }
 
     fn retract_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
         match values.first().and_then(|values| values.as_primitive_opt::<Decimal128Type>()) {
             Some(values) => self.see(values, true),
-            None => Err(DataFusionError::Internal("an aggregate of exact numbers over others".to_owned())),
+            None => Err(unfit()),
         }
     }
 
@@ -205,6 +212,45 @@ impl Accumulator for Sums {
     fn size(&self) -> usize {
         size_of::<Self>()
     }
+}
+
+/// Distinct values, whose digits are kept without their point.
+#[derive(Debug)]
+struct Distinct {
+    sums: Sums,
+    seen: BTreeSet<i128>,
+}
+
+impl Accumulator for Distinct {
+    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        let values = values.first().and_then(|values| values.as_primitive_opt::<Decimal128Type>()).ok_or_else(unfit)?;
+        self.seen.extend(values.iter().flatten());
+        Ok(())
+    }
+
+    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
+        let lists = states.first().and_then(|lists| lists.as_list_opt::<i32>()).ok_or_else(unfit)?;
+        lists.iter().flatten().try_for_each(|list| self.update_batch(&[list]))
+    }
+
+    fn evaluate(&mut self) -> Result<ScalarValue> {
+        let mut sums = Sums { count: 0, sum: i256::ZERO, squares: i256::ZERO, ..self.sums };
+        sums.see(&self.seen.iter().copied().map(Some).collect(), false)?;
+        sums.evaluate()
+    }
+
+    fn state(&mut self) -> Result<Vec<ScalarValue>> {
+        let values: Vec<ScalarValue> = self.seen.iter().map(|value| ScalarValue::Decimal128(Some(*value), PRECISION_MAX, 0)).collect();
+        Ok(vec![ScalarValue::List(ScalarValue::new_list(&values, &DataType::Decimal128(PRECISION_MAX, 0), true))])
+    }
+
+    fn size(&self) -> usize {
+        size_of::<Self>() + self.seen.len() * size_of::<i128>()
+    }
+}
+
+fn unfit() -> DataFusionError {
+    DataFusionError::Internal("an aggregate of exact numbers over others".to_owned())
 }
 
 #[cfg(test)]

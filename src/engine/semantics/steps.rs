@@ -7,9 +7,11 @@ use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::error::DataFusionError;
+use datafusion::logical_expr::expr::Cast;
 use datafusion::logical_expr::logical_plan::Projection;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 
+use super::casts;
 use super::function::{Function, Result, first};
 
 const NAME: &str = "meshgate_written";
@@ -30,8 +32,10 @@ fn marked(expr: &Expr) -> Option<&Expr> {
 /// A cell of VALUES without the engine's cast.
 pub(super) fn written(cell: Expr) -> Expr {
     let number = |inner: &Expr| matches!(inner, Expr::Literal(value, _) if value.data_type().is_numeric());
+    // The statement's own casts to numbers are marked.
+    let text = |cast: &Cast| cast.field.data_type().is_numeric() && casts::text_literal(&cast.expr);
     match &cell {
-        Expr::Cast(cast) if number(&cast.expr) || marked(&cast.expr).is_some() => cast.expr.as_ref().clone(),
+        Expr::Cast(cast) if number(&cast.expr) || text(cast) || marked(&cast.expr).is_some() => cast.expr.as_ref().clone(),
         _ => cell,
     }
 }

@@ -189,6 +189,17 @@ fn stretched(name: &'static str, by: fn(f64, f64) -> Result<f64>) -> Function {
     Function::new(name, |_| Some(vec![interval(), DataType::Float64]), |_| Some(interval()), computes)
 }
 
+/// The interval that lies a share of the way from one to another; `None` if it is out of range.
+pub(super) fn between(low: IntervalMonthDayNano, high: IntervalMonthDayNano, share: f64) -> Result<Option<IntervalMonthDayNano>> {
+    let minus = |one: IntervalMonthDayNano, other: IntervalMonthDayNano| {
+        let (months, days) = (one.months.checked_sub(other.months)?, one.days.checked_sub(other.days)?);
+        Some(IntervalMonthDayNano::new(months, days, one.nanoseconds.checked_sub(other.nanoseconds)?))
+    };
+    let Some(way) = minus(high, low) else { return Ok(None) };
+    let Some(part) = product(way, |size| Ok(size * share))? else { return Ok(None) };
+    Ok(minus(low, IntervalMonthDayNano::new(-part.months, -part.days, -part.nanoseconds)))
+}
+
 /// Each part by the same factor; what is no whole month becomes days, what is no whole day a time.
 #[expect(clippy::cast_possible_truncation, reason = "each value is checked to lie in the range of its type")]
 fn product(value: IntervalMonthDayNano, by: impl Fn(f64) -> Result<f64>) -> Result<Option<IntervalMonthDayNano>> {

@@ -52,6 +52,19 @@ pub(super) fn truncated(args: &[Expr], of: &DataType, facts: Facts) -> Option<Re
     }))
 }
 
+/// Refuses a constant width of `date_bin(width, moment, origin)` that is of months, or is none.
+pub(super) fn binned(width: &Expr) -> Result<()> {
+    let Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(width)), _) = width else { return Ok(()) };
+    if width.months != 0 {
+        let text = "timestamps cannot be binned into intervals containing months or years";
+        return Err(fault(SqlState::FEATURE_NOT_SUPPORTED, text));
+    }
+    if i64::from(width.days).saturating_mul(DAY).saturating_add(width.nanoseconds / 1000) <= 0 {
+        return Err(fault(SqlState::DATETIME_FIELD_OVERFLOW, "stride must be greater than zero"));
+    }
+    Ok(())
+}
+
 /// The function by its name, which takes what the engine's own does not; it runs only where the unit is no constant.
 pub(super) fn placeholder() -> Function {
     let takes = |types: &[DataType]| {

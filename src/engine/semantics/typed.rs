@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, StringArray};
-use arrow::datatypes::{DataType, Field};
+use arrow::datatypes::{DataType, Field, Int32Type};
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::logical_expr::{Expr, ExprSchemable};
 
@@ -144,6 +144,25 @@ pub(super) fn known(value: Expr, kind: &'static str) -> Expr {
 
 fn one_text(types: &[DataType]) -> Option<Vec<DataType>> {
     (types.len() == 1).then(|| vec![DataType::Utf8])
+}
+
+/// `x::"char"`: the first letter of a text, or the letter of a number.
+pub(super) fn one_byte() -> Function {
+    let computes = |args: &[ArrayRef], _rows: usize| {
+        let value = first(args)?;
+        let letter = |number: i32| u8::try_from(number & 0xff).map(|byte| char::from(byte).to_string()).unwrap_or_default();
+        let texts: StringArray = match value.as_primitive_opt::<Int32Type>() {
+            Some(numbers) => numbers.iter().map(|number| number.filter(|number| *number != 0).map(letter)).collect(),
+            None => value.as_string::<i32>().iter().map(|text| text.map(|text| text.chars().take(1).collect::<String>())).collect(),
+        };
+        Ok(Arc::new(texts) as ArrayRef)
+    };
+    let takes = |types: &[DataType]| match types {
+        [found] if found.is_integer() => Some(vec![DataType::Int32]),
+        [found] if found.is_string() || found.is_null() => Some(vec![DataType::Utf8]),
+        _ => None,
+    };
+    Function::new("meshgate_char", takes, |_| Some(DataType::Utf8), computes).answers("char")
 }
 
 /// A text as a value of a type that is known by its name.

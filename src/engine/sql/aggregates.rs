@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments, Ident,
-    ObjectName, Select, Value, VisitMut, Visitor, VisitorMut,
+    BinaryOperator, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments,
+    GroupByExpr, Ident, ObjectName, Select, Value, VisitMut, Visitor, VisitorMut,
 };
 
 use super::spelling::{call, last, string};
@@ -211,11 +211,58 @@ fn distinct(function: &Function) -> Option<(Expr, Option<Expr>)> {
 
 /// Aggregates of one column cast to several types have one name to the engine, which refuses the second; each gets its own.
 pub(super) fn tell_apart(select: &mut Select) {
+    keys_apart(select);
     let mut calls = Calls { seen: BTreeMap::new(), rename: false };
     let _ = select.projection.visit(&mut calls);
     if calls.seen.values().any(|spellings| spellings.len() > 1) {
         calls.rename = true;
         let _ = select.projection.visit(&mut calls);
+    }
+}
+
+/// Keys of groups that differ by a cast alone have one name to the engine, too: `GROUP BY a::date, a`.
+fn keys_apart(select: &mut Select) {
+    let GroupByExpr::Expressions(keys, _) = &select.group_by else { return };
+    let meant: Vec<String> =
+        keys.iter().map(|key| super::ties::meant(key.clone(), &select.projection).unwrap_or(key.clone()).to_string()).collect();
+    let plain = |key: &Expr| {
+        let meant = super::ties::meant(key.clone(), &select.projection).unwrap_or(key.clone());
+        bare(&meant).to_string()
+    };
+    let plain: Vec<String> = keys.iter().map(plain).collect();
+    let cast = |at: usize| {
+        let (own, bare) = (meant.get(at)?, plain.get(at)?);
+        let other = plain.iter().zip(&meant).any(|(plain, meant)| plain == bare && meant != own);
+        (own != bare && other).then(|| own.clone())
+    };
+    let cast: BTreeSet<String> = (0..keys.len()).filter_map(cast).collect();
+    if cast.is_empty() {
+        return;
+    }
+    let mut casts = Casts(cast);
+    let _ = select.projection.visit(&mut casts);
+    let _ = select.group_by.visit(&mut casts);
+    let _ = select.having.visit(&mut casts);
+}
+
+fn bare(value: &Expr) -> &Expr {
+    match value {
+        Expr::Cast { expr, .. } | Expr::Nested(expr) => bare(expr),
+        value => value,
+    }
+}
+
+/// Casts that get a name of their own.
+struct Casts(BTreeSet<String>);
+
+impl VisitorMut for Casts {
+    type Break = ();
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if matches!(expr, Expr::Cast { .. }) && self.0.contains(&expr.to_string()) {
+            *expr = call("coalesce", vec![expr.clone()]);
+        }
+        ControlFlow::Continue(())
     }
 }
 
@@ -232,12 +279,8 @@ impl VisitorMut for Calls {
         let Expr::Function(function) = expr else { return ControlFlow::Continue(()) };
         let FunctionArguments::List(list) = &function.args else { return ControlFlow::Continue(()) };
         let [FunctionArg::Unnamed(FunctionArgExpr::Expr(value))] = list.args.as_slice() else { return ControlFlow::Continue(()) };
-        let mut bare = value;
-        while let Expr::Cast { expr, .. } | Expr::Nested(expr) = bare {
-            bare = expr;
-        }
-        let key = format!("{}({bare})", last(&function.name));
-        let (spelled, plain) = (value.to_string(), bare.to_string());
+        let plain = bare(value).to_string();
+        let (key, spelled) = (format!("{}({plain})", last(&function.name)), value.to_string());
         if !self.rename {
             self.seen.entry(key).or_default().insert(spelled);
         } else if let Some(spellings) = self.seen.get(&key).filter(|spellings| spellings.len() > 1)
@@ -274,6 +317,15 @@ mod tests {
         let datafusion::sql::sqlparser::ast::SetExpr::Select(select) = query.body.as_mut() else { panic!("no select") };
         tell_apart(select);
         assert_eq!(select.to_string(), "SELECT sum(x), sum(coalesce(coalesce(x::INT8))), sum(coalesce(x::INT2)), max(x::INT8)");
+    }
+
+    #[test]
+    fn keys_that_are_casts_of_others_are_told_apart() {
+        let mut parser = Parser::new(&PostgreSqlDialect {}).try_with_sql("SELECT f(x)::DATE AS d, y FROM t GROUP BY 1, f(x), y").unwrap();
+        let mut query = parser.parse_query().unwrap();
+        let datafusion::sql::sqlparser::ast::SetExpr::Select(select) = query.body.as_mut() else { panic!("no select") };
+        tell_apart(select);
+        assert_eq!(select.to_string(), "SELECT coalesce(f(x)::DATE) AS d, y FROM t GROUP BY 1, f(x), y");
     }
 
     #[test]

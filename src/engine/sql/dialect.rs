@@ -14,6 +14,12 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 
 const POSTGRES: PostgreSqlDialect = PostgreSqlDialect {};
 
+/// Words of other dialects, which are names in PostgreSQL.
+const NAMES: [Keyword; 5] = [Keyword::TOP, Keyword::SORT, Keyword::VIEW, Keyword::MINUS, Keyword::DISTRIBUTE];
+/// Others, which the library takes for names of columns only.
+const TABLE_NAMES: [Keyword; 7] =
+    [Keyword::FORMAT, Keyword::SAMPLE, Keyword::SETTINGS, Keyword::START, Keyword::OUTPUT, Keyword::OPEN, Keyword::GLOBAL];
+
 /// What statements are parsed by.
 #[derive(Debug)]
 pub(super) struct PgDialect;
@@ -33,6 +39,14 @@ impl Dialect for PgDialect {
 
     fn supports_named_fn_args_with_expr_name(&self) -> bool {
         false
+    }
+
+    fn is_column_alias(&self, word: &Keyword, parser: &mut Parser<'_>) -> bool {
+        NAMES.contains(word) || POSTGRES.is_column_alias(word, parser)
+    }
+
+    fn is_table_alias(&self, word: &Keyword, parser: &mut Parser<'_>) -> bool {
+        NAMES.contains(word) || TABLE_NAMES.contains(word) || POSTGRES.is_table_alias(word, parser)
     }
 
     fn get_next_precedence(&self, parser: &Parser<'_>) -> Option<Result<u8, ParserError>> {
@@ -189,6 +203,14 @@ mod tests {
             Expr::IsNotDistinctFrom(left, right) => format!("[{} == {}]", shape(left), shape(right)),
             other => other.to_string(),
         }
+    }
+
+    #[test]
+    fn words_of_other_dialects_are_names() {
+        let sql = "SELECT a top, b sort, (c)[1:2] view FROM t start JOIN u sample ON start.x = sample.x";
+        let parsed = Parser::new(&PgDialect).try_with_sql(sql).unwrap().parse_query().unwrap();
+        let spelled = "SELECT a AS top, b AS sort, (c)[1:2] AS view FROM t start JOIN u sample ON start.x = sample.x";
+        assert_eq!(parsed.to_string(), spelled);
     }
 
     #[test]

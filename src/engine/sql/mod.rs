@@ -5,20 +5,25 @@
 
 mod aggregates;
 mod apart;
+mod casting;
 mod ctes;
 mod dialect;
 mod foreign;
+mod frames;
 mod grammar;
 mod group_keys;
 mod grouping_sets;
 mod labels;
 mod laterals;
 mod lexer;
+mod limits;
+mod members;
 mod merging;
 mod misplaced;
 mod modifiers;
 mod operators;
 mod parameters;
+mod patterns;
 mod places;
 mod quantified;
 mod query;

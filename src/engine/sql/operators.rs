@@ -128,6 +128,8 @@ fn beside_list(raw: RawBinaryExpr, left: &DataType, right: &DataType) -> Planner
         (_, true) if null(&raw.left) => PlannerResult::Planned(raw.right),
         (true, _) if unknown(&raw.right) => PlannerResult::Planned(array_concat(vec![raw.left, cast(raw.right, left.clone())])),
         (_, true) if unknown(&raw.left) => PlannerResult::Planned(array_concat(vec![cast(raw.left, right.clone()), raw.right])),
+        (true, false) => PlannerResult::Planned(semantics::beside_list(raw.left, raw.right, false)),
+        (false, true) => PlannerResult::Planned(semantics::beside_list(raw.right, raw.left, true)),
         _ => PlannerResult::Original(raw),
     }
 }
@@ -168,15 +170,18 @@ fn arithmetic(op: &BinaryOperator) -> Option<Operator> {
     })
 }
 
-/// A comparison in which a text constant beside an interval is one.
+/// A comparison in which a text constant beside an interval, or a truth, is one.
 fn compared(raw: RawBinaryExpr, left: &DataType, right: &DataType) -> RawBinaryExpr {
     use BinaryOperator::{Eq, Gt, GtEq, Lt, LtEq, NotEq};
     let span = |found: &DataType| matches!(found, DataType::Interval(_) | DataType::Duration(_));
     if !matches!(raw.op, Eq | NotEq | Lt | LtEq | Gt | GtEq) {
         return raw;
     }
-    let beside = |side: Expr, other: &DataType| {
-        if span(other) && semantics::text_of(&side).is_some() { cast(side, interval()) } else { side }
+    let beside = |side: Expr, other: &DataType| match other {
+        _ if semantics::text_of(&side).is_none() => side,
+        other if span(other) => cast(side, interval()),
+        DataType::Boolean => cast(side, DataType::Boolean),
+        _ => side,
     };
     RawBinaryExpr { left: beside(raw.left, right), op: raw.op, right: beside(raw.right, left) }
 }

@@ -15,7 +15,7 @@ use super::dialect::PgDialect;
 use super::grammar::syntax_error;
 use super::lexer::{self, Piece};
 use super::modifiers::Modifiers;
-use super::{Query, TextLimits, ctes, foreign, grouping_sets, labels, misplaced, sizes, spelling, tokens as words, widths};
+use super::{Query, TextLimits, ctes, foreign, frames, grouping_sets, labels, limits, misplaced, sizes, spelling, tokens as words, widths};
 
 /// The query that these tokens spell. The inner error is a refusal: well-formed, and not done here.
 pub(super) fn parse(
@@ -54,6 +54,9 @@ pub(super) fn parse(
             return Ok(Err(*refusal));
         }
         if let Err(refusal) = foreign::check(&statement, piece) {
+            return Ok(Err(refusal));
+        }
+        if let Err(refusal) = frames::check(&statement, piece, tokens) {
             return Ok(Err(refusal));
         }
         if let Err(refusal) = misplaced::check(&statement, piece, tokens) {
@@ -150,15 +153,7 @@ impl Visitor for Refusals {
 
 /// The planner takes no subquery for a key of a window.
 fn ordered_by_query(window: &ast::WindowSpec) -> ControlFlow<Box<ClientMessage>> {
-    struct Queries;
-    impl Visitor for Queries {
-        type Break = ();
-
-        fn pre_visit_query(&mut self, _: &ast::Query) -> ControlFlow<()> {
-            ControlFlow::Break(())
-        }
-    }
-    if window.order_by.visit(&mut Queries).is_break() || window.partition_by.visit(&mut Queries).is_break() {
+    if limits::holds_query(&window.order_by) || limits::holds_query(&window.partition_by) {
         return refuse(SqlState::FEATURE_NOT_SUPPORTED, "a subquery among the keys of a window is not supported");
     }
     ControlFlow::Continue(())

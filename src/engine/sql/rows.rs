@@ -1,6 +1,9 @@
 //! Comparisons of rows, one column at a time, and periods that overlap.
 
-use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Interval};
+use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
+use datafusion::sql::sqlparser::ast::{
+    BinaryOperator, CaseWhen, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Interval,
+};
 
 use super::quantified::repeatable;
 use super::spelling::{call, last, string};
@@ -130,19 +133,41 @@ fn ordered(left: &[Expr], strict: &BinaryOperator, last: &BinaryOperator, right:
     Some(result)
 }
 
-/// `(start, end) OVERLAPS (start, end)`; an end may be a length.
+/// `(start, end) OVERLAPS (start, end)`; an end may be a length. A period of which one end is unknown begins at the other.
 fn overlap(left: &[Expr], right: &[Expr]) -> Option<Expr> {
     let bounds = |period: &[Expr]| {
         let [start, end] = period else { return None };
         let length = matches!(end, Expr::Interval(Interval { .. }));
         let end = if length { Expr::Nested(Box::new(binary(start, BinaryOperator::Plus, end))) } else { end.clone() };
-        let bounds = || vec![start.clone(), end.clone()];
-        Some((call("least", bounds()), call("greatest", bounds())))
+        let both = || vec![start.clone(), end.clone()];
+        let known = [start, &end].map(|bound| Expr::IsNotNull(Box::new(Expr::Nested(Box::new(bound.clone())))));
+        let [one, other] = known;
+        let last = when(vec![(binary(&one, BinaryOperator::And, &other), call("greatest", both()))]);
+        Some((call("least", both()), last))
     };
     let ((from, to), (other_from, other_to)) = (bounds(left)?, bounds(right)?);
-    let inside = binary(&binary(&from, BinaryOperator::Lt, &other_to), BinaryOperator::And, &binary(&other_from, BinaryOperator::Lt, &to));
-    // Two periods that start together overlap, were they as short as a point.
-    Some(binary(&binary(&from, BinaryOperator::Eq, &other_from), BinaryOperator::Or, &Expr::Nested(Box::new(inside))))
+    // What an unknown end leaves open is unknown: `x < x` is that, or else false.
+    let within = |from: &Expr, to: &Expr, own: &Expr| {
+        binary(&binary(from, BinaryOperator::Lt, to), BinaryOperator::Or, &binary(own, BinaryOperator::Lt, own))
+    };
+    let known = |to: &Expr| binary(to, BinaryOperator::Eq, to);
+    Some(when(vec![
+        (binary(&from, BinaryOperator::Gt, &other_from), within(&from, &other_to, &to)),
+        (binary(&from, BinaryOperator::Lt, &other_from), within(&other_from, &to, &other_to)),
+        // Two periods that start together overlap, were they as short as a point.
+        (binary(&from, BinaryOperator::Eq, &other_from), binary(&known(&to), BinaryOperator::And, &known(&other_to))),
+    ]))
+}
+
+/// `CASE WHEN a THEN b … END`
+pub(super) fn when(branches: Vec<(Expr, Expr)>) -> Expr {
+    Expr::Case {
+        case_token: AttachedToken::empty(),
+        end_token: AttachedToken::empty(),
+        operand: None,
+        conditions: branches.into_iter().map(|(condition, result)| CaseWhen { condition, result }).collect(),
+        else_result: None,
+    }
 }
 
 #[cfg(test)]

@@ -5,16 +5,16 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    self, ArrayElemTypeDef, BinaryOperator, CastKind, CharacterLength, DataType, ExactNumberInfo, Expr, Function, FunctionArg,
-    FunctionArgExpr, FunctionArgumentList, FunctionArguments, GroupByExpr, Ident, LimitClause, ObjectName, Query, SelectItem, SetExpr,
-    Statement, TableAlias, TableAliasColumnDef, TableFactor, UnaryOperator, Value, VisitMut, VisitorMut,
+    self, BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments,
+    GroupByExpr, Ident, LimitClause, ObjectName, Query, SelectItem, SetExpr, Statement, TableAlias, TableAliasColumnDef, TableFactor,
+    UnaryOperator, Value, VisitMut, VisitorMut,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
 use crate::error::{ClientMessage, SqlState};
 
-use super::modifiers;
+use super::{casting, modifiers, patterns};
 
 pub(super) type Flow = ControlFlow<Box<ClientMessage>>;
 
@@ -36,13 +36,12 @@ impl VisitorMut for Spelling {
         }
         super::quoted::counts(query);
         super::quantified::in_keys(query);
+        super::limits::numbered(query)?;
         super::ties::united(query)?;
         super::ties::numbered(&mut query.body)?;
         super::ties::distinct_order(query)?;
         super::spread_order::rewritten(query);
-        if let SetExpr::Values(values) = query.body.as_mut() {
-            name_types(values);
-        }
+        super::steps::values(&mut query.body, &mut name_types);
         super::steps::mark(query);
         match query.fetch.take() {
             Some(fetch) => first_rows(query, fetch),
@@ -51,6 +50,7 @@ impl VisitorMut for Spelling {
     }
 
     fn pre_visit_select(&mut self, select: &mut ast::Select) -> Flow {
+        super::members::spread(&mut select.projection);
         select.projection.iter_mut().for_each(super::quantified::in_list);
         super::quoted::conditions(select);
         super::tables::name_values(select);
@@ -68,6 +68,10 @@ impl VisitorMut for Spelling {
         }
         let respelled = match &*expr {
             Expr::UnaryOp { op, expr } => super::quantified::signed_power(*op, expr),
+            Expr::CompoundFieldAccess { access_chain, .. } if super::members::asks_for_all(access_chain) => {
+                return refuse("the columns of this value are not supported as a *; name them");
+            }
+            Expr::CompoundFieldAccess { .. } => super::members::respelled(expr),
             // Before what is inside them, so that nothing that is written twice is written twice again.
             Expr::BinaryOp { left, op, right } => super::rows::compared(left, op, right),
             Expr::InList { expr, list, negated } => super::rows::listed(expr, list, *negated),
@@ -79,7 +83,10 @@ impl VisitorMut for Spelling {
             *expr = respelled;
         }
         match expr {
-            Expr::Function(function) => super::quantified::gathered(function),
+            Expr::Function(function) => {
+                super::whole_rows::named(function);
+                super::quantified::gathered(function);
+            }
             // Whether there are rows does not hang on columns, which may be none.
             Expr::Exists { subquery, .. } => {
                 if let SetExpr::Select(select) = subquery.body.as_mut()
@@ -146,27 +153,27 @@ impl VisitorMut for Spelling {
                 Some(call("timezone", vec![time_zone.as_ref().clone(), timestamp.as_ref().clone()]))
             }
             Expr::Interval(interval) => interval_text(interval),
-            Expr::Cast { kind: CastKind::Cast | CastKind::DoubleColon, expr, data_type, .. } => cast(expr, data_type),
+            Expr::Cast { data_type, .. } if casting::refused(data_type) => return refuse("type inet is not supported"),
+            Expr::Cast { kind: CastKind::Cast | CastKind::DoubleColon, expr, data_type, .. } => casting::cast(expr, data_type),
             Expr::TypedString(typed) => match &typed.value.value {
-                Value::SingleQuotedString(text) => cast(&string(text), &typed.data_type),
+                Value::SingleQuotedString(text) => casting::cast(&string(text), &typed.data_type),
                 _ => None,
             },
             Expr::SimilarTo { negated, expr, pattern, escape_char } => {
-                let escape = match escape_char.as_ref().map(|value| &value.value) {
-                    None => Some('\\'),
-                    Some(Value::SingleQuotedString(text)) => text.chars().next(),
-                    Some(_) => return refuse("this ESCAPE is not supported"),
-                };
-                let Some(text) = literal(pattern) else { return refuse("SIMILAR TO is supported with a constant pattern only") };
-                let op = if *negated { BinaryOperator::PGRegexNotMatch } else { BinaryOperator::PGRegexMatch };
-                Some(Expr::BinaryOp { left: expr.clone(), op, right: Box::new(string(&similar(text, escape))) })
+                match patterns::matched(*negated, expr, pattern, escape_char.as_ref()) {
+                    Some(matched) => Some(matched),
+                    None => return refuse("SIMILAR TO is supported with a constant pattern only"),
+                }
             }
             Expr::Function(function) => {
                 super::rows::name_columns(function);
-                super::aggregates::rewritten(function).or_else(|| super::tables::in_list(function)).or_else(|| named(function))
+                let listed = |function: &Function| super::tables::in_list(function).or_else(|| super::members::row(function));
+                super::aggregates::rewritten(function).or_else(|| listed(function)).or_else(|| named(function))
             }
             Expr::UnaryOp { op, expr } => unary(*op, expr),
-            Expr::Like { pattern, escape_char, .. } | Expr::ILike { pattern, escape_char, .. } => return escaped(pattern, escape_char),
+            Expr::Like { pattern, escape_char, .. } | Expr::ILike { pattern, escape_char, .. } => {
+                return patterns::escaped(pattern, escape_char);
+            }
             Expr::Subquery(query) => {
                 super::scalars::aggregate(query);
                 None
@@ -214,50 +221,6 @@ fn unary(op: UnaryOperator, value: &Expr) -> Option<Expr> {
     })
 }
 
-/// The engine escapes with the backslash alone.
-fn escaped(pattern: &mut Expr, escape: &mut Option<ast::ValueWithSpan>) -> Flow {
-    let Some(given) = escape.as_ref() else { return ended(pattern) };
-    let Value::SingleQuotedString(given) = &given.value else { return refuse("this ESCAPE is not supported") };
-    let mut letters = given.chars();
-    let letter = letters.next();
-    if letters.next().is_some() {
-        let message = ClientMessage::new(SqlState::INVALID_ESCAPE_SEQUENCE, "invalid escape string");
-        return ControlFlow::Break(Box::new(message.with_hint("Escape string must be empty or one character.")));
-    }
-    if letter != Some('\\') {
-        let Some(text) = literal(pattern) else { return refuse("ESCAPE is supported with a constant pattern only") };
-        *pattern = string(&with_backslashes(text, letter));
-    }
-    *escape = None;
-    ended(pattern)
-}
-
-/// Refuses a pattern whose last letter escapes nothing.
-fn ended(pattern: &Expr) -> Flow {
-    let trailing = literal(pattern).map_or(0, |text| text.len() - text.trim_end_matches('\\').len());
-    if trailing.is_multiple_of(2) {
-        return ControlFlow::Continue(());
-    }
-    let message = ClientMessage::new(SqlState::INVALID_ESCAPE_SEQUENCE, "LIKE pattern must not end with escape character");
-    ControlFlow::Break(Box::new(message))
-}
-
-fn with_backslashes(pattern: &str, escape: Option<char>) -> String {
-    let mut out = String::with_capacity(pattern.len() + 8);
-    let mut letters = pattern.chars();
-    while let Some(letter) = letters.next() {
-        if Some(letter) == escape {
-            out.push('\\');
-            out.extend(letters.next());
-        } else if letter == '\\' {
-            out.push_str("\\\\");
-        } else {
-            out.push(letter);
-        }
-    }
-    out
-}
-
 /// Text constants below a value whose type is named are of that type.
 fn name_types(values: &mut ast::Values) {
     let width = values.rows.iter().map(|row| row.content.len()).min().unwrap_or(0);
@@ -265,6 +228,7 @@ fn name_types(values: &mut ast::Values) {
         let named = values.rows.iter().find_map(|row| match row.content.get(at) {
             Some(Expr::Cast { data_type, .. }) => Some(data_type.clone()),
             Some(Expr::TypedString(typed)) => Some(typed.data_type.clone()),
+            Some(Expr::Value(value)) if matches!(value.value, Value::Boolean(_)) => Some(DataType::Boolean),
             _ => None,
         });
         let Some(named) = named else { continue };
@@ -401,7 +365,8 @@ pub(super) fn string(text: &str) -> Expr {
     Expr::Value(Value::SingleQuotedString(text.to_owned()).with_empty_span())
 }
 
-fn literal(expr: &Expr) -> Option<&str> {
+/// The text of a constant.
+pub(super) fn literal(expr: &Expr) -> Option<&str> {
     match expr {
         Expr::Value(value) => match &value.value {
             Value::SingleQuotedString(text) | Value::EscapedStringLiteral(text) => Some(text),
@@ -450,98 +415,6 @@ fn simple_interval(text: &str) -> bool {
 
 pub(super) fn cast_to(expr: Expr, data_type: DataType) -> Expr {
     Expr::Cast { kind: CastKind::Cast, expr: Box::new(expr), data_type, array: false, format: None }
-}
-
-/// Casts whose type says less, or more, than the engine's.
-fn cast(expr: &Expr, data_type: &DataType) -> Option<Expr> {
-    match data_type {
-        // The engine reads numbers as decimals, which do not reach as far.
-        DataType::Float(bits) => {
-            // Without a size it is a double precision, where the engine takes it for a real.
-            let small = matches!(bits, ExactNumberInfo::Precision(1..=24));
-            let target = if small { DataType::Real } else { DataType::DoublePrecision };
-            Some(cast(expr, &target).unwrap_or_else(|| cast_to(expr.clone(), target)))
-        }
-        DataType::DoublePrecision | DataType::Double(_) | DataType::Float8 | DataType::Real | DataType::Float4 => {
-            scientific(expr).map(|digits| cast_to(string(digits), data_type.clone()))
-        }
-        data_type if modifiers::unbounded(data_type) => Some(match literal(expr).and_then(modifiers::digits) {
-            Some((precision, scale)) if precision <= 38 => {
-                cast_to(expr.clone(), DataType::Numeric(ExactNumberInfo::PrecisionAndScale(precision, scale)))
-            }
-            _ => call("meshgate_numeric", vec![expr.clone()]),
-        }),
-        DataType::Varchar(Some(CharacterLength::IntegerLength { length, .. }))
-        | DataType::CharVarying(Some(CharacterLength::IntegerLength { length, .. }))
-        | DataType::CharacterVarying(Some(CharacterLength::IntegerLength { length, .. })) => {
-            let cut = call("left", vec![cast_to(expr.clone(), DataType::Text), number(&length.to_string())]);
-            Some(cast_to(cut, DataType::Varchar(None)))
-        }
-        DataType::Timestamp(Some(digits), zone) => Some(rounded(cast_to(expr.clone(), DataType::Timestamp(None, *zone)), *digits)),
-        DataType::Time(Some(digits), zone) => Some(rounded(cast_to(expr.clone(), DataType::Time(None, *zone)), *digits)),
-        DataType::Interval { fields: None, precision: Some(digits) } => {
-            Some(rounded(cast_to(expr.clone(), DataType::Interval { fields: None, precision: None }), *digits))
-        }
-        DataType::Char(length) | DataType::Character(length) => {
-            let length = match length {
-                Some(CharacterLength::IntegerLength { length, .. }) => *length,
-                Some(CharacterLength::Max) => return None,
-                None => 1,
-            };
-            Some(padded(expr, length))
-        }
-        DataType::Custom(name, arguments) => match arguments.as_slice() {
-            [length] => Some(padded(expr, modifiers::bpchar(name, length)?)),
-            _ => None,
-        },
-        DataType::Array(ArrayElemTypeDef::SquareBracket(element, size)) if modifiers::unbounded(element) => {
-            Some(match literal(expr).and_then(modifiers::element_scale) {
-                Some(scale) => {
-                    let element = DataType::Numeric(ExactNumberInfo::PrecisionAndScale(38, scale));
-                    cast_to(expr.clone(), DataType::Array(ArrayElemTypeDef::SquareBracket(Box::new(element), *size)))
-                }
-                None => call("meshgate_numerics", vec![expr.clone()]),
-            })
-        }
-        DataType::BigInt(None) | DataType::Int8(None) | DataType::Integer(None) | DataType::Int(None) => of_bits(expr, data_type),
-        _ => None,
-    }
-}
-
-/// `text::bit(64)::bigint`
-fn of_bits(expr: &Expr, data_type: &DataType) -> Option<Expr> {
-    match expr {
-        Expr::Nested(inner) => of_bits(inner, data_type),
-        Expr::Cast { expr: text, data_type: DataType::Bit(count), .. } => {
-            let count = count.unwrap_or(1);
-            let fits = count <= 32 || matches!(data_type, DataType::BigInt(_) | DataType::Int8(_));
-            let bits = call("meshgate_bits", vec![text.as_ref().clone(), number(&count.to_string())]);
-            fits.then(|| cast_to(bits, data_type.clone()))
-        }
-        _ => None,
-    }
-}
-
-/// A text of so many characters, with blanks at its end.
-fn padded(expr: &Expr, length: u64) -> Expr {
-    call("meshgate_bpchar", vec![cast_to(expr.clone(), DataType::Text), number(&length.to_string())])
-}
-
-/// Seconds of so many digits.
-fn rounded(value: Expr, digits: u64) -> Expr {
-    call("meshgate_digits", vec![value, number(&digits.min(6).to_string())])
-}
-
-/// The digits of a number with an exponent.
-fn scientific(expr: &Expr) -> Option<&str> {
-    match expr {
-        Expr::Value(value) => match &value.value {
-            Value::Number(digits, _) if digits.contains(['e', 'E']) => Some(digits),
-            _ => None,
-        },
-        Expr::Nested(inner) => scientific(inner),
-        _ => None,
-    }
 }
 
 /// Other names of functions, and functions that are operators to the planner.
@@ -601,7 +474,7 @@ fn precise(function: &Function, name: &str) -> Option<Expr> {
     let Expr::Value(digits) = one_argument(function)? else { return None };
     let Value::Number(digits, _) = &digits.value else { return None };
     let digits: u64 = digits.parse().ok()?;
-    Some(rounded(call(name, Vec::new()), digits))
+    Some(casting::rounded(call(name, Vec::new()), digits))
 }
 
 fn one_argument(function: &Function) -> Option<Expr> {
@@ -636,58 +509,13 @@ fn by_place(function: &mut Function, names: &[&str]) {
     list.args = places.into_iter().map(|value| FunctionArg::Unnamed(FunctionArgExpr::Expr(value))).collect();
 }
 
-/// A pattern of SIMILAR TO as a regular expression over the whole text.
-fn similar(pattern: &str, escape: Option<char>) -> String {
-    let mut regex = String::from("^(?:");
-    let mut letters = pattern.chars();
-    let mut in_class = false;
-    while let Some(letter) = letters.next() {
-        if Some(letter) == escape {
-            if let Some(next) = letters.next() {
-                if !next.is_alphanumeric() {
-                    regex.push('\\');
-                }
-                regex.push(next);
-            }
-            continue;
-        }
-        match letter {
-            '[' => in_class = true,
-            ']' => in_class = false,
-            _ => {}
-        }
-        match letter {
-            '%' if !in_class => regex.push_str("(?s:.*)"),
-            '_' if !in_class => regex.push_str("(?s:.)"),
-            '.' | '^' | '$' | '\\' if !in_class => regex.extend(['\\', letter]),
-            '\\' => regex.push_str("\\\\"),
-            letter => regex.push(letter),
-        }
-    }
-    regex.push_str(")$");
-    regex
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn patterns_escape_with_the_backslash() {
-        assert_eq!(with_backslashes("a#%b\\", Some('#')), "a\\%b\\\\");
-        assert_eq!(with_backslashes("a\\%", None), "a\\\\%");
-    }
-
-    #[test]
     fn plain_intervals_stay_literals() {
         assert!(simple_interval("1 day") && simple_interval("-10 weeks"));
         assert!(!simple_interval("1 day 2 hours") && !simple_interval("1.5 hours") && !simple_interval("1 fortnight"));
-    }
-
-    #[test]
-    fn similar_patterns_match_the_whole_text() {
-        assert_eq!(similar("(a|b)%", Some('\\')), "^(?:(a|b)(?s:.*))$");
-        assert_eq!(similar("a.c_", Some('\\')), "^(?:a\\.c(?s:.))$");
-        assert_eq!(similar("100#%", Some('#')), "^(?:100\\%)$");
     }
 }

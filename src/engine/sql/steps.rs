@@ -13,8 +13,18 @@ pub(super) fn mark(query: &mut Query) {
             step.projection.iter_mut().for_each(computed);
         }
     }
-    if let SetExpr::Values(values) = query.body.as_mut() {
-        rows(values);
+    values(&mut query.body, &mut rows);
+}
+
+/// All VALUES of a query's own body.
+pub(super) fn values(body: &mut SetExpr, each: &mut impl FnMut(&mut Values)) {
+    match body {
+        SetExpr::Values(values) => each(values),
+        SetExpr::SetOperation { left, right, .. } => {
+            values(left, each);
+            values(right, each);
+        }
+        _ => {}
     }
 }
 

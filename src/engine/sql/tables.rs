@@ -83,6 +83,23 @@ pub(super) fn in_list(function: &ast::Function) -> Option<Expr> {
     }
 }
 
+/// The columns of a function of several rows, each as what makes its rows.
+pub(super) fn members(function: &ast::Function) -> Option<Vec<(String, Expr)>> {
+    if function.over.is_some() || function.filter.is_some() {
+        return None;
+    }
+    let name = last(&function.name);
+    let args = canonical(&name, arguments(function)?);
+    let member = |column: &Listed| {
+        let elements = call("unnest", vec![call(column.list, args.clone())]);
+        let typed = column.typed.map(|typed| call(typed, vec![elements.clone()]));
+        (column.column.to_owned(), typed.unwrap_or(elements))
+    };
+    let columns = columns(&name)?;
+    let fit = columns.len() == 1 || args.iter().all(super::quantified::repeatable);
+    fit.then(|| columns.iter().map(member).collect())
+}
+
 /// Whether an item of a select list makes several rows of one.
 pub(super) fn several_in(item: &SelectItem) -> bool {
     struct Finder(bool);
@@ -130,7 +147,7 @@ pub(super) fn lists_in(projection: &[SelectItem]) -> Option<Vec<Expr>> {
             {
                 match (columns.as_slice(), arguments(function)) {
                     ([Listed { list: "", .. }], Some(args)) => self.found.extend(args),
-                    ([Listed { list, .. }], Some(args)) => self.found.push(call(list, canonical(&name, args))),
+                    ([Listed { list, .. }, ..], Some(args)) => self.found.push(call(list, canonical(&name, args))),
                     _ => self.unfit = true,
                 }
             }
@@ -182,10 +199,11 @@ pub(super) fn function(factor: &mut TableFactor) -> Flow {
     if crate::catalog::system::answers_rows(&name) || streamed && !lateral {
         return ControlFlow::Continue(());
     }
+    let (args, once) = computed_once(args);
     let Some((exprs, names)) = rows(&name, &args, alias.as_ref(), ordinality) else {
         return refuse("this form of a function in FROM is not supported");
     };
-    match derived(&name, exprs, names, alias.take()) {
+    match derived(&name, exprs, names, alias.take(), once) {
         Some(derived) => *factor = derived,
         None => return refuse("this form of a function in FROM is not supported"),
     }
@@ -251,9 +269,27 @@ fn record(name: &str, args: &[Expr], alias: &TableAlias) -> Option<(Vec<Expr>, V
     Some((members, alias.columns.iter().map(|column| folded(&column.name)).collect()))
 }
 
-fn derived(name: &str, exprs: Vec<Expr>, names: Vec<String>, alias: Option<TableAlias>) -> Option<TableFactor> {
-    let mut query = Parser::new(&PostgreSqlDialect {}).try_with_sql("SELECT 1").ok()?.parse_query().ok()?;
+/// Arguments that cannot be written twice, as columns of a query that computes them.
+fn computed_once(args: Vec<Expr>) -> (Vec<Expr>, Vec<SelectItem>) {
+    if args.iter().all(super::quantified::repeatable) {
+        return (args, Vec::new());
+    }
+    let named = |(at, expr): (usize, Expr)| {
+        let name = Ident::new(format!("meshgate_argument{at}"));
+        (Expr::Identifier(name.clone()), SelectItem::ExprWithAlias { expr, alias: name })
+    };
+    args.into_iter().enumerate().map(named).unzip()
+}
+
+fn derived(name: &str, exprs: Vec<Expr>, names: Vec<String>, alias: Option<TableAlias>, once: Vec<SelectItem>) -> Option<TableFactor> {
+    let text = if once.is_empty() { "SELECT 1" } else { "SELECT 1 FROM (SELECT 1) AS meshgate_arguments" };
+    let mut query = Parser::new(&PostgreSqlDialect {}).try_with_sql(text).ok()?.parse_query().ok()?;
     let SetExpr::Select(select) = query.body.as_mut() else { return None };
+    if let Some(TableFactor::Derived { subquery, .. }) = select.from.first_mut().map(|from| &mut from.relation)
+        && let SetExpr::Select(inner) = subquery.body.as_mut()
+    {
+        inner.projection = once;
+    }
     let item = |(at, (expr, name)): (usize, (Expr, String))| SelectItem::ExprWithAlias {
         expr,
         alias: Ident::with_quote('"', if at == 0 { name } else { crate::catalog::system::numbered(&name, at) }),
@@ -336,7 +372,7 @@ pub(super) fn word(factor: &mut TableFactor) {
         return;
     }
     let own = alias.as_ref().map_or_else(|| word.clone(), |alias| folded(&alias.name));
-    if let Some(derived) = derived(&word, vec![call(&word, Vec::new())], vec![own], alias.take()) {
+    if let Some(derived) = derived(&word, vec![call(&word, Vec::new())], vec![own], alias.take(), Vec::new()) {
         *factor = derived;
     }
 }

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use datafusion::sql::sqlparser::ast::{
     self, BinaryOperator, Distinct, Expr, Function, FunctionArgumentList, FunctionArguments, Ident, LimitClause, ObjectName, OrderByExpr,
     OrderByKind, Query, SelectItem, SetExpr, SetOperator, SetQuantifier, TableAlias, TableFactor, TableSampleKind, TableSampleMethod,
-    Value, VisitMut, Visitor, VisitorMut, WindowSpec, WindowType,
+    Value, VisitMut, VisitorMut, WindowSpec, WindowType,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
@@ -24,16 +24,8 @@ const UNITED_MAX: usize = 100;
 
 /// `VALUES ((SELECT …)), …`: the planner takes no subquery for a constant, so each row is a SELECT of its own.
 pub(super) fn united(query: &mut Query) -> Flow {
-    struct Queries;
-    impl Visitor for Queries {
-        type Break = ();
-
-        fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
-            ControlFlow::Break(())
-        }
-    }
     let SetExpr::Values(values) = query.body.as_ref() else { return ControlFlow::Continue(()) };
-    let within = |row: &ast::Parens<Vec<Expr>>| row.content.iter().any(|value| ast::Visit::visit(value, &mut Queries).is_break());
+    let within = |row: &ast::Parens<Vec<Expr>>| row.content.iter().any(super::limits::holds_query);
     let width = values.rows.first().map_or(0, |row| row.content.len());
     if !values.rows.iter().any(within) || values.rows.iter().any(|row| row.content.len() != width) {
         return ControlFlow::Continue(());
@@ -114,40 +106,44 @@ pub(super) fn with_ties(query: &mut Query, count: Expr) -> Flow {
     if select.distinct.is_some() || select.qualify.is_some() {
         return refuse("FETCH WITH TIES of distinct rows is not supported");
     }
-    let keys = keys.into_iter().map(|key| OrderByExpr { expr: meant(key.expr, &select.projection), ..key }).collect();
+    let meaning = |key: OrderByExpr| Some(OrderByExpr { expr: meant(key.expr, &select.projection)?, ..key });
+    let Some(keys) = keys.into_iter().map(meaning).collect::<Option<Vec<_>>>() else {
+        return refuse("FETCH WITH TIES by the number of a column of * is not supported; name the column");
+    };
     let nested = |expr: Expr| Box::new(Expr::Nested(Box::new(expr)));
     let most = match offset {
         Some(offset) => Expr::BinaryOp { left: nested(count), op: BinaryOperator::Plus, right: nested(offset.value) },
         None => count,
     };
-    select.qualify = Some(Expr::BinaryOp { left: Box::new(rank(keys)), op: BinaryOperator::LtEq, right: nested(most) });
+    select.qualify = Some(Expr::BinaryOp { left: Box::new(numbering("rank", keys)), op: BinaryOperator::LtEq, right: nested(most) });
     ControlFlow::Continue(())
 }
 
-/// A sort key that is the number or the name of a column of the result.
-fn meant(key: Expr, projection: &[SelectItem]) -> Expr {
+/// A sort key that is the number or the name of a column of the result; `None` if it is a number that names no column written here.
+pub(super) fn meant(key: Expr, projection: &[SelectItem]) -> Option<Expr> {
     let expr = |item: &SelectItem| match item {
         SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => Some(expr.clone()),
         _ => None,
     };
-    let found = match &key {
+    let named = |item: &&SelectItem, name: &Ident| matches!(item, SelectItem::ExprWithAlias { alias, .. } if folded(alias) == folded(name));
+    match &key {
         Expr::Value(value) => match &value.value {
-            Value::Number(digits, _) => digits.parse::<usize>().ok().and_then(|place| projection.get(place.checked_sub(1)?)).and_then(expr),
-            _ => None,
+            Value::Number(digits, _) => {
+                let place = digits.parse::<usize>().ok()?.checked_sub(1)?;
+                let written = projection.get(..=place)?;
+                if written.iter().all(|item| expr(item).is_some()) { written.last().and_then(expr) } else { None }
+            }
+            _ => Some(key),
         },
-        Expr::Identifier(name) => projection
-            .iter()
-            .find(|item| matches!(item, SelectItem::ExprWithAlias { alias, .. } if alias.value.eq_ignore_ascii_case(&name.value)))
-            .and_then(expr),
-        _ => None,
-    };
-    found.unwrap_or(key)
+        Expr::Identifier(name) => Some(projection.iter().find(|item| named(item, name)).and_then(expr).unwrap_or(key)),
+        _ => Some(key),
+    }
 }
 
-/// `rank() OVER (ORDER BY keys)`
-fn rank(keys: Vec<OrderByExpr>) -> Expr {
+/// `rank() OVER (ORDER BY keys)`, or another function that numbers rows.
+pub(super) fn numbering(function: &str, keys: Vec<OrderByExpr>) -> Expr {
     Expr::Function(Function {
-        name: ObjectName::from(vec![Ident::new("rank")]),
+        name: ObjectName::from(vec![Ident::new(function)]),
         uses_odbc_syntax: false,
         parameters: FunctionArguments::None,
         args: FunctionArguments::List(FunctionArgumentList { duplicate_treatment: None, args: Vec::new(), clauses: Vec::new() }),
@@ -244,7 +240,7 @@ impl VisitorMut for Sides {
 }
 
 /// The names of a set's columns; `None` if they are not written in it.
-fn names(body: &SetExpr) -> Option<Vec<String>> {
+pub(super) fn names(body: &SetExpr) -> Option<Vec<String>> {
     match body {
         SetExpr::Select(select) => select
             .projection

@@ -6,8 +6,9 @@ use std::iter::Peekable;
 use std::slice::Iter;
 
 use datafusion::sql::sqlparser::keywords::Keyword;
-use datafusion::sql::sqlparser::tokenizer::{Span, Token, TokenWithSpan, Word};
+use datafusion::sql::sqlparser::tokenizer::{Span, Token, TokenWithSpan, Whitespace, Word};
 
+use crate::engine::semantics;
 use crate::error::{ClientMessage, SqlState};
 
 use super::grammar::syntax_error;
@@ -15,6 +16,8 @@ use super::lexer::Piece;
 
 /// The tokens as the parser reads them.
 pub(super) fn respelled(tokens: &[TokenWithSpan]) -> Vec<TokenWithSpan> {
+    let limited = limited(tokens);
+    let tokens = limited.as_deref().unwrap_or(tokens);
     let mut out: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len());
     let mut rest = tokens.iter().peekable();
     while let Some(token) = rest.next() {
@@ -42,6 +45,12 @@ pub(super) fn respelled(tokens: &[TokenWithSpan]) -> Vec<TokenWithSpan> {
                 if is(found, "exclude")
                     && ["row", "preceding", "following"].iter().any(|bound| after(bound))
                     && none_excluded(&mut rest) => {}
+            found if is(found, "exclude") && ["row", "preceding", "following"].iter().any(|bound| after(bound)) => {
+                match excluded(&mut rest).filter(|mark| mark_frame(&mut out, mark, token.span)) {
+                    Some(_) => {}
+                    None => out.push(token.clone()),
+                }
+            }
             // No table here has others that inherit from it.
             found if is(found, "only") && after("from") && !opens(&mut rest) => {}
             found if is(found, "operator") => match quantified(&mut rest) {
@@ -69,6 +78,9 @@ pub(super) fn respelled(tokens: &[TokenWithSpan]) -> Vec<TokenWithSpan> {
                     out.truncate(kept);
                     out.push(name);
                     out.push(placed(Token::Period, token.span));
+                } else if token.token == Token::Mul && matches!(out.as_slice(), [.., close, _] if close.token == Token::RParen) {
+                    out.push(placed(word(super::members::ALL, Keyword::NoKeyword), token.span));
+                    continue;
                 }
                 out.push(token.clone());
             }
@@ -76,6 +88,45 @@ pub(super) fn respelled(tokens: &[TokenWithSpan]) -> Vec<TokenWithSpan> {
         }
     }
     out
+}
+
+/// `FETCH FIRST (a + b) ROWS ONLY` as `LIMIT (a + b)`: the parser reads a constant there only. `None` if it is nowhere.
+fn limited(tokens: &[TokenWithSpan]) -> Option<Vec<TokenWithSpan>> {
+    let word_at = |at: usize, words: &[&str]| tokens.get(at).is_some_and(|token| words.iter().any(|word| is(&token.token, word)));
+    let next = |at: usize| (at + 1..tokens.len()).find(|at| tokens.get(*at).is_some_and(|token| !blank(token)));
+    let mut out: Option<Vec<TokenWithSpan>> = None;
+    for (at, token) in tokens.iter().enumerate().filter(|(_, token)| is(&token.token, "fetch")) {
+        let Some(first) = next(at).filter(|first| word_at(*first, &["first", "next"])) else { continue };
+        let Some(open) = next(first).filter(|open| tokens.get(*open).is_some_and(|token| token.token == Token::LParen)) else { continue };
+        let Some(rows) = closing(tokens, open).and_then(next).filter(|rows| word_at(*rows, &["row", "rows"])) else { continue };
+        let Some(only) = next(rows).filter(|only| word_at(*only, &["only"])) else { continue };
+        let out = out.get_or_insert_with(|| tokens.to_vec());
+        for dropped in [first, rows, only] {
+            if let Some(slot) = out.get_mut(dropped) {
+                slot.token = Token::Whitespace(Whitespace::Space);
+            }
+        }
+        if let Some(slot) = out.get_mut(at) {
+            *slot = placed(word("LIMIT", Keyword::LIMIT), token.span);
+        }
+    }
+    out
+}
+
+/// The place of the parenthesis that closes one.
+fn closing(tokens: &[TokenWithSpan], open: usize) -> Option<usize> {
+    let mut depth = 0_usize;
+    for (at, token) in tokens.iter().enumerate().skip(open) {
+        match token.token {
+            Token::LParen => depth += 1,
+            Token::RParen => depth = depth.checked_sub(1)?,
+            _ => continue,
+        }
+        if depth == 0 {
+            return Some(at);
+        }
+    }
+    None
 }
 
 /// Whether a string constant goes on with one before it: on a later line.
@@ -138,19 +189,11 @@ pub(super) fn check(piece: &Piece, tokens: &[TokenWithSpan]) -> Result<(), Clien
 /// The refusal of what is PostgreSQL's, and not read here.
 pub(super) fn refused(tokens: &[TokenWithSpan]) -> Option<ClientMessage> {
     let words: Vec<&Token> = tokens.iter().filter(|token| !blank(token)).map(|token| &token.token).collect();
-    let frames = words.windows(3).any(|three| {
-        let [one, two, three] = three else { return false };
-        let bound = is(one, "row") || is(one, "preceding") || is(one, "following");
-        bound && is(two, "exclude") && ["current", "group", "ties"].iter().any(|word| is(three, word))
-    });
     let rows = words.windows(3).any(|three| {
         let [one, two, three] = three else { return false };
         is(one, "rows") && is(two, "from") && **three == Token::LParen
     });
     let refuse = |text: &str, hint: &str| Some(ClientMessage::new(SqlState::FEATURE_NOT_SUPPORTED, text).with_hint(hint));
-    if frames {
-        return refuse("EXCLUDE of a window frame is not supported", "Compute the window without it, and take the rows out again.");
-    }
     if rows {
         return refuse("ROWS FROM is not supported", "Join the functions WITH ORDINALITY.");
     }
@@ -193,6 +236,55 @@ fn none_excluded(rest: &mut Peekable<Iter<'_, TokenWithSpan>>) -> bool {
         *rest = ahead;
     }
     found
+}
+
+/// Takes `CURRENT ROW`, `GROUP` or `TIES`, if it comes next, and tells its mark.
+fn excluded(rest: &mut Peekable<Iter<'_, TokenWithSpan>>) -> Option<&'static str> {
+    let mut ahead = rest.clone();
+    let mut words = ahead.by_ref().filter(|token| !blank(token));
+    let first = words.next()?;
+    let (_, mark) = semantics::EXCLUDED.iter().find(|(word, _)| is(&first.token, word))?;
+    if is(&first.token, "current") && !words.next().is_some_and(|token| is(&token.token, "row")) {
+        return None;
+    }
+    *rest = ahead;
+    Some(mark)
+}
+
+/// Puts a mark first among the keys of the partition of the window that ends here.
+fn mark_frame(out: &mut Vec<TokenWithSpan>, mark: &str, span: Span) -> bool {
+    let mut depth = 0_usize;
+    let open = out.iter().rposition(|token| match token.token {
+        Token::RParen => {
+            depth += 1;
+            false
+        }
+        Token::LParen if depth == 0 => true,
+        Token::LParen => {
+            depth -= 1;
+            false
+        }
+        _ => false,
+    });
+    let Some(open) = open else { return false };
+    let mut words = (open + 1..out.len()).filter(|at| out.get(*at).is_some_and(|token| !blank(token)));
+    let named = |at: Option<usize>, word: &str| at.and_then(|at| out.get(at)).is_some_and(|token| is(&token.token, word));
+    let (first, second) = (words.next(), words.next());
+    // The planner leaves bare constants out.
+    let text = [Token::LParen, Token::SingleQuotedString(mark.to_owned()), Token::RParen].map(|token| placed(token, span));
+    let (at, marked) = match second {
+        Some(by) if named(first, "partition") && named(second, "by") => {
+            (by + 1, text.into_iter().chain([placed(Token::Comma, span)]).collect::<Vec<_>>())
+        }
+        _ => {
+            let base = !["order", "rows", "range", "groups"].iter().any(|word| named(first, word));
+            let at = if base { first.map_or(open + 1, |base| base + 1) } else { open + 1 };
+            let by = [word("PARTITION", Keyword::PARTITION), word("BY", Keyword::BY)].map(|token| placed(token, span));
+            (at, by.into_iter().chain(text).collect())
+        }
+    };
+    out.splice(at..at, marked);
+    true
 }
 
 /// Whether a parenthesis comes next.
@@ -267,8 +359,15 @@ mod tests {
         assert_eq!(spelled("a between symmetric 3 and 1"), "a between !! 3 and 1");
         assert_eq!(spelled("1 isnull, isnull(x)"), "1 ISNULL, isnull(x)");
         assert_eq!(spelled("(rows 1 preceding exclude no others)"), "(rows 1 preceding )");
+        assert_eq!(spelled("(rows 1 preceding exclude ties)"), "(PARTITIONBY('meshgate_exclude_ties')rows 1 preceding )");
+        assert_eq!(
+            spelled("f() over (partition by a order by f(b) rows current row exclude current row)"),
+            "f() over (partition by('meshgate_exclude_row'), a order by f(b) rows current row )"
+        );
         assert_eq!(spelled("trim(trailing from x)"), "trim(trailing ' 'from x)");
         assert_eq!(spelled("select 1 order by x using >, y"), "select 1 order by x DESC, y");
+        assert_eq!(spelled("fetch first (1 + (2)) rows only").split_whitespace().collect::<String>(), "LIMIT(1+(2))");
+        assert_eq!(spelled("fetch first (2) rows with ties"), "fetch first (2) rows with ties");
         assert_eq!(spelled("from a join b using (x)"), "from a join b using (x)");
         assert_eq!(spelled("'a'\n'b'"), "'ab'");
         assert_eq!(spelled("a operator(pg_catalog.=) any (b)"), "a = any (b)");
@@ -277,6 +376,7 @@ mod tests {
             spelled("pg_catalog.substring(a, 'b') = substring(a from 'b')"),
             "pg_catalog.\"substring\"(a, 'b') = substring(a from 'b')"
         );
+        assert_eq!(spelled("select (f(x)).*, (f(x)).a"), "select (f(x)).meshgate_all, (f(x)).a");
         assert_eq!(spelled("select (t).*, (2) * 3, (t).a, s.t"), "select t.*, (2) * 3, t.a, s.t");
     }
 }

@@ -10,7 +10,8 @@ use datafusion::error::DataFusionError;
 use datafusion::sql::parser::Statement as Ast;
 use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, CaseWhen, Expr, Ident, JoinOperator, ObjectName, Query, Select, SelectItem, TableFactor, Value, VisitMut, VisitorMut,
+    BinaryOperator, CaseWhen, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, JoinOperator, ObjectName, Query,
+    Select, SelectItem, TableFactor, Value, VisitMut, VisitorMut,
 };
 
 use crate::catalog::folded;
@@ -177,6 +178,19 @@ impl VisitorMut for Rows {
             self.left -= self.width;
         }
         ControlFlow::Continue(())
+    }
+}
+
+/// `count(t.*)` counts the rows of t as `count(t)` does.
+pub(super) fn named(function: &mut Function) {
+    let FunctionArguments::List(list) = &mut function.args else { return };
+    for arg in &mut list.args {
+        if let FunctionArg::Unnamed(value @ FunctionArgExpr::QualifiedWildcard(_)) = arg
+            && let FunctionArgExpr::QualifiedWildcard(name) = &*value
+            && let Some(table) = name.0.last().and_then(|part| part.as_ident()).cloned()
+        {
+            *value = FunctionArgExpr::Expr(Expr::Identifier(table));
+        }
     }
 }
 
