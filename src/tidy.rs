@@ -66,7 +66,7 @@ const FENCES: &[(&str, &[&str])] = &[
     ("jsonschema", &["document/", "policy/schema"]),
     ("anyhow", &["main.rs", "server/", "policy/rego"]),
     ("tracing_subscriber", &["telemetry/"]),
-    ("ring", &["audit/head", "identity/token", "ports/postgres", "wire/tls"]),
+    ("ring", &["audit/head", "identity/token", "ports/parquet/wrapped", "ports/postgres", "wire/tls"]),
     ("ureq", &["source/http"]),
     ("reqwest", &["ports/files/connect"]),
     ("async_compression", &["ports/files/unpack"]),

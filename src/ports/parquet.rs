@@ -7,6 +7,7 @@ mod encrypted;
 mod few;
 mod numbered;
 mod pinned;
+mod wrapped;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -36,9 +37,10 @@ use object_store::ObjectMeta;
 use super::boundary::{BoundaryExec, translate};
 use super::error::{Error, Place};
 use super::estimate::at_most;
-use super::files::{FileVersion, Files, Part, Pinned, Rooted, Split};
+use super::files::{FileVersion, Files, Part, Pinned, Rooted, Split, tell};
 use super::shape::{Shape, own_columns};
 
+use encrypted::ClosedColumns;
 pub(super) use encrypted::Keys;
 use numbered::Recipe;
 pub use numbered::{NumberedBatch, NumberedFile, NumberedScan, Reading, SourceColumn};
@@ -83,6 +85,8 @@ pub(super) struct Footer {
     groups: Option<Arc<[Group]>>,
     /// The file that it is the footer of, if that can be told.
     version: Option<FileVersion>,
+    /// Columns that no key of the contract opens.
+    closed: ClosedColumns,
 }
 
 /// A row group.
@@ -144,7 +148,7 @@ impl ParquetTable {
         // Without a file, names are those of the contract.
         let mut sources: Vec<String> = self.shape.columns.iter().map(|column| column.source.clone()).collect();
         for (index, footer) in footers.iter().enumerate() {
-            let here = self.sources(&footer.schema, &elsewhere)?;
+            let here = self.sources(footer, &elsewhere)?;
             if index == 0 {
                 sources = here;
             } else if let Some((_, column)) = sources.iter().zip(&here).zip(&self.shape.columns).find(|((a, b), _)| a != b) {
@@ -169,14 +173,15 @@ impl ParquetTable {
     }
 
     /// The name of each column of the contract in a file; of those that folders tell the contract's.
-    fn sources(&self, schema: &Schema, told: &HashSet<usize>) -> Result<Vec<String>, Error> {
-        let at = &self.files.at;
+    fn sources(&self, footer: &Footer, told: &HashSet<usize>) -> Result<Vec<String>, Error> {
+        let (at, schema) = (&self.files.at, &footer.schema);
         let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
         let found = self.shape.locate_but(at, &names, told)?;
         let sources = found.iter().zip(&self.shape.columns).map(|(place, column)| match place {
             None => Ok(column.source.clone()),
             Some(place) => {
                 let field = schema.fields().get(*place).ok_or_else(|| column.missing(at))?;
+                footer.closed.check(at, field.name())?;
                 column.check_type(at, field.data_type())?;
                 Ok(field.name().clone())
             }
@@ -258,7 +263,6 @@ impl ParquetTable {
         let mut options = TableParquetOptions::default();
         options.global.coerce_int96 = Some("us".to_owned());
         options.global.pushdown_filters = asked.pushdown;
-        options.crypto.file_decryption = self.keys.as_ref().map(|keys| keys.options());
         let readers = CachedParquetFileReaderFactory::new(asked.files, Arc::clone(&self.files.rooted.footers));
         let number = asked.number.as_slice();
         let schema = TableSchemaBuilder::new(Arc::clone(&asked.layout.schema))
@@ -271,6 +275,9 @@ impl ParquetTable {
             .with_parquet_file_reader_factory(Arc::new(Readers::new(readers)));
         if let Some(predicate) = asked.predicate {
             source = source.with_predicate(predicate);
+        }
+        if let Some(keys) = &self.keys {
+            source = source.with_encryption_factory(Arc::clone(keys) as _);
         }
         let columns = asked.indices.iter().map(|index| {
             let shown = self.shape.schema.fields().get(*index).map(|field| field.name().clone()).unwrap_or_default();
@@ -369,7 +376,8 @@ async fn footer(at: Place, rooted: Arc<Rooted>, file: ObjectMeta, keys: Option<A
     }
     // What is kept under its name need not be of this version of it.
     rooted.footers.remove(&Pinned::named(&file).location);
-    let mut footer = read_footer(at, &rooted, &file, keys.as_deref()).await?;
+    let read = read_footer(at, &rooted, &file, keys.as_deref()).await;
+    let mut footer = read.inspect_err(|error| tell(error, &file.location))?;
     footer.version = version.filter(|before| rooted.version(&file).as_ref() == Some(before));
     let footer = Arc::new(footer);
     if keys.is_none() {
@@ -389,14 +397,14 @@ async fn read_footer(at: Place, rooted: &Rooted, file: &ObjectMeta, keys: Option
     let both = async {
         let schema = metadata.fetch_schema().await?;
         let metadata = metadata.fetch_metadata().await?;
-        encrypted::check(&at, store.as_ref(), &file, &metadata, keys).await?;
+        let closed = encrypted::check(&at, store.as_ref(), &file, &metadata, keys).await?;
         let rows = usize::try_from(metadata.file_metadata().num_rows()).unwrap_or(0);
-        Ok(Footer { schema: Arc::new(schema), rows, groups: Group::all(&metadata).map(Arc::from), version: None })
+        Ok(Footer { schema: Arc::new(schema), rows, groups: Group::all(&metadata).map(Arc::from), version: None, closed })
     };
     let read = std::panic::AssertUnwindSafe(both).catch_unwind().await;
     match read {
         Ok(Ok(footer)) => Ok(footer),
-        Ok(Err(_)) if encrypted::is_why(store.as_ref(), &file).await => Err(encrypted::refused(&at, keys)),
+        Ok(Err(error)) if encrypted::is_why(store.as_ref(), &file).await => Err(encrypted::refused(&at, keys, &error)),
         Ok(Err(error)) => match translate(&at, error) {
             datafusion::error::DataFusionError::External(inner) => match inner.downcast::<Error>() {
                 Ok(known) => Err(*known),

@@ -289,11 +289,16 @@ pub enum CredentialsRef {
 
 /// Where the keys of encrypted files are found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FileKeys {
-    /// Of footers, and of columns without a key of their own.
-    pub footer: CredentialsRef,
-    /// Of columns, by their names in the files.
-    pub columns: BTreeMap<String, CredentialsRef>,
+pub enum FileKeys {
+    /// The keys themselves.
+    Direct {
+        /// Of footers, and of columns without a key of their own.
+        footer: CredentialsRef,
+        /// Of columns, by their names in the files.
+        columns: BTreeMap<String, CredentialsRef>,
+    },
+    /// Master keys, by their names in the files: they open the keys that lie wrapped there.
+    Wrapping(BTreeMap<String, CredentialsRef>),
 }
 
 /// How connections to a port's server are protected.

@@ -217,10 +217,13 @@ pub struct CredentialsSpec {
 #[serde(deny_unknown_fields)]
 pub struct EncryptionSpec {
     /// The key of the files' footers, and of all columns without one of their own.
-    pub footer_key: CredentialsSpec,
+    pub footer_key: Option<CredentialsSpec>,
     /// Keys of columns, by their names in the files.
     #[serde(default)]
     pub column_keys: BTreeMap<String, CredentialsSpec>,
+    /// Instead of these: master keys, by their names in the files, for the keys that lie wrapped there.
+    #[serde(default)]
+    pub master_keys: BTreeMap<String, CredentialsSpec>,
 }
 
 /// `tls` of a port.

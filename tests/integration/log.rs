@@ -24,6 +24,44 @@ const STEPS: [&str; 14] = [
     "close",
 ];
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_with_a_wrong_line_is_named_in_the_log_alone() {
+    let world = World::empty();
+    world.write(
+        "catalogs/domains.yaml",
+        "domains:\n  demo: {owner_team: demo, oncall_pagerduty: demo, source_products: [notes], consumer_products: []}\n",
+    );
+    world.write(
+        "catalogs/demo/notes.yaml",
+        "apiVersion: data-mesh/v1
+kind: DataProduct
+metadata: {name: notes, version: \"1.0.0\", owner: demo, domain: demo, tags: []}
+spec:
+  description: Notes.
+  outputPorts:
+    - {name: only, type: batch, format: csv, location: notes/}
+  inputPorts: []
+  schema:
+    - {name: id, type: int32}
+  governance: {pii_fields: [], data_classification: public, gdpr_subject_to_erasure: false}
+",
+    );
+    world.write("data/notes/first.csv", "id\n1\n2\n");
+    world.write("data/notes/second.csv", "id\n3\nfour\n");
+    let process = Process::serve(&world);
+    let client = login(process.address(), "analyst").await.unwrap();
+    let error = client.query("SELECT id FROM demo.notes", &[]).await.unwrap_err();
+    let error = error.as_db_error().unwrap();
+    assert_eq!(error.code().code(), "XX001");
+    assert!(error.message().contains("line 3, column \"id\"") && !error.message().contains("second"), "{}", error.message());
+    let told = |line: &Value| line["file"].as_str().is_some_and(|file| file.ends_with("second.csv"));
+    let log = eventually("the file is named", async || {
+        let log = std::fs::read_to_string(world.path("log")).unwrap();
+        log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()).any(|line| told(&line)).then_some(log)
+    });
+    assert!(!log.await.contains("four"));
+}
+
 fn steps(world: &World) -> Vec<String> {
     let log = std::fs::read_to_string(world.path("log")).unwrap();
     let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());

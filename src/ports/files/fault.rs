@@ -24,6 +24,7 @@ impl StoreFault {
             E::NotFound { .. } => Self::Missing,
             E::Precondition { .. } | E::NotModified { .. } => Self::Changed,
             E::PermissionDenied { .. } | E::Unauthenticated { .. } => Self::Refused,
+            E::Generic { .. } if is_denied(error) => Self::Refused,
             other => match connection(other) {
                 Some(HttpErrorKind::Connect) => Self::Unreachable,
                 Some(HttpErrorKind::Request | HttpErrorKind::Timeout | HttpErrorKind::Interrupted) => Self::Lost,
@@ -49,6 +50,18 @@ impl StoreFault {
 /// The port's error for a store's.
 pub(super) fn of_store(at: &Place, error: object_store::Error) -> Error {
     StoreFault::of(&error).into_error(at, Box::new(error))
+}
+
+/// Tells the log which file it was: clients are told of none.
+pub(in super::super) fn tell(error: &Error, file: &object_store::path::Path) {
+    let (product, port) = (error.place().product(), error.place().port());
+    tracing::warn!(target: "meshgate::ports", %product, %port, %file, %error, "a file could not be read");
+}
+
+/// Whether it was a service that gives out keys and did not: of that the client library tells in words only.
+fn is_denied(error: &object_store::Error) -> bool {
+    let text = error.to_string();
+    ["status code: 401", "status code: 403"].iter().any(|status| text.contains(status))
 }
 
 /// What went wrong between us and the store, if it was that.

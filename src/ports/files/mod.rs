@@ -23,7 +23,7 @@ mod tests;
 #[cfg(test)]
 pub(super) mod web;
 
-pub(super) use fault::{StoreFault, find_store_error};
+pub(super) use fault::{StoreFault, find_store_error, tell};
 pub(super) use location::FileLocation;
 pub(super) use partitions::Partitions;
 pub(super) use pinned::Pinned;

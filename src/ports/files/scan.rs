@@ -20,6 +20,7 @@ use futures::{StreamExt, TryStreamExt};
 
 use super::super::error::{Error, Place};
 use super::super::estimate::{at_most, row_statistics};
+use super::fault::tell;
 use super::table::{Format, Part, Split, Wanted};
 
 /// The scan.
@@ -109,7 +110,8 @@ impl ExecutionPlan for FilesExec {
         let batches = futures::stream::iter(parts).flat_map(move |part| {
             let (schema, places, at) = (Arc::clone(&schema), Arc::clone(&places), at.clone());
             let read = format.read(Arc::clone(&wanted), &part.file, rows_max);
-            read.map(move |batch| beside(&at, &schema, &places, &part.told, batch?)).boxed()
+            let whole = read.map(move |batch| beside(&at, &schema, &places, &part.told, batch?));
+            whole.inspect_err(move |error| tell(error, &part.file.location)).boxed()
         });
         let batches = limited(batches.boxed(), self.limit);
         Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), batches.map_err(DataFusionError::from))))

@@ -121,7 +121,10 @@ async fn an_encrypted_file_is_read_with_the_keys_that_the_contract_refers_to() {
     key("other.key", 9, 16);
     std::fs::write(folder.path().join("short.key"), "0707").unwrap();
     let file = |name: &str| CredentialsRef::File(name.to_owned());
-    let keys = |footer: &str, column: &str| FileKeys { footer: file(footer), columns: [("secret".to_owned(), file(column))].into() };
+    let keys = |footer: &str, columns: &[(&str, &str)]| FileKeys::Direct {
+        footer: file(footer),
+        columns: columns.iter().map(|(column, key)| ((*column).to_owned(), file(key))).collect(),
+    };
     let encrypted = |keys: Option<FileKeys>| {
         let mut product = parquet(vec![field("id", DataType::Int64), field("secret", DataType::Int64)]);
         product.output_ports[0].encryption = keys;
@@ -132,8 +135,8 @@ async fn an_encrypted_file_is_read_with_the_keys_that_the_contract_refers_to() {
         let written = FileEncryptionProperties::builder(vec![7; 16]).with_plaintext_footer(plaintext_footer);
         let written = written.with_column_key("id", vec![8; 32]).with_column_key("secret", vec![8; 32]).build().unwrap();
         write(folder.path(), vec![("id", ids()), ("secret", ids())], WriterProperties::builder().with_file_encryption_properties(written));
-        let mut fitting = keys("footer.key", "column.key");
-        fitting.columns.insert("id".to_owned(), file("column.key"));
+        let columns = [("id", "column.key"), ("secret", "column.key")];
+        let fitting = keys("footer.key", &columns);
         let found = rows(&ports, &encrypted(Some(fitting.clone()))).await.unwrap();
         assert!(!found.is_empty() && found.iter().all(|row| row.split_once('|').is_some_and(|(id, secret)| id == secret)), "{found:?}");
         let table = open(&ports, &encrypted(Some(fitting.clone()))).await.unwrap();
@@ -142,14 +145,12 @@ async fn an_encrypted_file_is_read_with_the_keys_that_the_contract_refers_to() {
         // Who has no keys, or others, reads nothing, also after somebody else has.
         assert_eq!(refusal(&ports, &encrypted(None)).await.0, "0A000");
         for (wrong, codes) in [
-            (FileKeys { footer: file("other.key"), ..fitting.clone() }, &["HV00N"][..]),
-            (FileKeys { footer: file("short.key"), ..fitting.clone() }, &["HV00N"]),
-            (FileKeys { footer: file("absent.key"), ..fitting.clone() }, &["HV00N"]),
-            (
-                FileKeys { columns: fitting.columns.keys().map(|name| (name.clone(), file("other.key"))).collect(), ..fitting.clone() },
-                &["HV00N", "XX001"],
-            ),
-            (FileKeys { columns: [].into(), ..fitting.clone() }, &["HV00N", "XX001"]),
+            (keys("other.key", &columns), &["HV00N"][..]),
+            (keys("short.key", &columns), &["HV00N"]),
+            (keys("absent.key", &columns), &["HV00N"]),
+            (keys("footer.key", &[("id", "other.key"), ("secret", "other.key")]), &["HV00N", "XX001"]),
+            (keys("footer.key", &[("id", "column.key")]), &["HV00N"]),
+            (keys("footer.key", &[]), &["HV00N"]),
         ] {
             let (code, text) = refusal(&ports, &encrypted(Some(wrong))).await;
             assert!(
@@ -160,11 +161,10 @@ async fn an_encrypted_file_is_read_with_the_keys_that_the_contract_refers_to() {
     }
     // A file that anyone can have written is not one of these.
     write(folder.path(), vec![("id", ids()), ("secret", ids())], WriterProperties::builder());
-    assert_eq!(refusal(&ports, &encrypted(Some(keys("footer.key", "column.key")))).await.0, "XX001");
+    assert_eq!(refusal(&ports, &encrypted(Some(keys("footer.key", &[("secret", "column.key")])))).await.0, "XX001");
     assert!(rows(&ports, &encrypted(None)).await.is_ok());
     assert!(
-        !format!("{:?}", super::super::parquet::Keys::resolve(&place(), &keys("footer.key", "column.key"), Some(folder.path())))
-            .contains("0707")
+        !format!("{:?}", super::super::parquet::Keys::resolve(&place(), &keys("footer.key", &[]), Some(folder.path()))).contains("0707")
     );
 }
 

@@ -1,12 +1,15 @@
 //! `spec.outputPorts`: where the rows can be read, and which port answers the product's name.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::document::{Faults, closest};
 use crate::product::sla::{Freshness, parse_uptime};
-use crate::product::spec::{AccessSpec, CompressionSpec, CsvSpec, OnErrorSpec, OutputPortSpec, PortKindSpec, SlaSpec, TlsModeSpec};
+use crate::product::spec::{
+    AccessSpec, CompressionSpec, CredentialsSpec, CsvSpec, OnErrorSpec, OutputPortSpec, PortKindSpec, SlaSpec, TlsModeSpec,
+};
 use crate::product::{
-    Compression, CsvDialect, FileKeys, OnError, OutputPort, PortAccess, PortFormat, PortKind, PortName, ServerTls, Sla, TlsMode,
+    Compression, CredentialsRef, CsvDialect, FileKeys, OnError, OutputPort, PortAccess, PortFormat, PortKind, PortName, ServerTls, Sla,
+    TlsMode,
 };
 
 use super::location;
@@ -155,17 +158,34 @@ fn file_keys(spec: &OutputPortSpec, at: &str, faults: &mut Faults<'_>) -> Option
         let hint = "Remove it; only Parquet files are read with keys.";
         faults.add_with_hint(&format!("{at}/encryption"), "\"encryption\" is given for a port of another format", hint);
     }
-    let mut key = |reference: &str, at: &str| {
-        let parsed = location::parse_credentials(reference);
-        parsed.map_err(|(message, hint)| faults.add_with_hint(at, message, hint)).ok()
-    };
-    let footer = key(&encryption.footer_key.reference, &format!("{at}/encryption/footer_key/ref"));
-    let columns = encryption.column_keys.iter().map(|(column, of)| {
-        let key = key(&of.reference, &format!("{at}/encryption/column_keys/{column}/ref"))?;
-        Some((column.clone(), key))
-    });
-    let columns: Vec<_> = columns.collect();
-    Some(FileKeys { footer: footer?, columns: columns.into_iter().collect::<Option<_>>()? })
+    let at = format!("{at}/encryption");
+    let footer = encryption.footer_key.as_ref().map(|of| file_key(of, &format!("{at}/footer_key"), faults));
+    let columns = named_keys(&encryption.column_keys, &format!("{at}/column_keys"), faults);
+    let masters = named_keys(&encryption.master_keys, &format!("{at}/master_keys"), faults);
+    match (footer, encryption.master_keys.is_empty()) {
+        (Some(footer), true) => Some(FileKeys::Direct { footer: footer?, columns: columns? }),
+        (None, false) if encryption.column_keys.is_empty() => Some(FileKeys::Wrapping(masters?)),
+        (None, true) => {
+            let hint = "Refer to the key of the files' footers, or to \"master_keys\" if their keys lie wrapped in them.";
+            faults.add_with_hint(&at, "the key \"footer_key\" is missing", hint);
+            None
+        }
+        (_, false) => {
+            let hint = "Files whose keys lie wrapped in them need \"master_keys\" and nothing else.";
+            faults.add_with_hint(&format!("{at}/master_keys"), "\"master_keys\" is given beside keys of the files themselves", hint);
+            None
+        }
+    }
+}
+
+fn named_keys(keys: &BTreeMap<String, CredentialsSpec>, at: &str, faults: &mut Faults<'_>) -> Option<BTreeMap<String, CredentialsRef>> {
+    let keys: Vec<_> = keys.iter().map(|(name, of)| Some((name.clone(), file_key(of, &format!("{at}/{name}"), faults)?))).collect();
+    keys.into_iter().collect()
+}
+
+fn file_key(of: &CredentialsSpec, at: &str, faults: &mut Faults<'_>) -> Option<CredentialsRef> {
+    let parsed = location::parse_credentials(&of.reference);
+    parsed.map_err(|(message, hint)| faults.add_with_hint(&format!("{at}/ref"), message, hint)).ok()
 }
 
 fn check_location(spec: &OutputPortSpec, format: &PortFormat, at: &str, faults: &mut Faults<'_>) {

@@ -437,7 +437,14 @@ fn keys_of_files_are_references() {
     let keys = "footer_key: {ref: \"env:FOOTER\"}, column_keys: {card: {ref: \"file:card.key\"}}";
     let port = read_text(&file("parquet", keys)).unwrap().output_ports[0].clone();
     let columns = [("card".to_owned(), CredentialsRef::File("card.key".to_owned()))].into();
-    assert_eq!(port.encryption, Some(FileKeys { footer: CredentialsRef::Env("FOOTER".to_owned()), columns }));
+    assert_eq!(port.encryption, Some(FileKeys::Direct { footer: CredentialsRef::Env("FOOTER".to_owned()), columns }));
+    let masters = "master_keys: {\"mesh/files\": {ref: \"env:MASTER\"}}";
+    let port = read_text(&file("parquet", masters)).unwrap().output_ports[0].clone();
+    let named = [("mesh/files".to_owned(), CredentialsRef::Env("MASTER".to_owned()))].into();
+    assert_eq!(port.encryption, Some(FileKeys::Wrapping(named)));
+    assert!(one(&file("parquet", &format!("{keys}, {masters}"))).contains("beside keys"));
+    assert!(one(&file("parquet", &masters.replace("env:MASTER", "00112233445566778899aabbccddeeff"))).contains("no reference"));
+    assert!(one(&file("parquet", "")).contains("footer_key"));
     assert!(one(&file("arrow", keys)).contains("another format"));
     assert!(one(&file("parquet", "footer_key: {ref: \"00112233445566778899aabbccddeeff\"}")).contains("no reference"));
     assert!(one(&file("parquet", "column_keys: {}")).contains("footer_key"));
