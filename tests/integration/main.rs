@@ -30,6 +30,8 @@ mod killed;
 #[cfg(test)]
 mod leaks;
 #[cfg(test)]
+mod lent;
+#[cfg(test)]
 mod lineage_tools;
 #[cfg(test)]
 mod log;

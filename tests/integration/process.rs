@@ -20,9 +20,15 @@ pub(crate) struct Process {
 impl Process {
     /// Starts one over a world; it is ready when this returns. Its log is the world's file `log`.
     pub(crate) fn serve(world: &World) -> Self {
+        Self::serve_with(world, "", &[])
+    }
+
+    /// The same with further keys in its configuration, and in an environment with these variables.
+    pub(crate) fn serve_with(world: &World, more: &str, environment: &[(&str, String)]) -> Self {
         let log = std::fs::File::create(world.path("log")).unwrap();
         let mut command = Command::new(BINARY);
-        command.arg("serve").arg("--log-json").arg(world.configure()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
+        command.arg("serve").arg("--log-json").arg(world.configure_with(more)).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
+        command.envs(environment.iter().map(|(name, value)| (name, value)));
         let mut child = command.spawn().unwrap();
         let mut output = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();

@@ -142,6 +142,7 @@ impl Making<'_> {
     }
 
     fn s3(&self, bucket: &str) -> Result<Arc<dyn ObjectStore>, Error> {
+        use AmazonS3ConfigKey as Key;
         let mut builder = AmazonS3Builder::new()
             .with_bucket_name(bucket)
             .with_region(self.options.region.as_deref().unwrap_or("us-east-1"))
@@ -161,18 +162,19 @@ impl Making<'_> {
             (Some(_), _) => return Err(self.unfit()),
             (None, StoreIdentity::Nobody) => builder.with_skip_signature(true),
             (None, StoreIdentity::Instance) => {
-                use AmazonS3ConfigKey as Key;
                 let keys = [
                     (Key::ContainerCredentialsRelativeUri, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"),
                     (Key::ContainerCredentialsFullUri, "AWS_CONTAINER_CREDENTIALS_FULL_URI"),
                     (Key::ContainerAuthorizationTokenFile, "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"),
                 ];
-                let given = keys.into_iter().filter_map(|(key, name)| Some((key, std::env::var(name).ok()?)));
-                given.fold(builder, |builder, (key, value)| builder.with_config(key, value))
+                with_variables(builder, keys)
             }
-            (None, StoreIdentity::WebIdentity) => builder
-                .with_config(AmazonS3ConfigKey::WebIdentityTokenFile, self.variable("AWS_WEB_IDENTITY_TOKEN_FILE")?)
-                .with_config(AmazonS3ConfigKey::RoleArn, self.variable("AWS_ROLE_ARN")?),
+            (None, StoreIdentity::WebIdentity) => {
+                let keyed = builder
+                    .with_config(Key::WebIdentityTokenFile, self.variable("AWS_WEB_IDENTITY_TOKEN_FILE")?)
+                    .with_config(Key::RoleArn, self.variable("AWS_ROLE_ARN")?);
+                with_variables(keyed, [(Key::StsEndpoint, "AWS_ENDPOINT_URL_STS"), (Key::RoleSessionName, "AWS_ROLE_SESSION_NAME")])
+            }
         };
         Ok(Arc::new(builder.build().map_err(|source| self.unusable(source))?))
     }
@@ -264,6 +266,12 @@ impl Making<'_> {
     fn unusable(&self, source: object_store::Error) -> Error {
         Error::Unreachable { at: self.at.clone(), source: Box::new(source) }
     }
+}
+
+/// What the environment says of an identity, as far as it says anything.
+fn with_variables<const N: usize>(builder: AmazonS3Builder, keys: [(AmazonS3ConfigKey, &str); N]) -> AmazonS3Builder {
+    let given = keys.into_iter().filter_map(|(key, name)| Some((key, std::env::var(name).ok()?)));
+    given.fold(builder, |builder, (key, value)| builder.with_config(key, value))
 }
 
 fn retry() -> RetryConfig {

@@ -166,6 +166,34 @@ async fn without_credentials_requests_are_not_signed_unless_an_identity_is_lent(
     assert_eq!(refusal(&ports_of(folder.path(), vec![lent]), &product).await.0, "HV00N");
 }
 
+#[tokio::test]
+async fn a_bucket_of_google_is_read_as_its_service_account() {
+    let (web, _, folder) = world().await;
+    web.put("/mesh/shop/day=1/a.csv", "id\n1\n");
+    web.put("/mesh/shop/day=2/b.csv", "id\n2\n");
+    web.put("/mesh/a.parquet", parquet_bytes(0..5000));
+    let key = include_str!("../../../tests/keys/issuer-for-tests-only.pem");
+    let account = |key: &str| serde_json::json!({"private_key": key, "private_key_id": "k1", "client_email": "mesh@test.example"});
+    std::fs::write(folder.path().join("login"), account(key).to_string()).unwrap();
+    let endpoint = Some(format!("http://{}", web.address));
+    let store = StoreOptions { location: "gs://mesh".to_owned(), endpoint, ..StoreOptions::default() };
+    let ports = ports_of(folder.path(), vec![store]);
+    assert_eq!(rows(&ports, &csv("gs://mesh/shop/")).await.unwrap(), ["1", "2"]);
+    assert_eq!(rows(&ports, &csv("gs://mesh/shop/day=2/*.csv")).await.unwrap(), ["2"]);
+    assert_eq!(rows(&ports, &parquet("gs://mesh/a.parquet")).await.unwrap().len(), 5000);
+    assert_eq!(refusal(&ports, &csv("gs://mesh/nothing/")).await.0, "58030");
+    let requests = web.requests();
+    assert!(requests.iter().all(|request| request.to_ascii_lowercase().contains("\r\nauthorization: bearer ey")), "{requests:?}");
+    // Without credentials, none are sent; a key that is none says nothing.
+    let mut open = csv("gs://mesh/shop/");
+    open.output_ports[0].credentials = None;
+    assert_eq!(rows(&ports, &open).await.unwrap(), ["1", "2"]);
+    assert!(!web.requests()[requests.len()..].iter().any(|request| request.to_ascii_lowercase().contains("authorization:")));
+    std::fs::write(folder.path().join("login"), account("no key").to_string()).unwrap();
+    let (code, text) = refusal(&ports, &csv("gs://mesh/shop/")).await;
+    assert!(code == "HV00N" && !text.contains("no key") && !text.contains("test.example"), "{code} {text}");
+}
+
 /// Against a real S3 API, whose address `MESHGATE_TEST_S3` is: scripts/test starts one.
 #[tokio::test]
 async fn a_bucket_of_a_real_service_is_read() {

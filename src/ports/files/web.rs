@@ -102,7 +102,7 @@ impl Web {
         state.requests.push(request.to_owned());
         let target = request.split(' ').nth(1).unwrap_or_default();
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        let path = path.replace("%3D", "=").replace("%20", " ");
+        let path = path.replace("%3D", "=").replace("%20", " ").replace("%2F", "/").replace("%2E", ".");
         let header = |name: &str| {
             let line = request.lines().find(|line| line.to_ascii_lowercase().starts_with(&format!("{name}:")));
             line.and_then(|line| line.split_once(':')).map(|(_, value)| value.trim().to_owned())
