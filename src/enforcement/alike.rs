@@ -2,6 +2,7 @@
 //!
 //! Files take over neither an order, an aggregate nor a join, so the answers of a server that does are compared with the engine's own.
 
+mod edges;
 mod joins;
 
 use std::sync::Arc;

@@ -253,14 +253,15 @@ fn is_weighed(barriers: &[&GovernedExec]) -> bool {
     barriers.iter().all(|barrier| !barrier.hides_rows()) && barriers.iter().any(|barrier| is_large(barrier))
 }
 
-fn bytes_sent(barriers: &[&GovernedExec]) -> Option<u64> {
-    barriers.iter().try_fold(0_u64, |sent, barrier| Some(sent.saturating_add(ports::bytes_delivered(barrier.input())?)))
+/// What is known of the scans below all of these.
+fn summed(barriers: &[&GovernedExec], of: fn(&Arc<dyn ExecutionPlan>) -> Option<u64>) -> Option<u64> {
+    barriers.iter().try_fold(0_u64, |sum, barrier| Some(sum.saturating_add(of(barrier.input())?)))
 }
 
 /// Whether all rows of a join are known to be much less than what is joined.
 pub(super) fn is_much_less(barriers: &[&GovernedExec], joined: &GovernedExec) -> bool {
     is_weighed(barriers)
-        && match (bytes_sent(barriers), ports::bytes_delivered(joined.input())) {
+        && match (summed(barriers, ports::bytes_delivered), ports::bytes_delivered(joined.input())) {
             (Some(parts), Some(joined)) => {
                 let scans = u64::try_from(barriers.len()).unwrap_or(1).saturating_sub(1);
                 joined.saturating_mul(LESS_TIMES) <= parts.saturating_add(scans.saturating_mul(SCAN_BYTES))
@@ -269,15 +270,21 @@ pub(super) fn is_much_less(barriers: &[&GovernedExec], joined: &GovernedExec) ->
         }
 }
 
-/// Whether a source that keeps less of these is not known to send as much all the same, as it does if there are as many groups as rows.
+/// Whether a source that keeps less of these is not known to send as much all the same, as it does if there are as many groups as rows, nor to take
+/// longer over joining and grouping rows than it takes to send them and to do that here.
 pub(super) fn is_worth_it(barriers: &[&GovernedExec], absorbing: &GovernedExec) -> bool {
     if !is_weighed(barriers) {
         return true;
     }
-    match (bytes_sent(barriers), ports::bytes_delivered(absorbing.input())) {
+    let sends_less = match (summed(barriers, ports::bytes_delivered), ports::bytes_delivered(absorbing.input())) {
         (Some(before), Some(after)) => after < before,
         _ => true,
-    }
+    };
+    let costs_less = match (summed(barriers, ports::sending_cost), ports::joining_cost(absorbing.input())) {
+        (Some(sending), Some(joining)) => joining <= sending,
+        _ => true,
+    };
+    sends_less && costs_less
 }
 
 /// What one product's barrier tests, over columns that lie elsewhere.

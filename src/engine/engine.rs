@@ -153,6 +153,11 @@ const JOIN_KEYS_DENSE: f64 = 0.07;
 /// As many keys of a join's one side are told to the source of the other.
 const JOIN_KEYS_TOLD_MAX: usize = 1_000;
 
+/// The smaller side of a join is put together by one thread if it has at most so many rows, or bytes, divided by the partitions: that costs less
+/// than to hand each row of both sides to the partition of its key, but the more partitions there are, the more of them wait for it.
+const JOIN_ROWS_COLLECTED: usize = 1 << 22;
+const JOIN_BYTES_COLLECTED: usize = 1 << 27;
+
 /// The state that each statement's own is cloned from.
 fn template(options: &EngineOptions) -> datafusion::error::Result<SessionState> {
     let pool = TrackConsumersPool::new(GreedyMemoryPool::new(options.memory_bytes), NonZeroUsize::MIN);
@@ -176,6 +181,8 @@ fn template(options: &EngineOptions) -> datafusion::error::Result<SessionState> 
     settings.optimizer.skip_failed_rules = false;
     settings.execution.perfect_hash_join_min_key_density = JOIN_KEYS_DENSE;
     settings.optimizer.hash_join_inlist_pushdown_max_distinct_values = JOIN_KEYS_TOLD_MAX;
+    settings.optimizer.hash_join_single_partition_threshold_rows = JOIN_ROWS_COLLECTED / options.partitions.max(1);
+    settings.optimizer.hash_join_single_partition_threshold = JOIN_BYTES_COLLECTED / options.partitions.max(1);
     settings.explain.show_statistics = false;
     let mut state = SessionStateBuilder::new()
         .with_config(config)

@@ -22,6 +22,16 @@ pub fn bytes_delivered(scan: &Arc<dyn ExecutionPlan>) -> Option<u64> {
     scan.downcast_ref::<PostgresExec>()?.bytes()
 }
 
+/// About what it costs to have the rows of a scan here, in a unit of its source's; `None` if nobody knows.
+pub fn sending_cost(scan: &Arc<dyn ExecutionPlan>) -> Option<u64> {
+    scan.downcast_ref::<PostgresExec>()?.sending_cost()
+}
+
+/// About what it costs the source of a scan to join the rows of several tables, in the same unit; `None` if nobody knows, or it joins none.
+pub fn joining_cost(scan: &Arc<dyn ExecutionPlan>) -> Option<u64> {
+    scan.downcast_ref::<PostgresExec>()?.joining_cost()
+}
+
 /// Statistics that tell about how many rows there are, or nothing. Of a single partition nothing is known.
 pub(super) fn row_statistics(schema: &Schema, rows: Option<usize>, asked: &StatisticsArgs) -> Arc<Statistics> {
     let mut statistics = Statistics::new_unknown(schema);

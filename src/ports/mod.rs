@@ -35,7 +35,7 @@ use datafusion::catalog::TableProvider;
 
 pub use boundary::bounded;
 pub use error::{Error, Place};
-pub use estimate::{Estimates, bytes_delivered};
+pub use estimate::{Estimates, bytes_delivered, joining_cost, sending_cost};
 pub use files::{FileVersion, StoreIdentity, StoreOptions};
 pub use joining::{Joining, Origin, Pair, Side, joined, joined_whole};
 pub use parquet::{NumberedBatch, NumberedFile, NumberedScan, Reading, SourceColumn};

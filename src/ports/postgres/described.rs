@@ -7,17 +7,36 @@ use super::server::{Server, query_error};
 use super::types::SourceColumn;
 use crate::ports::error::{Error, Place};
 
-/// The columns of a relation, and about how many rows it has. A domain counts as its base type.
+/// The type that a domain stands for at last, and its modifier; no row for what is no domain.
+macro_rules! base_of {
+    ($domain:literal) => {
+        concat!(
+            "WITH RECURSIVE steps AS (SELECT ",
+            $domain,
+            ".typbasetype AS oid, ",
+            $domain,
+            ".typtypmod AS typmod WHERE ",
+            $domain,
+            ".typtype = 'd' \
+             UNION ALL SELECT n.typbasetype, n.typtypmod FROM steps s JOIN pg_catalog.pg_type n ON n.oid = s.oid WHERE n.typtype = 'd') \
+             SELECT s.oid, s.typmod FROM steps s JOIN pg_catalog.pg_type n ON n.oid = s.oid WHERE n.typtype <> 'd'"
+        )
+    };
+}
+
+/// The columns of a relation, and about how many rows it has. A domain counts as its base type, and an array of a domain as one of that.
 ///
 /// Pages can be read by ranges from version 14 on, and only of heaps: those of a table, or of all partitions of one.
-const DESCRIBE: &str = "\
-SELECT a.attname::pg_catalog.text, COALESCE(NULLIF(t.typbasetype, 0), t.oid)::pg_catalog.int8, \
-       CASE WHEN t.typtype = 'd' THEN t.typtypmod ELSE a.atttypmod END, \
-       pg_catalog.format_type(a.atttypid, a.atttypmod), COALESCE(b.typtype, t.typtype) = 'e', t.typtype = 'd', \
+const DESCRIBE: &str = concat!(
+    "\
+SELECT a.attname::pg_catalog.text, \
+       CASE WHEN e.typtype = 'd' THEN COALESCE(d.typarray, 0) ELSE COALESCE(b.oid, t.oid) END::pg_catalog.int8, \
+       CASE WHEN e.typtype = 'd' THEN elements.typmod ELSE COALESCE(base.typmod, a.atttypmod) END, \
+       pg_catalog.format_type(a.atttypid, a.atttypmod), COALESCE(b.typtype, t.typtype) = 'e', t.typtype = 'd' OR COALESCE(e.typtype = 'd', false), \
        COALESCE(l.collisdeterministic, true), pg_catalog.current_setting('server_encoding') = 'UTF8', c.tuples::pg_catalog.int8, \
        c.heaps, c.relhassubclass, \
        EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid AND i.indkey[0] = a.attnum), \
-       COALESCE(e.typtype = 'e', false), a.attcollation::pg_catalog.int8 \
+       COALESCE(d.typtype, e.typtype) = 'e' IS TRUE, a.attcollation::pg_catalog.int8 \
 FROM (SELECT c.oid, c.relhassubclass, \
              CASE WHEN c.relkind = 'p' THEN parts.tuples ELSE c.reltuples END AS tuples, \
              CASE WHEN pg_catalog.current_setting('server_version_num')::pg_catalog.int4 < 140000 THEN NULL \
@@ -35,11 +54,19 @@ FROM (SELECT c.oid, c.relhassubclass, \
       WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind IN ('r', 'v', 'm', 'f', 'p') OFFSET 0) c \
 JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid \
 JOIN pg_catalog.pg_type t ON t.oid = a.atttypid \
-LEFT JOIN pg_catalog.pg_type b ON b.oid = NULLIF(t.typbasetype, 0) \
+LEFT JOIN LATERAL (",
+    base_of!("t"),
+    ") base ON true \
+LEFT JOIN pg_catalog.pg_type b ON b.oid = base.oid \
 LEFT JOIN pg_catalog.pg_type e ON e.oid = NULLIF(COALESCE(b.typelem, t.typelem), 0) \
+LEFT JOIN LATERAL (",
+    base_of!("e"),
+    ") elements ON true \
+LEFT JOIN pg_catalog.pg_type d ON d.oid = elements.oid \
 LEFT JOIN pg_catalog.pg_collation l ON l.oid = a.attcollation \
 WHERE a.attnum > 0 AND NOT a.attisdropped \
-ORDER BY a.attnum";
+ORDER BY a.attnum"
+);
 
 const OWN_TIMEOUT: &str = "SELECT s.reset_val::pg_catalog.int8 FROM pg_catalog.pg_settings s WHERE s.name = 'statement_timeout'";
 

@@ -30,7 +30,7 @@ use super::reduced::reduced;
 use super::scan::Scan;
 use super::server::Server;
 use super::table::PgColumn;
-use super::weight::row_bytes;
+use super::weight::{JOINED_ROW_COST, row_bytes, row_cost};
 use crate::ports::error::{Error, Place};
 use crate::ports::estimate::row_statistics;
 use crate::ports::joining::{Joining, Origin};
@@ -73,6 +73,8 @@ pub(super) struct Query {
     pub(super) rows: Option<usize>,
     /// About how many of them come, or states of them; `None` if nobody has asked.
     pub(super) expected: Option<u64>,
+    /// Of several tables, about how many rows the server makes of theirs.
+    pub(super) joined: Option<u64>,
     /// The login's own limit of a statement's time in milliseconds; 0: none.
     pub(super) own_timeout: u64,
 }
@@ -100,7 +102,8 @@ impl Query {
         // A limit counts the rows of whoever asked, not those that a hint leaves, and a hint about states is none about rows.
         let hints = if self.limit.is_none() && !self.reduced { hints } else { &[] };
         let parts = hints.iter().filter_map(hints::condition).flat_map(split_conjunction_owned);
-        let conditions = parts.filter_map(|part| translator.translate(&part)).collect();
+        let spares = |part: &Expr| !hints::keeps_all(part, &self.columns);
+        let conditions = parts.filter(spares).filter_map(|part| translator.translate(&part)).collect();
         (conditions, translator.into_parameters())
     }
 }
@@ -159,6 +162,16 @@ impl PostgresExec {
     /// About how many bytes come; `None` if nobody knows.
     pub(in crate::ports) fn bytes(&self) -> Option<u64> {
         Some(self.query.expected?.saturating_mul(row_bytes(&self.query.columns)))
+    }
+
+    /// What it costs to send these rows and to take them in; `None` if nobody knows.
+    pub(in crate::ports) fn sending_cost(&self) -> Option<u64> {
+        Some(self.query.expected?.saturating_mul(row_cost(self.query.columns.len())))
+    }
+
+    /// What it costs the server to make rows of several tables' and states of these; `None` if nobody knows, or it is one table.
+    pub(in crate::ports) fn joining_cost(&self) -> Option<u64> {
+        Some(self.query.joined?.saturating_mul(JOINED_ROW_COST))
     }
 }
 

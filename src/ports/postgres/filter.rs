@@ -4,6 +4,7 @@
 //! - columns and literals stand bare, and a literal has its column's type; it always travels as a parameter;
 //! - texts are compared for order by their bytes (`COLLATE "C"`) and only on a UTF-8 server; equality and LIKE need a deterministic
 //!   collation, and a LIKE pattern has no backslash, which the server refuses at the end of a pattern;
+//! - a server of another encoding may not know a letter, or count its bytes: it is asked for texts of ASCII only, and for no LIKE;
 //! - a float literal is finite and not zero: the engine tells −0 from 0 and the server does not.
 
 use datafusion::common::ScalarValue;
@@ -98,7 +99,7 @@ impl<'a> Translator<'a> {
             }
             Expr::InList(list) => self.in_list(list),
             Expr::Like(like) => {
-                let column = self.column(&like.expr).filter(|column| matches!(column.family, Family::Text { .. }))?;
+                let column = self.column(&like.expr).filter(|column| column.family == Family::Text { ordered: true })?;
                 let pattern = literal_text(&like.pattern).filter(|pattern| !pattern.contains(['\\', '\0']))?;
                 if like.case_insensitive || like.escape_char.is_some() {
                     return None;
@@ -212,8 +213,8 @@ fn parameter(family: Family, value: &ScalarValue) -> Option<Parameter> {
         (Family::Int, value) => integer(value).map(Parameter::Int),
         (Family::Float4, ScalarValue::Float32(Some(value))) => (value.is_finite() && *value != 0.0).then_some(Parameter::Float4(*value)),
         (Family::Float8, ScalarValue::Float64(Some(value))) => (value.is_finite() && *value != 0.0).then_some(Parameter::Float8(*value)),
-        (Family::Text { .. }, value) => {
-            let text = value.try_as_str().flatten().filter(|text| !text.contains('\0'))?;
+        (Family::Text { ordered: utf8 }, value) => {
+            let text = value.try_as_str().flatten().filter(|text| !text.contains('\0') && (utf8 || text.is_ascii()))?;
             Some(Parameter::Text(text.to_owned()))
         }
         (Family::Uuid, value) => {
@@ -242,7 +243,8 @@ fn decimal_text(value: i128, scale: i8) -> Option<String> {
     Some(format!("{sign}{whole}.{fraction}0"))
 }
 
-fn integer(value: &ScalarValue) -> Option<i64> {
+/// A whole number of any width.
+pub(super) fn integer(value: &ScalarValue) -> Option<i64> {
     match value {
         ScalarValue::Int8(Some(value)) => Some(i64::from(*value)),
         ScalarValue::Int16(Some(value)) => Some(i64::from(*value)),
@@ -302,6 +304,18 @@ mod tests {
         assert_eq!(sql(&(col("id") + lit(1_i64)).eq(lit(7_i64))), None);
         assert_eq!(sql(&col("id").in_list(vec![lit(1_i64), lit(ScalarValue::Int64(None))], true)), None);
         assert_eq!(sql(&Expr::Column(Column::from_name("ssn")).is_null()), None);
+    }
+
+    #[test]
+    fn a_server_of_another_encoding_is_asked_for_ascii() {
+        let mut latin = columns();
+        latin[1].family = Family::Text { ordered: false };
+        let sql = |filter: &Expr| Translator::new(&latin).translate(filter);
+        assert_eq!(sql(&col("name").eq(lit("Zoe"))).unwrap(), "(\"name\" = $1)");
+        for filter in [col("name").eq(lit("Zoë")), col("name").like(lit("a_")), col("name").lt(lit("m"))] {
+            assert_eq!(sql(&filter), None, "{filter}");
+        }
+        assert_eq!(sql(&col("name").in_list(vec![lit("a"), lit("€")], false)), None);
     }
 
     #[test]

@@ -1,23 +1,45 @@
 //! What a join or a top-N has found out while it runs, as conditions for the server.
 //!
 //! INVARIANT: a condition keeps at least the rows that the hint keeps. Whoever gave the hint tests each row; so a part that is not for the
-//! server is left out of an AND, and takes an OR with it.
+//! server is left out of an AND, and takes an OR with it. So is one that by the server's own statistics would spare no row: it would be
+//! tested for nothing.
 
 use std::sync::Arc;
 
 use datafusion::common::ScalarValue;
-use datafusion::logical_expr::{Expr, Operator, col, lit};
+use datafusion::logical_expr::{BinaryExpr, Expr, Operator, col, lit};
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_expr::expressions::{BinaryExpr, CaseExpr, Column, InListExpr, IsNullExpr, Literal};
+use datafusion::physical_expr::expressions::{BinaryExpr as PhysicalBinaryExpr, CaseExpr, Column, InListExpr, IsNullExpr, Literal};
 use datafusion::physical_expr_common::physical_expr::snapshot_physical_expr;
+
+use super::filter::integer;
+use super::table::PgColumn;
 
 /// The hint as it is now; `None` if there is nothing in it for a server.
 pub(super) fn condition(hint: &Arc<dyn PhysicalExpr>) -> Option<Expr> {
     weakened(&snapshot_physical_expr(Arc::clone(hint)).ok()?)
 }
 
+/// Whether a condition is known to leave about all rows, as the bounds of a key do that is in nearly every row of the other side.
+pub(super) fn keeps_all(condition: &Expr, columns: &[PgColumn]) -> bool {
+    let Expr::BinaryExpr(BinaryExpr { left, op, right }) = condition else { return false };
+    match op {
+        Operator::And => keeps_all(left, columns) && keeps_all(right, columns),
+        Operator::Or => keeps_all(left, columns) || keeps_all(right, columns),
+        _ => {
+            let (Expr::Column(column), Expr::Literal(value, _)) = (left.as_ref(), right.as_ref()) else { return false };
+            let known = columns.iter().find(|known| known.field.name() == &column.name).and_then(|known| known.counted.bounds);
+            match (known, integer(value), op) {
+                (Some((least, _)), Some(value), Operator::GtEq) => value <= least,
+                (Some((_, greatest)), Some(value), Operator::LtEq) => value >= greatest,
+                _ => false,
+            }
+        }
+    }
+}
+
 fn weakened(expr: &Arc<dyn PhysicalExpr>) -> Option<Expr> {
-    if let Some(binary) = expr.downcast_ref::<BinaryExpr>() {
+    if let Some(binary) = expr.downcast_ref::<PhysicalBinaryExpr>() {
         return match binary.op() {
             Operator::And => match (weakened(binary.left()), weakened(binary.right())) {
                 (Some(left), Some(right)) => Some(left.and(right)),
@@ -81,6 +103,8 @@ mod tests {
     use arrow::datatypes::{DataType, Field, Schema};
     use datafusion::physical_expr::expressions::{DynamicFilterPhysicalExpr, lit as constant};
 
+    use super::super::table::tests::column;
+    use super::super::weight::Counted;
     use super::*;
 
     fn key() -> Arc<dyn PhysicalExpr> {
@@ -88,11 +112,11 @@ mod tests {
     }
 
     fn compare(op: Operator, value: i64) -> Arc<dyn PhysicalExpr> {
-        Arc::new(BinaryExpr::new(key(), op, constant(value)))
+        Arc::new(PhysicalBinaryExpr::new(key(), op, constant(value)))
     }
 
     fn both(left: Arc<dyn PhysicalExpr>, op: Operator, right: Arc<dyn PhysicalExpr>) -> Arc<dyn PhysicalExpr> {
-        Arc::new(BinaryExpr::new(left, op, right))
+        Arc::new(PhysicalBinaryExpr::new(left, op, right))
     }
 
     fn listed(keys: Vec<Option<i64>>) -> Arc<dyn PhysicalExpr> {
@@ -117,6 +141,20 @@ mod tests {
         let known = compare(Operator::Lt, 7);
         assert_eq!(condition(&both(Arc::clone(&known), Operator::And, Arc::clone(&unknown))), Some(col("key").lt(lit(7_i64))));
         assert_eq!(condition(&both(known, Operator::Or, unknown)), None);
+    }
+
+    #[test]
+    fn what_spares_no_row_is_not_tested() {
+        let mut key = column("key", &crate::product::DataType::Int64, 20);
+        let within = |low: i64, high: i64| col("key").gt_eq(lit(low)).and(col("key").lt_eq(lit(high)));
+        assert!(!keeps_all(&within(0, 100), std::slice::from_ref(&key)), "nothing is known");
+        key.counted = Counted { distinct: None, bounds: Some((1, 99)) };
+        let known = [key];
+        assert!(keeps_all(&within(1, 99), &known) && keeps_all(&within(0, 5).or(within(0, 100)), &known));
+        for spares in [within(2, 99), within(1, 98), col("key").eq(lit(1_i64)), within(0, 100).and(col("key").gt_eq(lit(50_i64)))] {
+            assert!(!keeps_all(&spares, &known), "{spares}");
+        }
+        assert!(!keeps_all(&col("other").gt_eq(lit(0_i64)), &known));
     }
 
     #[test]

@@ -63,6 +63,7 @@ pub(super) fn joined(sides: &[Side<'_>], joining: &Joining, columns: &[Origin], 
         schema,
         rows: expected.and_then(|rows| usize::try_from(rows).ok()),
         expected,
+        joined: expected,
         own_timeout: first.own_timeout,
     })
 }

@@ -16,7 +16,7 @@ use super::filter::{Family, Translator};
 use super::location::{TableLocation, quoted};
 use super::server::Server;
 use super::types::{Access, SourceColumn, access, own_field};
-use super::weight::weigh;
+use super::weight::{Counted, weigh};
 use crate::ports::error::{Error, Place};
 use crate::ports::estimate::at_most;
 use crate::ports::schema::{TextKind, text_kind, type_name};
@@ -45,8 +45,8 @@ pub(super) struct PgColumn {
     pub(super) unique: bool,
     /// Whatever it holds has the digits of its contract. Of others each value is tested when it arrives.
     pub(super) limited: bool,
-    /// About how many different values it has; `None` if nobody has asked.
-    pub(super) distinct: Option<u64>,
+    /// What the server has counted in it; nothing if nobody has asked.
+    pub(super) counted: Counted,
 }
 
 /// `int2`, `int4` and `int8`. An `oid` would make one of whatever it is compared with, and fail.
@@ -66,7 +66,7 @@ impl PgColumn {
             indexed: false,
             unique: false,
             limited: true,
-            distinct: None,
+            counted: Counted::default(),
         }
     }
 
@@ -83,7 +83,7 @@ impl PgColumn {
             indexed: source.indexed,
             unique: false,
             limited: source.is_limited(),
-            distinct: None,
+            counted: Counted::default(),
         })
     }
 
@@ -302,6 +302,7 @@ impl TableProvider for PostgresTable {
             schema: self.shape.projected(&indices),
             rows: at_most(described.rows, limit),
             expected: None,
+            joined: None,
             own_timeout: described.own_timeout,
         };
         weigh(&mut query, &self.location, &described, session.config()).await;

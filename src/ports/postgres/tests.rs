@@ -160,6 +160,53 @@ async fn views_partitions_domains_and_enums_are_read() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn domains_are_what_they_stand_for_at_last() {
+    let Some(database) = Database::from_environment().await else { return };
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("login"), database.login()).unwrap();
+    let ports = ports(folder.path(), false);
+    database.create("typed", "id int8", &[]).await;
+    let name = database.table("typed");
+    let schema = name.split('.').next().unwrap();
+    database
+        .run(&format!(
+            "DROP TABLE {name}; CREATE DOMAIN {schema}.price AS numeric(8, 2); CREATE DOMAIN {schema}.low AS {schema}.price CHECK (VALUE < 100); \
+             CREATE TYPE {schema}.hue AS ENUM ('red', 'blue'); CREATE DOMAIN {schema}.shade AS {schema}.hue; CREATE DOMAIN {schema}.ids AS int4[]; \
+             CREATE TYPE {schema}.pair AS (a int4, b text); CREATE TYPE {schema}.span AS RANGE (subtype = float8); \
+             CREATE TABLE {name} (nested {schema}.low, hue {schema}.shade, ids {schema}.ids, lows {schema}.low[], hues {schema}.shade[], \
+                                  pair {schema}.pair, span {schema}.span, pairs {schema}.pair[]); \
+             INSERT INTO {name} VALUES (1.5, 'red', '{{1,NULL}}', '{{2,3.25}}', '{{blue,NULL}}', (1, 'x'), '[1,2]', NULL); INSERT INTO {name} DEFAULT VALUES"
+        ))
+        .await;
+    let list = |element| DataType::List(Box::new(element));
+    let decimal = DataType::Decimal { precision: 8, scale: 2 };
+    let kinds = [
+        ("nested", decimal.clone(), "1.50"),
+        ("hue", DataType::String, "red"),
+        ("ids", list(DataType::Int64), "[1, NULL]"),
+        ("lows", list(decimal), "[2.00, 3.25]"),
+        ("hues", list(DataType::String), "[blue, NULL]"),
+    ];
+    for (column, data_type, shown) in kinds {
+        let table = product(PortFormat::Postgres, &database.location("typed"), Some(vec![field(column, data_type)]));
+        let mut expected = [shown, "NULL"];
+        expected.sort_unstable();
+        assert_eq!(rows(&ports, &table).await.unwrap(), expected, "{column}");
+    }
+    let narrow = product(
+        PortFormat::Postgres,
+        &database.location("typed"),
+        Some(vec![field("nested", DataType::Decimal { precision: 7, scale: 2 })]),
+    );
+    assert_eq!(refusal(&ports, &narrow).await.0, "HV021");
+    for column in ["pair", "span", "pairs"] {
+        let table = product(PortFormat::Postgres, &database.location("typed"), Some(vec![field(column, DataType::String)]));
+        let (code, text) = refusal(&ports, &table).await;
+        assert!(code == "HV021" && text.contains(column) && !text.contains("(1,x)"), "{code} {text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cut_connection_is_an_error_and_the_next_scan_works() {
     let Some(database) = Database::from_environment().await else { return };
     let folder = tempfile::tempdir().unwrap();

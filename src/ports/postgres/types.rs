@@ -186,7 +186,7 @@ fn fits(source: &SourceColumn, field: &ArrowField) -> bool {
             one_of(&[Type::INT2, Type::INT4, Type::INT8]) || (one_of(&[Type::NUMERIC]) && decimal_fits(source.typmod, *precision, *scale))
         }
         ArrowType::Utf8View => match text_kind(field) {
-            TextKind::Text => source.is_enum || TEXTS.contains(&source.oid) || source.type_name == "citext" || one_of(TOLD_BY_TEXT),
+            TextKind::Text => source.is_enum || TEXTS.contains(&source.oid) || source.is_citext() || one_of(TOLD_BY_TEXT),
             TextKind::Json => one_of(&[Type::JSON, Type::JSONB]),
             TextKind::Uuid => one_of(&[Type::UUID]),
         },
@@ -226,6 +226,11 @@ impl SourceColumn {
     /// No numeric, or one of so many digits.
     pub(super) fn is_limited(&self) -> bool {
         self.oid != Type::NUMERIC.oid() || numeric_limits(self.typmod).is_some()
+    }
+
+    /// Of the one extension whose values are texts, wherever it was put.
+    fn is_citext(&self) -> bool {
+        self.type_name.rsplit('.').next() == Some("citext")
     }
 
     /// An element of an array.

@@ -15,7 +15,9 @@ use super::exec::Query;
 use super::joined::Side;
 use super::location::TableLocation;
 use super::running::Asked;
+use super::server::Server;
 use super::table::PgColumn;
+use crate::ports::error::Place;
 use crate::ports::estimate::Estimates;
 use crate::ports::joining::{Joining, Origin, Pair};
 use crate::ports::statement::Statement;
@@ -26,40 +28,61 @@ const ASKED_ROWS_MIN: usize = 10_000;
 const VALUE_BYTES: u64 = 4;
 const ROW_BYTES: u64 = 2;
 
-/// How many different values columns have, by their names at the server.
-pub(super) type Counts = HashMap<String, u64>;
+/// About what a row costs that a server joins and adds to a state, beside its being read. Costs are nanoseconds of either processor, which hang on the
+/// machines; what counts is how they compare.
+pub(super) const JOINED_ROW_COST: u64 = 750;
+/// About what a row costs that a server sends and that is joined here, and what each of its values does.
+const SENT_ROW_COST: u64 = 330;
+const SENT_VALUE_COST: u64 = 75;
+
+/// What a server has counted in a table's columns, by their names there.
+pub(super) type Counts = HashMap<String, Counted>;
+
+/// What it has counted in one of them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Counted {
+    /// About how many different values there are.
+    pub(super) distinct: Option<u64>,
+    /// Of integers that are hardly ever NULL, about the least and the greatest: a sample of the rows has no others.
+    pub(super) bounds: Option<(i64, i64)>,
+}
 
 /// Of a share of all rows it is their number ($3) that it is told by.
 const COUNTED: &str = "\
 SELECT s.attname::pg_catalog.text, \
-       (CASE WHEN s.n_distinct >= 0 THEN s.n_distinct ELSE -s.n_distinct * $3::pg_catalog.float8 END)::pg_catalog.int8 \
+       (CASE WHEN s.n_distinct >= 0 THEN s.n_distinct ELSE -s.n_distinct * $3::pg_catalog.float8 END)::pg_catalog.int8, \
+       (h.bounds)[1], (h.bounds)[pg_catalog.cardinality(h.bounds)] \
 FROM pg_catalog.pg_stats s \
+LEFT JOIN LATERAL (SELECT s.histogram_bounds::pg_catalog.text::pg_catalog.text[] AS bounds WHERE s.null_frac < 0.1) h ON true \
 WHERE s.schemaname = $1::pg_catalog.name AND s.tablename = $2::pg_catalog.name AND s.inherited = $4::pg_catalog.bool";
 
 /// Notes what the server expects a scan to be. It is asked for that only where something hangs on it.
 pub(super) async fn weigh(query: &mut Query, location: &TableLocation, described: &Described, config: &SessionConfig) {
     let asks = config.get_extension::<Estimates>().is_some();
     if let Some(rows) = described.rows.filter(|rows| asks && *rows >= ASKED_ROWS_MIN)
-        && let Some(counts) = counts(query, location, rows, described.several).await
+        && let Some(counts) = counted(&query.server, &query.at, location, rows, described.several).await
     {
-        query.columns.iter_mut().for_each(|column| column.distinct = counts.get(&column.name).copied());
+        query.columns.iter_mut().for_each(|column| column.counted = counts.get(&column.name).copied().unwrap_or_default());
     }
     query.expected = expected_rows(query, asks, config.get_extension::<Statement>()).await;
 }
 
-async fn counts(query: &Query, location: &TableLocation, rows: usize, several: bool) -> Option<Arc<Counts>> {
-    if let Some(known) = query.server.counts.last(location) {
+async fn counted(server: &Server, at: &Place, location: &TableLocation, rows: usize, several: bool) -> Option<Arc<Counts>> {
+    if let Some(known) = server.counts.last(location) {
         return Some(known);
     }
     let (rows, several) = (rows.to_string(), several.to_string());
     let asked = [location.schema.as_str(), &location.table, &rows, &several];
     let mut counts = Counts::new();
-    for row in query.server.fetch(&query.at, COUNTED, &asked).await.ok()? {
+    for row in server.fetch(at, COUNTED, &asked).await.ok()? {
         let (name, values): (String, Option<i64>) = (row.try_get(0).ok()?, row.try_get(1).ok()?);
-        counts.extend(values.and_then(|values| u64::try_from(values).ok()).filter(|values| *values > 0).map(|values| (name, values)));
+        let distinct = values.and_then(|values| u64::try_from(values).ok()).filter(|values| *values > 0);
+        let bound = |text: Option<&str>| text.and_then(|text| text.parse::<i64>().ok());
+        let bounds = bound(row.try_get(2).ok()?).zip(bound(row.try_get(3).ok()?));
+        counts.insert(name, Counted { distinct, bounds });
     }
     let counts = Arc::new(counts);
-    query.server.counts.keep(location, &counts);
+    server.counts.keep(location, &counts);
     Some(counts)
 }
 
@@ -139,7 +162,7 @@ fn keys(sides: &[Side<'_>], columns: impl Iterator<Item = Origin>, rows: u64) ->
 
 fn distinct(query: &Query, column: &PgColumn) -> Option<u64> {
     let of_key = || query.rows.filter(|_| column.unique && column.alias.is_none()).and_then(|rows| u64::try_from(rows).ok());
-    column.distinct.or_else(of_key)
+    column.counted.distinct.or_else(of_key)
 }
 
 /// About how many groups a query's rows fall into.
@@ -149,6 +172,11 @@ pub(super) fn group_rows(query: &Query, groups: &[usize]) -> Option<u64> {
         product = product.saturating_mul(distinct(query, query.columns.get(*group)?)?);
     }
     query.expected.map(|rows| rows.min(product).max(1)).or_else(|| groups.is_empty().then_some(1))
+}
+
+/// About what a row of so many columns costs that is sent and taken in.
+pub(super) fn row_cost(columns: usize) -> u64 {
+    u64::try_from(columns).unwrap_or(u64::MAX).saturating_mul(SENT_VALUE_COST).saturating_add(SENT_ROW_COST)
 }
 
 /// About how many bytes a row of these columns takes on its way.
@@ -171,13 +199,34 @@ fn value_bytes(data_type: &DataType) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ports::PortOptions;
+    use crate::ports::postgres::location::Credentials;
     use crate::ports::postgres::table::tests::column;
+    use crate::ports::postgres::{Access, Servers};
 
     #[test]
     fn the_rows_of_a_plan_are_read() {
         assert_eq!(planned_rows("Index Scan using a on b  (cost=0.43..8.45 rows=31 width=8)"), Some(31));
         assert_eq!(planned_rows("Seq Scan on \"x rows=7\"  (cost=0.00..1.00 rows=1500000 width=0)"), Some(1_500_000));
         assert_eq!(planned_rows("Result"), None);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_server_tells_what_it_has_counted() {
+        let Some(database) = crate::ports::postgres::fixture::Database::from_environment().await else { return };
+        database.create("counted", "id int8, thrice int4, word text, hole int8", &[]).await;
+        let name = database.table("counted");
+        let rows = "SELECT i, i % 500, 'w' || i, CASE WHEN i % 2 = 0 THEN i END FROM generate_series(1, 20000) i";
+        database.run(&format!("INSERT INTO {name} {rows}; ANALYZE {name}")).await;
+        let product = crate::ports::tests::product(crate::product::PortFormat::Postgres, &database.location("counted"), None);
+        let (servers, at, port) = (Servers::new(&PortOptions::default()), crate::ports::tests::place(), &product.output_ports[0]);
+        let location = TableLocation::parse(&at, &port.location).unwrap();
+        let credentials = Credentials::parse(&database.login()).unwrap();
+        let server = servers.server(&at, &location, Access { credentials, security: servers.security(&at, port).unwrap() }).unwrap();
+        let counts = counted(&server, &at, &location, 20_000, false).await.unwrap();
+        assert_eq!(counts["id"], Counted { distinct: Some(20_000), bounds: Some((1, 20_000)) });
+        assert_eq!(counts["thrice"].distinct, Some(500));
+        assert_eq!((counts["word"].bounds, counts["hole"].bounds), (None, None));
     }
 
     #[test]
