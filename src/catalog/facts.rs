@@ -12,7 +12,7 @@ use crate::locator::{Snapshot, TableEntry};
 use crate::product::{Field, OWN_SCHEMA, OutputPort, OwnRows, PortFormat, Product};
 
 use super::oids::{Oids, name_oid};
-use super::{acl, relations, statics};
+use super::{PgType, acl, relations, statics};
 
 /// The role that owns what belongs to the system.
 pub(crate) const SYSTEM_ROLE: &str = "meshgate";
@@ -309,6 +309,26 @@ impl SessionFacts {
             .map(|table| table.index_oid)
     }
 
+    /// The columns of a data product that the principal may discover, by its name; without a schema along the search path. Only it is asked
+    /// about.
+    pub(crate) fn product_columns(&self, schema: Option<&str>, name: &str) -> Option<Vec<(String, PgType)>> {
+        let path = match schema {
+            Some(schema) => vec![schema.to_owned()],
+            None => std::iter::once("pg_catalog".to_owned()).chain(self.search_path()).collect(),
+        };
+        for schema in path {
+            if relations::find(&schema, name).is_some() {
+                return None;
+            }
+            let entry = self.snapshot.resolve(&schema, name).filter(|entry| (self.discover)(&entry.located.product));
+            if let Some(entry) = entry {
+                let fields = entry.located.product.schema.as_deref()?;
+                return Some(fields.iter().map(|field| (field.name.as_str().to_owned(), PgType::of_contract(&field.data_type))).collect());
+            }
+        }
+        None
+    }
+
     /// Whether a relation is found by its bare name.
     pub(crate) fn relation_visible(&self, oid: u32) -> Option<bool> {
         let (_, name) = self.relation_name(oid)?;
@@ -346,7 +366,7 @@ impl SessionFacts {
         let name = name.trim();
         let name = ["pg_catalog.", "\"pg_catalog\"."].iter().find_map(|schema| name.strip_prefix(schema)).unwrap_or(name);
         let plain = name.split('(').next().unwrap_or(name).trim().trim_matches('"');
-        super::PgType::named(plain).map(|found| found.oid).or_else(|| statics::type_oid(plain))
+        PgType::named(plain).map(|found| found.oid).or_else(|| statics::type_oid(plain))
     }
 
     /// The role with that OID.

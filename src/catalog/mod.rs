@@ -11,6 +11,7 @@ pub mod functions;
 pub mod mesh;
 mod oids;
 mod relations;
+pub mod resolution;
 mod row_types;
 mod rows;
 mod schemas;

@@ -70,6 +70,11 @@ pub(crate) fn rows(relation: &'static Relation) -> Result<Option<RecordBatch>, D
     Ok(Some(batch))
 }
 
+/// The rows of a relation as they are written: cells between tabs.
+pub(crate) fn lines(relation: &str) -> impl Iterator<Item = &'static str> {
+    text(relation).unwrap_or_default().lines()
+}
+
 /// Whether a relation has fixed rows, and no others.
 pub(crate) fn is_fixed(relation: &Relation) -> bool {
     relation.kind != "f" && relation.name != "pg_type" && text(relation.name).is_some()

@@ -11,6 +11,7 @@ use crate::enforcement::{Shown, ShownPlan};
 use crate::error::ClientMessage;
 
 use super::column::{Column, PgType};
+use super::documents;
 use super::explanation::PolicyLine;
 use super::fault;
 use super::reply::RowStream;
@@ -28,15 +29,18 @@ const SHOW_ALL_LABELS: [&str; 3] = ["name", "setting", "description"];
 
 /// The column of EXPLAIN.
 pub(super) fn explain_columns(format: ExplainFormat) -> Arc<[Column]> {
-    match format {
-        ExplainFormat::Text => text_columns(&[EXPLAIN_LABEL]),
-        ExplainFormat::Json => [Column { name: EXPLAIN_LABEL.to_owned(), pg_type: PgType::JSON, table_oid: 0, number: 0 }].into(),
-    }
+    let pg_type = match format {
+        ExplainFormat::Text | ExplainFormat::Yaml => PgType::TEXT,
+        ExplainFormat::Json => PgType::JSON,
+        ExplainFormat::Xml => PgType::XML,
+    };
+    [Column { name: EXPLAIN_LABEL.to_owned(), pg_type, table_oid: 0, number: 0 }].into()
 }
 
 /// A plan, and the time that its query took.
 pub(super) fn explain(plan: &ShownPlan, spent: Option<Duration>, options: ExplainOptions) -> Result<RowStream, ClientMessage> {
     let format = options.format;
+    let spent = spent.filter(|_| options.summary);
     let millis = spent.map(|spent| format!("{:.3}", spent.as_secs_f64() * 1000.0));
     let lines = match format {
         ExplainFormat::Text => {
@@ -44,11 +48,15 @@ pub(super) fn explain(plan: &ShownPlan, spent: Option<Duration>, options: Explai
             lines.extend(millis.map(|millis| format!("Execution Time: {millis} ms")));
             lines
         }
-        ExplainFormat::Json => {
+        ExplainFormat::Json | ExplainFormat::Yaml | ExplainFormat::Xml => {
             let mut document = serde_json::Map::from_iter([("Plan".to_owned(), json(plan, !options.costless))]);
             let millis = millis.and_then(|millis| millis.parse::<f64>().ok());
             document.extend(millis.map(|millis| ("Execution Time".to_owned(), millis.into())));
-            vec![format!("{:#}", serde_json::Value::Array(vec![document.into()]))]
+            vec![match format {
+                ExplainFormat::Yaml => documents::yaml(&document),
+                ExplainFormat::Xml => documents::xml(&document),
+                _ => format!("{:#}", serde_json::Value::Array(vec![document.into()])),
+            }]
         }
     };
     let batch = text_batch(&[EXPLAIN_LABEL], &[lines])?;

@@ -26,6 +26,7 @@ use super::plans::Plans;
 use super::serial::SerialPlans;
 use super::session::Session;
 use super::session_request::SessionRequest;
+use super::signals::Sessions;
 use super::sql::{ParameterTypes, PgOperators, TextLimits};
 use super::{Worlds, fault, kept_types, semantics};
 
@@ -82,6 +83,7 @@ pub(super) struct Shared {
     pub(super) executor: Executor,
     pub(super) queries: Arc<tokio::sync::Semaphore>,
     pub(super) started: DateTime<Utc>,
+    pub(super) sessions: Arc<Sessions>,
 }
 
 /// The engine.
@@ -107,7 +109,8 @@ impl Engine {
         })?;
         let started = (options.clock)();
         let plans = Plans::default();
-        let shared = Shared { options, worlds, ports, audit, lineage, template, plans, executor, queries, started };
+        let sessions = Arc::default();
+        let shared = Shared { options, worlds, ports, audit, lineage, template, plans, executor, queries, started, sessions };
         Ok(Self { shared: Arc::new(shared) })
     }
 

@@ -277,6 +277,10 @@ fn missing_type(name: &str, sql: &str) -> ClientMessage {
         let message = ClientMessage::new(SqlState::FEATURE_NOT_SUPPORTED, format!("type {lower} is not supported"));
         return at(message, position::of_name(sql, None, &lower));
     }
+    if let Some((schema, _)) = name.split_once('.').filter(|(schema, _)| *schema != "pg_catalog") {
+        let message = ClientMessage::new(SqlState::INVALID_SCHEMA_NAME, format!("schema \"{schema}\" does not exist"));
+        return at(message, position::of_name(sql, None, schema));
+    }
     let message = ClientMessage::new(SqlState::UNDEFINED_OBJECT, format!("type \"{name}\" does not exist"));
     at(message, position::of_name(sql, None, name))
 }
@@ -415,7 +419,12 @@ fn planning(text: &str, sql: &str) -> ClientMessage {
         return ClientMessage::new(SqlState::DIVISION_BY_ZERO, "division by zero");
     }
     if let Some(message) = wording::misuse(first) {
-        let place = if message.message.starts_with("argument of WHERE") { position::behind(sql, "where") } else { None };
+        let ordered = || wording::between(first, "ORDER BY expressions ", " must").and_then(|name| name.rsplit('.').next());
+        let place = if message.message.starts_with("argument of WHERE") {
+            position::behind(sql, "where")
+        } else {
+            ordered().and_then(|name| position::of_name(sql, None, name))
+        };
         return at(message, place);
     }
     if let Some(name) = wording::missing_type(first) {

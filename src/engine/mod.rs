@@ -11,6 +11,7 @@ mod column;
 mod columns;
 mod cooperation;
 mod cursor;
+mod documents;
 #[expect(clippy::module_inception, reason = "the engine itself, beside what it is made of")]
 mod engine;
 mod executor;
@@ -40,6 +41,7 @@ mod session;
 mod session_request;
 mod settings;
 mod shared_settings;
+mod signals;
 mod sql;
 mod standing;
 mod statement_facts;
@@ -60,6 +62,7 @@ pub use reply::{CopyFormat, CopyOut, Notice, Reply, RowStream, TransactionStatus
 pub use session::{Description, Session};
 pub use session_request::{Everyone, SessionRequest, Whoever};
 pub use settings::{SERVER_VERSION, Settings};
+pub use signals::{Stopper, Stopping};
 pub use sql::{Statement, TextLimits};
 pub use stream::{Stop, StopCause};
 pub use styles::{ByteaOutput, DateFormat, DateOrder, DateStyle, IntervalStyle};

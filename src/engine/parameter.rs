@@ -89,6 +89,20 @@ const KINDS: [(PgType, Kind); 26] = [
     (PgType { oid: 142, len: -1, typmod: -1 }, Kind::Text),
 ];
 
+/// Types whose values name objects of the catalog.
+const OF_OBJECTS: [PgType; 10] = [
+    PgType::REGPROC,
+    PgType::REGPROCEDURE,
+    PgType::REGOPER,
+    PgType::REGOPERATOR,
+    PgType::REGCLASS,
+    PgType::REGTYPE,
+    PgType::REGNAMESPACE,
+    PgType::REGROLE,
+    PgType::REGCOLLATION,
+    PgType::REGCONFIG,
+];
+
 impl Kind {
     /// The kind of a scalar type.
     fn of(pg_type: PgType) -> Option<Self> {
@@ -158,6 +172,11 @@ pub fn decode(parameter: &Parameter, pg_type: PgType, time_zone: &TimeZone) -> R
     }
     let kind = match Kind::of(pg_type) {
         Some(kind) => kind,
+        // Names of objects are sent as their numbers.
+        None if parameter.format == Format::Binary && OF_OBJECTS.iter().any(|known| known.oid == pg_type.oid) => {
+            let number = parameter.value.as_ref().map(|value| binary::decode(value, Kind::Oid)).transpose()?;
+            return Ok(ScalarValue::Utf8(number.map(|number| number.to_string())));
+        }
         // A type of the catalog (regclass and the like) is passed on by its name.
         None if parameter.format == Format::Text => Kind::Text,
         None => {
@@ -258,7 +277,7 @@ fn bytea(value: &str) -> Result<Vec<u8>, ClientMessage> {
             _ => None,
         };
         let bytes: Option<Vec<u8>> = digits.chunks(2).map(pair).collect();
-        return bytes.ok_or_else(|| ClientMessage::new(SqlState::INVALID_PARAMETER_VALUE, "invalid hexadecimal data"));
+        return bytes.ok_or_else(|| not_hexadecimal(&digits));
     }
     let mut bytes = Vec::with_capacity(value.len());
     let mut rest = value.as_bytes();
@@ -280,6 +299,16 @@ fn bytea(value: &str) -> Result<Vec<u8>, ClientMessage> {
             }
         };
     }
+}
+
+/// What is wrong with digits that are no bytes.
+fn not_hexadecimal(digits: &[u8]) -> ClientMessage {
+    let text = String::from_utf8_lossy(digits);
+    let message = match text.chars().find(|digit| !digit.is_ascii_hexdigit()) {
+        Some(digit) => format!("invalid hexadecimal digit: \"{digit}\""),
+        None => "invalid hexadecimal data: odd number of digits".to_owned(),
+    };
+    ClientMessage::new(SqlState::INVALID_PARAMETER_VALUE, message)
 }
 
 /// The client itself sent the value, so it may be shown to it.

@@ -133,8 +133,9 @@ impl Pipeline {
         declared: &[Option<super::PgType>],
         key: Key<u32>,
     ) -> Result<(Vec<super::PgType>, Arc<[Column]>), ClientMessage> {
-        let placed = sql::placed(&query.ast, declared);
-        let planner = Planner::new(self)?.told(placed.clone());
+        let planner = Planner::new(self)?;
+        let placed = sql::placed(&query.ast, &planner.analysis(query, Some(declared))?.parameters);
+        let planner = planner.told(placed.clone());
         if let Some(bound) = planner.catalog(query, declared).map_err(|fault| self.shown(query, &fault))? {
             return Ok((bound.parameters().to_vec(), columns::of_schema(bound.schema())));
         }
@@ -352,6 +353,10 @@ impl Pipeline {
         if let Some(plan) = planner.catalog_plan(query, given).map_err(|fault| self.shown(query, &fault))? {
             self.attempt.trace().done(Step::Plan, "catalog");
             return Ok(Observed { written: plan.clone(), plan, uses: Vec::new() });
+        }
+        // With parameters it was looked at when their types were asked for.
+        if given.values().is_empty() {
+            planner.analysis(query, None)?;
         }
         let written = planner.plan(query).await.map_err(|fault| self.shown(query, &fault))?;
         inference::check_bound(&written, given.values().len())?;

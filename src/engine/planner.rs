@@ -18,9 +18,9 @@ use super::opener::PortOpener;
 use super::own_relations::OwnRelations;
 use super::pipeline::Pipeline;
 use super::search_path::{PATH_SCHEMA, PathSchema};
-use super::sql::{self, Query};
+use super::sql::{self, Analysis, Query};
 use super::values::Given;
-use super::{fault, semantics};
+use super::{fault, semantics, signals};
 
 /// Plans one statement.
 pub(super) struct Planner {
@@ -54,6 +54,9 @@ impl Planner {
         for function in semantics::functions(pipeline.expression_facts()) {
             state.register_udf(function).map_err(|error| fault::client_message(&error, ""))?;
         }
+        for function in signals::functions(&pipeline.shared.sessions, &pipeline.principal.name) {
+            state.register_udf(Arc::new(function)).map_err(|error| fault::client_message(&error, ""))?;
+        }
         Ok(Self { state, facts: Arc::clone(pipeline.facts()), opener, parameters: Vec::new() })
     }
 
@@ -64,6 +67,19 @@ impl Planner {
 
     async fn statement(&self, ast: Ast) -> Result<LogicalPlan, DataFusionError> {
         self.state.statement_to_plan(sql::typed(ast, &self.parameters)).await.map(sql::unwrapped)
+    }
+
+    /// What the text of a query tells of its parameters, or why PostgreSQL refuses it. Statements over the catalog are looked at by what
+    /// answers them.
+    pub(super) fn analysis(&self, query: &Query, declared: Option<&[Option<PgType>]>) -> Result<Analysis, ClientMessage> {
+        let known = declared.unwrap_or_default();
+        if query.catalog.is_some() || known.contains(&Some(PgType::VOID)) {
+            return Ok(Analysis { parameters: known.to_vec() });
+        }
+        sql::analysis(&query.text, declared, &|schema, name| self.facts.product_columns(schema, name)).map_err(|mut refusal| {
+            refusal.position = refusal.position.and_then(|position| Some(position + query.offset?));
+            refusal
+        })
     }
 
     /// The logical plan of a query, as yet without parameters, coercions and decisions.

@@ -23,6 +23,11 @@ pub struct Notice {
 }
 
 impl Notice {
+    /// A notice.
+    pub fn plain(message: ClientMessage) -> Self {
+        Self { severity: "NOTICE", message }
+    }
+
     /// A warning.
     pub fn warning(sqlstate: SqlState, message: impl Into<String>) -> Self {
         Self { severity: "WARNING", message: ClientMessage::new(sqlstate, message) }

@@ -36,6 +36,7 @@ use super::pipeline::Pipeline;
 use super::reply::{CopyFormat, CopyOut, Notice, Reply, TransactionStatus};
 use super::session_request::{Everyone, SessionRequest, Whoever};
 use super::settings::Settings;
+use super::signals::Presence;
 use super::sql::{self, CopyOptions, ExplainOptions, ForceQuote, Kind, Query, Statement, TransactionModes};
 use super::statement_facts::StatementFacts;
 use super::stream::StopCause;
@@ -103,6 +104,7 @@ pub struct Session {
     several: bool,
     /// The login is no longer there.
     login_gone: bool,
+    _presence: Presence,
 }
 
 impl Session {
@@ -114,6 +116,7 @@ impl Session {
         let settings = Settings::new(&facts, &request.parameters)?;
         let started = shared.now();
         let id = Uuid::now_v7();
+        let presence = shared.sessions.enter(request.process_id, &principal.name, request.stopper);
         let recorded = Recorded::new(id, request.client_address, shared.options.database.clone());
         Ok(Self {
             shared,
@@ -140,6 +143,7 @@ impl Session {
             failed: false,
             several: false,
             login_gone: false,
+            _presence: presence,
         })
     }
 
@@ -243,10 +247,11 @@ impl Session {
     }
 
     /// Step parse. A text that is no statement is recorded like one.
-    async fn parse_text(&self, text: &str) -> Result<Vec<Statement>, ClientMessage> {
+    async fn parse_text(&mut self, text: &str) -> Result<Vec<Statement>, ClientMessage> {
         let started = std::time::Instant::now();
         match self.shared.plans.statements(text, || sql::parse(text, &self.shared.options.text)) {
             Ok(statements) => {
+                self.notices.extend(sql::cut_names(text).into_iter().map(Notice::plain));
                 stage(&self.id, Step::Parse, started.elapsed(), &format_args!("{} statements", statements.len()));
                 Ok(statements)
             }

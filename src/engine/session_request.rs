@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::catalog::Connection;
 use crate::identity::Principal;
 
+use super::signals::Stopper;
 use super::stream::StopCause;
 
 /// What a client asks for when it connects.
@@ -22,6 +23,8 @@ pub struct SessionRequest {
     pub process_id: i32,
     /// Tells why a running statement was stopped.
     pub stop_cause: StopCause,
+    /// Stops it from another session of the same login.
+    pub stopper: Stopper,
     /// Who the login is by now.
     pub whoever: Whoever,
     /// Who the other logins are.

@@ -45,6 +45,12 @@ codes! {
     NULL_VALUE_NOT_ALLOWED = "22004";
     /// An object of another kind is meant.
     WRONG_OBJECT_TYPE = "42809";
+    /// A number of buckets that is none.
+    INVALID_ARGUMENT_FOR_NTILE = "22014";
+    /// A number of a row that is none.
+    INVALID_ARGUMENT_FOR_NTH_VALUE = "22016";
+    /// An identifier is longer than is kept: a notice.
+    NAME_TOO_LONG = "42622";
     /// An array of a length or form that does not fit.
     ARRAY_SUBSCRIPT_ERROR = "2202E";
     /// A JSON path finds no number where it wants one.
@@ -141,6 +147,8 @@ codes! {
     CANNOT_COERCE = "42846";
     /// A parameter whose type cannot be told.
     INDETERMINATE_DATATYPE = "42P18";
+    /// A parameter has different types in different places.
+    AMBIGUOUS_PARAMETER = "42P08";
     /// A cursor of that name is open.
     DUPLICATE_CURSOR = "42P03";
     /// A prepared statement of that name exists.

@@ -7,7 +7,9 @@ use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
 use crate::audit::{AuditLog, ConnectionClosed, ConnectionOpened, Event, LoginFailed};
-use crate::engine::{self, Clock, Column, Engine, Everyone, Format, Notice, Parameter, Reply, Statement, Stop, TransactionStatus, Whoever};
+use crate::engine::{
+    self, Clock, Column, Engine, Everyone, Format, Notice, Parameter, Reply, Statement, Stop, Stopping, TransactionStatus, Whoever,
+};
 use crate::error::ClientMessage;
 use crate::identity::token::TokenIdentity;
 use crate::identity::{Caller, Directory, Principal, Proof, ScramServer};
@@ -135,6 +137,7 @@ impl wire::Backend for Gateway {
         let Caller { principal, proof } = caller;
         tracing::info!(target: "meshgate::query", step = "authenticate", principal = %principal.name);
         let interrupt = Arc::clone(&request.interrupt);
+        let stopped = Arc::clone(&request.interrupt);
         let stop_cause = Arc::new(move || {
             interrupt.cause().map(|cause| match cause {
                 InterruptCause::CancelRequest | InterruptCause::Deadline => Stop::Cancelled,
@@ -148,6 +151,10 @@ impl wire::Backend for Gateway {
             connection: request.connection.clone(),
             process_id: request.process_id,
             stop_cause,
+            stopper: Arc::new(move |stopping| match stopping {
+                Stopping::Cancel => stopped.cancel(),
+                Stopping::Terminate => stopped.terminate(),
+            }),
             whoever,
             everyone: self.everyone(),
         };

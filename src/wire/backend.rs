@@ -184,6 +184,7 @@ pub enum InterruptCause {
 #[derive(Debug, Default)]
 pub struct Interrupt {
     state: Mutex<InterruptState>,
+    ended: Signal,
 }
 
 #[derive(Debug, Default)]
@@ -203,6 +204,17 @@ impl Interrupt {
         let mut state = self.locked();
         state.cause.get_or_insert(InterruptCause::CancelRequest);
         state.signal.raise();
+    }
+
+    /// Ends the session, as `pg_terminate_backend` does.
+    pub fn terminate(&self) {
+        self.stopped(InterruptCause::Shutdown);
+        self.ended.raise();
+    }
+
+    /// What ends the session.
+    pub(super) fn ended(&self) -> &Signal {
+        &self.ended
     }
 
     /// A statement begins: what stops it, unless that is what could have stopped the one before.

@@ -126,7 +126,8 @@ impl<'a, S: Session> Conversation<'a, S> {
                 return Err(Failure::Fatal(proof_expired()));
             }
             // What came in the same packet is not waited for.
-            let over = self.kill.is_raised() || (self.idle && self.shutdown.is_cancelled());
+            let ended = self.registration.interrupt.ended();
+            let over = self.kill.is_raised() || ended.is_raised() || (self.idle && self.shutdown.is_cancelled());
             if !over && let Some(frame) = self.reader.arrived() {
                 break frame;
             }
@@ -134,6 +135,7 @@ impl<'a, S: Session> Conversation<'a, S> {
                 biased;
                 () = self.shutdown.cancelled(), if self.idle => return Err(terminated()),
                 () = self.kill.raised() => return Err(terminated()),
+                () = ended.raised() => return Err(terminated()),
                 () = lapse(&mut self.idle_clock, idle_until) => return Err(Failure::Fatal(idle_for_too_long(self.session.transaction_status()))),
                 // The session says how much is left, by its own clock.
                 () = sleep(lasts.map(|left| Instant::now() + left)) => {}
@@ -297,7 +299,9 @@ impl<'a, S: Session> Conversation<'a, S> {
     /// Writes what is collected. Nothing runs meanwhile, so only the client and the end of the gateway can stop it.
     pub(super) async fn flush(&mut self) -> Result<(), Failure> {
         let mut flushed = pin!(self.writer.flush());
+        let ended = self.registration.interrupt.ended();
         if !self.kill.is_raised()
+            && !ended.is_raised()
             && let Poll::Ready(flushed) = futures::poll!(flushed.as_mut())
         {
             return flushed.map_err(|_| Failure::Gone);
@@ -305,6 +309,7 @@ impl<'a, S: Session> Conversation<'a, S> {
         tokio::select! {
             biased;
             () = self.kill.raised() => Err(terminated()),
+            () = ended.raised() => Err(terminated()),
             flushed = flushed => flushed.map_err(|_| Failure::Gone),
         }
     }
@@ -324,9 +329,13 @@ impl Guard<'_> {
         Self { deadline, ..self }
     }
 
+    fn ended(&self) -> &Signal {
+        self.registration.interrupt.ended()
+    }
+
     fn is_stopped(&self) -> bool {
         let late = self.deadline.is_some_and(|deadline| deadline <= Instant::now());
-        late || self.kill.is_raised() || self.cancel.is_raised()
+        late || self.kill.is_raised() || self.ended().is_raised() || self.cancel.is_raised()
     }
 
     /// Awaits `work` unless something stops it first; then `work` is dropped.
@@ -341,6 +350,7 @@ impl Guard<'_> {
         let cause = tokio::select! {
             biased;
             () = self.kill.raised() => InterruptCause::Shutdown,
+            () = self.ended().raised() => InterruptCause::Shutdown,
             () = self.cancel.raised() => InterruptCause::CancelRequest,
             () = sleep(self.deadline) => InterruptCause::Deadline,
             () = reader.gone() => InterruptCause::ClientGone,

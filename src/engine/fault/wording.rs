@@ -222,6 +222,10 @@ pub(super) fn misuse(text: &str) -> Option<ClientMessage> {
         (SqlState::INVALID_ROW_COUNT_IN_LIMIT_CLAUSE, "LIMIT must not be negative".to_owned())
     } else if has("inconsistent data length across values list") {
         (SqlState::SYNTAX_ERROR, "VALUES lists must all be the same length".to_owned())
+    } else if has("for select distinct, order by expressions") {
+        (SqlState::INVALID_COLUMN_REFERENCE, "for SELECT DISTINCT, ORDER BY expressions must appear in select list".to_owned())
+    } else if let Some(value) = between(&lower, "between 0.0 and 1.0 inclusive, ", " is invalid") {
+        (SqlState::NUMERIC_VALUE_OUT_OF_RANGE, format!("percentile value {value} is not between 0 and 1"))
     } else if has("distinct on expressions must match initial order by") {
         (SqlState::INVALID_COLUMN_REFERENCE, "SELECT DISTINCT ON expressions must match initial ORDER BY expressions".to_owned())
     } else if let Some((columns, names)) = aliases(text) {

@@ -81,7 +81,7 @@ fn what_is_no_value_is_refused_with_its_code() {
         ("3 parsecs", PgType::INTERVAL, "22007", "invalid input syntax for type interval: \"3 parsecs\""),
         ("x", PgType::UUID, "22P02", "invalid input syntax for type uuid: \"x\""),
         ("{", PgType::JSON, "22P02", "invalid input syntax for type json"),
-        ("\\x0", PgType::BYTEA, "22023", "invalid hexadecimal data"),
+        ("\\x0", PgType::BYTEA, "22023", "invalid hexadecimal data: odd number of digits"),
         ("1,2", PgType::INT4_ARRAY, "22P02", "malformed array literal: \"1,2\""),
     ];
     for (text, pg_type, code, message) in table {

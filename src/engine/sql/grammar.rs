@@ -571,10 +571,6 @@ fn forward(count: i64) -> Direction {
     u64::try_from(count).map_or(Direction::Backward(Some(count.unsigned_abs())), Direction::Forward)
 }
 
-fn is_true(text: &str) -> bool {
-    !matches!(text.to_ascii_lowercase().as_str(), "off" | "false" | "0" | "no")
-}
-
 /// PostgreSQL's syntax error at a token, or at the end.
 pub(super) fn syntax_error(piece: &Piece, token: Option<&TokenWithSpan>) -> ClientMessage {
     let mut message = match token {

@@ -6,7 +6,7 @@ use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Toke
 
 use crate::error::{ClientMessage, SqlState};
 
-use super::TextLimits;
+use super::{TextLimits, long_names, unterminated};
 
 /// The tokens of one statement.
 #[derive(Debug)]
@@ -55,10 +55,13 @@ pub(super) fn split(text: &str, limits: &TextLimits) -> Result<Vec<Piece>, Clien
         return Err(ClientMessage::new(SqlState::PROGRAM_LIMIT_EXCEEDED, format!("statement is longer than {} bytes", limits.bytes_max)));
     }
     let tokens = Tokenizer::new(&PostgreSqlDialect {}, text).tokenize_with_location().map_err(|error| {
+        if let Some(fault) = unterminated::fault(text) {
+            return fault;
+        }
         let position = byte_offset(text, error.location.line, error.location.column)
             .and_then(|byte| text.get(..byte))
             .map(|before| before.chars().count() + 1);
-        let mut message = ClientMessage::new(SqlState::SYNTAX_ERROR, unterminated(&error.message));
+        let mut message = ClientMessage::new(SqlState::SYNTAX_ERROR, "syntax error");
         message.position = position;
         message
     })?;
@@ -123,6 +126,8 @@ fn finish(
     limits: &TextLimits,
     pieces: &mut Vec<Piece>,
 ) -> Result<(), ClientMessage> {
+    let mut tokens = tokens;
+    long_names::cut(&mut tokens);
     let Some(first) = tokens.first() else { return Ok(()) };
     let start = first.span.start;
     let byte = lines.byte(start);
@@ -223,22 +228,6 @@ fn byte_offset(text: &str, line: u64, column: u64) -> Option<usize> {
 fn column_byte(line: &str, column: u64) -> usize {
     let column = usize::try_from(column).unwrap_or(usize::MAX).saturating_sub(1);
     line.char_indices().nth(column).map_or(line.len(), |(at, _)| at)
-}
-
-/// PostgreSQL's wording for a token that does not end.
-fn unterminated(message: &str) -> String {
-    let lower = message.to_ascii_lowercase();
-    if lower.contains("comment") {
-        "unterminated /* comment".to_owned()
-    } else if lower.contains("dollar") || lower.contains('$') {
-        "unterminated dollar-quoted string".to_owned()
-    } else if lower.contains("unterminated string") || lower.contains("single quote") || lower.contains("encoded string") {
-        "unterminated quoted string".to_owned()
-    } else if lower.contains("close delimiter") || lower.contains("identifier") {
-        "unterminated quoted identifier".to_owned()
-    } else {
-        "syntax error".to_owned()
-    }
 }
 
 #[cfg(test)]

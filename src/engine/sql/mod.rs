@@ -4,6 +4,7 @@
 //! touches the server's files is a [`Kind::Refused`] with its SQLSTATE before planning.
 
 mod aggregates;
+mod analysis;
 mod apart;
 mod casting;
 mod ctes;
@@ -17,6 +18,8 @@ mod labels;
 mod laterals;
 mod lexer;
 mod limits;
+mod long_names;
+mod malformed;
 mod members;
 mod merging;
 mod misplaced;
@@ -37,6 +40,7 @@ mod steps;
 mod tables;
 mod ties;
 mod tokens;
+mod unterminated;
 mod using;
 mod whole_rows;
 mod widths;
@@ -53,8 +57,10 @@ use super::client_encoding::ClientEncoding;
 use super::fault;
 use super::reply::CopyFormat;
 
+pub(super) use analysis::{Analysis, analysis};
 pub(super) use apart::apart;
 pub(super) use group_keys::{Keyed, grouped};
+pub(super) use long_names::notices as cut_names;
 pub(super) use merging::resolved as merged;
 pub(super) use modifiers::Modifiers;
 pub(super) use operators::PgOperators;
@@ -234,6 +240,8 @@ pub struct ExplainOptions {
     pub analyze: bool,
     /// Whether costs are left out.
     pub costless: bool,
+    /// Whether the time that it took is told.
+    pub summary: bool,
     /// How the plan is written.
     pub format: ExplainFormat,
 }
@@ -246,6 +254,10 @@ pub enum ExplainFormat {
     Text,
     /// One JSON document.
     Json,
+    /// One YAML document.
+    Yaml,
+    /// One XML document.
+    Xml,
 }
 
 /// The options of COPY as written; the columns are known only after planning.

@@ -15,7 +15,9 @@ use super::dialect::PgDialect;
 use super::grammar::syntax_error;
 use super::lexer::{self, Piece};
 use super::modifiers::Modifiers;
-use super::{Query, TextLimits, ctes, foreign, frames, grouping_sets, labels, limits, misplaced, sizes, spelling, tokens as words, widths};
+use super::{
+    Query, TextLimits, ctes, foreign, frames, grouping_sets, labels, limits, malformed, misplaced, sizes, spelling, tokens as words, widths,
+};
 
 /// The query that these tokens spell. The inner error is a refusal: well-formed, and not done here.
 pub(super) fn parse(
@@ -57,6 +59,9 @@ pub(super) fn parse(
             return Ok(Err(refusal));
         }
         if let Err(refusal) = frames::check(&statement, piece, tokens) {
+            return Ok(Err(refusal));
+        }
+        if let Err(refusal) = malformed::check(&statement, piece, tokens) {
             return Ok(Err(refusal));
         }
         if let Err(refusal) = misplaced::check(&statement, piece, tokens) {

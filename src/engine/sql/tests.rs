@@ -57,7 +57,7 @@ fn a_syntax_error_has_the_position_in_the_whole_text() {
     assert_eq!(message.message, "syntax error at or near \"SELEC\"");
     let message = fault("SELECT é, FROM t WHERE");
     assert_eq!(message.sqlstate, SqlState::SYNTAX_ERROR);
-    assert_eq!(fault("SELECT 'a").message, "unterminated quoted string");
+    assert_eq!(fault("SELECT 'a").message, "unterminated quoted string at or near \"'a\"");
 }
 
 #[test]

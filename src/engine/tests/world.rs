@@ -153,6 +153,7 @@ impl TestWorld {
             connection: Default::default(),
             process_id: 1,
             stop_cause: Arc::new(|| None),
+            stopper: Arc::new(|_| {}),
             whoever: Arc::new(move || Some(Arc::clone(&now))),
             everyone: Arc::new(|name| (name == "guest").then(|| Arc::new(guest()))),
         };

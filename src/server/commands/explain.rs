@@ -50,6 +50,7 @@ pub async fn explain(config: &Config, asked: &ExplainOptions, out: &mut dyn Writ
         connection: Default::default(),
         process_id: 1,
         stop_cause: Arc::new(|| None),
+        stopper: Arc::new(|_| {}),
         whoever: Arc::new(move || Some(Arc::clone(&whoever))),
         everyone: Arc::new(|_| None),
     };

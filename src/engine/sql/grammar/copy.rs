@@ -7,7 +7,7 @@ use crate::engine::reply::CopyFormat;
 use crate::engine::sql::{CopyOptions, ForceQuote, Kind, query};
 use crate::error::{ClientMessage, SqlState};
 
-use super::{Cursor, READ_ONLY, is_true};
+use super::{Cursor, READ_ONLY};
 
 impl Cursor<'_> {
     /// `COPY { name [(columns)] | (query) } TO STDOUT [options]`.
@@ -179,7 +179,7 @@ impl CopyDraft {
             "header" if value.is_some_and(|value| value.eq_ignore_ascii_case("match")) => {
                 return Err(refused("cannot use \"match\" with HEADER in COPY TO"));
             }
-            "header" => self.header = value.is_none_or(is_true),
+            "header" => self.header = headed(value)?,
             "null" => self.null = text,
             "delimiter" => self.delimiter = text,
             "quote" => self.quote = text,
@@ -278,6 +278,15 @@ fn check_separators(delimiter: u8, null: &str, csv: bool) -> Result<(), ClientMe
         return invalid(format!("COPY delimiter cannot be \"{}\"", char::from(delimiter)));
     }
     Ok(())
+}
+
+/// Whether there is a line of names.
+fn headed(value: Option<&str>) -> Result<bool, ClientMessage> {
+    match value.map(str::to_ascii_lowercase).as_deref() {
+        None | Some("on" | "true" | "1") => Ok(true),
+        Some("off" | "false" | "0") => Ok(false),
+        Some(_) => Err(ClientMessage::new(SqlState::SYNTAX_ERROR, "header requires a Boolean value or \"match\"")),
+    }
 }
 
 #[cfg(test)]

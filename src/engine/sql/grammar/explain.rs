@@ -5,10 +5,10 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 use crate::engine::sql::{ExplainFormat, ExplainOptions, Kind, Query};
 use crate::error::{ClientMessage, SqlState};
 
-use super::{Cursor, is_true};
+use super::Cursor;
 
 /// Options that ask for what is not told here, or is told anyway.
-const WITHOUT_EFFECT: [&str; 9] = ["verbose", "settings", "generic_plan", "buffers", "serialize", "wal", "timing", "summary", "memory"];
+const WITHOUT_EFFECT: [&str; 3] = ["verbose", "settings", "buffers"];
 
 impl Cursor<'_> {
     pub(super) fn explain(&mut self) -> Result<Kind, ClientMessage> {
@@ -26,8 +26,20 @@ impl Cursor<'_> {
         Ok(self.explained()?.map_or_else(Kind::Refused, |query| Kind::ExplainPolicy { user, query }))
     }
 
+    /// `DECLARE name … CURSOR … FOR` in front of the query that is to be explained.
+    fn pass_declaration(&mut self) {
+        if self.word_at(self.at).as_deref() != Some("declare") {
+            return;
+        }
+        let words = (self.at..self.piece.tokens.len()).map(|at| self.word_at(at));
+        if let Some(place) = words.take(10).position(|word| word.as_deref() == Some("for")) {
+            self.at += place + 1;
+        }
+    }
+
     /// The query that is to be explained; the inner error is a refusal by class.
-    fn explained(&self) -> Result<Result<Query, ClientMessage>, ClientMessage> {
+    fn explained(&mut self) -> Result<Result<Query, ClientMessage>, ClientMessage> {
+        self.pass_declaration();
         if let Some(first) = self.word_at(self.at)
             && !matches!(first.as_str(), "select" | "with" | "values" | "table")
         {
@@ -56,6 +68,7 @@ impl Cursor<'_> {
 
     fn explain_options(&mut self) -> Result<ExplainOptions, ClientMessage> {
         let mut options = ExplainOptions::default();
+        let (mut summary, mut wants_run) = (None, None);
         // A parenthesis may also begin the query itself.
         let begins_query = matches!(self.word_at(self.at + 1).as_deref(), Some("select" | "with" | "values" | "table") | None);
         if begins_query || !self.take_symbol(&Token::LParen) {
@@ -63,7 +76,7 @@ impl Cursor<'_> {
                 match self.word_at(self.at).as_deref() {
                     Some("analyze" | "analyse") => options.analyze = true,
                     Some("verbose") => {}
-                    _ => return Ok(options),
+                    _ => return Ok(ExplainOptions { summary: options.analyze, ..options }),
                 }
                 self.at += 1;
             }
@@ -73,29 +86,45 @@ impl Cursor<'_> {
             let option = self.expect_word()?;
             let value = self.option_value().map(|value| value.to_ascii_lowercase());
             match (option.as_str(), value.as_deref()) {
-                ("analyze" | "analyse", value) => options.analyze = value.is_none_or(is_true),
-                ("costs", value) => options.costless = !value.is_none_or(is_true),
+                ("analyze" | "analyse", value) => options.analyze = truth(&option, value)?,
+                ("costs", value) => options.costless = !truth(&option, value)?,
+                ("summary", value) => summary = Some(truth(&option, value)?),
+                ("wal" | "timing", value) if truth(&option, value)? => wants_run = Some(option.to_uppercase()),
+                ("wal" | "timing", _) => {}
                 ("format", Some("text")) => options.format = ExplainFormat::Text,
                 ("format", Some("json")) => options.format = ExplainFormat::Json,
-                ("format", Some(other @ ("xml" | "yaml"))) => {
-                    let message = format!("EXPLAIN format {} is not supported", other.to_ascii_uppercase());
-                    let message = ClientMessage::new(SqlState::FEATURE_NOT_SUPPORTED, message).with_hint("Use TEXT or JSON.");
-                    return Err(self.positioned(message, at));
-                }
+                ("format", Some("yaml")) => options.format = ExplainFormat::Yaml,
+                ("format", Some("xml")) => options.format = ExplainFormat::Xml,
                 ("format", value) => {
                     let message = format!("unrecognized value for EXPLAIN option \"format\": \"{}\"", value.unwrap_or_default());
                     return Err(self.positioned(ClientMessage::new(SqlState::INVALID_PARAMETER_VALUE, message), at));
                 }
-                (other, _) if WITHOUT_EFFECT.contains(&other) => {}
+                (other, value) if WITHOUT_EFFECT.contains(&other) => {
+                    truth(other, value)?;
+                }
                 (other, _) => {
                     let message = format!("unrecognized EXPLAIN option \"{other}\"");
                     return Err(self.positioned(ClientMessage::new(SqlState::SYNTAX_ERROR, message), at));
                 }
             }
             if self.take_symbol(&Token::RParen) {
-                return Ok(options);
+                break;
             }
             self.expect_symbol(&Token::Comma)?;
         }
+        if let Some(option) = wants_run.filter(|_| !options.analyze) {
+            let message = format!("EXPLAIN option {option} requires ANALYZE");
+            return Err(ClientMessage::new(SqlState::INVALID_PARAMETER_VALUE, message));
+        }
+        Ok(ExplainOptions { summary: summary.unwrap_or(options.analyze), ..options })
+    }
+}
+
+/// The value of an option that is on or off.
+fn truth(option: &str, value: Option<&str>) -> Result<bool, ClientMessage> {
+    match value {
+        None | Some("on" | "true" | "1") => Ok(true),
+        Some("off" | "false" | "0") => Ok(false),
+        Some(_) => Err(ClientMessage::new(SqlState::SYNTAX_ERROR, format!("{option} requires a Boolean value"))),
     }
 }

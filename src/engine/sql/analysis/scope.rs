@@ -1,0 +1,97 @@
+//! The names that stand for relations and columns in a place.
+
+use std::collections::BTreeMap;
+
+use crate::catalog::resolution;
+
+/// What can be named of one item of FROM.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Relation {
+    /// The name that it goes by.
+    pub(super) name: String,
+    /// Its columns; `None` if nobody can tell.
+    pub(super) columns: Option<Vec<(String, u32)>>,
+}
+
+/// Relations from the innermost query to the outermost, and the queries of WITH.
+#[derive(Debug, Default)]
+pub(super) struct Scopes {
+    levels: Vec<Vec<Relation>>,
+    ctes: Vec<BTreeMap<String, Option<Vec<(String, u32)>>>>,
+}
+
+impl Scopes {
+    /// A query begins.
+    pub(super) fn enter(&mut self) {
+        self.levels.push(Vec::new());
+    }
+
+    /// A query ends.
+    pub(super) fn leave(&mut self) {
+        self.levels.pop();
+    }
+
+    pub(super) fn add(&mut self, relation: Relation) {
+        if let Some(level) = self.levels.last_mut() {
+            level.push(relation);
+        }
+    }
+
+    /// The relations of the innermost query.
+    pub(super) fn own(&self) -> &[Relation] {
+        self.levels.last().map_or(&[], Vec::as_slice)
+    }
+
+    pub(super) fn enter_with(&mut self) {
+        self.ctes.push(BTreeMap::new());
+    }
+
+    pub(super) fn leave_with(&mut self) {
+        self.ctes.pop();
+    }
+
+    pub(super) fn add_with(&mut self, name: String, columns: Option<Vec<(String, u32)>>) {
+        if let Some(level) = self.ctes.last_mut() {
+            level.insert(name, columns);
+        }
+    }
+
+    /// The columns of a query of WITH.
+    pub(super) fn with(&self, name: &str) -> Option<&Option<Vec<(String, u32)>>> {
+        self.ctes.iter().rev().find_map(|level| level.get(name))
+    }
+
+    /// The type of a column without a qualifier.
+    pub(super) fn column(&self, name: &str) -> u32 {
+        for level in self.levels.iter().rev() {
+            let mut found = None;
+            for relation in level {
+                let Some(columns) = &relation.columns else { return resolution::OPEN };
+                for (_, oid) in columns.iter().filter(|(known, _)| known == name) {
+                    // Of two columns of one name the statement will be told that they are.
+                    if found.replace(*oid).is_some_and(|before| before != *oid) {
+                        return resolution::OPEN;
+                    }
+                }
+            }
+            if let Some(oid) = found {
+                return oid;
+            }
+            if level.iter().any(|relation| relation.name == name) {
+                return resolution::OPEN;
+            }
+        }
+        resolution::OPEN
+    }
+
+    /// The type of a column of the relation that goes by a name.
+    pub(super) fn qualified(&self, relation: &str, name: &str) -> u32 {
+        let found = self.levels.iter().rev().find_map(|level| level.iter().find(|known| known.name == relation));
+        let columns = found.and_then(|relation| relation.columns.as_ref());
+        let mut named = columns.into_iter().flatten().filter(|(known, _)| known == name);
+        match (named.next(), named.next()) {
+            (Some((_, oid)), None) => *oid,
+            _ => resolution::OPEN,
+        }
+    }
+}
