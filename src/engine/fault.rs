@@ -277,10 +277,6 @@ fn missing_type(name: &str, sql: &str) -> ClientMessage {
         let message = ClientMessage::new(SqlState::FEATURE_NOT_SUPPORTED, format!("type {lower} is not supported"));
         return at(message, position::of_name(sql, None, &lower));
     }
-    if let Some((schema, _)) = name.split_once('.').filter(|(schema, _)| *schema != "pg_catalog") {
-        let message = ClientMessage::new(SqlState::INVALID_SCHEMA_NAME, format!("schema \"{schema}\" does not exist"));
-        return at(message, position::of_name(sql, None, schema));
-    }
     let message = ClientMessage::new(SqlState::UNDEFINED_OBJECT, format!("type \"{name}\" does not exist"));
     at(message, position::of_name(sql, None, name))
 }

@@ -75,11 +75,13 @@ impl Drop for Presence {
 /// The functions by which this login stops its sessions.
 pub(super) fn functions(sessions: &Arc<Sessions>, principal: &str) -> [ScalarUDF; 2] {
     [Stopping::Cancel, Stopping::Terminate].map(|stopping| {
-        let numbers = TypeSignature::Exact(vec![DataType::Int32]);
+        // A number that is written is a bigint to the planner. How long to wait for the end is not waited.
+        let numbers = [DataType::Int32, DataType::Int64];
+        let waits = numbers.iter().map(|number| TypeSignature::Exact(vec![number.clone(), DataType::Int64]));
+        let numbers = numbers.iter().map(|number| TypeSignature::Exact(vec![number.clone()]));
         let signature = match stopping {
-            Stopping::Cancel => numbers,
-            // How long to wait for the end is not waited.
-            Stopping::Terminate => TypeSignature::OneOf(vec![numbers, TypeSignature::Exact(vec![DataType::Int32, DataType::Int64])]),
+            Stopping::Cancel => TypeSignature::OneOf(numbers.collect()),
+            Stopping::Terminate => TypeSignature::OneOf(numbers.chain(waits).collect()),
         };
         let signature = Signature::new(signature, Volatility::Volatile);
         ScalarUDF::new_from_impl(Stop { signature, stopping, sessions: Arc::clone(sessions), principal: principal.to_owned() })
@@ -132,6 +134,7 @@ impl ScalarUDFImpl for Stop {
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue, DataFusionError> {
         let numbers = args.args.first().map(|numbers| numbers.to_array(args.number_rows)).transpose()?;
+        let numbers = numbers.map(|numbers| arrow::compute::cast(&numbers, &DataType::Int32)).transpose()?;
         let numbers = numbers.as_ref().and_then(|numbers| numbers.as_primitive_opt::<Int32Type>());
         let stop = |number: Option<i32>| number.map(|number| self.sessions.stop(number, &self.principal, self.stopping)).transpose();
         let stopped = numbers.into_iter().flat_map(|numbers| numbers.iter()).map(stop).collect::<Result<BooleanArray, _>>();

@@ -45,10 +45,6 @@ codes! {
     NULL_VALUE_NOT_ALLOWED = "22004";
     /// An object of another kind is meant.
     WRONG_OBJECT_TYPE = "42809";
-    /// A number of buckets that is none.
-    INVALID_ARGUMENT_FOR_NTILE = "22014";
-    /// A number of a row that is none.
-    INVALID_ARGUMENT_FOR_NTH_VALUE = "22016";
     /// An identifier is longer than is kept: a notice.
     NAME_TOO_LONG = "42622";
     /// An array of a length or form that does not fit.

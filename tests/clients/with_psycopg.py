@@ -1,7 +1,9 @@
 """psycopg 3: parameters in text and binary, server-side cursors, COPY, pipelines, prepared statements, errors."""
 
+import concurrent.futures
 import datetime
 import decimal
+import time
 import uuid
 
 import psycopg
@@ -24,6 +26,41 @@ def values_have_their_python_types():
                 "SELECT customer_id, tier, lifetime_value_usd, marketing_consent, created_at FROM customer.customer_360 "
                 "WHERE customer_id > %s ORDER BY customer_id", (1,)).fetchone()
             equal([type(value) for value in row], [int, str, decimal.Decimal, bool, datetime.datetime])
+
+
+@check
+def a_parameter_whose_type_no_place_tells_is_refused():
+    with connect() as session:
+        for query, fault in [
+            ("SELECT %s IS NULL", psycopg.errors.IndeterminateDatatype),
+            ("SELECT concat(%s)", psycopg.errors.IndeterminateDatatype),
+            ("SELECT current_date + %s", psycopg.errors.AmbiguousFunction),
+        ]:
+            try:
+                session.execute(query, ("x",))
+            except fault:
+                continue
+            raise AssertionError(f"{query} was answered")
+        equal(session.execute("SELECT %s::text IS NULL, 'a' = %s", (None, "a")).fetchone(), (True, True))
+
+
+@check
+def own_sessions_are_stopped_by_their_number():
+    with connect() as session, connect() as other:
+        number = other.info.backend_pid
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            slept = pool.submit(other.execute, "SELECT pg_sleep(30)")
+            time.sleep(0.3)
+            equal(session.execute("SELECT pg_cancel_backend(%s)", (number,)).fetchone(), (True,))
+            equal(type(slept.exception(10)), psycopg.errors.QueryCanceled)
+        equal(session.execute("SELECT pg_terminate_backend(%s), pg_terminate_backend(-1)", (number,)).fetchone(), (True, False))
+        try:
+            time.sleep(0.2)
+            other.execute("SELECT 1")
+        except psycopg.OperationalError as ended:
+            equal(ended.sqlstate, "57P01")
+            return
+    raise AssertionError("the session goes on")
 
 
 @check

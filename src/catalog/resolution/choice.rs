@@ -151,7 +151,7 @@ fn returned(routine: &Routine, bound: &Bound) -> u32 {
 /// The operator of this name between these; `None` on the left of one that has one side.
 pub fn operator(name: &str, left: Option<u32>, right: u32) -> Operator {
     let known = operators(name);
-    if known.is_empty() || left == Some(OPEN) || right == OPEN {
+    if left == Some(OPEN) || right == OPEN {
         return Operator::Open;
     }
     let unary = left.is_none();
@@ -323,6 +323,7 @@ mod tests {
         assert_eq!(found("+", UNKNOWN, UNKNOWN), Operator::Ambiguous);
         assert_eq!(found("+", 1082, UNKNOWN), Operator::Ambiguous);
         assert_eq!(found("=", 23, 16), Operator::Missing);
+        assert_eq!(found("==", 23, 23), Operator::Missing);
         assert_eq!(found("=", 1007, 1007), Operator::Found { left: 1007, right: 1007, returns: 16 });
         assert_eq!(found("||", 1007, UNKNOWN), Operator::Found { left: 1007, right: 1007, returns: 1007 });
         assert_eq!(operator("-", None, UNKNOWN), Operator::Ambiguous);

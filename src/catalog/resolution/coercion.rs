@@ -52,7 +52,7 @@ fn reaches(from: u32, to: u32, least: Reach) -> bool {
         // No array becomes one of these by its elements: they would take what is meant for arrays.
         (Some(_), Some(_)) if VECTORS.contains(&to) => false,
         (Some(from), Some(to)) => reaches(from, to, least),
-        _ => least == Reach::Assignment && category(to) == 'S',
+        _ => least <= Reach::Assignment && category(to) == 'S' || least == Reach::Explicit && category(from) == 'S',
     }
 }
 
@@ -64,6 +64,11 @@ pub fn coercible(from: u32, to: u32) -> bool {
 /// Whether a value of the one type may be stored as one of the other.
 pub fn assignable(from: u32, to: u32) -> bool {
     reaches(from, to, Reach::Assignment)
+}
+
+/// Whether a value of the one type is one of the other where a cast is written.
+pub fn castable(from: u32, to: u32) -> bool {
+    reaches(from, to, Reach::Explicit)
 }
 
 /// Two types that have none together; the second is of the value at this place.
@@ -107,6 +112,7 @@ mod tests {
         assert!(coercible(23, 20) && coercible(23, 1700) && coercible(1043, 25) && coercible(UNKNOWN, 1082));
         assert!(!coercible(20, 23) && !coercible(25, 23) && !coercible(16, 23));
         assert!(coercible(1007, 1016) && !coercible(1016, 1007));
+        assert!(castable(25, 23) && castable(16, 23) && !castable(23, 1082) && !castable(16, 20) && !castable(1007, 23));
         assert!(assignable(20, 23) && assignable(23, 25) && !assignable(25, 23));
     }
 

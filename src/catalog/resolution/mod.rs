@@ -10,7 +10,7 @@ mod polymorphic;
 mod routines;
 
 pub use choice::{Argument, Choice, Operator, function, operator};
-pub use coercion::{Unmatched, assignable, coercible, common};
+pub use coercion::{Unmatched, assignable, castable, coercible, common};
 
 use std::collections::HashMap;
 use std::sync::OnceLock;

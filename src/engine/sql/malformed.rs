@@ -1,12 +1,11 @@
-//! Forms that the parser reads and PostgreSQL refuses, whatever the types: joins without a condition, frames that end before they begin, windows
-//! and queries of WITH by the wrong name, rows of an array that differ in length.
+//! Forms that the parser reads and PostgreSQL refuses, whatever the types: joins without a condition, queries of
+//! WITH by a name that is taken, rows of an array that differ in length.
 
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Array, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, JoinConstraint,
-    JoinOperator, Query, Select, SetExpr, Spanned, Statement, TableFactor, UnaryOperator, Value, ValueWithSpan, Visit, Visitor,
-    WindowFrame, WindowFrameBound, WindowType,
+    Array, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, JoinConstraint, JoinOperator,
+    Query, Select, SetExpr, Spanned, Statement, TableFactor, Visit, Visitor,
 };
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan};
 
@@ -15,13 +14,12 @@ use crate::error::{ClientMessage, SqlState};
 
 use super::grammar::syntax_error;
 use super::lexer::Piece;
-use super::spelling::last;
 
 type Flow = ControlFlow<Box<ClientMessage>>;
 
 /// Refuses a statement of such a form.
 pub(super) fn check(statement: &Statement, piece: &Piece, tokens: &[TokenWithSpan]) -> Result<(), ClientMessage> {
-    match statement.visit(&mut Malformed { piece, tokens }) {
+    match statement.visit(&mut Malformed { piece, tokens, arrays: 0 }) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(refusal) => Err(*refusal),
     }
@@ -30,6 +28,8 @@ pub(super) fn check(statement: &Statement, piece: &Piece, tokens: &[TokenWithSpa
 struct Malformed<'a> {
     piece: &'a Piece,
     tokens: &'a [TokenWithSpan],
+    /// How many arrays are around an expression.
+    arrays: usize,
 }
 
 impl Malformed<'_> {
@@ -63,49 +63,6 @@ impl Malformed<'_> {
         ControlFlow::Break(Box::new(syntax_error(self.piece, next)))
     }
 
-    fn windows(&self, select: &Select) -> Flow {
-        let known: Vec<String> = select.named_window.iter().map(|window| folded(&window.0)).collect();
-        struct Named<'a> {
-            known: &'a [String],
-            depth: usize,
-        }
-        impl Visitor for Named<'_> {
-            type Break = (String, Location);
-
-            fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<Self::Break> {
-                self.depth += 1;
-                ControlFlow::Continue(())
-            }
-
-            fn post_visit_query(&mut self, _: &Query) -> ControlFlow<Self::Break> {
-                self.depth = self.depth.saturating_sub(1);
-                ControlFlow::Continue(())
-            }
-
-            fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Self::Break> {
-                let Expr::Function(call) = expr else { return ControlFlow::Continue(()) };
-                let name = match &call.over {
-                    Some(WindowType::NamedWindow(name)) => name,
-                    Some(WindowType::WindowSpec(window)) => match &window.window_name {
-                        Some(name) => name,
-                        None => return ControlFlow::Continue(()),
-                    },
-                    None => return ControlFlow::Continue(()),
-                };
-                if self.depth > 0 || self.known.contains(&folded(name)) {
-                    return ControlFlow::Continue(());
-                }
-                ControlFlow::Break((folded(name), name.span.start))
-            }
-        }
-        match select.projection.visit(&mut Named { known: &known, depth: 0 }) {
-            ControlFlow::Break((name, place)) => {
-                self.refuse(SqlState::UNDEFINED_OBJECT, format!("window \"{name}\" does not exist"), Some(place))
-            }
-            ControlFlow::Continue(()) => ControlFlow::Continue(()),
-        }
-    }
-
     fn call(&self, call: &Function) -> Flow {
         let FunctionArguments::List(list) = &call.args else { return ControlFlow::Continue(()) };
         let star = matches!(list.args.as_slice(), [FunctionArg::Unnamed(FunctionArgExpr::Wildcard)]);
@@ -113,55 +70,14 @@ impl Malformed<'_> {
             let star = self.behind(call.name.span().end).find(|token| token.token == Token::Mul);
             return ControlFlow::Break(Box::new(syntax_error(self.piece, star)));
         }
-        let Some(over) = &call.over else { return ControlFlow::Continue(()) };
-        let counted = match last(&call.name).as_str() {
-            "ntile" => constant(list, 0).map(|count| (count, SqlState::INVALID_ARGUMENT_FOR_NTILE, "ntile")),
-            "nth_value" => constant(list, 1).map(|count| (count, SqlState::INVALID_ARGUMENT_FOR_NTH_VALUE, "nth_value")),
-            _ => None,
-        };
-        if let Some((_, sqlstate, name)) = counted.filter(|(count, ..)| *count <= 0) {
-            return self.refuse(sqlstate, format!("argument of {name} must be greater than zero"), None);
-        }
-        match over {
-            WindowType::WindowSpec(window) => match &window.window_frame {
-                Some(frame) => self.frame(frame, call.name.span().end),
-                None => ControlFlow::Continue(()),
-            },
-            WindowType::NamedWindow(_) => ControlFlow::Continue(()),
-        }
+        ControlFlow::Continue(())
     }
 
-    /// A frame ends where it begins, or behind it.
-    fn frame(&self, frame: &WindowFrame, from: Location) -> Flow {
-        use WindowFrameBound::{CurrentRow, Following, Preceding};
-        let refuse = |text: &str, end: bool| self.refuse(SqlState::WINDOWING_ERROR, text, self.bound(from, end));
-        match (&frame.start_bound, &frame.end_bound) {
-            (Following(None), _) => refuse("frame start cannot be UNBOUNDED FOLLOWING", false),
-            (_, Some(Preceding(None))) => refuse("frame end cannot be UNBOUNDED PRECEDING", true),
-            (Following(Some(_)), None) => refuse("frame starting from following row cannot end with current row", false),
-            (CurrentRow, Some(Preceding(Some(_)))) => refuse("frame starting from current row cannot have preceding rows", true),
-            (Following(Some(_)), Some(Preceding(Some(_)) | CurrentRow)) => {
-                refuse("frame starting from following row cannot have preceding rows", true)
-            }
-            _ => ControlFlow::Continue(()),
-        }
-    }
-
-    /// Where a bound of the first frame behind a place stands.
-    fn bound(&self, from: Location, end: bool) -> Option<Location> {
-        let word = |token: &TokenWithSpan, wanted: &[&str]| match &token.token {
-            Token::Word(found) => wanted.iter().any(|word| found.value.eq_ignore_ascii_case(word)),
-            _ => false,
-        };
-        let mut rest = self.behind(from).skip_while(|token| !word(token, &["rows", "range", "groups"])).skip(1).peekable();
-        if rest.peek().is_some_and(|token| word(token, &["between"])) {
-            rest.next();
-        }
-        let mut rest = rest.skip_while(|token| end && !word(token, &["and"]));
-        if end {
-            rest.next();
-        }
-        rest.next().map(|token| token.span.start)
+    /// An array begins with its word.
+    fn bare(&self, array: &Array) -> Flow {
+        let before =
+            |first: &Expr| self.tokens.iter().rev().find(|token| token.token == Token::LBracket && token.span.start < first.span().start);
+        ControlFlow::Break(Box::new(syntax_error(self.piece, array.elem.first().and_then(before))))
     }
 
     /// The rows of an array that is written with its rows have one length.
@@ -176,19 +92,6 @@ impl Malformed<'_> {
             return self.refuse(SqlState::ARRAY_SUBSCRIPT_ERROR, text, None);
         }
         ControlFlow::Continue(())
-    }
-}
-
-/// The whole number that an argument is.
-fn constant(list: &FunctionArgumentList, at: usize) -> Option<i64> {
-    let FunctionArg::Unnamed(FunctionArgExpr::Expr(argument)) = list.args.get(at)? else { return None };
-    let digits = |expr: &Expr| match expr {
-        Expr::Value(ValueWithSpan { value: Value::Number(digits, _), .. }) => digits.parse::<i64>().ok(),
-        _ => None,
-    };
-    match argument {
-        Expr::UnaryOp { op: UnaryOperator::Minus, expr } => digits(expr).map(|count| -count),
-        argument => digits(argument),
     }
 }
 
@@ -233,15 +136,33 @@ impl Visitor for Malformed<'_> {
         for join in select.from.iter().flat_map(|from| &from.joins) {
             self.conditional(&join.join_operator, &join.relation)?;
         }
-        self.windows(select)
+        if let GroupByExpr::All(_) = &select.group_by {
+            let all =
+                self.tokens.iter().rposition(|token| matches!(&token.token, Token::Word(word) if word.value.eq_ignore_ascii_case("all")));
+            return ControlFlow::Break(Box::new(syntax_error(self.piece, all.and_then(|all| self.tokens.get(all + 1)))));
+        }
+        ControlFlow::Continue(())
     }
 
     fn pre_visit_expr(&mut self, expr: &Expr) -> Flow {
         match expr {
             Expr::Function(call) => self.call(call),
-            Expr::Array(array) => self.even(array),
+            Expr::Array(array) => {
+                if !array.named && self.arrays == 0 {
+                    return self.bare(array);
+                }
+                self.arrays += 1;
+                self.even(array)
+            }
             _ => ControlFlow::Continue(()),
         }
+    }
+
+    fn post_visit_expr(&mut self, expr: &Expr) -> Flow {
+        if matches!(expr, Expr::Array(_)) {
+            self.arrays = self.arrays.saturating_sub(1);
+        }
+        ControlFlow::Continue(())
     }
 }
 
@@ -266,21 +187,8 @@ mod tests {
             ("SELECT 1 FROM a JOIN b", "42601", Some(23), "syntax error at end of input"),
             ("SELECT 1 FROM a LEFT JOIN b c WHERE true", "42601", Some(31), "syntax error at or near \"WHERE\""),
             ("SELECT count(DISTINCT *) FROM a", "42601", Some(23), "syntax error at or near \"*\""),
-            ("SELECT rank() OVER w FROM a", "42704", Some(20), "window \"w\" does not exist"),
-            (
-                "SELECT sum(1) OVER (ROWS BETWEEN 1 FOLLOWING AND 1 PRECEDING)",
-                "42P20",
-                Some(50),
-                "frame starting from following row cannot have preceding rows",
-            ),
-            (
-                "SELECT sum(1) OVER (ROWS BETWEEN UNBOUNDED FOLLOWING AND CURRENT ROW)",
-                "42P20",
-                Some(34),
-                "frame start cannot be UNBOUNDED FOLLOWING",
-            ),
-            ("SELECT ntile(-1) OVER () FROM a", "22014", None, "argument of ntile must be greater than zero"),
-            ("SELECT nth_value(1, 0) OVER ()", "22016", None, "argument of nth_value must be greater than zero"),
+            ("SELECT [1, 2]", "42601", Some(8), "syntax error at or near \"[\""),
+            ("SELECT count(*) FROM a GROUP BY ALL", "42601", Some(36), "syntax error at end of input"),
             ("SELECT array[[1, 2], [3]]", "2202E", None, "multidimensional arrays must have array expressions with matching dimensions"),
             ("WITH x AS (SELECT 1), x AS (SELECT 2) SELECT 1", "42712", Some(23), "WITH query name \"x\" specified more than once"),
             ("WITH x(a, b) AS (SELECT 1) SELECT 1", "42P10", Some(6), "WITH query \"x\" has 1 columns available but 2 columns specified"),

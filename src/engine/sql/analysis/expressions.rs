@@ -1,8 +1,8 @@
 //! The types of expressions, one form after the other: `transformExpr`.
 
 use datafusion::sql::sqlparser::ast::{
-    AccessExpr, Array, CaseWhen, DataType, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Query as Tree, Spanned, Subscript,
-    TrimWhereField, UnaryOperator, Value, ValueWithSpan,
+    AccessExpr, Array, CaseWhen, CastKind, DataType, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Query as Tree, Spanned,
+    Subscript, TrimWhereField, UnaryOperator, Value, ValueWithSpan,
 };
 use datafusion::sql::sqlparser::tokenizer::Location;
 
@@ -10,7 +10,7 @@ use crate::catalog::{PgType, resolution};
 use crate::error::SqlState;
 
 use super::spots::trim_function;
-use super::types::{constant, folded, named, number};
+use super::types::{constant, folded, foreign, named, number};
 use super::{Analyst, Result, Typed};
 use crate::engine::sql::parameters::number_of;
 
@@ -30,12 +30,21 @@ impl Analyst<'_> {
         match expr {
             Expr::Nested(inner) => self.expr(inner),
             Expr::Value(value) => self.value(value),
-            Expr::Identifier(name) => Ok(Typed::of(self.scopes.column(&folded(name)))),
+            Expr::Identifier(name) => {
+                let (name, place) = (folded(name), name.span.start);
+                if self.scopes.hides(&name) {
+                    return self.refuse(SqlState::UNDEFINED_COLUMN, format!("column \"{name}\" does not exist"), place);
+                }
+                Ok(Typed::of(self.scopes.column(&name)))
+            }
             Expr::CompoundIdentifier(names) => Ok(Typed::of(self.path(names))),
             Expr::BinaryOp { .. } => self.binary(expr),
             Expr::UnaryOp { op, expr } => self.unary(*op, expr, place),
             Expr::Function(call) => self.call(call),
-            Expr::Cast { expr, data_type, .. } => self.cast(expr, data_type),
+            Expr::Cast { kind, expr, data_type, .. } => {
+                let place = if *kind == CastKind::DoubleColon { self.spots.behind(expr, &["::"]) } else { place };
+                self.cast(expr, data_type, place)
+            }
             Expr::TypedString(typed) => {
                 let value = constant(&typed.value.value, place);
                 self.becomes(&value, named(&typed.data_type))?;
@@ -49,6 +58,11 @@ impl Analyst<'_> {
             Expr::Array(array) => self.array(array, None),
             Expr::Collate { expr, .. } => {
                 let value = self.expr(expr)?;
+                let of = resolution::element(value.oid).unwrap_or(value.oid);
+                if !matches!(of, resolution::OPEN | resolution::UNKNOWN) && resolution::category(of) != 'S' {
+                    let text = format!("collations are not supported by type {}", resolution::shown(value.oid));
+                    return self.refuse(SqlState::DATATYPE_MISMATCH, text, self.spots.behind(expr, &["collate"]));
+                }
                 self.settled(&value)
             }
             Expr::Tuple(parts) => {
@@ -108,6 +122,7 @@ impl Analyst<'_> {
             }
             Expr::AtTimeZone { timestamp, time_zone } => {
                 let (value, zone) = (self.expr(timestamp)?, self.expr(time_zone)?);
+                let place = self.spots.behind(timestamp, &["at"]);
                 self.resolved("timezone", "pg_catalog.timezone", &[zone, value], place)
             }
             Expr::Position { expr, r#in } => {
@@ -203,7 +218,11 @@ impl Analyst<'_> {
         self.one_sided(name, &value, place)
     }
 
-    fn cast(&mut self, inner: &Expr, data_type: &DataType) -> Result<Typed> {
+    fn cast(&mut self, inner: &Expr, data_type: &DataType, place: Location) -> Result<Typed> {
+        if let Some(name) = foreign(data_type) {
+            let written = self.spots.behind(inner, &[name]);
+            return self.refuse(SqlState::UNDEFINED_OBJECT, format!("type \"{name}\" does not exist"), written);
+        }
         let target = named(data_type);
         let bare = bare(inner);
         if let (Expr::Array(array), Some(element)) = (bare, resolution::element(target)) {
@@ -211,6 +230,10 @@ impl Analyst<'_> {
             return Ok(Typed::of(target));
         }
         let value = self.expr(inner)?;
+        if !resolution::castable(value.oid, target) {
+            let text = format!("cannot cast type {} to {}", resolution::shown(value.oid), resolution::shown(target));
+            return self.refuse(SqlState::CANNOT_COERCE, text, place);
+        }
         self.becomes(&value, target)?;
         Ok(Typed::of(target))
     }

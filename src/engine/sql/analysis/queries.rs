@@ -110,14 +110,19 @@ impl Analyst<'_> {
         for from in &select.from {
             self.from(from)?;
         }
+        self.scopes.hide(Vec::new());
         let mut output = self.list(&select.projection)?;
+        self.scopes.show();
+        let names: Vec<String> = output.iter().flatten().filter_map(|(name, _)| name.clone()).collect();
+        self.scopes.hide(names.clone());
         if let Some(condition) = &select.selection {
             self.truth(condition, "WHERE")?;
         }
         if let Some(having) = &select.having {
             self.truth(having, "HAVING")?;
         }
-        let names: Vec<String> = output.iter().flatten().filter_map(|(name, _)| name.clone()).collect();
+        self.scopes.show();
+        self.scopes.hide(Vec::new());
         self.ends(query, Some(&names))?;
         if let GroupByExpr::Expressions(keys, _) = &select.group_by {
             for key in keys.iter().filter(|key| !is_name(key, &names)) {
@@ -136,6 +141,7 @@ impl Analyst<'_> {
                 self.window(window)?;
             }
         }
+        self.scopes.show();
         if settled && let Some(columns) = &mut output {
             for (_, column) in columns {
                 *column = self.settled(column)?;
@@ -163,7 +169,12 @@ impl Analyst<'_> {
                 }
                 SelectItem::Wildcard(options) if plain(options) => output = extended(output, self.all(None)),
                 SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), options) if plain(options) => {
+                    let place = name.span().start;
                     let name = name.0.last().and_then(|part| part.as_ident()).map(folded);
+                    if let Some(name) = name.as_ref().filter(|name| !self.scopes.knows(name)) {
+                        let text = format!("missing FROM-clause entry for table \"{name}\"");
+                        return self.refuse(SqlState::UNDEFINED_TABLE, text, place);
+                    }
                     output = extended(output, self.all(name.as_deref()));
                 }
                 _ => output = None,

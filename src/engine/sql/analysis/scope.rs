@@ -18,6 +18,8 @@ pub(super) struct Relation {
 pub(super) struct Scopes {
     levels: Vec<Vec<Relation>>,
     ctes: Vec<BTreeMap<String, Option<Vec<(String, u32)>>>>,
+    /// The names of each query's select list while its conditions are looked at, which do not see them.
+    hidden: Vec<Vec<String>>,
 }
 
 impl Scopes {
@@ -59,6 +61,30 @@ impl Scopes {
     /// The columns of a query of WITH.
     pub(super) fn with(&self, name: &str) -> Option<&Option<Vec<(String, u32)>>> {
         self.ctes.iter().rev().find_map(|level| level.get(name))
+    }
+
+    /// The conditions of a query begin; its select list has these names.
+    pub(super) fn hide(&mut self, names: Vec<String>) {
+        self.hidden.push(names);
+    }
+
+    /// They end.
+    pub(super) fn show(&mut self) {
+        self.hidden.pop();
+    }
+
+    /// Whether a name stands for nothing here but a column of the select list.
+    pub(super) fn hides(&self, name: &str) -> bool {
+        let listed = self.hidden.last().is_some_and(|names| names.iter().any(|known| known == name));
+        let stands = |relation: &Relation| {
+            relation.name == name || relation.columns.as_ref().is_none_or(|columns| columns.iter().any(|(known, _)| known == name))
+        };
+        listed && !self.levels.iter().flatten().any(stands)
+    }
+
+    /// Whether any relation goes by a name.
+    pub(super) fn knows(&self, relation: &str) -> bool {
+        self.levels.iter().flatten().any(|known| known.name == relation || known.name.is_empty())
     }
 
     /// The type of a column without a qualifier.

@@ -61,6 +61,31 @@ pub(super) fn named(data_type: &DataType) -> u32 {
     found.unwrap_or(resolution::OPEN)
 }
 
+/// The name of a type that the parser knows and PostgreSQL has not.
+pub(super) fn foreign(data_type: &DataType) -> Option<&'static str> {
+    let names = [
+        "string",
+        "datetime",
+        "unsigned",
+        "signed",
+        "double",
+        "tinyint",
+        "mediumint",
+        "nvarchar",
+        "blob",
+        "clob",
+        "binary",
+        "varbinary",
+        "int64",
+        "float64",
+        "uint64",
+        "bytes",
+    ];
+    let text = data_type.to_string().to_lowercase();
+    let word = text.split(['(', ' ', '[']).next()?;
+    names.into_iter().find(|name| *name == word && text != "double precision" && !text.starts_with("double precision"))
+}
+
 /// The type of a constant.
 pub(super) fn constant(value: &Value, place: Location) -> Typed {
     let unknown = |text: &str| Typed { constant: Some(text.to_owned()), place, ..Typed::of(resolution::UNKNOWN) };
@@ -93,9 +118,10 @@ pub(super) fn folded(ident: &Ident) -> String {
 impl Analyst<'_> {
     /// Refuses a constant that is no value of the type.
     pub(super) fn fits(&self, text: &str, oid: u32, place: Location) -> Result<()> {
-        let Some(pg_type) = READ.iter().find(|known| known.oid == oid) else { return Ok(()) };
+        let read = |oid: u32| READ.iter().any(|known| known.oid == oid);
+        let Some(pg_type) = PgType::of_oid(oid).filter(|_| read(oid) || resolution::element(oid).is_some_and(read)) else { return Ok(()) };
         let value = Parameter { format: Format::Text, value: Some(Bytes::copy_from_slice(text.as_bytes())) };
-        match parameter::decode(&value, *pg_type, &TimeZone::default()) {
+        match parameter::decode(&value, pg_type, &TimeZone::default()) {
             Err(mut message)
                 if matches!(
                     message.sqlstate,
