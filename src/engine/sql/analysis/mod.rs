@@ -33,6 +33,9 @@ type Result<T> = std::result::Result<T, Fault>;
 /// The place of what is nowhere in the text.
 const NOWHERE: Location = Location { line: 0, column: 0 };
 
+/// The most tokens of a text that is looked at: chains of casts and signs take time by the square of their length.
+const TOKENS_MAX: usize = 2_000;
+
 /// The most bytes of a text that is looked at.
 const BYTES_MAX: usize = 256 << 10;
 
@@ -80,6 +83,9 @@ fn parsed(text: &str) -> Option<(Tree, Spots)> {
     let all = Tokenizer::new(&PostgreSqlDialect {}, text).tokenize_with_location().ok()?;
     let mut all: Vec<_> =
         all.into_iter().filter(|token| !matches!(token.token, Token::Whitespace(_) | Token::EOF | Token::SemiColon)).collect();
+    if all.len() > TOKENS_MAX {
+        return None;
+    }
     long_names::cut(&mut all);
     let limit = TextLimits::default().depth_max * 4;
     let mut parser = Parser::new(&PgDialect).with_recursion_limit(limit).with_tokens_with_locations(tokens::respelled(&all));
