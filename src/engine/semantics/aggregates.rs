@@ -62,7 +62,7 @@ pub(super) fn windowed(mut call: WindowFunction, schema: &DFSchema, facts: Facts
             _ => {}
         },
     }
-    excluded::apart(&mut call)?;
+    excluded::apart(&mut call, schema)?;
     Ok(call)
 }
 

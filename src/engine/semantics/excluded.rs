@@ -8,12 +8,13 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef};
 use arrow::datatypes::{FieldRef, Schema};
-use datafusion::common::ScalarValue;
+use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::expr::WindowFunction;
 use datafusion::logical_expr::function::{AccumulatorArgs, PartitionEvaluatorArgs, WindowUDFFieldArgs};
+use datafusion::logical_expr::type_coercion::functions::fields_with_udf;
 use datafusion::logical_expr::{
-    AggregateUDF, Expr, PartitionEvaluator, Signature, Volatility, WindowFunctionDefinition, WindowUDF, WindowUDFImpl,
+    AggregateUDF, Expr, ExprSchemable, PartitionEvaluator, Signature, Volatility, WindowFunctionDefinition, WindowUDF, WindowUDFImpl, cast,
 };
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{Column, Literal};
@@ -53,7 +54,7 @@ enum Of {
 }
 
 /// Puts a function of our own in the place of a call whose frame leaves rows out.
-pub(super) fn apart(call: &mut WindowFunction) -> Result<()> {
+pub(super) fn apart(call: &mut WindowFunction, schema: &DFSchema) -> Result<()> {
     let Some(at) = call.params.partition_by.iter().position(|key| marked(key).is_some()) else { return Ok(()) };
     let Some(left) = marked(&call.params.partition_by.remove(at)) else { return Ok(()) };
     let of = match &call.fun {
@@ -68,9 +69,22 @@ pub(super) fn apart(call: &mut WindowFunction) -> Result<()> {
     if call.params.filter.is_some() {
         return Err(fault(SqlState::FEATURE_NOT_SUPPORTED, "EXCLUDE of a window frame beside FILTER is not supported"));
     }
+    if let Of::Aggregate(function) = &of {
+        call.params.args = taken(function, std::mem::take(&mut call.params.args), schema)?;
+    }
     let excluding = Excluding { of, left, signature: Signature::variadic_any(Volatility::Immutable) };
     call.fun = WindowFunctionDefinition::WindowUDF(Arc::new(WindowUDF::new_from_impl(excluding)));
     Ok(())
+}
+
+/// The arguments in the types that the aggregate takes.
+fn taken(function: &AggregateUDF, args: Vec<Expr>, schema: &DFSchema) -> Result<Vec<Expr>> {
+    let fields = args.iter().map(|arg| arg.to_field(schema).map(|(_, field)| field)).collect::<Result<Vec<_>>>()?;
+    let wanted = fields_with_udf(&fields, function)?;
+    let one = |(arg, (own, wanted)): (Expr, (&FieldRef, &FieldRef))| {
+        if own.data_type() == wanted.data_type() { arg } else { cast(arg, wanted.data_type().clone()) }
+    };
+    Ok(args.into_iter().zip(fields.iter().zip(&wanted)).map(one).collect())
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]

@@ -8,6 +8,7 @@ mod aggregates;
 mod appended;
 mod arithmetic;
 mod arrays;
+mod beneath;
 mod bits;
 mod blanks;
 mod bytes;

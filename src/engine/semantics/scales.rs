@@ -12,9 +12,9 @@ use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema, ExprSchema, ScalarValue};
 use datafusion::functions::core::expr_fn::greatest;
-use datafusion::logical_expr::expr::{Case, ScalarFunction};
+use datafusion::logical_expr::expr::{Case, ScalarFunction, WindowFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::logical_plan::{Aggregate, Projection, SubqueryAlias, Union, Values};
+use datafusion::logical_expr::logical_plan::{Aggregate, Projection, SubqueryAlias, Union, Values, Window};
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, JoinType, LogicalPlan, LogicalPlanBuilder, Operator, ScalarUDF, cast};
 
 use self::digits::Made;
@@ -248,9 +248,8 @@ impl Carrying {
             LogicalPlan::Window(ref window) => {
                 let call = at.checked_sub(window.input.schema().fields().len()).and_then(|at| window.window_expr.get(at));
                 match call.map(|call| call.clone().unalias()) {
-                    // A default may have other digits than the values.
                     Some(Expr::WindowFunction(call)) if matches!(call.fun.name(), "lag" | "lead") && call.params.args.len() > 2 => {
-                        Scale::All(own)
+                        self.of_shifted(*call, window, own)?
                     }
                     Some(Expr::WindowFunction(call)) => match spread(call.fun.name()) {
                         Some(made) => Scale::Each(digits::by_size(made).call(vec![Expr::Column(column.clone())])),
@@ -275,6 +274,27 @@ impl Carrying {
             LogicalPlan::Values(ref values) => self.of_values(values, at, own)?,
             _ => Scale::unknown(Expr::Column(column.clone()), own),
         })
+    }
+
+    /// Of a value of another row or a default, which may have other digits: as many as come from where it comes from.
+    fn of_shifted(&mut self, mut call: WindowFunction, window: &Window, own: i32) -> Result<Scale> {
+        let mut below = Carrying { plan: window.input.as_ref().clone(), names: self.names };
+        let scales = match call.params.args.as_slice() {
+            [value, _, default] => (below.of(value)?, below.of(default)?),
+            _ => return Ok(Scale::All(own)),
+        };
+        let (of_value, of_default) = match scales {
+            (Scale::All(of_value), Scale::All(of_default)) if of_value == of_default => return Ok(Scale::All(of_value)),
+            (Scale::All(of_value), Scale::All(of_default)) => (of_value, of_default),
+            _ => return Ok(Scale::All(own)),
+        };
+        for (arg, scale) in call.params.args.iter_mut().step_by(2).zip([of_value, of_default]) {
+            *arg = Expr::Literal(ScalarValue::Int32(Some(scale)), None);
+        }
+        let mut calls = window.window_expr.clone();
+        calls.push(Expr::WindowFunction(Box::new(call)));
+        self.plan = LogicalPlan::Window(Window::try_new(calls, Arc::clone(&window.input))?);
+        Ok(self.last_column())
     }
 
     /// Of one of several queries, each of which may have to carry it.

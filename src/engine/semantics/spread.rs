@@ -14,6 +14,8 @@ use super::numeric::{self, Digits, PRECISION_MAX};
 
 /// Digits behind the point of a column of results.
 const SCALE: i8 = 16;
+/// Digits behind the point that a result is computed with.
+const KEPT_MAX: i8 = 20;
 /// Bytes of a sum of squares.
 const SUM_BYTES: i32 = 32;
 
@@ -126,26 +128,23 @@ impl Sums {
             (Some(excess), Some(divisor)) => numeric::division_scale(excess, divisor, scale),
             _ => SCALE,
         };
-        let kept = kept.min(SCALE);
-        let value = if self.root {
-            self.rooted(excess, divisor, scale, kept)?
-        } else {
-            let raised = excess.checked_mul(numeric::power(i32::from(kept))?).ok_or_else(overflow)?;
-            numeric::rounded(Some(raised), divisor.checked_mul(numeric::power(i32::from(scale))?).ok_or_else(overflow)?)?
-        };
-        let zeros = 10_i128.pow(u32::from(SCALE.abs_diff(kept)));
-        value.checked_mul(zeros).ok_or_else(overflow).map(Some)
+        let kept = kept.min(KEPT_MAX);
+        let raised = excess.checked_mul(numeric::power(i32::from(kept))?).ok_or_else(overflow)?;
+        let variance = numeric::rounded(Some(raised), divisor.checked_mul(numeric::power(i32::from(scale))?).ok_or_else(overflow)?)?;
+        let value = if self.root { rooted(variance, kept)? } else { variance };
+        let unit = 10_i128.pow(u32::from(SCALE.abs_diff(kept)));
+        if kept > SCALE {
+            return numeric::rounded(Some(i256::from_i128(value)), i256::from_i128(unit)).map(Some);
+        }
+        value.checked_mul(unit).ok_or_else(overflow).map(Some)
     }
+}
 
-    /// The root of a quotient, rounded to so many digits behind the point.
-    fn rooted(&self, excess: i256, divisor: i256, scale: i8, kept: i8) -> Result<i128> {
-        // One digit more under the root than are kept decides how the last is rounded.
-        let places = 2 * (i32::from(kept) + 1) - i32::from(scale);
-        let raised = if places >= 0 { excess.checked_mul(numeric::power(places)?) } else { Some(excess) };
-        let divisor = if places < 0 { divisor.checked_mul(numeric::power(-places)?) } else { Some(divisor) };
-        let quotient = raised.zip(divisor).and_then(|(raised, divisor)| raised.checked_div(divisor)).ok_or_else(numeric::overflow)?;
-        numeric::rounded(Some(root(quotient)), i256::from_i128(10))
-    }
+/// The root of a variance that is rounded already, as PostgreSQL takes it; with as many digits behind the point.
+fn rooted(variance: i128, kept: i8) -> Result<i128> {
+    // One digit more under the root than are kept decides how the last is rounded.
+    let raised = i256::from_i128(variance).checked_mul(numeric::power(i32::from(kept) + 2)?).ok_or_else(numeric::overflow)?;
+    numeric::rounded(Some(root(raised)), i256::from_i128(10))
 }
 
 /// The whole root of a number that is not below zero.
@@ -268,6 +267,7 @@ mod tests {
         assert_eq!(of(&[1, 3, 4], true, true), Some(15_275_252_316_519_467));
         assert_eq!(of(&[1, 3, 4], false, true), Some(23_333_333_333_333_333));
         assert_eq!(of(&[1, 3, 4], true, false), Some(12_472_191_289_246_471));
+        assert_eq!(of(&[0, 1, 2, 3, 4, 5, 6], true, true), Some(21_602_468_994_692_868));
         assert_eq!(of(&[5], true, true), None);
         assert_eq!(of(&[5, 5], true, true), Some(0));
     }

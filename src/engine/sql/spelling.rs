@@ -232,11 +232,13 @@ fn name_types(values: &mut ast::Values) {
             _ => None,
         });
         let Some(named) = named else { continue };
-        for row in &mut values.rows {
-            if let Some(value) = row.content.get_mut(at)
-                && let Some(text) = literal(value)
-            {
+        // To the engine these are texts that a NULL is none of.
+        let texts = matches!(named, DataType::JSON | DataType::JSONB | DataType::Uuid);
+        for value in values.rows.iter_mut().filter_map(|row| row.content.get_mut(at)) {
+            if let Some(text) = literal(value) {
                 *value = cast_to(string(text), named.clone());
+            } else if texts && matches!(value, Expr::Value(null) if null.value == Value::Null) {
+                *value = cast_to(std::mem::replace(value, number("0")), named.clone());
             }
         }
     }

@@ -5,8 +5,9 @@
 use std::iter::Peekable;
 use std::slice::Iter;
 
+use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
-use datafusion::sql::sqlparser::tokenizer::{Span, Token, TokenWithSpan, Whitespace, Word};
+use datafusion::sql::sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer, Whitespace, Word};
 
 use crate::engine::semantics;
 use crate::error::{ClientMessage, SqlState};
@@ -33,6 +34,19 @@ pub(super) fn respelled(tokens: &[TokenWithSpan]) -> Vec<TokenWithSpan> {
                     span.end = token.span.end;
                 }
             }
+            // `a*-1`: a sign behind an operator is the value's.
+            Token::CustomBinaryOperator(text) => match signed(text) {
+                Some((operator, signs)) => {
+                    let mut at = token.span.start;
+                    for found in std::iter::once(operator).chain(signs) {
+                        let letters = found.to_string().chars().count();
+                        let end = Location { line: at.line, column: at.column + u64::try_from(letters).unwrap_or(1) };
+                        out.push(placed(found, Span { start: at, end }));
+                        at = end;
+                    }
+                }
+                None => out.push(token.clone()),
+            },
             // The parser knows no bounds in either order; a sign that nothing else uses says so until it is a tree.
             found if is(found, "symmetric") && after("between") => out.push(placed(Token::DoubleExclamationMark, token.span)),
             found if is(found, "asymmetric") && after("between") => {}
@@ -127,6 +141,21 @@ fn closing(tokens: &[TokenWithSpan], open: usize) -> Option<usize> {
         }
     }
     None
+}
+
+/// An operator and the signs behind it, which are none of it unless it has letters that only operators have.
+fn signed(text: &str) -> Option<(Token, Vec<Token>)> {
+    if text.contains(['~', '!', '@', '#', '^', '&', '|', '`', '?', '%']) {
+        return None;
+    }
+    let operator = text.get(..1)?.to_owned() + text.get(1..)?.trim_end_matches(['+', '-']);
+    let signs = text.get(operator.len()..)?.chars().map(|sign| if sign == '-' { Token::Minus } else { Token::Plus });
+    let signs: Vec<Token> = signs.collect();
+    let mut found = Tokenizer::new(&PostgreSqlDialect {}, &operator).tokenize().ok()?.into_iter();
+    match (found.next()?, found.next()) {
+        (Token::CustomBinaryOperator(_), _) | (_, Some(_)) => None,
+        (operator, None) => (!signs.is_empty()).then_some((operator, signs)),
+    }
 }
 
 /// Whether a string constant goes on with one before it: on a later line.
@@ -344,9 +373,6 @@ fn direction(rest: &mut Peekable<Iter<'_, TokenWithSpan>>) -> Option<Token> {
 
 #[cfg(test)]
 mod tests {
-    use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
-    use datafusion::sql::sqlparser::tokenizer::Tokenizer;
-
     use super::*;
 
     fn spelled(sql: &str) -> String {
@@ -368,6 +394,11 @@ mod tests {
         assert_eq!(spelled("select 1 order by x using >, y"), "select 1 order by x DESC, y");
         assert_eq!(spelled("fetch first (1 + (2)) rows only").split_whitespace().collect::<String>(), "LIMIT(1+(2))");
         assert_eq!(spelled("fetch first (2) rows with ties"), "fetch first (2) rows with ties");
+        let split = |text: &str| signed(text).map(|(operator, signs)| (operator, signs.len()));
+        assert_eq!(split("*-"), Some((Token::Mul, 1)));
+        assert_eq!(split("->>-"), Some((Token::LongArrow, 1)));
+        assert_eq!((split(">=+-"), split("+-")), (Some((Token::GtEq, 2)), Some((Token::Plus, 1))));
+        assert_eq!((split("||-"), split("@-"), split("<->")), (None, None, None));
         assert_eq!(spelled("from a join b using (x)"), "from a join b using (x)");
         assert_eq!(spelled("'a'\n'b'"), "'ab'");
         assert_eq!(spelled("a operator(pg_catalog.=) any (b)"), "a = any (b)");

@@ -1,0 +1,58 @@
+//! Subqueries within aggregates: `count(*) FILTER (WHERE EXISTS (…))`, `sum(CASE WHEN x IN (SELECT …) …)`.
+//!
+//! The engine knows subqueries of rows, and none of groups. So what holds one is a column of a query beneath the groups.
+
+use std::sync::Arc;
+
+use datafusion::common::Column;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::logical_plan::Aggregate;
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
+
+use super::function::Result;
+
+/// The plan whose aggregates take columns where they took subqueries.
+pub(super) fn columns(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let done = plan.transform_up_with_subqueries(|node| match node {
+        LogicalPlan::Aggregate(aggregate) if aggregate.aggr_expr.iter().any(holds_query) => of_columns(aggregate).map(Transformed::yes),
+        node => Ok(Transformed::no(node)),
+    })?;
+    Ok(done.data)
+}
+
+fn holds_query(expr: &Expr) -> bool {
+    let query = |part: &Expr| matches!(part, Expr::Exists(_) | Expr::InSubquery(_) | Expr::ScalarSubquery(_) | Expr::SetComparison(_));
+    expr.exists(|part| Ok(query(part))).unwrap_or(false)
+}
+
+fn of_columns(aggregate: Aggregate) -> Result<LogicalPlan> {
+    let mut exprs: Vec<Expr> = aggregate.input.schema().columns().into_iter().map(Expr::Column).collect();
+    let mut column = |value: Expr| {
+        let name = format!("meshgate_beneath_{}", exprs.len());
+        exprs.push(value.alias(&name));
+        Expr::Column(Column::from_name(name))
+    };
+    let mut one = |expr: Expr| {
+        Ok(match expr {
+            Expr::AggregateFunction(mut call) => {
+                for arg in call.params.args.iter_mut().filter(|arg| holds_query(arg)) {
+                    *arg = column(std::mem::take(arg));
+                }
+                for filter in call.params.filter.iter_mut().filter(|filter| holds_query(filter)) {
+                    **filter = column(std::mem::take(filter.as_mut()));
+                }
+                Transformed::yes(Expr::AggregateFunction(call))
+            }
+            other => Transformed::no(other),
+        })
+    };
+    let names = NamePreserver::new_for_projection();
+    let mut calls = Vec::with_capacity(aggregate.aggr_expr.len());
+    for call in aggregate.aggr_expr {
+        let name = names.save(&call);
+        calls.push(name.restore(call.transform_up(&mut one)?.data));
+    }
+    let input = LogicalPlanBuilder::from(aggregate.input.as_ref().clone()).project(exprs)?.build()?;
+    Ok(LogicalPlan::Aggregate(Aggregate::try_new(Arc::new(input), aggregate.group_expr, calls)?))
+}
