@@ -10,13 +10,13 @@ use datafusion::error::DataFusionError;
 use datafusion::sql::parser::Statement as Ast;
 use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, CaseWhen, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, JoinOperator, ObjectName, Query,
-    Select, SelectItem, TableFactor, Value, VisitMut, VisitorMut,
+    self, BinaryOperator, CaseWhen, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, JoinOperator, ObjectName,
+    Query, Select, SelectItem, SetExpr, TableFactor, Value, VisitMut, VisitorMut,
 };
 
 use crate::catalog::folded;
 
-use super::spelling::{call, string};
+use super::spelling::{call, last, string};
 
 /// Rows of one statement that are expanded.
 pub(in crate::engine) const ROWS_MAX: usize = 32;
@@ -181,8 +181,41 @@ impl VisitorMut for Rows {
     }
 }
 
-/// `count(t.*)` counts the rows of t as `count(t)` does.
+/// `f(t.*)` is `f(t)`. The rows of t are all counted as they are, without a look at their columns, unless some may be missing.
 pub(super) fn named(function: &mut Function) {
+    if last(&function.name) != "count" {
+        name(function);
+    }
+}
+
+/// `count(t.*)` beside a join that may have no row of t.
+pub(super) fn counted(query: &mut Query) {
+    let SetExpr::Select(select) = query.body.as_mut() else { return };
+    let missing = |join: &ast::Join| {
+        use JoinOperator::{FullOuter, Left, LeftOuter, Right, RightOuter};
+        matches!(join.join_operator, Left(_) | LeftOuter(_) | Right(_) | RightOuter(_) | FullOuter(_))
+    };
+    if select.from.iter().flat_map(|from| &from.joins).any(missing) {
+        let _ = select.projection.visit(&mut Counts);
+        let _ = select.having.visit(&mut Counts);
+        let _ = query.order_by.visit(&mut Counts);
+    }
+}
+
+struct Counts;
+
+impl VisitorMut for Counts {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if let Expr::Function(function) = expr {
+            name(function);
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+fn name(function: &mut Function) {
     let FunctionArguments::List(list) = &mut function.args else { return };
     for arg in &mut list.args {
         if let FunctionArg::Unnamed(value @ FunctionArgExpr::QualifiedWildcard(_)) = arg
