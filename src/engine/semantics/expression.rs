@@ -135,9 +135,8 @@ fn called(call: ScalarFunction, schema: &DFSchema, facts: Facts) -> Result<Expr>
             let zero = Expr::Literal(ScalarValue::Int32(Some(0)), None);
             return Ok(if bare { counted } else { datafusion::functions::core::expr_fn::nullif(counted, zero) });
         }
-        "meshgate_taken" | "meshgate_skipped" => {
-            let word = if name == "meshgate_taken" { "LIMIT" } else { "OFFSET" };
-            call.args = call.args.into_iter().map(|rows| counts::counted(word, rows, schema, facts)).collect::<Result<_>>()?;
+        "meshgate_taken" | "meshgate_skipped" | "date_bin" => {
+            argued(&mut call, schema, facts)?;
             None
         }
         "jsonb_set" | "jsonb_insert" | "json_object" | "jsonb_object" | "array_element" | "to_number" => {
@@ -172,13 +171,6 @@ fn called(call: ScalarFunction, schema: &DFSchema, facts: Facts) -> Result<Expr>
             Some(found) => truncation::truncated(&call.args, &found, facts).transpose()?,
             None => None,
         },
-        "date_bin" => {
-            if let Some(width) = call.args.first_mut() {
-                *width = casts::literal_as(std::mem::take(width), &temporal::interval(), facts);
-                truncation::binned(width)?;
-            }
-            None
-        }
         "date_part" | fields::EXTRACT => match (call.args.as_slice(), type_of(1)) {
             ([field, value], Some(found)) => Some(field_of(field, value, &found, name == "date_part", facts)?),
             _ => None,
@@ -186,6 +178,22 @@ fn called(call: ScalarFunction, schema: &DFSchema, facts: Facts) -> Result<Expr>
         _ => None,
     };
     Ok(replaced.unwrap_or(Expr::ScalarFunction(call)))
+}
+
+/// Arguments that are read before the call is planned: counts of rows, the width of date_bin().
+fn argued(call: &mut ScalarFunction, schema: &DFSchema, facts: Facts) -> Result<()> {
+    let word = match call.func.name() {
+        "meshgate_taken" => "LIMIT",
+        "meshgate_skipped" => "OFFSET",
+        _ => {
+            let Some(width) = call.args.first_mut() else { return Ok(()) };
+            *width = casts::literal_as(std::mem::take(width), &temporal::interval(), facts);
+            return truncation::binned(width);
+        }
+    };
+    let counted = |rows| counts::counted(word, rows, schema, facts);
+    call.args = std::mem::take(&mut call.args).into_iter().map(counted).collect::<Result<_>>()?;
+    Ok(())
 }
 
 /// A whole number, or a numeric with digits behind the point.

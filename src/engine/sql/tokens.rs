@@ -35,18 +35,7 @@ pub(super) fn respelled(tokens: &[TokenWithSpan]) -> Vec<TokenWithSpan> {
                 }
             }
             // `a*-1`: a sign behind an operator is the value's.
-            Token::CustomBinaryOperator(text) => match signed(text) {
-                Some((operator, signs)) => {
-                    let mut at = token.span.start;
-                    for found in std::iter::once(operator).chain(signs) {
-                        let letters = found.to_string().chars().count();
-                        let end = Location { line: at.line, column: at.column + u64::try_from(letters).unwrap_or(1) };
-                        out.push(placed(found, Span { start: at, end }));
-                        at = end;
-                    }
-                }
-                None => out.push(token.clone()),
-            },
+            Token::CustomBinaryOperator(text) => apart(text, token, &mut out),
             // The parser knows no bounds in either order; a sign that nothing else uses says so until it is a tree.
             found if is(found, "symmetric") && after("between") => out.push(placed(Token::DoubleExclamationMark, token.span)),
             found if is(found, "asymmetric") && after("between") => {}
@@ -141,6 +130,18 @@ fn closing(tokens: &[TokenWithSpan], open: usize) -> Option<usize> {
         }
     }
     None
+}
+
+/// Puts an operator and the signs behind it each in its place.
+fn apart(text: &str, token: &TokenWithSpan, out: &mut Vec<TokenWithSpan>) {
+    let Some((operator, signs)) = signed(text) else { return out.push(token.clone()) };
+    let mut start = token.span.start;
+    for found in std::iter::once(operator).chain(signs) {
+        let letters = u64::try_from(found.to_string().chars().count()).unwrap_or(1);
+        let end = Location { line: start.line, column: start.column + letters };
+        out.push(placed(found, Span { start, end }));
+        start = end;
+    }
 }
 
 /// An operator and the signs behind it, which are none of it unless it has letters that only operators have.
