@@ -147,7 +147,7 @@ fn unfit() -> DataFusionError {
 
 /// Rows that are alike in all of these columns.
 fn groups(order: &[ArrayRef], rows: usize) -> Result<Vec<Range<usize>>> {
-    if order.is_empty() { Ok(vec![0..rows]) } else { Ok(arrow::compute::partition(order)?.ranges()) }
+    if order.is_empty() { Ok(std::iter::once(0..rows).collect()) } else { Ok(arrow::compute::partition(order)?.ranges()) }
 }
 
 impl Frames {

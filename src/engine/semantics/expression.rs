@@ -135,10 +135,7 @@ fn called(call: ScalarFunction, schema: &DFSchema, facts: Facts) -> Result<Expr>
             let zero = Expr::Literal(ScalarValue::Int32(Some(0)), None);
             return Ok(if bare { counted } else { datafusion::functions::core::expr_fn::nullif(counted, zero) });
         }
-        "meshgate_taken" | "meshgate_skipped" | "date_bin" => {
-            argued(&mut call, schema, facts)?;
-            None
-        }
+        "meshgate_taken" | "meshgate_skipped" | "date_bin" => argued(&mut call, schema, facts).map(|()| None)?,
         "jsonb_set" | "jsonb_insert" | "json_object" | "jsonb_object" | "array_element" | "to_number" => {
             return Ok(by_constants(call, schema));
         }
