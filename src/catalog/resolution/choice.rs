@@ -184,6 +184,9 @@ enum Selected {
     Several,
 }
 
+/// How well a candidate's declared types fit.
+type Score<'a> = dyn Fn(&[u32]) -> usize + 'a;
+
 /// Whether arguments of these types become what is declared, by themselves.
 fn takes(declared: &[u32], types: &[u32]) -> bool {
     let pairs = || declared.iter().copied().zip(types.iter().copied());
@@ -207,7 +210,7 @@ fn select(candidates: &[&[u32]], types: &[u32]) -> Selected {
         };
         declared.iter().enumerate().filter(|pair| fits(*pair)).count()
     };
-    let scores: [&dyn Fn(&[u32]) -> usize; 2] = [&exact, &preferred];
+    let scores: [&Score<'_>; 2] = [&exact, &preferred];
     for score in scores {
         match left.as_slice() {
             [] => return Selected::None,

@@ -10,6 +10,7 @@ use crate::catalog::system::label;
 use crate::catalog::{PgType, resolution};
 use crate::error::SqlState;
 
+use super::scope::Shape;
 use super::types::{folded, named};
 use super::{Analyst, NOWHERE, Relation, Result, Typed};
 
@@ -312,13 +313,13 @@ impl Analyst<'_> {
         }
     }
 
-    fn known(&self, schema: Option<&str>, table: &str) -> Option<Vec<(String, u32)>> {
+    fn known(&self, schema: Option<&str>, table: &str) -> Shape {
         let columns = (self.tables)(schema, table)?;
         Some(columns.into_iter().map(|(name, pg_type)| (name, pg_type.oid)).collect())
     }
 
     /// The columns of a function in FROM.
-    fn called(&mut self, name: &ObjectName, args: &[FunctionArg], ordinality: bool) -> Result<Option<Vec<(String, u32)>>> {
+    fn called(&mut self, name: &ObjectName, args: &[FunctionArg], ordinality: bool) -> Result<Shape> {
         let mut values = Vec::new();
         let mut plain = true;
         for arg in args {
@@ -333,7 +334,8 @@ impl Analyst<'_> {
             [schema, function] if schema == "pg_catalog" => function,
             _ => return self.untold(&values),
         };
-        if !plain {
+        // Several arrays beside each other are FROM's own, and no function takes them.
+        if !plain || (function == "unnest" && values.len() > 1) {
             return self.untold(&values);
         }
         let value = self.resolved(function, function, &values, name.span().start)?;
@@ -342,7 +344,7 @@ impl Analyst<'_> {
         Ok(told.then(|| vec![(function.clone(), value.oid)]))
     }
 
-    fn untold(&mut self, values: &[Typed]) -> Result<Option<Vec<(String, u32)>>> {
+    fn untold(&mut self, values: &[Typed]) -> Result<Shape> {
         values.iter().for_each(|value| self.leave(value));
         Ok(None)
     }
@@ -362,13 +364,13 @@ fn constraint(operator: &JoinOperator) -> Option<&JoinConstraint> {
 }
 
 /// The columns under the names of an alias, which may be fewer.
-fn renamed(columns: Vec<(Option<String>, Typed)>, alias: &TableAlias) -> Option<Vec<(String, u32)>> {
+fn renamed(columns: Vec<(Option<String>, Typed)>, alias: &TableAlias) -> Shape {
     let mut names = alias.columns.iter().map(|column| folded(&column.name));
     columns.into_iter().map(|(name, typed)| Some((names.next().or(name)?, typed.oid))).collect()
 }
 
 /// A function in FROM: its one column goes by the alias.
-fn function_relation(name: &ObjectName, columns: Option<Vec<(String, u32)>>, alias: Option<&TableAlias>) -> Relation {
+fn function_relation(name: &ObjectName, columns: Shape, alias: Option<&TableAlias>) -> Relation {
     let own = name.0.last().and_then(|part| part.as_ident()).map(folded).unwrap_or_default();
     let Some(alias) = alias else { return Relation { name: own, columns } };
     let called = folded(&alias.name);

@@ -4,20 +4,23 @@ use std::collections::BTreeMap;
 
 use crate::catalog::resolution;
 
+/// The names and types of a query's columns, if they are known.
+pub(super) type Shape = Option<Vec<(String, u32)>>;
+
 /// What can be named of one item of FROM.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Relation {
     /// The name that it goes by.
     pub(super) name: String,
     /// Its columns; `None` if nobody can tell.
-    pub(super) columns: Option<Vec<(String, u32)>>,
+    pub(super) columns: Shape,
 }
 
 /// Relations from the innermost query to the outermost, and the queries of WITH.
 #[derive(Debug, Default)]
 pub(super) struct Scopes {
     levels: Vec<Vec<Relation>>,
-    ctes: Vec<BTreeMap<String, Option<Vec<(String, u32)>>>>,
+    ctes: Vec<BTreeMap<String, Shape>>,
     /// The names of each query's select list while its conditions are looked at, which do not see them.
     hidden: Vec<Vec<String>>,
 }
@@ -52,14 +55,14 @@ impl Scopes {
         self.ctes.pop();
     }
 
-    pub(super) fn add_with(&mut self, name: String, columns: Option<Vec<(String, u32)>>) {
+    pub(super) fn add_with(&mut self, name: String, columns: Shape) {
         if let Some(level) = self.ctes.last_mut() {
             level.insert(name, columns);
         }
     }
 
     /// The columns of a query of WITH.
-    pub(super) fn with(&self, name: &str) -> Option<&Option<Vec<(String, u32)>>> {
+    pub(super) fn with(&self, name: &str) -> Option<&Shape> {
         self.ctes.iter().rev().find_map(|level| level.get(name))
     }
 
