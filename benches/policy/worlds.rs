@@ -205,6 +205,7 @@ impl Gateway {
             connection: Default::default(),
             process_id: 1,
             stop_cause: Arc::new(|| None),
+            stopper: Arc::new(|_| {}),
             whoever: Arc::new(|| Some(analyst())),
             everyone: Arc::new(|_| None),
         };
