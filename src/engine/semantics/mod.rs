@@ -26,6 +26,7 @@ mod fields;
 mod format;
 mod framed;
 mod function;
+mod growth;
 mod infinite;
 mod json;
 mod json_build;

@@ -18,14 +18,18 @@ use crate::error::SqlState;
 
 use super::function::{Result, fault};
 use super::numeric::{PRECISION_MAX, STEP_SCALE};
-use super::{Facts, beneath, casts, correlated, counts, expression, lateral, matching, numeric, scales, sort_keys, sorted, steps, typed};
+use super::{
+    Facts, beneath, casts, correlated, counts, expression, growth, lateral, matching, numeric, scales, sort_keys, sorted, steps, typed,
+};
 
 /// Rewrites the plan of a query that the planner has just made, before its types are coerced.
 pub(in crate::engine) fn apply(plan: LogicalPlan, facts: Facts) -> Result<LogicalPlan> {
     let facts = Facts { lenient: reads_system(&plan)?, ..facts };
     let plan = correlated::joined(lateral::flattened(sort_keys::beside(beneath::columns(plan)?)?)?)?;
     let plan = plan.transform_up_with_subqueries(|node| rewritten(node, facts).map(Transformed::yes))?.data;
-    if facts.lenient { Ok(plan) } else { scales::shown(scales::written(sorted::in_order(plan)?)?) }
+    let plan = if facts.lenient { plan } else { scales::shown(scales::written(sorted::in_order(plan)?)?)? };
+    growth::bounded(&plan)?;
+    Ok(plan)
 }
 
 /// Whether any table is the system's.
