@@ -7,13 +7,15 @@ mod joins;
 
 use std::sync::Arc;
 
+use datafusion::catalog::TableProvider;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionConfig;
 
 use crate::policy::{CompareOp, Exclusion, Literal, Mask, Obligations, Outcome, Predicate, SubjectSet};
 use crate::ports::conformance::ports_of_each_kind;
-use crate::ports::tests::{Database, field, open, ports, product};
-use crate::product::{DataType, PortFormat};
+use crate::ports::tests::{Database, field, ports, product};
+use crate::ports::{DeferredTable, Ports};
+use crate::product::{DataType, PortFormat, Product};
 
 use super::GovernedExec;
 use super::testing::{World, field_name};
@@ -144,14 +146,16 @@ fn statement(dice: &mut Dice) -> String {
 
 fn obligations(dice: &mut Dice) -> Obligations {
     let compare = |column, op, value| Predicate::Compare { column: field_name(column), op, value };
-    let row_filter = match dice.below(5) {
+    let row_filter = match dice.below(8) {
         0 => compare("small", CompareOp::Ge, Literal::Int(40)),
         1 => Predicate::And(vec![
             compare("id", CompareOp::Lt, Literal::Int(800)),
             Predicate::Not(Box::new(Predicate::IsNull(field_name("name")))),
         ]),
-        // No server's to test.
-        2 => Predicate::Matches { column: field_name("name"), regex: "[aZ]".to_owned() },
+        // No server's to test, alone and beside one that is.
+        2 => compare("ratio", CompareOp::Gt, Literal::Float(2.5)),
+        3 => Predicate::And(vec![compare("id", CompareOp::Lt, Literal::Int(800)), compare("ratio", CompareOp::Le, Literal::Float(2.5))]),
+        4 => Predicate::Matches { column: field_name("name"), regex: "[aZ]".to_owned() },
         _ => Predicate::True,
     };
     let ids = |ids: &[&str]| Arc::new(SubjectSet::new(ids.iter().map(|id| (*id).to_owned())));
@@ -168,6 +172,12 @@ fn obligations(dice: &mut Dice) -> Obligations {
     obligations
 }
 
+/// The product's table as statements read it.
+fn deferred(ports: Ports, product: Product) -> Arc<dyn TableProvider> {
+    let (port, fields) = (product.output_ports[0].name.clone(), product.schema.clone().unwrap());
+    Arc::new(DeferredTable::new(&Arc::new(ports), &Arc::new(product), &port, &fields))
+}
+
 fn absorbs(plan: &Arc<dyn ExecutionPlan>) -> bool {
     plan.downcast_ref::<GovernedExec>().is_some_and(|barrier| barrier.absorbed().is_some()) || plan.children().into_iter().any(absorbs)
 }
@@ -177,9 +187,8 @@ async fn all_ports_answer_random_statements_alike() {
     let folder = tempfile::tempdir().unwrap();
     let mut worlds = Vec::new();
     for (kind, ports, product) in ports_of_each_kind(folder.path()).await {
-        let table = open(&ports, &product).await.unwrap();
         let config = SessionConfig::new().with_target_partitions(2);
-        worlds.push((kind, World::over(&table, config, tempfile::tempdir().unwrap())));
+        worlds.push((kind, World::over(&deferred(ports, product), config, tempfile::tempdir().unwrap())));
     }
     let mut dice = Dice(20_261_121);
     let mut absorbed = 0;
@@ -204,15 +213,20 @@ async fn all_ports_answer_random_statements_alike() {
 /// Products whose every row but a few fails to be read: an answer shows that the others were not.
 async fn treacherous(folder: &tempfile::TempDir) -> Option<World> {
     let database = Database::from_environment().await?;
-    let row = |id: i32| vec![Some(id.to_string()), Some((id % 10).to_string()), Some(if id < 20 { "1.5" } else { "NaN" }.to_owned())];
-    database.create("treacherous", "id int8, bucket int4, amount numeric", &(0..400).map(row).collect::<Vec<_>>()).await;
+    let amount = |id: i32| if id < 20 { "1.5" } else { "NaN" }.to_owned();
+    let row = |id: i32| [id.to_string(), (id % 10).to_string(), amount(id), id.to_string()].map(Some).to_vec();
+    database.create("treacherous", "id int8, bucket int4, amount numeric, note text", &(0..400).map(row).collect::<Vec<_>>()).await;
     std::fs::write(folder.path().join("login"), database.login()).unwrap();
     let amount = DataType::Decimal { precision: 10, scale: 2 };
-    let mut fields = vec![field("id", DataType::Int64), field("bucket", DataType::Int32), field("amount", amount)];
+    let mut fields =
+        vec![field("id", DataType::Int64), field("bucket", DataType::Int32), field("amount", amount), field("note", DataType::String)];
     fields[0].primary_key = true;
     let contract = product(PortFormat::Postgres, &database.location("treacherous"), Some(fields));
-    let table = open(&ports(folder.path(), false), &contract).await.unwrap();
-    Some(World::over(&table, SessionConfig::new().with_target_partitions(2), tempfile::tempdir().unwrap()))
+    Some(World::over(
+        &deferred(ports(folder.path(), false), contract),
+        SessionConfig::new().with_target_partitions(2),
+        tempfile::tempdir().unwrap(),
+    ))
 }
 
 fn shows(answer: &str, row: &[&str]) -> bool {
@@ -249,9 +263,20 @@ async fn what_a_server_sums_is_what_may_be_seen() {
         ..Obligations::default()
     };
     let masked = Obligations { masks: [(field_name("id"), Mask::Redact)].into(), ..Obligations::default() };
-    for (policy, row, taken_over) in
-        [(&open, ["400", "0", "399"], true), (&filtered, ["298", "101", "398"], true), (&masked, ["400", "0", "0"], false)]
-    {
+    // The first is no server's to test, the second is.
+    let beyond = Obligations {
+        row_filter: Predicate::And(vec![
+            Predicate::Matches { column: field_name("note"), regex: "^1".to_owned() },
+            Predicate::Compare { column: field_name("id"), op: CompareOp::Lt, value: Literal::Int(20) },
+        ]),
+        ..Obligations::default()
+    };
+    for (policy, row, taken_over) in [
+        (&open, ["400", "0", "399"], true),
+        (&filtered, ["298", "101", "398"], true),
+        (&masked, ["400", "0", "0"], false),
+        (&beyond, ["11", "1", "19"], false),
+    ] {
         let answer = world.answer(sql, policy).await.unwrap();
         assert!(shows(&answer, &row), "{answer}");
         let plan = world.physical(sql, &Outcome::Allow(policy.clone())).await.unwrap();

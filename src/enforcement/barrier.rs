@@ -39,7 +39,7 @@ use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 
 use crate::policy::DecisionId;
-use crate::ports::{Kept, NumberedBatch, NumberedScan, Reading, Reduction, Without, reduced};
+use crate::ports::{Kept, NumberedBatch, NumberedScan, Reading, Reduction, Without, reduced, tested};
 use crate::product::ProductRef;
 
 use super::Error;
@@ -90,8 +90,8 @@ pub(super) struct Terms {
     pub(super) hints: Vec<Arc<dyn PhysicalExpr>>,
     /// No partition needs to deliver more visible rows than this.
     pub(super) row_limit: Option<usize>,
-    /// The source was offered the whole row filter and all predicates.
-    pub(super) offered: bool,
+    /// So many filters of the source's are the whole row filter and all predicates; `None` if it was not offered all of them.
+    pub(super) offered: Option<usize>,
 }
 
 impl Terms {
@@ -113,7 +113,7 @@ impl Terms {
             predicates: Vec::new(),
             hints: Vec::new(),
             row_limit: None,
-            offered: false,
+            offered: None,
         }
     }
 }
@@ -199,7 +199,9 @@ impl GovernedExec {
     /// Who is left out, if all that the barrier does to rows can be left to its source: `None` if it cannot.
     pub(super) fn left_to_source(&self) -> Option<Option<Without>> {
         let terms = &self.terms;
-        if self.absorbed.is_some() || !terms.offered || terms.row_limit.is_some() || terms.recall.is_some() {
+        // INVARIANT: the source itself says how many filters it tests, whatever lies between the two: one that was lost on the way is missed here.
+        let tests_all = terms.offered.is_some() && tested(&self.input) == terms.offered;
+        if self.absorbed.is_some() || !tests_all || terms.row_limit.is_some() || terms.recall.is_some() {
             return None;
         }
         match terms.exclusions.as_slice() {

@@ -162,31 +162,21 @@ impl GovernedTable {
         is_leakproof(filter, &|name| decision.unmasked_type(name, &self.schema))
     }
 
-    /// The source's scan, and whether it was given all filters.
+    /// The source's scan.
     async fn scan_source(
         &self,
         state: &dyn Session,
         columns: &Vec<usize>,
         filters: &[Expr],
         limit: Option<usize>,
-    ) -> Result<(Arc<dyn ExecutionPlan>, bool)> {
-        let offered: Vec<&Expr> = filters.iter().collect();
-        let supported = self.source.supports_filters_pushdown(&offered)?;
-        let pushed: Vec<Expr> = filters
-            .iter()
-            .zip(supported)
-            .filter(|(_, support)| *support != TableProviderFilterPushDown::Unsupported)
-            .map(|(filter, _)| filter.clone())
-            .collect();
-        let all = pushed.len() == filters.len();
-        let scan = self.source.scan(state, Some(columns), &pushed, limit).await?;
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let scan = self.source.scan(state, Some(columns), filters, limit).await?;
         let options = state.config_options();
-        if options.optimizer.repartition_file_scans
-            && let Some(split) = scan.repartitioned(options.execution.target_partitions, options)?
-        {
-            return Ok((split, all));
+        if !options.optimizer.repartition_file_scans {
+            return Ok(scan);
         }
-        Ok((scan, all))
+        let split = scan.repartitioned(options.execution.target_partitions, options)?;
+        Ok(split.unwrap_or(scan))
     }
 
     async fn governed_scan(
@@ -214,7 +204,7 @@ impl GovernedTable {
         // INVARIANT: a limit reaches the source only if each of its rows is shown.
         let source_limit = if decision.hides_rows() || !filters.is_empty() { None } else { limit };
         let scanned = self.scan_source(state, &columns, &pushed, source_limit).await;
-        let (input, all) = scanned.map_err(|source| self.port_error(source))?;
+        let input = scanned.map_err(|source| self.port_error(source))?;
         let asked = Asked { first: asked, filters: affordable(&leakproof) };
         let (input, recall) = match recalled(state, decision, &input, &asked).map_err(|source| self.port_error(source))? {
             Recalled::Less(less, recall) => (less, Some(recall)),
@@ -248,7 +238,7 @@ impl GovernedTable {
             // Filters above the barrier still take rows away: then a limit is none of ours.
             row_limit: if leakproof.len() == filters.len() { limit } else { None },
             predicates,
-            offered: whole && all,
+            offered: whole.then_some(pushed.len()),
         };
         Ok(Arc::new(GovernedExec::new(input, Arc::new(self.schema.project(shown)?), terms)))
     }

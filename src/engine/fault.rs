@@ -11,7 +11,7 @@ use datafusion::common::{Column, SchemaError};
 use datafusion::error::DataFusionError;
 use uuid::Uuid;
 
-use crate::error::{ClientMessage, ErrorNames, SqlState};
+use crate::error::{ClientMessage, ErrorNames, SqlState, chain};
 use crate::{catalog, enforcement, ports};
 
 /// The message for an error of the engine while it handles `sql`. The caller passes it on through [`told`], which logs the cause.
@@ -64,7 +64,7 @@ fn internal() -> ClientMessage {
 /// What the client of a statement is told. A fault of ours, or of a source, is logged with its cause; of ours, the client gets the number.
 pub(super) fn told(message: ClientMessage, query_id: Uuid, cause: &dyn std::error::Error) -> ClientMessage {
     if matches!(message.sqlstate, SqlState::INTERNAL_ERROR | SqlState::FDW_ERROR) {
-        tracing::warn!(%query_id, sqlstate = message.sqlstate.as_str(), cause = redacted(&super::opener::chain(cause)), "statement failed");
+        tracing::warn!(%query_id, sqlstate = message.sqlstate.as_str(), cause = redacted(&chain(cause)), "statement failed");
     }
     if message.sqlstate == SqlState::INTERNAL_ERROR { with_number(query_id) } else { message }
 }

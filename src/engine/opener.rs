@@ -5,19 +5,16 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
-use datafusion::catalog::{Session, TableProvider};
+use datafusion::catalog::TableProvider;
 use datafusion::error::DataFusionError;
-use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
-use datafusion::physical_plan::ExecutionPlan;
 
 use crate::catalog::Opener;
 use crate::enforcement::GovernedTable;
 use crate::error::{ClientMessage, SqlState};
 use crate::locator::Located;
-use crate::ports::{self, Ports};
-use crate::product::{OutputPort, OwnRows, PortFormat, PortName, Product};
+use crate::ports::{DeferredTable, Ports};
+use crate::product::{OutputPort, OwnRows, PortFormat, Product};
 
 use super::own_relations::OwnRelations;
 
@@ -62,77 +59,13 @@ impl Opener for PortOpener {
         }
         self.located.lock().unwrap_or_else(PoisonError::into_inner).push(format!("{} port {}", product.reference, port.name));
         let is_own = product.is_own();
-        let port = Port { ports: Arc::clone(&self.ports), product: Arc::clone(product), name: port.name.clone() };
         let source: Arc<dyn TableProvider> = match product.schema.as_deref() {
             Some(_) if is_own => self.own.source(product)?,
-            Some(fields) => Arc::new(Deferred { schema: ports::arrow_schema(fields), port }),
-            None => port.open().await.map_err(|error| external(ClientMessage::from(&error)))?,
+            Some(fields) => Arc::new(DeferredTable::new(&self.ports, product, &port.name, fields)),
+            None => self.ports.open(product, port).await.map_err(|error| external(ClientMessage::from(&error)))?,
         };
         let name = located.port.clone().ok_or_else(|| external(ClientMessage::new(SqlState::INTERNAL_ERROR, "a port has no name")))?;
         Ok(Arc::new(GovernedTable::undecided(Arc::clone(product), name, source, table_oid)))
-    }
-}
-
-/// A port that can be opened.
-#[derive(Debug)]
-struct Port {
-    ports: Arc<Ports>,
-    product: Arc<Product>,
-    name: PortName,
-}
-
-impl Port {
-    async fn open(&self) -> Result<Arc<dyn TableProvider>, ports::Error> {
-        let Some(port) = self.product.output_port(&self.name) else {
-            let at = ports::Place::new(self.product.reference.clone(), self.name.clone());
-            return Err(ports::Error::NotSupported { at, what: "a port that the contract does not name".to_owned() });
-        };
-        self.ports.open(&self.product, port).await.inspect_err(|error| {
-            tracing::warn!(product = %self.product.reference, port = %self.name, error = %chain(error), "port cannot be opened");
-        })
-    }
-}
-
-/// A port's table with the contract's columns, opened when it is scanned.
-#[derive(Debug)]
-struct Deferred {
-    schema: SchemaRef,
-    port: Port,
-}
-
-#[async_trait]
-impl TableProvider for Deferred {
-    fn schema(&self) -> SchemaRef {
-        Arc::clone(&self.schema)
-    }
-
-    fn table_type(&self) -> TableType {
-        TableType::Base
-    }
-
-    /// Whatever is pushed is evaluated above as well; the port itself is asked when it is open.
-    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>, DataFusionError> {
-        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
-    }
-
-    async fn scan(
-        &self,
-        state: &dyn Session,
-        projection: Option<&Vec<usize>>,
-        filters: &[Expr],
-        limit: Option<usize>,
-    ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
-        let table = self.port.open().await.map_err(|error| DataFusionError::External(Box::new(error)))?;
-        let supported = table.supports_filters_pushdown(&filters.iter().collect::<Vec<_>>())?;
-        let pushed: Vec<Expr> = filters
-            .iter()
-            .zip(supported)
-            .filter(|(_, support)| *support != TableProviderFilterPushDown::Unsupported)
-            .map(|(filter, _)| filter.clone())
-            .collect();
-        // A limit counts the rows that pass all filters.
-        let limit = limit.filter(|_| pushed.len() == filters.len());
-        table.scan(state, projection, &pushed, limit).await
     }
 }
 
@@ -149,16 +82,4 @@ fn stream(product: &Product, port: &OutputPort) -> ClientMessage {
 
 pub(super) fn external(message: ClientMessage) -> DataFusionError {
     DataFusionError::External(Box::new(message))
-}
-
-/// An error with its causes, for the log.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

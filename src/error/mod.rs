@@ -3,8 +3,10 @@
 //! INVARIANT: a [`ClientMessage`] holds no value of the data, no credential, no policy text and no path of the server.
 //! Each module owns its own `Error` enum and implements [`ClientError`] for it if it can reach a client.
 
+mod chain;
 mod sqlstate;
 
+pub use chain::chain;
 pub use sqlstate::SqlState;
 
 /// Names of catalog objects that an error is about; clients read them as fields of their own.

@@ -7,6 +7,7 @@
 mod avro;
 mod boundary;
 mod csv;
+mod deferred;
 mod error;
 mod estimate;
 mod files;
@@ -34,16 +35,18 @@ use std::time::Duration;
 use datafusion::catalog::TableProvider;
 
 pub use boundary::bounded;
+pub use deferred::DeferredTable;
 pub use error::{Error, Place};
 pub use estimate::{Estimates, bytes_delivered, joining_cost, sending_cost};
 pub use files::{FileVersion, StoreIdentity, StoreOptions};
 pub use joining::{Joining, Origin, Pair, Side, joined, joined_whole};
 pub use parquet::{NumberedBatch, NumberedFile, NumberedScan, Reading, SourceColumn};
 pub use postgres::{IdError, IdTable, read_ids};
-pub use reduction::{Aggregate, Kept, OrderKey, Reduction, Subjects, Without, reduced};
+pub use reduction::{Aggregate, Kept, OrderKey, Reduction, Subjects, Without, reduced, tested};
 pub use schema::{PG_TYPE, PG_TYPMOD, arrow_schema};
 pub use statement::Statement;
 
+use crate::error::chain;
 use crate::product::{OutputPort, PortFormat, Product, TlsMode};
 use files::{FileLocation, Files, FilesTable, Format, Partitions, Stores};
 use shape::Shape;
@@ -116,6 +119,12 @@ impl Ports {
     ///
     /// Files are looked at when a scan is planned; a server's table is compared with the contract here.
     pub async fn open(&self, product: &Product, port: &OutputPort) -> Result<Arc<dyn TableProvider>, Error> {
+        self.opened(product, port).await.inspect_err(|error| {
+            tracing::warn!(product = %product.reference, port = %port.name, error = %chain(error), "port cannot be opened");
+        })
+    }
+
+    async fn opened(&self, product: &Product, port: &OutputPort) -> Result<Arc<dyn TableProvider>, Error> {
         let at = Place::new(product.reference.clone(), port.name.clone());
         let shape = product.schema.as_deref().map(|fields| Shape::of_contract(fields, |field| product.reads_as_null(&port.format, field)));
         let format: Arc<dyn Format> = match &port.format {

@@ -144,6 +144,11 @@ impl Kept {
     }
 }
 
+/// How many of the filters that a scan was given its source tests, each of them exactly and for every row; `None` if it is none that is asked.
+pub fn tested(scan: &Arc<dyn ExecutionPlan>) -> Option<usize> {
+    Some(scan.downcast_ref::<PostgresExec>()?.tested())
+}
+
 /// The scan of a port that keeps no more than that; `None` if its source cannot be asked for it, or is none that can.
 pub fn reduced(scan: &Arc<dyn ExecutionPlan>, reduction: &Reduction) -> Option<Arc<dyn ExecutionPlan>> {
     Some(Arc::new(scan.downcast_ref::<PostgresExec>()?.reduced(reduction)?))

@@ -9,10 +9,10 @@ use datafusion::physical_plan::execute_stream;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::TryStreamExt;
 
-use super::absorbs;
+use super::{absorbs, deferred};
 use crate::enforcement::testing::World;
 use crate::policy::{Obligations, Outcome};
-use crate::ports::tests::{Database, field, open, ports, product};
+use crate::ports::tests::{Database, field, ports, product};
 use crate::ports::{PortOptions, Ports};
 use crate::product::{DataType, Field, PortFormat};
 
@@ -188,8 +188,8 @@ async fn worlds(folder: &tempfile::TempDir) -> Option<[(&'static str, World); 3]
     let contract = product(PortFormat::Postgres, &database.location("edges"), Some(fields));
     let root = folder.path().to_owned();
     let options = PortOptions { data_root: root.clone(), credentials_root: Some(root), postgres_bulk_pages: 1, ..PortOptions::default() };
-    let table = open(&ports(folder.path(), false), &contract).await.unwrap();
-    let copied = open(&Ports::new(options), &contract).await.unwrap();
+    let table = deferred(ports(folder.path(), false), contract.clone());
+    let copied = deferred(Ports::new(options), contract);
     let context = SessionContext::new();
     let plan = table.scan(&context.state(), None, &[], None).await.unwrap();
     let batches: Vec<RecordBatch> = execute_stream(plan, context.task_ctx()).unwrap().try_collect().await.unwrap();

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionConfig;
 
-use super::{AGGREGATES, Dice, GROUPS, absorbs, condition, obligations, order, shows};
+use super::{AGGREGATES, Dice, GROUPS, absorbs, condition, deferred, obligations, order, shows};
 use crate::enforcement::testing::{World, field_name};
 use crate::enforcement::{GovernedExec, explain_above_barrier, taken_over};
 use crate::policy::{CompareOp, Exclusion, Literal, Mask, Obligations, Outcome, Predicate, SubjectSet};
 use crate::ports::Estimates;
 use crate::ports::conformance::ports_of_each_kind;
-use crate::ports::tests::{Database, field, open, ports, product};
+use crate::ports::tests::{Database, field, ports, product};
 use crate::product::{DataType, PortFormat};
 
 const STATEMENTS: usize = 120;
@@ -143,7 +143,7 @@ async fn all_ports_answer_random_joins_alike() {
         if !["csv", "parquet", "postgres", "postgres by COPY, in ranges"].contains(&kind) {
             continue;
         }
-        let table = open(&ports, &product).await.unwrap();
+        let table = deferred(ports, product);
         let config = SessionConfig::new().with_target_partitions(2);
         worlds.push((kind, World::over(&table, config.clone(), tempfile::tempdir().unwrap())));
         if kind == "postgres" {
@@ -182,7 +182,7 @@ async fn crowd(folder: &tempfile::TempDir) -> Option<World> {
     let amount = DataType::Decimal { precision: 12, scale: 2 };
     let fields = vec![field("id", DataType::Int64), field("bucket", DataType::Int32), field("amount", amount)];
     let contract = product(PortFormat::Postgres, &database.location("crowd"), Some(fields));
-    let table = open(&ports(folder.path(), false), &contract).await.unwrap();
+    let table = deferred(ports(folder.path(), false), contract);
     Some(World::over(&table, SessionConfig::new().with_target_partitions(2), tempfile::tempdir().unwrap()))
 }
 
@@ -256,7 +256,7 @@ async fn many(folder: &tempfile::TempDir) -> Option<World> {
     std::fs::write(folder.path().join("login"), database.login()).unwrap();
     let fields = vec![field("id", DataType::Int64), field("bucket", DataType::Int32), field("note", DataType::String)];
     let contract = product(PortFormat::Postgres, &database.location("many"), Some(fields));
-    let table = open(&ports(folder.path(), false), &contract).await.unwrap();
+    let table = deferred(ports(folder.path(), false), contract);
     let config = SessionConfig::new().with_target_partitions(2).with_extension(Arc::new(Estimates));
     Some(World::over(&table, config, tempfile::tempdir().unwrap()))
 }

@@ -131,6 +131,11 @@ impl PostgresExec {
         Self { query: Arc::new(query), bulk: bulk.map(Arc::new), hints: Vec::new(), properties: Arc::new(properties) }
     }
 
+    /// How many of the filters that the scan was given the server tests.
+    pub(in crate::ports) fn tested(&self) -> usize {
+        self.query.filters.len()
+    }
+
     /// The scan that keeps no more than that, if the server can be asked for it.
     pub(in crate::ports) fn reduced(&self, reduction: &Reduction) -> Option<Self> {
         reduced(&self.query, reduction).map(|query| Self::new(query, None))

@@ -77,6 +77,11 @@ impl<'a> Translator<'a> {
         sql
     }
 
+    /// Those of these filters that are for the server, each with its SQL.
+    pub(super) fn translate_all(&mut self, filters: &[Expr]) -> Vec<(Expr, String)> {
+        filters.iter().filter_map(|filter| Some((filter.clone(), self.translate(filter)?))).collect()
+    }
+
     fn condition(&mut self, expr: &Expr) -> Option<String> {
         match expr {
             Expr::BinaryExpr(BinaryExpr { left, op: op @ (Operator::And | Operator::Or), right }) => {

@@ -271,14 +271,7 @@ impl TableProvider for PostgresTable {
         let pages_min = self.server.bulk_pages();
         let pages = described.pages();
         let large = pages >= pages_min && limit.is_none() && !filters.iter().any(|filter| self.finds(filter));
-        let mut translator = Translator::after(&self.columns, Vec::new(), large);
-        let mut tested = tested(&mut translator, filters);
-        // Not every value has a form in a statement, and a copy takes no other.
-        let copied = large && tested.len() == filters.len();
-        if large && !copied {
-            translator = Translator::new(&self.columns);
-            tested = self::tested(&mut translator, filters);
-        }
+        let (translator, tested, copied) = self.tested(filters, large);
         let complete = tested.len() == filters.len();
         let (filters, conditions) = tested.into_iter().unzip();
         // A filter that is tested above may drop rows: a limit here would come too early.
@@ -315,6 +308,21 @@ impl TableProvider for PostgresTable {
 }
 
 impl PostgresTable {
+    /// The filters that the server tests, each with its SQL, and what wrote that; and whether rows can be copied under them.
+    fn tested(&self, filters: &[Expr], large: bool) -> (Translator<'_>, Vec<(Expr, String)>, bool) {
+        let mut translator = Translator::new(&self.columns);
+        let tested = translator.translate_all(filters);
+        if large {
+            // Not every value has a form in a statement, and a copy takes no other.
+            let mut inline = Translator::after(&self.columns, Vec::new(), true);
+            let alike = inline.translate_all(filters);
+            if alike.len() == tested.len() {
+                return (inline, alike, true);
+            }
+        }
+        (translator, tested, false)
+    }
+
     /// Whether an index leads to the few rows of a filter.
     fn finds(&self, filter: &Expr) -> bool {
         let indexed = |expr: &Expr| match expr {
@@ -328,11 +336,6 @@ impl PostgresTable {
             _ => false,
         }
     }
-}
-
-/// The filters that the server tests, each with its SQL.
-fn tested(translator: &mut Translator<'_>, filters: &[Expr]) -> Vec<(Expr, String)> {
-    filters.iter().filter_map(|filter| Some((filter.clone(), translator.translate(filter)?))).collect()
 }
 
 /// What is asked for, in this order.
