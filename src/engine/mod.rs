@@ -30,6 +30,7 @@ mod parameter;
 mod pipeline;
 mod place;
 mod planner;
+mod planning_deadline;
 mod plans;
 mod repeat;
 mod reply;

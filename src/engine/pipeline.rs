@@ -45,7 +45,7 @@ use super::standing::Standing;
 use super::statement_facts::StatementFacts;
 use super::stream::{self, Running, StopCause};
 use super::values::Given;
-use super::{World, columns, fault, hints, inference, repeat, semantics};
+use super::{World, columns, fault, hints, inference, planning_deadline, repeat, semantics};
 
 /// One statement on its way.
 pub(super) struct Pipeline {
@@ -484,7 +484,7 @@ pub(super) async fn guarded<T>(
     step: impl Future<Output = Result<T, ClientMessage>>,
     deadline: Option<Instant>,
 ) -> Result<T, ClientMessage> {
-    let mut step = pin!(AssertUnwindSafe(step).catch_unwind());
+    let mut step = pin!(AssertUnwindSafe(planning_deadline::told(step, deadline)).catch_unwind());
     // What is done at its first step needs no clock.
     let done = match (futures::poll!(step.as_mut()), deadline) {
         (Poll::Ready(done), _) => done,

@@ -14,7 +14,8 @@ use datafusion::physical_expr_common::datum::apply;
 
 use crate::error::SqlState;
 
-use super::function::{Result, fault, missing};
+use super::distinct_name;
+use super::function::{Result, fault, in_time, missing};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Kind {
@@ -66,11 +67,16 @@ impl ScalarUDFImpl for Checked {
         }
     }
 
+    fn schema_name(&self, args: &[Expr]) -> Result<String> {
+        distinct_name::of_call(self.name(), args)
+    }
+
     fn signature(&self) -> &Signature {
         &self.signature
     }
 
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+        in_time()?;
         let wide = widest(types).ok_or_else(|| missing(self.name(), types))?;
         Ok(vec![wide; types.len()])
     }

@@ -10,9 +10,10 @@ use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
 
 use crate::catalog::TYPE_KEY;
+use crate::engine::planning_deadline;
 use crate::error::{ClientMessage, SqlState};
 
-use super::Facts;
+use super::{Facts, distinct_name};
 
 pub(super) type Result<T> = std::result::Result<T, DataFusionError>;
 
@@ -128,6 +129,10 @@ impl ScalarUDFImpl for Function {
         &self.aliases
     }
 
+    fn schema_name(&self, args: &[Expr]) -> Result<String> {
+        distinct_name::of_call(self.name, args)
+    }
+
     fn signature(&self) -> &Signature {
         &self.signature
     }
@@ -146,6 +151,7 @@ impl ScalarUDFImpl for Function {
     }
 
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+        in_time()?;
         (self.takes)(types).ok_or_else(|| missing(self.name, types))
     }
 
@@ -183,6 +189,11 @@ impl Function {
         let parts: Vec<&dyn arrow::array::Array> = parts.iter().map(AsRef::as_ref).collect();
         Ok(arrow::compute::concat(&parts)?)
     }
+}
+
+/// Fails once planning has taken too long: functions ask whenever they are asked for types.
+pub(super) fn in_time() -> Result<()> {
+    planning_deadline::check().map_err(client)
 }
 
 /// No function takes these types.

@@ -19,6 +19,7 @@ mod correlated;
 mod counts;
 mod date_text;
 mod degrees;
+mod distinct_name;
 mod exact;
 mod excluded;
 mod expression;

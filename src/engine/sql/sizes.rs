@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::{Expr, FunctionArguments, Query, Select, Statement, TableFactor, Visit, Visitor};
+use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, FunctionArguments, Query, Select, Statement, TableFactor, Visit, Visitor};
 
 use crate::catalog::folded;
 use crate::error::{ClientMessage, SqlState};
@@ -18,6 +18,8 @@ const WITH_MAX: usize = 200;
 const EXPANDED_MAX: u64 = 2_000;
 /// Levels of subqueries within expressions: each doubles the time to check a plan.
 const SUBQUERIES_DEPTH_MAX: usize = 12;
+/// Operators that compute, each with the result of the one before: the time to plan them grows with the cube of their number.
+const CHAIN_MAX: usize = 250;
 
 /// Refuses a statement that names too much.
 pub(super) fn check(statement: &Statement) -> Result<(), ClientMessage> {
@@ -33,6 +35,8 @@ struct Sizes {
     with: usize,
     /// Levels of subqueries around an expression.
     depth: usize,
+    /// Operators that compute around an expression.
+    chain: usize,
     /// The names that WITH gives to queries, by their place in the tree.
     names: HashMap<*const Query, String>,
     /// Relations that the queries of these names read.
@@ -48,6 +52,12 @@ fn is_subquery(expr: &Expr) -> bool {
         Expr::Function(function) => matches!(function.args, FunctionArguments::Subquery(_)),
         _ => false,
     }
+}
+
+/// Whether it computes of values, which are tested no further.
+fn computes(expr: &Expr) -> bool {
+    let Expr::BinaryOp { op, .. } = expr else { return matches!(expr, Expr::UnaryOp { .. } | Expr::Cast { .. } | Expr::Collate { .. }) };
+    !matches!(op, BinaryOperator::And | BinaryOperator::Or)
 }
 
 impl Visitor for Sizes {
@@ -72,7 +82,8 @@ impl Visitor for Sizes {
             // Of queries of one name, in different places, the larger counts.
             Some(name) => {
                 let known = self.named.entry(name).or_default();
-                *known = read.max(*known);
+                // A query that reads nothing is computed all the same, wherever it is named.
+                *known = read.max(*known).max(1);
             }
             None => self.reads(read),
         }
@@ -89,11 +100,16 @@ impl Visitor for Sizes {
         if self.depth > SUBQUERIES_DEPTH_MAX {
             return too_complex(&format!("Its subqueries nest deeper than {SUBQUERIES_DEPTH_MAX} levels."));
         }
+        self.chain += usize::from(computes(expr));
+        if self.chain > CHAIN_MAX {
+            return too_complex(&format!("More than {CHAIN_MAX} operators compute one value."));
+        }
         ControlFlow::Continue(())
     }
 
     fn post_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Self::Break> {
         self.depth -= usize::from(is_subquery(expr));
+        self.chain -= usize::from(computes(expr));
         ControlFlow::Continue(())
     }
 
@@ -145,16 +161,18 @@ mod tests {
         parse(sql, &TextLimits::default()).is_err_and(|message| message.sqlstate == SqlState::STATEMENT_TOO_COMPLEX)
     }
 
-    fn named(levels: usize) -> String {
+    fn named(first: &str, levels: usize) -> String {
         let twice = |level: usize| format!(", c{level} AS (SELECT 1 FROM c{0} a, c{0} b)", level - 1);
-        format!("WITH c0 AS (SELECT 1 FROM t){} SELECT 1 FROM c{}", (1..levels).map(twice).collect::<String>(), levels - 1)
+        format!("WITH c0 AS ({first}){} SELECT 1 FROM c{}", (1..levels).map(twice).collect::<String>(), levels - 1)
     }
 
     #[test]
     fn queries_that_double_with_each_name_are_bounded() {
-        assert!(!is_refused(&named(10)));
-        assert!(is_refused(&named(20)));
-        assert!(is_refused(&format!("SELECT 1 FROM ({}) t", named(20))));
+        for first in ["SELECT 1 FROM t", "SELECT 1", "VALUES (1)"] {
+            assert!(!is_refused(&named(first, 10)));
+            assert!(is_refused(&named(first, 20)));
+            assert!(is_refused(&format!("SELECT 1 FROM ({}) t", named(first, 20))));
+        }
         assert!(!is_refused("WITH a AS (SELECT 1), b AS (SELECT * FROM a), c AS (SELECT * FROM a, b) SELECT * FROM a, b, c"));
     }
 
