@@ -42,6 +42,33 @@ impl World {
         world
     }
 
+    /// One product of one column, `demo.notes`, over CSV at a location.
+    pub(crate) fn with_notes(location: &str) -> Self {
+        let world = Self::empty();
+        world.write(
+            "catalogs/domains.yaml",
+            "domains:\n  demo: {owner_team: demo, oncall_pagerduty: demo, source_products: [notes], consumer_products: []}\n",
+        );
+        world.write(
+            "catalogs/demo/notes.yaml",
+            &format!(
+                "apiVersion: data-mesh/v1
+kind: DataProduct
+metadata: {{name: notes, version: \"1.0.0\", owner: demo, domain: demo, tags: []}}
+spec:
+  description: Notes.
+  outputPorts:
+    - {{name: only, type: batch, format: csv, location: \"{location}\"}}
+  inputPorts: []
+  schema:
+    - {{name: id, type: int32}}
+  governance: {{pii_fields: [], data_classification: public, gdpr_subject_to_erasure: false}}
+"
+            ),
+        );
+        world
+    }
+
     /// A path below the world's folder.
     pub(crate) fn path(&self, below: &str) -> PathBuf {
         self.folder.path().join(below)

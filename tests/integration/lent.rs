@@ -93,29 +93,10 @@ fn answer(head: &str) -> Vec<u8> {
 }
 
 fn world(cloud: &Cloud) -> World {
-    let world = World::empty();
+    let world = World::with_notes("s3://mesh/notes.csv");
     world.write("cloud.pem", &cloud.certificate);
     world.write("pod.token", POD_TOKEN);
     world.write("workload.token", WORKLOAD_TOKEN);
-    world.write(
-        "catalogs/domains.yaml",
-        "domains:\n  demo: {owner_team: demo, oncall_pagerduty: demo, source_products: [notes], consumer_products: []}\n",
-    );
-    world.write(
-        "catalogs/demo/notes.yaml",
-        "apiVersion: data-mesh/v1
-kind: DataProduct
-metadata: {name: notes, version: \"1.0.0\", owner: demo, domain: demo, tags: []}
-spec:
-  description: Notes.
-  outputPorts:
-    - {name: only, type: batch, format: csv, location: \"s3://mesh/notes.csv\"}
-  inputPorts: []
-  schema:
-    - {name: id, type: int32}
-  governance: {pii_fields: [], data_classification: public, gdpr_subject_to_erasure: false}
-",
-    );
     world
 }
 

@@ -26,26 +26,7 @@ const STEPS: [&str; 14] = [
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_with_a_wrong_line_is_named_in_the_log_alone() {
-    let world = World::empty();
-    world.write(
-        "catalogs/domains.yaml",
-        "domains:\n  demo: {owner_team: demo, oncall_pagerduty: demo, source_products: [notes], consumer_products: []}\n",
-    );
-    world.write(
-        "catalogs/demo/notes.yaml",
-        "apiVersion: data-mesh/v1
-kind: DataProduct
-metadata: {name: notes, version: \"1.0.0\", owner: demo, domain: demo, tags: []}
-spec:
-  description: Notes.
-  outputPorts:
-    - {name: only, type: batch, format: csv, location: notes/}
-  inputPorts: []
-  schema:
-    - {name: id, type: int32}
-  governance: {pii_fields: [], data_classification: public, gdpr_subject_to_erasure: false}
-",
-    );
+    let world = World::with_notes("notes/");
     world.write("data/notes/first.csv", "id\n1\n2\n");
     world.write("data/notes/second.csv", "id\n3\nfour\n");
     let process = Process::serve(&world);

@@ -178,7 +178,7 @@ fn merged(first: &TableFactor, joins: &[Join], columns_of: Columns<'_>) -> Vec<M
 
 /// Whose value a merged column has.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Side {
+pub(super) enum Side {
     Left,
     Right,
     Both,
@@ -211,7 +211,8 @@ pub(super) fn merges(join: &Join) -> bool {
     matches!(constraint(&join.join_operator), Some((JoinConstraint::Natural | JoinConstraint::Using(_), _)))
 }
 
-fn constraint(operator: &JoinOperator) -> Option<(&JoinConstraint, Side)> {
+/// What a join is of, where it says so, and whose values its merged columns have.
+pub(super) fn constraint(operator: &JoinOperator) -> Option<(&JoinConstraint, Side)> {
     Some(match operator {
         JoinOperator::Join(constraint)
         | JoinOperator::Inner(constraint)
@@ -223,7 +224,7 @@ fn constraint(operator: &JoinOperator) -> Option<(&JoinConstraint, Side)> {
     })
 }
 
-/// What a join is of, where it says so.
+/// What a join is of, to be changed.
 pub(super) fn constraint_mut(operator: &mut JoinOperator) -> Option<&mut JoinConstraint> {
     match operator {
         JoinOperator::Join(constraint)

@@ -1,8 +1,8 @@
 //! Queries: WITH, FROM, the select list, conditions, set operations; in the order that PostgreSQL looks at them.
 
 use datafusion::sql::sqlparser::ast::{
-    Distinct, Expr, FunctionArg, FunctionArgExpr, GroupByExpr, Ident, Join, JoinConstraint, JoinOperator, LimitClause, NamedWindowExpr,
-    ObjectName, OrderByKind, Query as Tree, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, SetOperator, Spanned, TableAlias,
+    Distinct, Expr, FunctionArg, FunctionArgExpr, GroupByExpr, Ident, Join, JoinConstraint, LimitClause, NamedWindowExpr, ObjectName,
+    OrderByKind, Query as Tree, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, SetOperator, Spanned, TableAlias,
     TableAliasColumnDef, TableFactor, TableWithJoins, Values, WildcardAdditionalOptions, With,
 };
 
@@ -10,6 +10,7 @@ use crate::catalog::system::label;
 use crate::catalog::{PgType, resolution};
 use crate::error::SqlState;
 
+use super::super::using;
 use super::scope::Shape;
 use super::types::{folded, named};
 use super::{Analyst, NOWHERE, Relation, Result, Typed};
@@ -221,7 +222,7 @@ impl Analyst<'_> {
         for Join { relation, join_operator, .. } in &from.joins {
             let before = self.scopes.own().len();
             self.factor(relation)?;
-            match constraint(join_operator) {
+            match using::constraint(join_operator).map(|(constraint, _)| constraint) {
                 Some(JoinConstraint::On(condition)) => self.truth(condition, "JOIN/ON")?,
                 Some(JoinConstraint::Using(columns)) => {
                     for column in columns {
@@ -347,19 +348,6 @@ impl Analyst<'_> {
     fn untold(&mut self, values: &[Typed]) -> Result<Shape> {
         values.iter().for_each(|value| self.leave(value));
         Ok(None)
-    }
-}
-
-fn constraint(operator: &JoinOperator) -> Option<&JoinConstraint> {
-    match operator {
-        JoinOperator::Join(constraint)
-        | JoinOperator::Inner(constraint)
-        | JoinOperator::Left(constraint)
-        | JoinOperator::LeftOuter(constraint)
-        | JoinOperator::Right(constraint)
-        | JoinOperator::RightOuter(constraint)
-        | JoinOperator::FullOuter(constraint) => Some(constraint),
-        _ => None,
     }
 }
 
