@@ -131,6 +131,11 @@ impl Cursor {
         self.settled = true;
     }
 
+    /// Of the savepoints that stood when it was declared, so many are left.
+    pub(super) fn belong_to(&mut self, savepoints: usize) {
+        self.options.level = self.options.level.min(savepoints);
+    }
+
     /// Whether it outlives a rollback.
     pub(super) fn settled(&self) -> bool {
         self.settled

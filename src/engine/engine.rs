@@ -20,6 +20,7 @@ use crate::identity::Principal;
 use crate::lineage::Emitter;
 use crate::ports::{self, Ports};
 
+use super::advisory::AdvisoryLocks;
 use super::bounded::bound_functions;
 use super::executor::Executor;
 use super::plans::Plans;
@@ -84,6 +85,7 @@ pub(super) struct Shared {
     pub(super) queries: Arc<tokio::sync::Semaphore>,
     pub(super) started: DateTime<Utc>,
     pub(super) sessions: Arc<Sessions>,
+    pub(super) advisory: Arc<AdvisoryLocks>,
 }
 
 /// The engine.
@@ -110,7 +112,8 @@ impl Engine {
         let started = (options.clock)();
         let plans = Plans::default();
         let sessions = Arc::default();
-        let shared = Shared { options, worlds, ports, audit, lineage, template, plans, executor, queries, started, sessions };
+        let advisory = Arc::new(AdvisoryLocks::new(options.queries_max));
+        let shared = Shared { options, worlds, ports, audit, lineage, template, plans, executor, queries, started, sessions, advisory };
         Ok(Self { shared: Arc::new(shared) })
     }
 

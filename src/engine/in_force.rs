@@ -12,6 +12,8 @@ use super::time_zone::{self, TimeZone};
 pub struct InForce {
     /// The deadline of a statement, if one is set.
     pub statement_timeout: Option<Duration>,
+    /// How long a lock is waited for, if that is bounded.
+    pub lock_timeout: Option<Duration>,
     /// After how long without a statement the session ends.
     pub idle_session_timeout: Option<Duration>,
     /// The same within a transaction.
@@ -46,6 +48,7 @@ impl InForce {
         let time_zone_name = time_zone::meaning(settings.value("timezone"));
         Self {
             statement_timeout: settings.duration("statement_timeout"),
+            lock_timeout: settings.duration("lock_timeout"),
             idle_session_timeout: settings.duration("idle_session_timeout"),
             idle_in_transaction_timeout: settings.duration("idle_in_transaction_session_timeout"),
             time_zone: TimeZone::parse(&time_zone_name).unwrap_or_default(),

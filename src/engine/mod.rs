@@ -3,6 +3,7 @@
 //! INVARIANT: every row that leaves the gateway comes out of [`RowStream`], and a `RowStream` is made only by `pipeline`
 //! and by the session's own answers (SHOW, EXPLAIN).
 
+mod advisory;
 mod answers;
 mod attempt;
 mod bounded;

@@ -28,6 +28,7 @@ use crate::ports;
 use crate::product::{PortName, ProductRef};
 use crate::telemetry::Step;
 
+use super::advisory::AdvisorySession;
 use super::attempt::{Accessed, Attempt};
 use super::column::Column;
 use super::engine::Shared;
@@ -65,6 +66,8 @@ pub(super) struct Pipeline {
     pub(super) client_address: Option<std::net::SocketAddr>,
     pub(super) stop_cause: StopCause,
     pub(super) whoever: Whoever,
+    /// The session's advisory locks.
+    pub(super) advisory: Arc<AdvisorySession>,
 }
 
 /// A plan and what it reads.

@@ -20,7 +20,7 @@ use super::pipeline::Pipeline;
 use super::search_path::{PATH_SCHEMA, PathSchema};
 use super::sql::{self, Analysis, Query};
 use super::values::Given;
-use super::{fault, semantics, signals};
+use super::{advisory, fault, semantics, signals};
 
 /// Plans one statement.
 pub(super) struct Planner {
@@ -56,6 +56,9 @@ impl Planner {
         }
         for function in signals::functions(&pipeline.shared.sessions, &pipeline.principal.name) {
             state.register_udf(Arc::new(function)).map_err(|error| fault::client_message(&error, ""))?;
+        }
+        for function in advisory::functions(&pipeline.advisory, pipeline.settings.lock_timeout) {
+            state.register_udf(function).map_err(|error| fault::client_message(&error, ""))?;
         }
         Ok(Self { state, facts: Arc::clone(pipeline.facts()), opener, parameters: Vec::new() })
     }

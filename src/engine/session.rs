@@ -9,6 +9,7 @@ mod explaining;
 mod held;
 mod prepared;
 mod recorded;
+mod savepoints;
 
 pub use prepared::Description;
 
@@ -26,6 +27,7 @@ use crate::error::{ClientMessage, SqlState};
 use crate::identity::Principal;
 use crate::telemetry::{Step, stage};
 
+use super::advisory::AdvisorySession;
 use super::answers;
 use super::attempt::Attempt;
 use super::column::{Column, PgType};
@@ -70,6 +72,8 @@ struct Made {
 struct Bound {
     prepared: Prepared,
     given: Given,
+    /// How many savepoints stood when it was bound.
+    level: usize,
 }
 
 /// One client's session.
@@ -104,6 +108,7 @@ pub struct Session {
     several: bool,
     /// The login is no longer there.
     login_gone: bool,
+    advisory: Arc<AdvisorySession>,
     _presence: Presence,
 }
 
@@ -117,6 +122,7 @@ impl Session {
         let started = shared.now();
         let id = Uuid::now_v7();
         let presence = shared.sessions.enter(request.process_id, &principal.name, request.stopper);
+        let advisory = Arc::new(AdvisorySession::new(&shared.advisory, request.process_id));
         let recorded = Recorded::new(id, request.client_address, shared.options.database.clone());
         Ok(Self {
             shared,
@@ -143,6 +149,7 @@ impl Session {
             failed: false,
             several: false,
             login_gone: false,
+            advisory,
             _presence: presence,
         })
     }
@@ -176,10 +183,8 @@ impl Session {
             cursor.break_off(&name);
         }
         if self.transaction.fail() {
-            // Those of before the last savepoint may be gone back to.
-            let savepoints = self.transaction.savepoints();
-            self.cursors.retain(|_, cursor| cursor.settled() || cursor.options().level < savepoints);
-            self.portals.clear();
+            // What was made before the last savepoint may be gone back to.
+            self.abandon_behind(self.transaction.savepoints());
         }
         self.cursors.values().for_each(Cursor::pause);
     }
@@ -204,6 +209,7 @@ impl Session {
             self.cursors.retain(|_, cursor| cursor.settled());
         }
         self.portals.clear();
+        self.advisory.end_transaction(0);
         self.transaction_started = None;
         self.queried = false;
     }
@@ -226,6 +232,7 @@ impl Session {
 
     /// Messages since the last call.
     pub fn take_notices(&mut self) -> Vec<Notice> {
+        self.notices.extend(self.advisory.warnings());
         let notices = std::mem::take(&mut self.notices);
         if notices.is_empty() {
             return notices;
@@ -331,6 +338,7 @@ impl Session {
             client_address: self.client_address,
             stop_cause: Arc::clone(&self.stop_cause),
             whoever: Arc::clone(&self.whoever),
+            advisory: Arc::clone(&self.advisory),
         }
     }
 
@@ -364,6 +372,7 @@ impl Session {
         match &statement.kind {
             Kind::Prepare { name, types, query } => self.sql_prepare(&statement.text, name, types, query).await,
             Kind::Execute { name, arguments } => self.sql_execute(name, arguments.as_ref()).await,
+            Kind::ExplainExecute { options, name, arguments } => self.explain_execute(*options, name, arguments.as_ref()).await,
             Kind::Declare { name, options, query } => self.declare(name, &statement.text, *options, query, given).await,
             Kind::Fetch { name, direction, skip } => self.fetch(name, *direction, *skip).await,
             Kind::Show(name) => self.show(name.as_deref()),
@@ -385,7 +394,13 @@ impl Session {
         }
     }
 
-    async fn explain(&mut self, options: ExplainOptions, query: &Query, given: &Given, attempt: Attempt) -> Result<Reply, ClientMessage> {
+    pub(super) async fn explain(
+        &mut self,
+        options: ExplainOptions,
+        query: &Query,
+        given: &Given,
+        attempt: Attempt,
+    ) -> Result<Reply, ClientMessage> {
         let plan = self.pipeline(attempt).explain(query, given).await?;
         let spent = if options.analyze { Some(self.time_of(query, given).await?) } else { None };
         Ok(Reply::Rows(answers::explain(&plan, spent, options)?))
@@ -460,6 +475,7 @@ impl Session {
                 "CLOSE CURSOR ALL".to_owned()
             }
             Kind::Discard(what) => self.discard(what)?,
+            Kind::Listen => "LISTEN".to_owned(),
             Kind::Unlisten => "UNLISTEN".to_owned(),
             Kind::LockShared => {
                 if !self.several && self.transaction.status() == TransactionStatus::Idle {
@@ -481,6 +497,7 @@ impl Session {
             self.portals.clear();
             self.cursors.clear();
             self.with_settings(|settings| settings.reset(None))?;
+            self.advisory.release_all();
         }
         Ok(format!("DISCARD {}", what.to_ascii_uppercase()))
     }
@@ -495,13 +512,17 @@ impl Session {
         }
         match outcome.savepoint {
             Some(Savepoint::Set) => self.with_settings(Settings::set_savepoint),
-            Some(Savepoint::Released(left)) => self.with_settings(|settings| settings.release_savepoints(left)),
+            Some(Savepoint::Released(left)) => {
+                self.keep_behind(left);
+                self.with_settings(|settings| settings.release_savepoints(left));
+            }
             Some(Savepoint::RolledBack(savepoint)) => {
-                self.cursors.retain(|_, cursor| cursor.settled() || cursor.options().level <= savepoint);
                 self.with_settings(|settings| settings.roll_back_to(savepoint));
+                self.abandon_behind(savepoint + 1);
             }
             None => {}
         }
+        self.advisory.stand_behind(self.transaction.savepoints());
         if outcome.began {
             self.with_settings(Settings::begin);
             let now = self.shared.now();
@@ -531,8 +552,9 @@ impl Session {
     }
 
     fn set_transaction(&mut self, modes: &TransactionModes) -> Result<(), ClientMessage> {
-        if modes.read_only == Some(false) && modes.session {
-            return Err(read_only());
+        if let Some(read_only) = modes.read_only.filter(|_| modes.session) {
+            let value = if read_only { "on" } else { "off" };
+            self.with_settings(|settings| settings.set("default_transaction_read_only", Some(value), false))?;
         }
         if let Some(isolation) = &modes.isolation {
             let name = if modes.session { "default_transaction_isolation" } else { "transaction_isolation" };
@@ -555,10 +577,6 @@ const INVALID_BYTES_MAX: usize = 16 << 10;
 /// The beginning of a text that may be anything.
 fn clipped(text: &str) -> &str {
     text.get(..text.floor_char_boundary(INVALID_BYTES_MAX)).unwrap_or_default()
-}
-
-fn read_only() -> ClientMessage {
-    ClientMessage::new(SqlState::READ_ONLY_SQL_TRANSACTION, "cannot set transaction read-write mode: meshgate is read-only")
 }
 
 fn login_gone(principal: &Principal) -> ClientMessage {

@@ -6,6 +6,8 @@ mod definitions;
 mod units;
 
 use std::collections::BTreeMap;
+use std::iter::Peekable;
+use std::str::Chars;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -75,15 +77,14 @@ impl Settings {
     pub fn set(&mut self, name: &str, value: Option<&str>, local: bool) -> Result<(), ClientMessage> {
         if name.contains('.') && !name.starts_with("meshgate.") {
             let custom = Arc::make_mut(&mut self.custom);
-            match value {
-                Some(value) => custom.insert(name.to_owned(), value.to_owned()),
-                None => custom.remove(name),
-            };
+            // What was set once stays known, as empty.
+            custom.insert(name.to_owned(), value.unwrap_or_default().to_owned());
             return Ok(());
         }
         let definition = definition(name)?;
         let value = match value {
             Some(value) => canonical(definition, value, self.value(definition.name))?,
+            None if matches!(definition.shape, Shape::Fixed) && !matches!(name, "role" | "session_authorization") => fixed(definition, "")?,
             None => self.base.get(definition.name).cloned().unwrap_or_else(|| definition.default.to_owned()),
         };
         self.in_force = OnceLock::new();
@@ -106,7 +107,7 @@ impl Settings {
             None => {
                 self.in_force = OnceLock::new();
                 self.values.clone_from(&self.base);
-                self.custom = Arc::default();
+                Arc::make_mut(&mut self.custom).values_mut().for_each(String::clear);
                 self.local.clear();
                 Ok(())
             }
@@ -292,6 +293,7 @@ fn canonical(definition: &Definition, value: &str, before: &str) -> Result<Strin
     let trimmed = value.trim();
     match definition.shape {
         Shape::Text => Ok(value.to_owned()),
+        Shape::Path if names_of(value).is_none() => Err(invalid(name, trimmed).with_detail("List syntax is invalid.")),
         Shape::Path => Ok(value.to_owned()),
         Shape::Fixed => fixed(definition, trimmed),
         Shape::Privileged => Err(denied(name)),
@@ -311,7 +313,8 @@ fn canonical(definition: &Definition, value: &str, before: &str) -> Result<Strin
                 ("standard_conforming_strings", false) => {
                     Err(ClientMessage::new(SqlState::FEATURE_NOT_SUPPORTED, "standard_conforming_strings cannot be turned off"))
                 }
-                ("transaction_read_only" | "default_transaction_read_only", false) => Err(ClientMessage::new(
+                // The default may be set, as on a standby; each transaction reads only all the same.
+                ("transaction_read_only", false) => Err(ClientMessage::new(
                     SqlState::READ_ONLY_SQL_TRANSACTION,
                     "cannot set transaction read-write mode: meshgate is read-only",
                 )),
@@ -413,16 +416,44 @@ fn parse_millis(text: &str) -> Option<u64> {
     format!("{millis:.0}").parse().ok()
 }
 
-/// The names of a search path: quoted ones as they are, others in lower case.
+/// The names of a search path; none of a text that is no list of names.
 fn split_path(text: &str) -> Vec<String> {
-    text.split(',')
-        .map(str::trim)
-        .filter(|part| !part.is_empty())
-        .map(|part| match part.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
-            Some(quoted) => quoted.replace("\"\"", "\""),
-            None => part.to_owned(),
-        })
-        .collect()
+    names_of(text).unwrap_or_default().into_iter().filter(|name| !name.is_empty()).collect()
+}
+
+/// The names of a list: quoted ones as they are, others in lower case. `None` if the text is no such list.
+fn names_of(text: &str) -> Option<Vec<String>> {
+    let (mut names, mut letters) = (Vec::new(), text.trim().chars().peekable());
+    if letters.peek().is_none() {
+        return Some(names);
+    }
+    loop {
+        while letters.next_if(|letter| letter.is_whitespace()).is_some() {}
+        names.push(name_of(&mut letters)?);
+        while letters.next_if(|letter| letter.is_whitespace()).is_some() {}
+        match letters.next() {
+            None => return Some(names),
+            Some(',') => {}
+            Some(_) => return None,
+        }
+    }
+}
+
+/// The next name of a list.
+fn name_of(letters: &mut Peekable<Chars<'_>>) -> Option<String> {
+    let mut name = String::new();
+    if letters.next_if_eq(&'"').is_some() {
+        loop {
+            match letters.next()? {
+                '"' if letters.next_if_eq(&'"').is_none() => return Some(name),
+                letter => name.push(letter),
+            }
+        }
+    }
+    while let Some(letter) = letters.next_if(|letter| !letter.is_whitespace() && *letter != ',') {
+        name.extend(letter.to_lowercase());
+    }
+    (!name.is_empty() && !name.contains('"')).then_some(name)
 }
 
 #[cfg(test)]

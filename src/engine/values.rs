@@ -115,7 +115,18 @@ pub(super) fn convert(value: &ScalarValue, pg_type: PgType, time_zone: &TimeZone
         }
     }
     let data_type = typed_null(pg_type)?.data_type();
+    let value = &if data_type.is_integer() { whole(value).map_err(|error| fault::client_message(&error, ""))? } else { value.clone() };
     value.cast_to(&data_type).map_err(|error| fault::client_message(&error, ""))
+}
+
+/// A number that becomes an integer is rounded as a cast rounds it.
+fn whole(value: &ScalarValue) -> datafusion::error::Result<ScalarValue> {
+    match value {
+        ScalarValue::Decimal128(Some(_), precision, _) => value.cast_to(&DataType::Decimal128(*precision, 0)),
+        ScalarValue::Float64(Some(number)) => Ok(ScalarValue::Float64(Some(number.round_ties_even()))),
+        ScalarValue::Float32(Some(number)) => Ok(ScalarValue::Float32(Some(number.round_ties_even()))),
+        other => Ok(other.clone()),
+    }
 }
 
 #[cfg(test)]
@@ -129,6 +140,9 @@ mod tests {
         assert_eq!(convert(ScalarValue::from(3i32), PgType::NUMERIC).unwrap(), ScalarValue::Decimal128(Some(3), 20, 0));
         assert_eq!(convert(ScalarValue::from("5"), PgType::INT4).unwrap(), ScalarValue::Int32(Some(5)));
         assert_eq!(convert(ScalarValue::from(5i64), PgType::INT4).unwrap(), ScalarValue::Int32(Some(5)));
+        assert_eq!(convert(ScalarValue::Decimal128(Some(15), 2, 1), PgType::INT4).unwrap(), ScalarValue::Int32(Some(2)));
+        assert_eq!(convert(ScalarValue::Decimal128(Some(99), 2, 1), PgType::INT4).unwrap(), ScalarValue::Int32(Some(10)));
+        assert_eq!(convert(ScalarValue::from(2.5), PgType::INT4).unwrap(), ScalarValue::Int32(Some(2)));
         assert!(convert(ScalarValue::from("x"), PgType::INT4).is_err());
     }
 

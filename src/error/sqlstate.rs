@@ -111,6 +111,8 @@ codes! {
     INVALID_CURSOR_NAME = "34000";
     /// What a query was decided on has changed since it began.
     SERIALIZATION_FAILURE = "40001";
+    /// Sessions wait for each other in a circle.
+    DEADLOCK_DETECTED = "40P01";
     /// No such savepoint.
     INVALID_SAVEPOINT_SPECIFICATION = "3B001";
     /// No such database.
@@ -149,6 +151,8 @@ codes! {
     DUPLICATE_CURSOR = "42P03";
     /// A prepared statement of that name exists.
     DUPLICATE_PREPARED_STATEMENT = "42P05";
+    /// A column named twice.
+    DUPLICATE_COLUMN = "42701";
     /// A table alias used twice.
     DUPLICATE_ALIAS = "42712";
     /// Another misuse of SQL.
@@ -161,6 +165,8 @@ codes! {
     OBJECT_NOT_IN_PREREQUISITE_STATE = "55000";
     /// A setting that cannot change now.
     CANT_CHANGE_RUNTIME_PARAM = "55P02";
+    /// A lock was not to be had in time.
+    LOCK_NOT_AVAILABLE = "55P03";
     /// Cancelled, or past its deadline.
     QUERY_CANCELED = "57014";
     /// The gateway shuts down.

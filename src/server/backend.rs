@@ -268,6 +268,10 @@ impl wire::Session for GatewaySession {
         Box::pin(self.session.execute_portal(portal, limit)).await
     }
 
+    fn has_portal(&self, portal: &str) -> bool {
+        self.session.has_portal(portal)
+    }
+
     fn has_cursor(&self, name: &str) -> bool {
         self.session.has_cursor(name)
     }

@@ -121,6 +121,9 @@ pub trait Session: Send + 'static {
     /// Execute of a portal, up to `limit` rows. Later ones of a suspended portal reach the session only if its rows say that they go on there.
     fn execute_portal(&mut self, portal: &str, limit: Option<u64>) -> impl Future<Output = Result<Reply, ClientMessage>> + Send;
 
+    /// Whether the session still has a portal that was bound: a failure, or the way back to a savepoint, ends some.
+    fn has_portal(&self, portal: &str) -> bool;
+
     /// Whether there is a cursor of this name that a statement has declared.
     fn has_cursor(&self, _name: &str) -> bool {
         false
@@ -135,7 +138,7 @@ pub trait Session: Send + 'static {
     /// The state that ReadyForQuery reports.
     fn transaction_status(&self) -> TransactionStatus;
 
-    /// A statement failed: an open transaction is failed from here on. Its portals are gone, the wire closes them.
+    /// A statement failed: an open transaction is failed from here on. Portals of before its last savepoint stay.
     fn fail_transaction(&mut self);
 
     /// The end of a simple query or Sync: ends the implicit transaction. If the session is idle afterwards, the wire closes all portals.

@@ -270,10 +270,11 @@ impl<'a, S: Session> Conversation<'a, S> {
         }
     }
 
-    /// A statement failed: its transaction with it, and every portal.
+    /// A statement failed: its transaction with it, and the portals that the session does not keep.
     fn fail(&mut self, message: &ClientMessage) {
         self.session.fail_transaction();
-        self.drop_portals();
+        let session = &self.session;
+        self.portals.retain(|name, _| session.has_portal(name));
         self.put_notices();
         self.writer.put(&respond::error(message));
     }

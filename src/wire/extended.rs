@@ -48,7 +48,7 @@ impl<S: Session> Conversation<'_, S> {
         self.begin();
         if bind.portal.is_empty() {
             self.drop_portal("");
-        } else if self.portals.contains_key(&bind.portal) {
+        } else if self.has_portal(&bind.portal) {
             return Err(ClientMessage::new(SqlState::DUPLICATE_CURSOR, format!("cursor \"{}\" already exists", bind.portal)).into());
         }
         let (guard, reader, _, session, _) = self.guarded();
@@ -103,8 +103,18 @@ impl<S: Session> Conversation<'_, S> {
         self.writer.put(&CloseComplete::new());
     }
 
+    /// Whether the portal is there, and not gone with a savepoint.
+    fn has_portal(&mut self, name: &str) -> bool {
+        let there = self.session.has_portal(name);
+        if !there {
+            self.portals.remove(name);
+        }
+        there && self.portals.contains_key(name)
+    }
+
     pub(super) async fn execute(&mut self, name: &str, rows_max: i32) -> Result<(), Failure> {
         self.begin();
+        self.has_portal(name);
         // The portal is out of the table while it runs: if this future is dropped or fails, its rows are dropped with it.
         let bound = self.portals.remove(name);
         // A cursor that DECLARE made can be executed like a portal, and stays the session's.

@@ -114,8 +114,7 @@ fn constants() -> Vec<Function> {
         fixed("pg_my_temp_schema", UInt32, 0i64.into()),
         fixed("pg_trigger_depth", Int32, 0i64.into()),
         fixed("pg_jit_available", Boolean, false.into()),
-        // There are no locks to give up, and no transaction sees another state than any other statement does.
-        fixed("pg_advisory_unlock_all", Utf8, "".into()),
+        // No transaction sees another state than any other statement does.
         fixed("pg_current_snapshot", Utf8, "1:1:".into()).typed("pg_snapshot"),
         fixed("pg_export_snapshot", Utf8, "00000001-00000001-1".into()),
     ];

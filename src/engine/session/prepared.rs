@@ -12,7 +12,7 @@ use crate::engine::column::{Column, PgType};
 use crate::engine::cursor::{Cursor, Options, Reach};
 use crate::engine::parameter::{self, Parameter};
 use crate::engine::reply::Reply;
-use crate::engine::sql::{Kind, Query, Statement};
+use crate::engine::sql::{ExplainOptions, Kind, Query, Statement};
 use crate::engine::values::Given;
 use crate::engine::{answers, values};
 use crate::error::{ClientMessage, SqlState};
@@ -122,7 +122,8 @@ impl Session {
             })
             .collect::<Result<Vec<_>, _>>()?;
         let given = Given::new(values, prepared.parameters.clone());
-        self.portals.insert(portal.to_owned(), Bound { prepared, given });
+        let level = self.transaction.savepoints();
+        self.portals.insert(portal.to_owned(), Bound { prepared, given, level });
         Ok(())
     }
 
@@ -155,8 +156,7 @@ impl Session {
         let bound = self.portals.get(portal).filter(|_| !portal.is_empty())?;
         let statement = bound.prepared.statement.as_ref()?;
         let (query, columns) = (statement.query()?, bound.prepared.columns.clone()?);
-        let options =
-            Options { hold: false, reach: Reach::Near, binary: false, level: self.transaction.savepoints(), made: self.shared.now() };
+        let options = Options { hold: false, reach: Reach::Near, binary: false, level: bound.level, made: self.shared.now() };
         let cursor = Cursor::new(&statement.text, query.clone(), bound.given.clone(), columns, options);
         self.cursors.insert(portal.to_owned(), cursor.clone());
         Some(cursor)
@@ -229,6 +229,10 @@ impl Session {
                 let (parameters, _) = self.describe_query(query, declared).await?;
                 (parameters, Some(answers::explain_columns(options.format)))
             }
+            Kind::ExplainExecute { options, name, .. } => {
+                self.prepared(name)?;
+                (untyped(declared), Some(answers::explain_columns(options.format)))
+            }
             Kind::ExplainPolicy { query, .. } => {
                 let (parameters, _) = self.describe_query(query, declared).await?;
                 (parameters, Some(answers::policy_columns()))
@@ -261,6 +265,28 @@ impl Session {
     }
 
     pub(super) async fn sql_execute(&mut self, name: &str, arguments: Option<&Query>) -> Result<Reply, ClientMessage> {
+        let (prepared, given) = self.sql_bound(name, arguments).await?;
+        let (statement, query) = prepared_query(name, &prepared)?;
+        let attempt = self.attempt(&statement.text, statement.class());
+        let reply = self.query(query, &given, attempt).await?;
+        as_described(reply, prepared.columns.as_deref())
+    }
+
+    /// EXPLAIN EXECUTE.
+    pub(super) async fn explain_execute(
+        &mut self,
+        options: ExplainOptions,
+        name: &str,
+        arguments: Option<&Query>,
+    ) -> Result<Reply, ClientMessage> {
+        let (prepared, given) = self.sql_bound(name, arguments).await?;
+        let (statement, query) = prepared_query(name, &prepared)?;
+        let attempt = self.attempt(&statement.text, "explain");
+        self.explain(options, query, &given, attempt).await
+    }
+
+    /// A prepared statement with the arguments of EXECUTE.
+    async fn sql_bound(&mut self, name: &str, arguments: Option<&Query>) -> Result<(Prepared, Given), ClientMessage> {
         let prepared = self.prepared(name)?.clone();
         let given = match arguments {
             Some(query) => self.one_row(query).await?,
@@ -279,15 +305,8 @@ impl Session {
             .zip(&prepared.parameters)
             .map(|(value, pg_type)| values::convert(value, *pg_type, &time_zone))
             .collect::<Result<Vec<_>, _>>()?;
-        // Only a query: an EXECUTE that leads to another EXECUTE could lead back to itself.
-        let Some((statement, query)) = prepared.statement.as_ref().and_then(|statement| Some((statement, statement.query()?))) else {
-            let message = format!("prepared statement \"{name}\" is not a query");
-            return Err(ClientMessage::new(SqlState::FEATURE_NOT_SUPPORTED, message).with_hint("Run it by the protocol's own Execute."));
-        };
-        let attempt = self.attempt(&statement.text, statement.class());
         let given = Given::new(values, prepared.parameters.clone());
-        let reply = self.query(query, &given, attempt).await?;
-        as_described(reply, prepared.columns.as_deref())
+        Ok((prepared, given))
     }
 
     /// The single row of a query without tables.
@@ -307,6 +326,15 @@ impl Session {
         }
         Ok(values)
     }
+}
+
+/// The query of a prepared statement. Nothing else: an EXECUTE that leads to another EXECUTE could lead back to itself.
+fn prepared_query<'a>(name: &str, prepared: &'a Prepared) -> Result<(&'a Statement, &'a Query), ClientMessage> {
+    let query = prepared.statement.as_deref().and_then(|statement| Some((statement, statement.query()?)));
+    query.ok_or_else(|| {
+        let message = format!("prepared statement \"{name}\" is not a query");
+        ClientMessage::new(SqlState::FEATURE_NOT_SUPPORTED, message).with_hint("Run it by the protocol's own Execute.")
+    })
 }
 
 /// The reply, if it has the columns that the client was told of.

@@ -115,7 +115,7 @@ pub(super) static DEFINITIONS: &[Definition] = &[
     define("lc_monetary", Shape::Text, "C", false, "Format of money."),
     define("lc_numeric", Shape::Text, "C", false, "Format of numbers."),
     define("lc_time", Shape::Text, "C", false, "Format of times."),
-    define("lock_timeout", Shape::Millis, "0", false, "Nothing locks here."),
+    define("lock_timeout", Shape::Millis, "0", false, "Longest wait for an advisory lock."),
     define("max_connections", Shape::Fixed, "100", false, "Connections at most."),
     define("max_identifier_length", Shape::Fixed, "63", false, "Bytes of an identifier."),
     define("max_index_keys", Shape::Fixed, "32", false, "Columns of an index."),

@@ -5,6 +5,7 @@ mod explain;
 
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
+use crate::catalog;
 use crate::error::{ClientMessage, SqlState};
 
 use super::lexer::Piece;
@@ -45,7 +46,7 @@ impl Cursor<'_> {
             "fetch" | "move" => self.fetch(&first),
             "close" => self.close(),
             "discard" => self.discard(),
-            "unlisten" => Ok(Kind::Unlisten),
+            "listen" | "unlisten" => self.listen(&first),
             "lock" => self.lock(),
             other => self.refused(other),
         }
@@ -57,11 +58,13 @@ impl Cursor<'_> {
             "insert", "update", "delete", "merge", "truncate", "create", "alter", "drop", "grant", "revoke", "comment", "reindex",
             "refresh", "import", "security", "reassign", "cluster", "vacuum", "analyze", "lock",
         ];
-        let unsupported =
-            ["listen", "notify", "load", "do", "call", "checkpoint", "use", "describe", "install", "unload", "attach", "detach"];
+        let unsupported = ["load", "do", "call", "checkpoint", "use", "describe", "install", "unload", "attach", "detach"];
         let message = if writes.contains(&first) {
             ClientMessage::new(SqlState::READ_ONLY_SQL_TRANSACTION, format!("cannot execute {verb} in a read-only transaction"))
                 .with_hint(READ_ONLY)
+        } else if first == "notify" {
+            ClientMessage::new(SqlState::FEATURE_NOT_SUPPORTED, "NOTIFY is not supported")
+                .with_hint("Sessions that read tell each other nothing here; LISTEN is accepted, and nothing comes.")
         } else if unsupported.contains(&first) {
             ClientMessage::new(SqlState::FEATURE_NOT_SUPPORTED, format!("{verb} is not supported"))
         } else {
@@ -128,6 +131,11 @@ impl Cursor<'_> {
             return self.set_time_zone(local);
         } else if self.take_word("names") {
             "client_encoding".to_owned()
+        } else if self.word_at(self.at).as_deref() == Some("schema")
+            && matches!(self.token_at(self.at + 1), Some(Token::SingleQuotedString(_)))
+        {
+            self.at += 1;
+            "search_path".to_owned()
         } else {
             let name = self.setting_name()?;
             if !(self.take_word("to") || self.take_symbol(&Token::Eq)) {
@@ -135,9 +143,12 @@ impl Cursor<'_> {
             }
             name
         };
-        let value = self.setting_value()?;
+        let values = self.setting_values()?;
         self.expect_end()?;
-        Ok(Kind::Set { name, value, local })
+        match values.map(|values| listed(&name, values)).transpose() {
+            Ok(value) => Ok(Kind::Set { name, value, local }),
+            Err(refusal) => Ok(Kind::Refused(refusal)),
+        }
     }
 
     fn set_time_zone(&mut self, local: bool) -> Result<Kind, ClientMessage> {
@@ -154,14 +165,14 @@ impl Cursor<'_> {
             };
             Some(format!("<{distance}>{west}"))
         } else {
-            self.setting_value()?
+            self.setting_values()?.map(|values| values.join(", "))
         };
         self.expect_end()?;
         Ok(Kind::Set { name: "timezone".to_owned(), value, local })
     }
 
     /// `DEFAULT`, or one or more values separated by commas.
-    fn setting_value(&mut self) -> Result<Option<String>, ClientMessage> {
+    fn setting_values(&mut self) -> Result<Option<Vec<String>>, ClientMessage> {
         if self.take_word("default") {
             return Ok(None);
         }
@@ -169,11 +180,13 @@ impl Cursor<'_> {
         while self.take_symbol(&Token::Comma) {
             values.push(self.one_value()?);
         }
-        Ok(Some(values.join(", ")))
+        Ok(Some(values))
     }
 
+    /// A value; an unquoted word is folded to lower case.
     fn one_value(&mut self) -> Result<String, ClientMessage> {
-        self.option_value().ok_or_else(|| self.syntax_error(self.at))
+        let word = self.word_at(self.at);
+        self.option_value().map(|value| word.unwrap_or(value)).ok_or_else(|| self.syntax_error(self.at))
     }
 
     fn setting_name(&mut self) -> Result<String, ClientMessage> {
@@ -332,6 +345,11 @@ impl Cursor<'_> {
 
     fn execute(&mut self) -> Result<Kind, ClientMessage> {
         self.at = 1;
+        Ok(self.executed()?.map_or_else(Kind::Refused, |(name, arguments)| Kind::Execute { name, arguments }))
+    }
+
+    /// The name and the arguments of EXECUTE; the inner error is a refusal by class.
+    fn executed(&mut self) -> Result<Result<(String, Option<Query>), ClientMessage>, ClientMessage> {
         let name = self.expect_identifier()?;
         let arguments = if self.at < self.piece.tokens.len() {
             let text = self.piece.text_from(self.at, None);
@@ -343,13 +361,24 @@ impl Cursor<'_> {
             } else {
                 match query::parse_text(&format!("SELECT {inner}"), self.limits)? {
                     Ok(query) => Some(query),
-                    Err(refusal) => return Ok(Kind::Refused(refusal)),
+                    Err(refusal) => return Ok(Err(refusal)),
                 }
             }
         } else {
             None
         };
-        Ok(Kind::Execute { name, arguments })
+        Ok(Ok((name, arguments)))
+    }
+
+    /// One channel, or of UNLISTEN all of them.
+    fn listen(&mut self, verb: &str) -> Result<Kind, ClientMessage> {
+        self.at = 1;
+        let listens = verb == "listen";
+        if listens || !self.take_symbol(&Token::Mul) {
+            self.expect_identifier()?;
+        }
+        self.expect_end()?;
+        Ok(if listens { Kind::Listen } else { Kind::Unlisten })
     }
 
     fn deallocate(&mut self) -> Result<Kind, ClientMessage> {
@@ -564,6 +593,15 @@ impl Cursor<'_> {
     fn positioned(&self, mut message: ClientMessage, at: usize) -> ClientMessage {
         message.position = self.piece.tokens.get(at).and_then(|token| self.piece.position(token.span.start));
         message
+    }
+}
+
+/// The values of a setting as one. Names of a path are quoted where they have to be; most settings take one value.
+fn listed(name: &str, values: Vec<String>) -> Result<String, ClientMessage> {
+    match (name, values.as_slice()) {
+        ("search_path", _) => Ok(values.iter().map(|value| catalog::quote_ident(value)).collect::<Vec<_>>().join(", ")),
+        ("datestyle", _) | (_, [_]) => Ok(values.join(", ")),
+        _ => Err(ClientMessage::new(SqlState::INVALID_PARAMETER_VALUE, format!("SET {name} takes only one argument"))),
     }
 }
 

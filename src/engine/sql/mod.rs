@@ -201,7 +201,18 @@ pub enum Kind {
     Close(Option<String>),
     /// DISCARD ALL | PLANS | SEQUENCES | TEMP.
     Discard(String),
-    /// UNLISTEN: nothing listens here, so nothing is to do.
+    /// EXPLAIN EXECUTE name (arguments).
+    ExplainExecute {
+        /// What is asked for.
+        options: ExplainOptions,
+        /// The prepared statement's name.
+        name: String,
+        /// A `SELECT arguments` that computes them; `None` without arguments.
+        arguments: Option<Query>,
+    },
+    /// LISTEN: nobody can notify on a server for reading, so there is nothing to wait for.
+    Listen,
+    /// UNLISTEN, which for the same reason ends nothing.
     Unlisten,
     /// LOCK TABLE … IN ACCESS SHARE MODE.
     LockShared,
@@ -331,7 +342,7 @@ impl Statement {
     pub fn class(&self) -> &'static str {
         match &self.kind {
             Kind::Query(_) => "query",
-            Kind::Explain { .. } => "explain",
+            Kind::Explain { .. } | Kind::ExplainExecute { .. } => "explain",
             Kind::ExplainPolicy { .. } => "explain_policy",
             Kind::Copy { .. } => "copy_out",
             Kind::Set { .. } | Kind::SetTransaction(_) | Kind::SetIdentity | Kind::Reset(_) | Kind::Show(_) | Kind::Discard(_) => "setting",
@@ -340,7 +351,7 @@ impl Statement {
             }
             Kind::Prepare { .. } | Kind::Execute { .. } | Kind::Deallocate(_) => "prepared",
             Kind::Declare { .. } | Kind::Fetch { .. } | Kind::Close(_) => "cursor",
-            Kind::Unlisten => "notification",
+            Kind::Listen | Kind::Unlisten => "notification",
             Kind::LockShared => "lock",
             Kind::Refused(_) => "refused",
         }

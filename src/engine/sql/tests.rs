@@ -81,7 +81,7 @@ fn a_policy_is_explained_for_the_caller_or_for_a_named_login() {
 #[test]
 fn session_statements_are_read() {
     assert!(
-        matches!(one("set search_path to a, \"B\"").kind, Kind::Set { name, value: Some(value), local: false } if name == "search_path" && value == "a, B")
+        matches!(one("set search_path to a, \"B\"").kind, Kind::Set { name, value: Some(value), local: false } if name == "search_path" && value == "a, \"B\"")
     );
     assert!(matches!(one("SET LOCAL statement_timeout = '5s'").kind, Kind::Set { local: true, .. }));
     assert!(matches!(one("SET extra_float_digits = -1").kind, Kind::Set { value: Some(value), .. } if value == "-1"));

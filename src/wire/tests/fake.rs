@@ -305,7 +305,12 @@ impl Session for FakeSession {
         self.status
     }
 
+    fn has_portal(&self, portal: &str) -> bool {
+        self.portals.contains_key(portal)
+    }
+
     fn fail_transaction(&mut self) {
+        self.portals.clear();
         if self.status == TransactionStatus::Active {
             self.status = TransactionStatus::Failed;
         }

@@ -13,6 +13,8 @@ impl Cursor<'_> {
     /// `COPY { name [(columns)] | (query) } TO STDOUT [options]`.
     pub(super) fn copy(&mut self) -> Result<Kind, ClientMessage> {
         self.at = 1;
+        // The form before PostgreSQL 7.3: `COPY BINARY name …`.
+        let binary = self.word_at(2).is_some_and(|word| word != "from" && word != "to") && self.take_word("binary");
         let query = if self.take_symbol(&Token::LParen) {
             let from = self.at;
             let mut depth = 1usize;
@@ -41,6 +43,7 @@ impl Cursor<'_> {
                 while !matches!(self.token_at(self.at), Some(Token::RParen) | None) {
                     self.at += 1;
                 }
+                self.once_each(start)?;
                 let columns = self.piece.text_from(start, Some(self.at)).to_owned();
                 self.expect_symbol(&Token::RParen)?;
                 columns
@@ -63,13 +66,35 @@ impl Cursor<'_> {
                     .with_hint("Use COPY … TO STDOUT, or psql's \\copy."),
             ));
         }
-        let options = self.copy_options()?;
+        let options = self.copy_options(binary)?;
         self.expect_end()?;
         Ok(query.map_or_else(Kind::Refused, |query| Kind::Copy { query, options }))
     }
 
-    fn copy_options(&mut self) -> Result<CopyOptions, ClientMessage> {
+    /// Refuses a list of columns, from a token to the cursor, that names one twice.
+    fn once_each(&self, from: usize) -> Result<(), ClientMessage> {
+        let mut names = Vec::new();
+        for at in from..self.at {
+            let Some(Token::Word(word)) = self.token_at(at) else { continue };
+            let name = if word.quote_style.is_none() { word.value.to_lowercase() } else { word.value.clone() };
+            if names.contains(&name) {
+                let text = format!("column \"{name}\" specified more than once");
+                return Err(ClientMessage::new(SqlState::DUPLICATE_COLUMN, text));
+            }
+            names.push(name);
+        }
+        Ok(())
+    }
+
+    fn copy_options(&mut self, binary: bool) -> Result<CopyOptions, ClientMessage> {
         let mut draft = CopyDraft::default();
+        if binary {
+            draft.set("format", Some("binary"))?;
+        }
+        if self.take_word("using") {
+            self.expect_keyword("delimiters")?;
+            draft.delimiter = Some(self.one_value()?);
+        }
         self.take_word("with");
         if self.take_symbol(&Token::LParen) {
             loop {

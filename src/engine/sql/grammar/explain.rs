@@ -17,6 +17,10 @@ impl Cursor<'_> {
             return self.explain_policy();
         }
         let options = self.explain_options()?;
+        if self.take_word("execute") {
+            let prepared = self.executed()?;
+            return Ok(prepared.map_or_else(Kind::Refused, |(name, arguments)| Kind::ExplainExecute { options, name, arguments }));
+        }
         Ok(self.explained()?.map_or_else(Kind::Refused, |query| Kind::Explain { options, query }))
     }
 
