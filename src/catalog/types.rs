@@ -148,6 +148,22 @@ types! {
     PG_LSN = 3220, 8;
     /// inet
     INET = 869, -1;
+    /// cidr
+    CIDR = 650, -1;
+    /// macaddr
+    MACADDR = 829, 6;
+    /// int4range
+    INT4RANGE = 3904, -1;
+    /// numrange
+    NUMRANGE = 3906, -1;
+    /// tsrange
+    TSRANGE = 3908, -1;
+    /// tstzrange
+    TSTZRANGE = 3910, -1;
+    /// daterange
+    DATERANGE = 3912, -1;
+    /// int8range
+    INT8RANGE = 3926, -1;
     /// aclitem[]
     ACLITEM_ARRAY = 1034, -1;
     /// anyarray
@@ -233,6 +249,14 @@ const NAMED: &[(PgType, &str, &str, u32)] = &[
     (PgType::PG_NODE_TREE, "pg_node_tree", "pg_node_tree", 0),
     (PgType::PG_LSN, "pg_lsn", "pg_lsn", 3221),
     (PgType::INET, "inet", "inet", 1041),
+    (PgType::CIDR, "cidr", "cidr", 651),
+    (PgType::MACADDR, "macaddr", "macaddr", 1040),
+    (PgType::INT4RANGE, "int4range", "int4range", 3905),
+    (PgType::NUMRANGE, "numrange", "numrange", 3907),
+    (PgType::TSRANGE, "tsrange", "tsrange", 3909),
+    (PgType::TSTZRANGE, "tstzrange", "tstzrange", 3911),
+    (PgType::DATERANGE, "daterange", "daterange", 3913),
+    (PgType::INT8RANGE, "int8range", "int8range", 3927),
     (PgType::CID, "cid", "cid", 1012),
     (PgType::TID, "tid", "tid", 1010),
     (PgType::XID8, "xid8", "xid8", 271),

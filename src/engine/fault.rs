@@ -429,8 +429,11 @@ fn planning(text: &str, sql: &str) -> ClientMessage {
     if first.contains("more than one column") || first.contains("Too many columns") {
         return ClientMessage::new(SqlState::SYNTAX_ERROR, "subquery must return only one column");
     }
-    let message = wording::presentable(text).unwrap_or_else(|| "the statement cannot be planned as it is written".to_owned());
-    ClientMessage::new(SqlState::SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION, message)
+    match wording::presentable(text) {
+        Some(message) => ClientMessage::new(SqlState::SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION, message),
+        // What PostgreSQL would refuse has been found before; this is the planner's own limit.
+        None => ClientMessage::new(SqlState::FEATURE_NOT_SUPPORTED, "the statement cannot be planned as it is written"),
+    }
 }
 
 /// The planner names database and schema even where the client did not.

@@ -61,6 +61,7 @@ pub use engine::{Clock, Engine, EngineOptions};
 pub use in_force::InForce;
 pub use parameter::{Format, Parameter, decode as decode_parameter};
 pub use reply::{CopyFormat, CopyOut, Notice, Reply, RowStream, TransactionStatus};
+pub use semantics::{Carried, RangeParts, range_parts};
 pub use session::{Description, Session};
 pub use session_request::{Everyone, SessionRequest, Whoever};
 pub use settings::{SERVER_VERSION, Settings};

@@ -172,6 +172,14 @@ pub fn decode(parameter: &Parameter, pg_type: PgType, time_zone: &TimeZone) -> R
     }
     let kind = match Kind::of(pg_type) {
         Some(kind) => kind,
+        None if let Some(carried) = semantics::Carried::of(pg_type) => {
+            let Some(value) = &parameter.value else { return Ok(ScalarValue::Utf8(None)) };
+            let text = match parameter.format {
+                Format::Text => carried.read(text(value)?, time_zone)?,
+                Format::Binary => carried.of_binary(value, time_zone)?,
+            };
+            return Ok(ScalarValue::Utf8(Some(text)));
+        }
         // Names of objects are sent as their numbers.
         None if parameter.format == Format::Binary && OF_OBJECTS.iter().any(|known| known.oid == pg_type.oid) => {
             let number = parameter.value.as_ref().map(|value| binary::decode(value, Kind::Oid)).transpose()?;
@@ -190,6 +198,18 @@ pub fn decode(parameter: &Parameter, pg_type: PgType, time_zone: &TimeZone) -> R
         }
         (Some(value), Format::Text) => from_text(text(value)?, kind, time_zone),
         (Some(value), Format::Binary) => binary::decode(value, kind),
+    }
+}
+
+/// Reads a parameter that a client has bound: as [`decode`] does, but an infinite date or timestamp becomes a text, for no other type has it.
+pub(super) fn bound(parameter: &Parameter, pg_type: PgType, time_zone: &TimeZone) -> Result<ScalarValue, ClientMessage> {
+    let later = parameter.value.as_deref().zip(Kind::of(pg_type)).and_then(|(value, kind)| match parameter.format {
+        Format::Text => datetime::infinity(std::str::from_utf8(value).ok()?, kind),
+        Format::Binary => binary::infinity(value, kind),
+    });
+    match later {
+        Some(later) => Ok(ScalarValue::Utf8(Some(if later { "infinity" } else { "-infinity" }.to_owned()))),
+        None => decode(parameter, pg_type, time_zone),
     }
 }
 

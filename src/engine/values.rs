@@ -69,7 +69,9 @@ impl Given {
         let mut constants = HashMap::with_capacity(self.values.len());
         for (at, (value, pg_type)) in self.values.iter().zip(&self.types).enumerate() {
             let mut metadata = semantics::bound();
-            if let Some(name) = name(*pg_type) {
+            // What is infinite is carried as a text, too.
+            let infinite = matches!(value, ScalarValue::Utf8(Some(_))).then(|| pg_type.typname()).flatten().filter(|_| is_moment(*pg_type));
+            if let Some(name) = name(*pg_type).or(infinite) {
                 metadata.extend(FieldMetadata::new([(TYPE_KEY.to_owned(), name)].into()));
             }
             for name in sql::names_of(at + 1) {
@@ -91,7 +93,12 @@ pub(super) fn field(pg_type: PgType) -> Result<FieldRef, ClientMessage> {
 
 /// The name of a type that its Arrow type does not tell.
 fn name(pg_type: PgType) -> Option<String> {
-    NAMED.iter().find(|named| named.oid == pg_type.oid).and_then(|named| named.typname())
+    let named = NAMED.iter().any(|named| named.oid == pg_type.oid) || semantics::Carried::of(pg_type).is_some();
+    if named { pg_type.typname() } else { None }
+}
+
+fn is_moment(pg_type: PgType) -> bool {
+    [PgType::DATE, PgType::TIMESTAMP, PgType::TIMESTAMPTZ].iter().any(|known| known.oid == pg_type.oid)
 }
 
 /// NULL of a type.

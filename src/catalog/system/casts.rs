@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use arrow::datatypes::DataType as ArrowType;
 use datafusion::sql::sqlparser::ast::{
     AccessExpr, Array, ArrayElemTypeDef, BinaryOperator, DataType, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident,
-    ObjectName, Query, SelectItem, SetExpr, Statement, Subscript, VisitMut, VisitorMut,
+    ObjectName, Query, SelectItem, SetExpr, Statement, Subscript, TimezoneInfo, VisitMut, VisitorMut,
 };
 
 use super::array_text::{self, Element};
@@ -23,7 +23,8 @@ pub(super) fn plain_type(sql_type: &DataType) -> Option<ArrowType> {
         | DataType::Uuid
         | DataType::Varchar(None)
         | DataType::CharVarying(None)
-        | DataType::CharacterVarying(None) => Some(ArrowType::Utf8),
+        | DataType::CharacterVarying(None)
+        | DataType::Time(None, TimezoneInfo::WithTimeZone | TimezoneInfo::Tz) => Some(ArrowType::Utf8),
         DataType::Custom(name, modifiers) if modifiers.is_empty() && is_builtin(name) => type_planner::arrow_type(&last_part(name)?),
         _ => None,
     }

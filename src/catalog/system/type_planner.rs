@@ -30,6 +30,23 @@ impl TypePlanner for PgTypePlanner {
     }
 }
 
+/// Names of types that mean a text of a kind.
+const NAMED: [&str; 13] = [
+    "bpchar",
+    "name",
+    "xid",
+    "inet",
+    "cidr",
+    "macaddr",
+    "timetz",
+    "int4range",
+    "int8range",
+    "numrange",
+    "daterange",
+    "tsrange",
+    "tstzrange",
+];
+
 /// The name of a type that is a text to the engine and more to PostgreSQL.
 fn named(sql_type: &SqlType) -> Option<&'static str> {
     match sql_type {
@@ -37,7 +54,8 @@ fn named(sql_type: &SqlType) -> Option<&'static str> {
         SqlType::JSON => Some("json"),
         SqlType::JSONB => Some("jsonb"),
         SqlType::Varchar(_) | SqlType::CharVarying(_) | SqlType::CharacterVarying(_) => Some("varchar"),
-        SqlType::Custom(name, _) => ["bpchar", "name", "xid"].into_iter().find(|known| super::last_part(name).as_deref() == Some(*known)),
+        SqlType::Time(None, TimezoneInfo::WithTimeZone | TimezoneInfo::Tz) => Some("timetz"),
+        SqlType::Custom(name, _) => NAMED.into_iter().find(|known| super::last_part(name).as_deref() == Some(*known)),
         _ => None,
     }
 }
@@ -62,6 +80,15 @@ pub(super) fn arrow_type(name: &str) -> Option<DataType> {
         | "cstring"
         | "unknown"
         | "inet"
+        | "cidr"
+        | "macaddr"
+        | "timetz"
+        | "int4range"
+        | "int8range"
+        | "numrange"
+        | "daterange"
+        | "tsrange"
+        | "tstzrange"
         | "information_schema.sql_identifier"
         | "sql_identifier"
         | "character_data"

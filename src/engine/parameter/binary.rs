@@ -63,6 +63,16 @@ pub(super) fn decode(value: &[u8], kind: Kind) -> Result<ScalarValue, ClientMess
     })
 }
 
+/// Whether a value is later than all moments of a type that has such, or earlier; `None` if it is neither.
+pub(super) fn infinity(value: &[u8], kind: Kind) -> Option<bool> {
+    let (least, most): (&[u8], &[u8]) = match kind {
+        Kind::Date => (&i32::MIN.to_be_bytes(), &i32::MAX.to_be_bytes()),
+        Kind::Timestamp | Kind::TimestampTz => (&i64::MIN.to_be_bytes(), &i64::MAX.to_be_bytes()),
+        _ => return None,
+    };
+    if value == most { Some(true) } else { (value == least).then_some(false) }
+}
+
 fn exact<const N: usize>(value: &[u8]) -> Result<[u8; N], ClientMessage> {
     value.try_into().map_err(|_| incorrect())
 }

@@ -109,6 +109,18 @@ fn days_since_1970(date: NaiveDate) -> i64 {
     i64::from(date.num_days_from_ce()) - 719_163
 }
 
+/// Whether a text is later than all moments of a type that has such, or earlier; `None` if it is neither.
+pub(super) fn infinity(value: &str, kind: Kind) -> Option<bool> {
+    if !matches!(kind, Kind::Date | Kind::Timestamp | Kind::TimestampTz) {
+        return None;
+    }
+    let text = value.trim().to_ascii_lowercase();
+    match text.trim_start_matches(['-', '+']) {
+        "infinity" | "inf" => Some(!text.starts_with('-')),
+        _ => None,
+    }
+}
+
 /// Infinity is a date like any other in PostgreSQL; here there is none, and the message says so.
 fn finite(value: &str, kind: Kind) -> Result<(), ClientMessage> {
     let unsigned = value.trim().trim_start_matches(['-', '+']);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::DataType;
 use datafusion::common::{DFSchema, ScalarValue};
-use datafusion::logical_expr::expr::{AggregateFunction, Cast, WindowFunction};
+use datafusion::logical_expr::expr::{AggregateFunction, Cast, Sort, WindowFunction};
 use datafusion::logical_expr::{AggregateUDF, Expr, ExprSchemable, WindowFunctionDefinition, cast};
 
 use crate::error::SqlState;
@@ -23,6 +23,7 @@ pub(super) fn aggregated(mut call: AggregateFunction, schema: &DFSchema, facts: 
     if let Some(function) = standing(&name, &mut call.params.args, schema, facts) {
         call.func = function;
     }
+    sortable(&call.params.order_by, schema, facts)?;
     for key in &mut call.params.order_by {
         key.expr = expression::sort_key(std::mem::take(&mut key.expr), schema);
     }
@@ -38,6 +39,7 @@ pub(super) fn aggregated(mut call: AggregateFunction, schema: &DFSchema, facts: 
 
 /// What stands for a call over a window.
 pub(super) fn windowed(mut call: WindowFunction, schema: &DFSchema, facts: Facts) -> Result<WindowFunction> {
+    sortable(&call.params.order_by, schema, facts)?;
     for key in &mut call.params.order_by {
         key.expr = expression::sort_key(std::mem::take(&mut key.expr), schema);
     }
@@ -64,6 +66,12 @@ pub(super) fn windowed(mut call: WindowFunction, schema: &DFSchema, facts: Facts
     }
     excluded::apart(&mut call, schema)?;
     Ok(call)
+}
+
+/// Refuses keys of types that have no order.
+fn sortable(keys: &[Sort], schema: &DFSchema, facts: Facts) -> Result<()> {
+    let fields = keys.iter().filter_map(|key| key.expr.to_field(schema).ok());
+    fields.into_iter().try_for_each(|(_, field)| matching::identified(&field, "ordering", facts))
 }
 
 /// Refuses a constant that is not above zero.

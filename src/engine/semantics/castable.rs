@@ -6,7 +6,7 @@ use crate::engine::PgType;
 use crate::error::SqlState;
 
 use super::function::{Result, fault};
-use super::typed;
+use super::{Carried, typed};
 
 /// Types as far as it decides what they can be cast to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +29,7 @@ enum Kind {
     Json,
     Jsonb,
     List,
+    Carried(&'static str),
 }
 
 /// The kind of a type; `None` of texts, which all others can be made of, and of what is not looked at.
@@ -39,7 +40,8 @@ fn kind(field: &Field) -> Option<Kind> {
             Some("json") => Kind::Json,
             Some("jsonb") => Kind::Jsonb,
             Some(name) if name.starts_with("reg") => Kind::Reg,
-            _ => return None,
+            Some(name) => Kind::Carried(Carried::named(name)?.0),
+            None => return None,
         },
         DataType::Boolean => Kind::Truth,
         DataType::Int16 => Kind::Small,
@@ -65,13 +67,25 @@ pub(super) fn check(from: &Field, to: &Field) -> Result<()> {
     if castable(one, other) {
         return Ok(());
     }
+    if unsupported(one, other) {
+        return Err(fault(SqlState::FEATURE_NOT_SUPPORTED, "casts between types of addresses, and of times, are not supported"));
+    }
     let name = |field: &Field| PgType::of_arrow(field).with_typmod(-1).format().unwrap_or_default();
     Err(fault(SqlState::CANNOT_COERCE, &format!("cannot cast type {} to {}", name(from), name(to))))
 }
 
+/// Casts that PostgreSQL has between types of which one is carried as a text.
+fn unsupported(from: Kind, to: Kind) -> bool {
+    let inet = |kind: Kind| matches!(kind, Kind::Carried("inet" | "cidr"));
+    let zoned = |kind: Kind| kind == Kind::Carried("timetz");
+    let timed = |kind: Kind| matches!(kind, Kind::Time | Kind::Instant);
+    inet(from) && inet(to) || zoned(from) && to == Kind::Time || timed(from) && zoned(to)
+}
+
 fn castable(from: Kind, to: Kind) -> bool {
     use Kind::{
-        Big, Bytes, Date, Float, Instant, Integer, Interval, Json, Jsonb, List, Numeric, Oid, Reg, Small, Time, Timestamp, Truth, Uuid,
+        Big, Bytes, Carried, Date, Float, Instant, Integer, Interval, Json, Jsonb, List, Numeric, Oid, Reg, Small, Time, Timestamp, Truth,
+        Uuid,
     };
     from == to
         || match from {
@@ -89,7 +103,7 @@ fn castable(from: Kind, to: Kind) -> bool {
             Interval => to == Time,
             Json => to == Jsonb,
             Jsonb => matches!(to, Json | Truth | Small | Integer | Big | Float | Numeric),
-            Bytes | Uuid | List => false,
+            Bytes | Uuid | List | Carried(_) => false,
         }
 }
 

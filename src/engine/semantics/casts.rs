@@ -10,7 +10,7 @@ use datafusion::logical_expr::{Expr, cast};
 use crate::error::{ClientMessage, SqlState};
 
 use super::function::Result;
-use super::{Facts, arrays, blanks, castable, infinite, numeric, parse, regs, spans, temporal, text, truncation, typed};
+use super::{Facts, arrays, blanks, carried, castable, infinite, numeric, parse, regs, spans, temporal, text, truncation, typed};
 
 /// The cast of a value of this field, or what stands for it.
 pub(super) fn rewritten(cast: Cast, from: &Field, facts: Facts) -> Result<Expr> {
@@ -56,8 +56,10 @@ fn known(cast: Cast, from: &Field, facts: Facts) -> Expr {
         let value = if text::differs(from) { text::text(facts).call(vec![*cast.expr]) } else { *cast.expr };
         let value = if from.is_string() || text::differs(from) { value } else { datafusion::logical_expr::cast(value, DataType::Utf8) };
         return match target {
-            Some(target) => typed::read(value.clone(), &target, named).unwrap_or(value),
-            None if named.is_some() => typed::plain(value),
+            Some(target) => carried::known(value.clone(), &target, named, facts)
+                .or_else(|| typed::read(carried::written(value.clone(), named), &target, named))
+                .unwrap_or(value),
+            None if named.is_some() => typed::plain(carried::written(value, named)),
             None if from.is_string() => Expr::Cast(Cast::new(Box::new(value), to)),
             None => value,
         };

@@ -13,9 +13,9 @@ use super::exact::Kind;
 use super::fields::Field;
 use super::function::Result;
 use super::{
-    Facts, aggregates, arithmetic, blanks, casts, counts, fields, function, infinite, json_build, json_edit, literals, matching, meanings,
-    membership, moments, number_text, numbers, numeric, octets, parse, regexes, regs, rounding, signatures, spaced, spans, temporal, text,
-    truncation, typed,
+    Facts, aggregates, arithmetic, blanks, carried, casts, counts, fields, function, infinite, json_build, json_edit, literals, matching,
+    meanings, membership, moments, number_text, numbers, numeric, octets, parse, regexes, regs, rounding, signatures, spaced, spans,
+    temporal, text, truncation, typed,
 };
 
 pub(super) fn rewritten(expr: Expr, schema: &DFSchema, facts: Facts) -> Result<Expr> {
@@ -50,10 +50,12 @@ fn one(expr: Expr, schema: &DFSchema, facts: Facts) -> Result<Expr> {
     if let Some(folded) = infinite::folded(&expr, schema, facts)? {
         return Ok(folded);
     }
-    typed::bounded(&computed_of(&expr), schema)?;
+    let computed = computed_of(&expr);
+    typed::bounded(&computed, schema)?;
+    carried::refused(&expr, &computed, schema)?;
     Ok(match expr {
         Expr::Literal(value, metadata) => literals::typed(value, metadata),
-        Expr::BinaryExpr(binary) => operator(binary, schema, facts)?,
+        Expr::BinaryExpr(binary) => operator(carried::beside(binary, schema, facts), schema, facts)?,
         Expr::Not(inner) => matching::truth("NOT", *inner, schema, facts).map(|inner| Expr::Not(Box::new(inner)))?,
         Expr::Like(like) => {
             matching::liked(&like, schema, facts)?;

@@ -10,6 +10,8 @@ use datafusion::functions::core::expr_fn::coalesce;
 use datafusion::logical_expr::expr::{Between, BinaryExpr};
 use datafusion::logical_expr::{Expr, ExprSchemable, Operator};
 
+use crate::catalog::TYPE_KEY;
+
 use super::function::Result;
 use super::{Facts, casts, expression, typed};
 
@@ -45,6 +47,12 @@ fn spelled(text: &str) -> Option<bool> {
 
 /// The same of a constant.
 fn sign(expr: &Expr) -> Option<bool> {
+    // A parameter is told by its mark.
+    if let Expr::Literal(_, Some(marks)) = expr
+        && marks.inner().get(TYPE_KEY).is_some_and(|kind| KINDS.contains(&kind.as_str()))
+    {
+        return spelled(casts::text_of(expr)?);
+    }
     let Expr::ScalarFunction(call) = expr else { return None };
     let [text] = call.args.as_slice() else { return None };
     if KINDS.contains(&call.func.name()) { spelled(casts::text_of(text)?) } else { None }

@@ -11,7 +11,7 @@ use crate::engine::PgType;
 use crate::error::SqlState;
 
 use super::function::{Result, fault};
-use super::{Facts, casts, moments, numeric, typed};
+use super::{Facts, carried, casts, moments, numeric, typed};
 
 /// Types that may stand beside each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,6 +130,9 @@ pub(super) fn liked(like: &Like, schema: &DFSchema, facts: Facts) -> Result<()> 
 
 /// Refuses to look for equal values among those of a type that has no equality, or to sort them: json.
 pub(super) fn identified(field: &Field, what: &str, facts: Facts) -> Result<()> {
+    if what == "ordering" && !facts.lenient {
+        carried::ordered(typed::named(field))?;
+    }
     if facts.lenient || typed::named(field) != Some("json") {
         return Ok(());
     }
@@ -214,6 +217,7 @@ pub(super) fn united(inputs: Vec<LogicalPlan>, facts: Facts) -> Result<Vec<Logic
     for input in &inputs {
         let columns: Vec<Expr> = input.schema().columns().into_iter().map(Expr::Column).collect();
         typed::bounded(&columns.iter().collect::<Vec<_>>(), input.schema())?;
+        input.schema().fields().iter().try_for_each(|field| carried::ordered(typed::named(field)))?;
     }
     for at in 0..width {
         let columns: Vec<Option<Expr>> = inputs.iter().map(|input| column(input, at)).collect();

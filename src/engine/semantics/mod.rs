@@ -13,6 +13,7 @@ mod bits;
 mod blanks;
 mod bytes;
 mod bytewise;
+mod carried;
 mod castable;
 mod casts;
 mod correlated;
@@ -79,6 +80,7 @@ use super::TimeZone;
 use super::styles::DateOrder;
 
 pub(super) use appended::beside as beside_list;
+pub use carried::{Carried, RangeParts, range_parts};
 pub(super) use casts::text_of;
 pub(super) use excluded::MARKS as EXCLUDED;
 pub(super) use json_build::canonical;

@@ -8,7 +8,9 @@ use arrow::datatypes::{
     TimestampMicrosecondType,
 };
 use chrono::{DateTime, Datelike, NaiveDateTime, Timelike};
+use datafusion::common::ScalarValue;
 
+use crate::engine::TimeZone;
 use crate::error::SqlState;
 
 use super::Facts;
@@ -83,7 +85,7 @@ pub(super) fn texts(array: &ArrayRef, facts: Facts) -> Result<StringArray> {
         DataType::Timestamp(_, zone) => {
             let zoned = zone.is_some();
             let micros = array.as_primitive::<TimestampMicrosecondType>();
-            micros.iter().map(|micros| micros.and_then(|micros| instant(micros, zoned, facts))).collect()
+            micros.iter().map(|micros| micros.and_then(|micros| instant(micros, zoned, &facts.time_zone))).collect()
         }
         DataType::Interval(_) => {
             let values = array.as_primitive::<IntervalMonthDayNanoType>();
@@ -146,17 +148,29 @@ fn needs_quotes(element: &str) -> bool {
         || element.chars().any(|letter| matches!(letter, '{' | '}' | ',' | '"' | '\\') || letter.is_ascii_whitespace())
 }
 
-fn clock(micros: i64) -> String {
+pub(super) fn clock(micros: i64) -> String {
     let seconds = micros / 1_000_000;
     format!("{:02}:{:02}:{}", seconds / 3600, seconds / 60 % 60, fraction(seconds % 60, micros % 1_000_000))
 }
 
-fn instant(micros: i64, zoned: bool, facts: Facts) -> Option<String> {
+/// The text of one date or timestamp.
+pub(super) fn moment(value: &ScalarValue, time_zone: &TimeZone) -> Option<String> {
+    match value {
+        ScalarValue::Date32(Some(days)) => {
+            let start = DateTime::from_timestamp(i64::from(*days).checked_mul(86_400)?, 0)?;
+            Some(local(&start.naive_utc()).replacen(" 00:00:00", "", 1))
+        }
+        ScalarValue::TimestampMicrosecond(Some(micros), zone) => instant(*micros, zone.is_some(), time_zone),
+        _ => None,
+    }
+}
+
+fn instant(micros: i64, zoned: bool, time_zone: &TimeZone) -> Option<String> {
     let utc = DateTime::from_timestamp_micros(micros)?.naive_utc();
     if !zoned {
         return Some(local(&utc));
     }
-    let offset = facts.time_zone.offset_at(&utc);
+    let offset = time_zone.offset_at(&utc);
     let shifted = utc.checked_add_signed(chrono::TimeDelta::seconds(i64::from(offset)))?;
     Some(format!("{}{}", local(&shifted), distance(offset)))
 }

@@ -12,7 +12,7 @@ use crate::engine::TimeZone;
 use crate::error::SqlState;
 
 use super::function::{Function, Result, fault, first};
-use super::{casts, infinite, json_build, parse, regs};
+use super::{Carried, casts, infinite, json_build, parse, regs};
 
 /// The PostgreSQL type that a field names.
 pub(super) fn named(field: &Field) -> Option<&str> {
@@ -98,7 +98,7 @@ pub(super) fn nullable(value: Expr, field: &Field) -> Expr {
     let computes = |args: &[ArrayRef], _rows: usize| first(args).cloned();
     let takes = |types: &[DataType]| (types.len() == 1).then(|| types.to_vec());
     let function = Function::new("meshgate_value", takes, |types| types.first().cloned(), computes);
-    let known = ["uuid", "json", "jsonb", "varchar", "bpchar", "name"].into_iter().chain(regs::NAMES);
+    let known = ["uuid", "json", "jsonb", "varchar", "bpchar", "name"].into_iter().chain(regs::NAMES).chain(Carried::names());
     let known = known.into_iter().find(|name| named(field) == Some(name));
     match known {
         Some(name) => function.answers(name),

@@ -118,7 +118,7 @@ impl Session {
             .zip(&prepared.parameters)
             .map(|(value, pg_type)| {
                 let value = settings.client_encoding.received(value, *pg_type)?;
-                parameter::decode(&value, *pg_type, &settings.time_zone)
+                parameter::bound(&value, *pg_type, &settings.time_zone)
             })
             .collect::<Result<Vec<_>, _>>()?;
         let given = Given::new(values, prepared.parameters.clone());

@@ -1,6 +1,10 @@
 //! Casts in forms that the planner has: lengths, digits, numbers that are no decimals, bits.
 
-use datafusion::sql::sqlparser::ast::{ArrayElemTypeDef, CharacterLength, DataType, ExactNumberInfo, Expr, ObjectName, Value};
+use datafusion::sql::sqlparser::ast::{
+    ArrayElemTypeDef, CharacterLength, DataType, ExactNumberInfo, Expr, ObjectName, TimezoneInfo, Value,
+};
+
+use crate::engine::{Carried, PgType};
 
 use super::modifiers;
 use super::spelling::{call, cast_to, last, literal, number, string};
@@ -67,9 +71,14 @@ fn one_byte(name: &ObjectName) -> bool {
     matches!(name.0.last().and_then(|part| part.as_ident()), Some(name) if name.value == "char" && name.quote_style.is_some())
 }
 
-/// Whether a cast to the type is refused: the planner would take it for a text.
+/// Whether a cast to the type is refused: the planner would take its elements for texts.
 pub(super) fn refused(data_type: &DataType) -> bool {
-    matches!(data_type, DataType::Custom(name, _) if last(name) == "inet")
+    let DataType::Array(ArrayElemTypeDef::SquareBracket(element, _)) = data_type else { return false };
+    match element.as_ref() {
+        DataType::Custom(name, _) => PgType::named(&last(name)).and_then(Carried::of).is_some(),
+        DataType::Time(_, TimezoneInfo::WithTimeZone | TimezoneInfo::Tz) => true,
+        inner => refused(inner),
+    }
 }
 
 /// `text::bit(64)::bigint`

@@ -154,7 +154,7 @@ impl VisitorMut for Spelling {
                 Some(call("timezone", vec![time_zone.as_ref().clone(), timestamp.as_ref().clone()]))
             }
             Expr::Interval(interval) => interval_text(interval),
-            Expr::Cast { data_type, .. } if casting::refused(data_type) => return refuse("type inet is not supported"),
+            Expr::Cast { data_type, .. } if casting::refused(data_type) => return refuse("arrays of this type are not supported"),
             Expr::Cast { kind: CastKind::Cast | CastKind::DoubleColon, expr, data_type, .. } => casting::cast(expr, data_type),
             Expr::TypedString(typed) => match &typed.value.value {
                 Value::SingleQuotedString(text) => casting::cast(&string(text), &typed.data_type),

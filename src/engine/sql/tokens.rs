@@ -9,7 +9,7 @@ use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer, Whitespace, Word};
 
-use crate::engine::semantics;
+use crate::engine::{Carried, PgType, semantics};
 use crate::error::{ClientMessage, SqlState};
 
 use super::grammar::syntax_error;
@@ -54,6 +54,8 @@ pub(super) fn respelled(tokens: &[TokenWithSpan]) -> Vec<TokenWithSpan> {
                     None => out.push(token.clone()),
                 }
             }
+            // `inet 'x'`: the parser knows few types before a constant.
+            Token::Word(found) if named_constant(found, last, &mut rest) => cast_constant(token, &mut rest, &mut out),
             // No table here has others that inherit from it.
             found if is(found, "only") && after("from") && !opens(&mut rest) => {}
             found if is(found, "operator") => match quantified(&mut rest) {
@@ -193,6 +195,13 @@ pub(super) fn check(piece: &Piece, tokens: &[TokenWithSpan]) -> Result<(), Clien
             return Err(syntax_error(piece, Some(other)));
         }
     }
+    for three in words.windows(3) {
+        let [first, star, next] = three else { continue };
+        // The parser takes the word for the name of something; to PostgreSQL all columns have none.
+        if is(&first.token, "select") && star.token == Token::Mul && matches!(&next.token, Token::Word(word) if !follows_columns(word)) {
+            return Err(syntax_error(piece, Some(next)));
+        }
+    }
     for token in words {
         // `1_000` and `0x1F` are a number and a word to PostgreSQL 15, which do not stand side by side.
         let junk = match &token.token {
@@ -214,6 +223,13 @@ pub(super) fn check(piece: &Piece, tokens: &[TokenWithSpan]) -> Result<(), Clien
         }
     }
     Ok(())
+}
+
+/// Whether a word may stand behind the columns of a SELECT.
+fn follows_columns(word: &Word) -> bool {
+    let words =
+        ["from", "where", "group", "having", "window", "union", "intersect", "except", "order", "limit", "offset", "fetch", "for", "into"];
+    word.quote_style.is_none() && words.iter().any(|known| word.value.eq_ignore_ascii_case(known))
 }
 
 /// The refusal of what is PostgreSQL's, and not read here.
@@ -321,6 +337,22 @@ fn mark_frame(out: &mut Vec<TokenWithSpan>, mark: &str, span: Span) -> bool {
 fn opens(rest: &mut Peekable<Iter<'_, TokenWithSpan>>) -> bool {
     let mut ahead = rest.clone();
     ahead.find(|token| !blank(token)).is_some_and(|token| token.token == Token::LParen)
+}
+
+/// Whether a word is a type before a constant of it that the parser would not read.
+fn named_constant(found: &Word, last: Option<&TokenWithSpan>, rest: &mut Peekable<Iter<'_, TokenWithSpan>>) -> bool {
+    let named = found.quote_style.is_none() && PgType::named(&found.value.to_lowercase()).and_then(Carried::of).is_some();
+    let begins = last.is_none_or(|last| !matches!(last.token, Token::DoubleColon | Token::Period) && !ends_a_value(&last.token));
+    let mut ahead = rest.clone();
+    let constant = |token: &TokenWithSpan| matches!(token.token, Token::SingleQuotedString(_) | Token::EscapedStringLiteral(_));
+    named && begins && ahead.find(|token| !blank(token)).is_some_and(constant)
+}
+
+/// The constant behind a type, cast to it.
+fn cast_constant(named: &TokenWithSpan, rest: &mut Peekable<Iter<'_, TokenWithSpan>>, out: &mut Vec<TokenWithSpan>) {
+    out.extend(rest.find(|token| !blank(token)).cloned());
+    out.push(placed(Token::DoubleColon, named.span));
+    out.push(named.clone());
 }
 
 /// The sign in `OPERATOR(pg_catalog.=) ANY`, which the parser reads before a value only.

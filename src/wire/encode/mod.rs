@@ -15,6 +15,7 @@ mod lane;
 mod lines;
 mod nested;
 mod number;
+mod range;
 mod rows;
 mod text;
 

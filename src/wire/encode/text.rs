@@ -1,7 +1,6 @@
 //! Strings and bytes, and what is kept in them: JSON, UUIDs.
 
 use std::io::Write as _;
-use std::net::IpAddr;
 
 use arrow::array::{
     Array, ArrayAccessor, BinaryArray, BinaryViewArray, FixedSizeBinaryArray, LargeBinaryArray, LargeStringArray, StringArray,
@@ -10,11 +9,11 @@ use arrow::array::{
 use arrow::datatypes::DataType;
 use uuid::Uuid;
 
-use crate::engine::{ByteaOutput, Format, PgType};
+use crate::engine::{ByteaOutput, Carried, Format, PgType};
 
 use super::cells::Cells;
-use super::number;
 use super::{EncodeError, EncodeSettings, Target, downcast};
+use super::{number, range};
 
 /// The version that stands before binary `jsonb`.
 const JSONB_VERSION: u8 = 1;
@@ -50,7 +49,7 @@ fn strings<'a, A: ArrayAccessor<Item = &'a str>>(array: A, target: Target, cells
     let jsonb = target.is(PgType::JSONB) && target.format == Format::Binary;
     let numeric = target.is(PgType::NUMERIC) && target.format == Format::Binary;
     let character = target.is(PgType::CHAR) && target.format == Format::Binary;
-    let inet = target.is(PgType::INET) && target.format == Format::Binary;
+    let carried = Carried::of(target.pg_type).filter(|_| target.format == Format::Binary);
     let oid = target.pg_type.oid;
     let infinite =
         target.format == Format::Binary && [PgType::DATE, PgType::TIMESTAMP, PgType::TIMESTAMPTZ].iter().any(|known| target.is(*known));
@@ -87,8 +86,9 @@ fn strings<'a, A: ArrayAccessor<Item = &'a str>>(array: A, target: Target, cells
             }
             continue;
         }
-        if inet {
-            cells.put(&address(value).ok_or(EncodeError::Corrupt)?);
+        if let Some(carried) = carried {
+            let bytes = if let Carried::Range(element) = carried { range::binary(value, element)? } else { carried.to_binary(value) };
+            cells.put(&bytes.ok_or(EncodeError::Corrupt)?);
             continue;
         }
         if jsonb {
@@ -102,18 +102,6 @@ fn strings<'a, A: ArrayAccessor<Item = &'a str>>(array: A, target: Target, cells
         cells.put(value.as_bytes());
     }
     Ok(())
-}
-
-/// The binary form of an `inet`: family, length of the network's part, that it is no `cidr`, and the bytes.
-fn address(text: &str) -> Option<Vec<u8>> {
-    let (address, bits) = text.split_once('/').map_or((text, None), |(address, bits)| (address, Some(bits)));
-    let (family, bytes) = match address.parse::<IpAddr>().ok()? {
-        IpAddr::V4(address) => (2, address.octets().to_vec()),
-        IpAddr::V6(address) => (3, address.octets().to_vec()),
-    };
-    let length = u8::try_from(bytes.len()).ok()?;
-    let bits = bits.map_or(Some(length * 8), |bits| bits.parse().ok())?;
-    Some([&[family, bits, 0, length], bytes.as_slice()].concat())
 }
 
 pub(super) fn binary(array: &dyn Array, target: Target, settings: &EncodeSettings, cells: &mut Cells) -> Result<(), EncodeError> {
@@ -184,18 +172,5 @@ fn hex(value: &[u8], out: &mut Vec<u8>) {
     for byte in value {
         out.push(digit(byte >> 4));
         out.push(digit(byte & 15));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::address;
-
-    #[test]
-    fn addresses_have_postgresql_s_binary_form() {
-        assert_eq!(address("127.0.0.1").unwrap(), [2, 32, 0, 4, 127, 0, 0, 1]);
-        assert_eq!(address("10.0.0.0/8").unwrap(), [2, 8, 0, 4, 10, 0, 0, 0]);
-        assert_eq!(address("::1").unwrap().get(..4), Some(&[3, 128, 0, 16][..]));
-        assert_eq!(address("somewhere"), None);
     }
 }

@@ -5,8 +5,8 @@ use datafusion::sql::sqlparser::ast::{DataType, Ident, Value};
 use datafusion::sql::sqlparser::tokenizer::Location;
 
 use crate::catalog::{PgType, resolution};
-use crate::engine::TimeZone;
 use crate::engine::parameter::{self, Format, Parameter};
+use crate::engine::{Carried, TimeZone};
 use crate::error::SqlState;
 
 use super::{Analyst, Result, Typed};
@@ -118,15 +118,17 @@ pub(super) fn folded(ident: &Ident) -> String {
 impl Analyst<'_> {
     /// Refuses a constant that is no value of the type.
     pub(super) fn fits(&self, text: &str, oid: u32, place: Location) -> Result<()> {
-        let read = |oid: u32| READ.iter().any(|known| known.oid == oid);
+        let carried = PgType::of_oid(oid).and_then(Carried::of).is_some();
+        let read = |oid: u32| carried || READ.iter().any(|known| known.oid == oid);
         let Some(pg_type) = PgType::of_oid(oid).filter(|_| read(oid) || resolution::element(oid).is_some_and(read)) else { return Ok(()) };
         let value = Parameter { format: Format::Text, value: Some(Bytes::copy_from_slice(text.as_bytes())) };
         match parameter::decode(&value, pg_type, &TimeZone::default()) {
             Err(mut message)
-                if matches!(
-                    message.sqlstate,
-                    SqlState::INVALID_TEXT_REPRESENTATION | SqlState::NUMERIC_VALUE_OUT_OF_RANGE | SqlState::INVALID_PARAMETER_VALUE
-                ) =>
+                if carried && message.sqlstate != SqlState::FEATURE_NOT_SUPPORTED
+                    || matches!(
+                        message.sqlstate,
+                        SqlState::INVALID_TEXT_REPRESENTATION | SqlState::NUMERIC_VALUE_OUT_OF_RANGE | SqlState::INVALID_PARAMETER_VALUE
+                    ) =>
             {
                 message.position = self.spots.position(place);
                 Err(Box::new(message))
