@@ -6,7 +6,7 @@ use arrow::array::{ArrayRef, Int64Array, StringArray};
 use arrow::datatypes::DataType;
 use datafusion::common::DFSchema;
 use datafusion::logical_expr::expr::{BinaryExpr, ScalarFunction};
-use datafusion::logical_expr::{Expr, ExprSchemable, Operator, ScalarUDF};
+use datafusion::logical_expr::{Expr, Operator, ScalarUDF};
 
 use crate::error::SqlState;
 
@@ -51,7 +51,7 @@ fn filled() -> Function {
 }
 
 fn is_filled(expr: &Expr, schema: &DFSchema) -> bool {
-    expr.to_field(schema).is_ok_and(|(_, field)| typed::named(&field) == Some("bpchar"))
+    typed::field_of(expr, schema).is_some_and(|field| typed::named(&field) == Some("bpchar"))
 }
 
 /// The text that it is, without the blanks at its end.

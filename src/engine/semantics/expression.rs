@@ -318,8 +318,8 @@ fn four_bytes(value: Expr) -> Expr {
 
 /// `x::numeric` of what is one already, or of a constant.
 fn unconstrained(value: &Expr, schema: &DFSchema, facts: Facts) -> Option<Expr> {
-    match value.to_field(schema) {
-        Ok((_, field)) if typed::named(&field) == Some("numeric") || matches!(field.data_type(), DataType::Decimal256(..)) => {
+    match typed::field_of(value, schema) {
+        Some(field) if typed::named(&field) == Some("numeric") || matches!(field.data_type(), DataType::Decimal256(..)) => {
             Some(value.clone())
         }
         _ => casts::numeric_constant(value, facts),
@@ -544,7 +544,7 @@ fn of_json(left: Expr, op: Operator, right: Expr, null_safe: bool) -> Expr {
 
 /// An expression that is compared with another one.
 fn beside(expr: Expr, other: &Expr, schema: &DFSchema, facts: Facts) -> Expr {
-    let (Ok(own), Ok((_, field))) = (expr.get_type(schema), other.to_field(schema)) else { return expr };
+    let (Ok(own), Some(field)) = (expr.get_type(schema), typed::field_of(other, schema)) else { return expr };
     if typed::named(&field) == Some("uuid") && casts::text_of(&expr).is_some() {
         return typed::uuid_constant(expr);
     }

@@ -10,7 +10,7 @@ use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
 
 use crate::catalog::TYPE_KEY;
-use crate::engine::planning_deadline;
+use crate::engine::planning;
 use crate::error::{ClientMessage, SqlState};
 
 use super::{Facts, distinct_name};
@@ -191,9 +191,9 @@ impl Function {
     }
 }
 
-/// Fails once planning has taken too long: functions ask whenever they are asked for types.
+/// Fails once planning is to end: functions ask whenever they are asked for types.
 pub(super) fn in_time() -> Result<()> {
-    planning_deadline::check().map_err(client)
+    planning::check().map_err(client)
 }
 
 /// No function takes these types.

@@ -36,7 +36,7 @@ fn family(expr: &Expr, schema: &DFSchema) -> Option<(Family, String)> {
     if unknown || casts::text_literal(expr) {
         return None;
     }
-    let (_, field) = expr.to_field(schema).ok()?;
+    let field = typed::field_of(expr, schema)?;
     let family = match field.data_type() {
         found if found.is_string() => match typed::named(&field) {
             None | Some("varchar" | "bpchar") => Family::Text,

@@ -123,7 +123,7 @@ pub(in crate::engine) fn matched(text: Expr, pattern: Expr) -> Expr {
 
 /// Whether the value is a jsonb; `None` if it is no JSON.
 pub(in crate::engine) fn json_kind(expr: &Expr, schema: &DFSchema) -> Option<bool> {
-    let (_, field) = expr.to_field(schema).ok()?;
+    let field = typed::field_of(expr, schema)?;
     match typed::named(&field)? {
         "json" => Some(false),
         "jsonb" => Some(true),

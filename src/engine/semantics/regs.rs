@@ -26,7 +26,7 @@ pub(super) fn kind(field: &Field) -> Option<&'static str> {
 }
 
 fn kind_of(expr: &Expr, schema: &DFSchema) -> Option<&'static str> {
-    expr.to_field(schema).ok().and_then(|(_, field)| kind(&field))
+    typed::field_of(expr, schema).and_then(|field| kind(&field))
 }
 
 /// `pg_typeof` of a constant of which nothing tells the type.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, StringArray};
-use arrow::datatypes::{DataType, Field, Int32Type};
+use arrow::datatypes::{DataType, Field, FieldRef, Int32Type};
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::logical_expr::{Expr, ExprSchemable};
 
@@ -64,10 +64,20 @@ pub(super) fn unbounded(text: &str) -> Option<Expr> {
     Some(renamed("numeric").call(vec![Expr::Literal(ScalarValue::Utf8(Some(shown)), None)]))
 }
 
+/// What is known of an expression's type. Its name is not asked for where the type can be told without: a chain of operators would be spelled out at
+/// each of its levels.
+pub(super) fn field_of(expr: &Expr, schema: &DFSchema) -> Option<FieldRef> {
+    match expr {
+        // The engine gives what an operator answers no metadata.
+        Expr::BinaryExpr(_) | Expr::Not(_) => Some(Arc::new(Field::new("", expr.get_type(schema).ok()?, true))),
+        _ => expr.to_field(schema).ok().map(|(_, field)| field),
+    }
+}
+
 /// Refuses to compute with such a numeric, or with an infinite moment.
 pub(super) fn bounded(args: &[&Expr], schema: &DFSchema) -> Result<()> {
     for arg in args {
-        let Ok((_, field)) = arg.to_field(schema) else { continue };
+        let Some(field) = field_of(arg, schema) else { continue };
         let text = match named(&field).filter(|_| field.data_type().is_string()) {
             Some("numeric") => "numerics of more than 38 digits, NaN and infinities are supported as values of a result only",
             Some(name) if infinite::KINDS.contains(&name) => infinite::ALONE,
