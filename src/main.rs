@@ -323,8 +323,8 @@ fn code(well: bool) -> u8 {
     u8::from(!well)
 }
 
-/// The threads that serve sockets and plan; rows are computed on others. With more threads than cores the system gives every connection its
-/// turn, also while as many statements as there are cores are planned without a pause. Each thread more costs turns of its own.
+/// The threads that serve sockets; what is planned, and rows, are computed on others. With more threads than cores the system gives every connection
+/// its turn, also while statements whose plans are known are answered without a pause. Each thread more costs turns of its own.
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(cores * 2).thread_stack_size(STACK_BYTES).build()

@@ -16,7 +16,8 @@ use crate::product::OutputPort;
 use crate::telemetry::Step;
 
 use super::attempt::Accessed;
-use super::pipeline::{Observed, Pipeline, guarded};
+use super::pipeline::{Observed, Pipeline, guarded, planned};
+use super::place::Place;
 use super::planner::Planner;
 use super::sql::Query;
 use super::values::Given;
@@ -55,8 +56,12 @@ impl Pipeline {
         given: &Given,
         judged: &Arc<Principal>,
     ) -> Result<Vec<PolicyLine>, ClientMessage> {
-        let deadline = self.deadline;
-        let explained = guarded(self.policy_lines(query, given, judged), deadline).await;
+        let (deadline, bounds) = (self.deadline, self.bounds());
+        let explained = async {
+            let _place = guarded(Place::take(Arc::clone(&self.shared.queries)), deadline).await?;
+            planned(self.policy_lines(query, given, judged), &bounds).await
+        };
+        let explained = explained.await;
         let recorded = match explained {
             Ok(lines) => guarded(self.attempt.open(), deadline).await.map(|record| (record, lines)),
             Err(message) => Err(message),

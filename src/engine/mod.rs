@@ -31,7 +31,7 @@ mod parameter;
 mod pipeline;
 mod place;
 mod planner;
-mod planning_deadline;
+mod planning;
 mod plans;
 mod repeat;
 mod reply;

@@ -37,6 +37,7 @@ use super::lineage_run::LineageRun;
 use super::notices::notices;
 use super::place::Place;
 use super::planner::Planner;
+use super::planning::Bounds;
 use super::plans::Key;
 use super::repeat::{Known, Made, Read, Run};
 use super::reply::{Notice, RowStream};
@@ -46,7 +47,7 @@ use super::standing::Standing;
 use super::statement_facts::StatementFacts;
 use super::stream::{self, Running, StopCause};
 use super::values::Given;
-use super::{World, columns, fault, hints, inference, planning_deadline, repeat, semantics};
+use super::{World, columns, fault, hints, inference, planning, repeat, semantics};
 
 /// One statement on its way.
 pub(super) struct Pipeline {
@@ -125,8 +126,9 @@ impl Pipeline {
         if let Some(described) = self.shared.plans.description(&self.world, &key) {
             return Ok(described);
         }
-        let deadline = self.deadline;
-        let described = Box::pin(guarded(self.describe_anew(query, declared, key), deadline)).await;
+        let _place = guarded(Place::take(Arc::clone(&self.shared.queries)), self.deadline).await?;
+        let bounds = self.bounds();
+        let described = Box::pin(planned(self.describe_anew(query, declared, key), &bounds)).await;
         described.map_err(|message| self.told(message))
     }
 
@@ -174,7 +176,7 @@ impl Pipeline {
 
     /// The plan of a query as its caller may see it: what stands above the barrier, and that a barrier stands there.
     pub(super) async fn explain(mut self, query: &Query, given: &Given) -> Result<ShownPlan, ClientMessage> {
-        let prepared = match self.verify_anew(query, given).await {
+        let prepared = match self.verify_in_place(query, given).await {
             Ok((verified, logical)) => {
                 let taken_over = match &verified.run {
                     Run::Plan(plan) => enforcement::taken_over(plan),
@@ -201,7 +203,7 @@ impl Pipeline {
         let verified = match self.verify_again(query, given).await? {
             Some(verified) => verified,
             // In a box of its own: what is known waits in less.
-            None => Box::pin(self.verify_anew(query, given)).await?.0,
+            None => Box::pin(self.verify_apart(query, given)).await?.0,
         };
         let plan = match &verified.run {
             Run::Row(row) => {
@@ -273,11 +275,26 @@ impl Pipeline {
         Some(LineageRun::start(Arc::clone(emitter), run, self.attempt.at()))
     }
 
+    /// What ends the planning of the statement.
+    pub(super) fn bounds(&self) -> Bounds {
+        Bounds { deadline: self.deadline, stop_cause: Arc::clone(&self.stop_cause) }
+    }
+
+    /// Steps plan to verify of a query that is only explained: it takes a place among those that run for as long.
+    async fn verify_in_place(&mut self, query: &Query, given: &Given) -> Result<(Verified, LogicalPlan), ClientMessage> {
+        let _place = guarded(Place::take(Arc::clone(&self.shared.queries)), self.deadline).await?;
+        Box::pin(self.verify_apart(query, given)).await
+    }
+
     /// Steps plan to verify, and the plan for EXPLAIN.
+    async fn verify_apart(&mut self, query: &Query, given: &Given) -> Result<(Verified, LogicalPlan), ClientMessage> {
+        let bounds = self.bounds();
+        planned(self.verify_anew(query, given), &bounds).await
+    }
+
     async fn verify_anew(&mut self, query: &Query, given: &Given) -> Result<(Verified, LogicalPlan), ClientMessage> {
-        let deadline = self.deadline;
         let planner = Planner::new(self)?.told(given.told());
-        let decided = guarded(self.plan_and_decide(&planner, query, given), deadline).await?;
+        let decided = self.plan_and_decide(&planner, query, given).await?;
         if let Some(denial) = self.denial(&decided.uses, &decided.decisions) {
             self.attempt.end(Closing::denied()).await;
             return Err(denial);
@@ -287,8 +304,7 @@ impl Pipeline {
         let accessed = Accessed::of(&uses).traced(&uses, &lineage);
         self.attempt.traced(&accessed);
         let shared = Arc::clone(&self.shared);
-        let planning = shared.executor.within(self.govern_and_optimize(&planner.state, query, &decided));
-        let (plan, logical) = guarded(planning, deadline).await?;
+        let (plan, logical) = shared.executor.within(self.govern_and_optimize(&planner.state, query, &decided)).await?;
         let columns = self.columns(&decided.plan, &query.modifiers);
         let made = Made { written: &decided.written, analyzed: &decided.plan, optimized: &logical, physical: &plan };
         let located = planner.located().join(", ");
@@ -487,7 +503,7 @@ pub(super) async fn guarded<T>(
     step: impl Future<Output = Result<T, ClientMessage>>,
     deadline: Option<Instant>,
 ) -> Result<T, ClientMessage> {
-    let mut step = pin!(AssertUnwindSafe(planning_deadline::told(step, deadline)).catch_unwind());
+    let mut step = pin!(AssertUnwindSafe(step).catch_unwind());
     // What is done at its first step needs no clock.
     let done = match (futures::poll!(step.as_mut()), deadline) {
         (Poll::Ready(done), _) => done,
@@ -495,6 +511,11 @@ pub(super) async fn guarded<T>(
         (Poll::Pending, None) => step.await,
     };
     done.unwrap_or_else(|_| Err(ClientMessage::new(SqlState::INTERNAL_ERROR, "planning panicked")))
+}
+
+/// The same for a step that plans.
+pub(super) async fn planned<T>(step: impl Future<Output = Result<T, ClientMessage>>, bounds: &Bounds) -> Result<T, ClientMessage> {
+    guarded(planning::apart(step, bounds), bounds.deadline).await
 }
 
 /// Notes what is delivered masked.

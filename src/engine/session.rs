@@ -35,6 +35,7 @@ use super::cursor::Cursor;
 use super::engine::Shared;
 use super::in_force::InForce;
 use super::pipeline::Pipeline;
+use super::planning::{self, Bounds};
 use super::reply::{CopyFormat, CopyOut, Notice, Reply, TransactionStatus};
 use super::session_request::{Everyone, SessionRequest, Whoever};
 use super::settings::Settings;
@@ -256,7 +257,10 @@ impl Session {
     /// Step parse. A text that is no statement is recorded like one.
     async fn parse_text(&mut self, text: &str) -> Result<Vec<Statement>, ClientMessage> {
         let started = std::time::Instant::now();
-        match self.shared.plans.statements(text, || sql::parse(text, &self.shared.options.text)) {
+        let parsed = || self.shared.plans.statements(text, || sql::parse(text, &self.shared.options.text));
+        let bounds = Bounds { deadline: None, stop_cause: Arc::clone(&self.stop_cause) };
+        let parsed = if text.len() > LONG_TEXT_BYTES { planning::apart(async { parsed() }, &bounds).await } else { parsed() };
+        match parsed {
             Ok(statements) => {
                 self.notices.extend(sql::cut_names(text).into_iter().map(Notice::plain));
                 stage(&self.id, Step::Parse, started.elapsed(), &format_args!("{} statements", statements.len()));
@@ -570,6 +574,9 @@ impl Session {
 
 /// The class of what does not parse.
 const INVALID: &str = "invalid";
+
+/// To parse so long a text takes a while, which is not taken from other clients.
+const LONG_TEXT_BYTES: usize = 64 << 10;
 
 /// Bytes of a text without meaning that a record keeps.
 const INVALID_BYTES_MAX: usize = 16 << 10;

@@ -162,7 +162,13 @@ impl<'a, S: Session> Conversation<'a, S> {
             Err(fault) => Err(Failure::Error(fault)),
         };
         match answered {
-            Ok(()) => Ok(Next::Continue),
+            Ok(()) => {
+                // Answers wait for what comes behind them, but not without bounds: a client may ask much and read nothing.
+                if self.writer.is_full() {
+                    self.flush().await?;
+                }
+                Ok(Next::Continue)
+            }
             Err(Failure::Error(message)) => {
                 self.fail(&message);
                 if matches!(kind, b'Q' | b'F' | b'S') {
