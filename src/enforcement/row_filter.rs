@@ -94,14 +94,24 @@ fn contained(column: &FieldName, values: &[Literal], schema: &Schema) -> Result<
     if values.is_empty() {
         return Ok(unless_null(expr, false));
     }
-    let list = values
+    let mut list = values
         .iter()
         .map(|value| match convert(value, field) {
             Some(Converted { value, exact: true }) => Ok(literal(value)),
             _ => Err(Uncompilable(column.clone())),
         })
-        .collect::<Result<_, _>>()?;
+        .collect::<Result<Vec<_>, _>>()?;
+    list.extend(other_zero(&list));
     Ok(Expr::InList(InList::new(Box::new(expr), list, false)))
+}
+
+/// The zero that is equal to one in the list: the engine looks for the bits of a floating-point number, and there are two of zero.
+fn other_zero(list: &[Expr]) -> Option<Expr> {
+    list.iter().find_map(|item| match item {
+        Expr::Literal(ScalarValue::Float64(Some(number)), _) if *number == 0.0 => Some(literal(ScalarValue::Float64(Some(-number)))),
+        Expr::Literal(ScalarValue::Float32(Some(number)), _) if *number == 0.0 => Some(literal(ScalarValue::Float32(Some(-number)))),
+        _ => None,
+    })
 }
 
 /// The constant, but unknown where the column is NULL.
@@ -284,7 +294,9 @@ fn decimal(digits: &str, precision: u8, scale: i8) -> Option<ScalarValue> {
 mod tests {
     use std::sync::Arc;
 
-    use datafusion::arrow::array::{ArrayRef, AsArray, Date32Array, Int32Array, RecordBatch, StringViewArray, TimestampMicrosecondArray};
+    use datafusion::arrow::array::{
+        ArrayRef, AsArray, Date32Array, Float64Array, Int32Array, RecordBatch, StringViewArray, TimestampMicrosecondArray,
+    };
     use datafusion::arrow::datatypes::{Schema, SchemaRef};
     use datafusion::common::DFSchema;
     use datafusion::prelude::SessionContext;
@@ -340,6 +352,22 @@ mod tests {
         let nothing = Predicate::In { column: field_name("n"), values: vec![] };
         assert_eq!(visible(&nothing, numbers()), [false; 3]);
         assert_eq!(visible(&Predicate::Not(Box::new(nothing)), numbers()), [true, false, true]);
+    }
+
+    #[test]
+    fn a_zero_is_one_of_several_whatever_its_sign() {
+        let schema = Arc::new(Schema::new(vec![Field::new("r", DataType::Float64, true)]));
+        let ratios = [Some(0.0), Some(-0.0), Some(9.0), Some(0.5), None];
+        let batch = RecordBatch::try_new(Arc::clone(&schema), vec![Arc::new(Float64Array::from(ratios.to_vec()))]).unwrap();
+        let state = SessionContext::new().state();
+        for zero in [0.0, -0.0] {
+            let values = [zero, 9.0, 10.0, 11.0, 12.0].map(Literal::Float).to_vec();
+            let listed = compile(&Predicate::In { column: field_name("r"), values }, &schema).unwrap();
+            let listed = state.create_physical_expr(listed, &DFSchema::try_from(Arc::clone(&schema)).unwrap()).unwrap();
+            let truth = listed.evaluate(&batch).unwrap().into_array(batch.num_rows()).unwrap();
+            let truth: Vec<Option<bool>> = truth.as_boolean().iter().collect();
+            assert_eq!(truth, [Some(true), Some(true), Some(true), Some(false), None]);
+        }
     }
 
     #[test]

@@ -79,6 +79,16 @@ pub(super) fn among(list: InList) -> Expr {
     }
 }
 
+/// Both zeros, if one of the constants is one: the engine looks for the bits of a floating-point number.
+pub(super) fn zeros(list: &[Expr]) -> impl Iterator<Item = Expr> + use<> {
+    let zero = |item: &Expr| match item {
+        Expr::Literal(value, _) => value.cast_to(&DataType::Float64).is_ok_and(|value| matches!(value, ScalarValue::Float64(Some(0.0)))),
+        _ => false,
+    };
+    let both: &[f64] = if list.iter().any(zero) { &[0.0, -0.0] } else { &[] };
+    both.iter().map(|zero| Expr::Literal(ScalarValue::Float64(Some(*zero)), None))
+}
+
 /// An argument of AND, OR or NOT, which is a truth.
 pub(super) fn truth(what: &str, value: Expr, schema: &DFSchema, facts: Facts) -> Result<Expr> {
     if facts.lenient {
