@@ -47,6 +47,7 @@ fn computed_of(expr: &Expr) -> Vec<&Expr> {
 }
 
 fn one(expr: Expr, schema: &DFSchema, facts: Facts) -> Result<Expr> {
+    function::in_time()?;
     if let Some(folded) = infinite::folded(&expr, schema, facts)? {
         return Ok(folded);
     }
@@ -84,7 +85,10 @@ fn one(expr: Expr, schema: &DFSchema, facts: Facts) -> Result<Expr> {
             for item in &list {
                 matching::comparable(&expr, Operator::Eq, item, schema, facts)?;
             }
-            let list = list.into_iter().map(|item| beside(item, &expr, schema, facts)).collect();
+            let mut list: Vec<Expr> = list.into_iter().map(|item| beside(item, &expr, schema, facts)).collect();
+            if expr.get_type(schema).is_ok_and(|found| found.is_floating()) {
+                list.extend(matching::zeros(&list));
+            }
             matching::among(InList { expr, list, negated })
         }
         Expr::AggregateFunction(call) => Expr::AggregateFunction(aggregates::aggregated(call, schema, facts)?),
