@@ -39,7 +39,7 @@ use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 
 use crate::policy::DecisionId;
-use crate::ports::{Kept, NumberedBatch, NumberedScan, Reading, Reduction, Without, reduced, tested};
+use crate::ports::{Kept, NumberedBatch, NumberedScan, Reading, Reduction, Without, reduced, tested, waits};
 use crate::product::ProductRef;
 
 use super::Error;
@@ -235,6 +235,11 @@ impl GovernedExec {
     /// Whether each row of the source leaves as it comes, or only some do; `None` if it answers in another way.
     pub fn hands_on(&self) -> Option<bool> {
         self.absorbed.is_none().then(|| !self.terms.hide_rows() && self.terms.predicates.is_empty())
+    }
+
+    /// Whether it does nothing but wait for its source until a few rows of it have come.
+    pub fn waits(&self) -> bool {
+        self.terms.recall.is_none() && waits(&self.input)
     }
 
     /// About how many rows the source has, hidden ones included; `None` if nobody knows.

@@ -139,9 +139,12 @@ impl Engine {
 
 impl Shared {
     /// What a plan runs in. The limits on memory are one for all; functions are in the plan itself.
-    pub(super) fn context(&self, statement: ports::Statement) -> Arc<TaskContext> {
+    pub(super) fn context(&self, statement: ports::Statement, foreground: Option<Arc<ports::Foreground>>) -> Arc<TaskContext> {
         let mut config = self.template.config().clone();
         config.set_extension(Arc::new(statement));
+        if let Some(foreground) = foreground {
+            config.set_extension(foreground);
+        }
         let session = self.template.session_id().to_owned();
         let (none, runtime) = (HashMap::new(), Arc::clone(self.template.runtime_env()));
         Arc::new(TaskContext::new(None, session, config, none, HashMap::new(), HashMap::new(), HashMap::new(), runtime))

@@ -1,8 +1,14 @@
 //! Where rows are computed: threads of their own.
 //!
 //! INVARIANT: no row of a statement is computed on the threads that serve sockets, so a query that does not yield holds up neither
-//! other clients nor its own cancel request and deadline. A stream that is dropped is aborted here at its next await.
+//! other clients nor its own cancel request and deadline; but for the first rows of a plan that only waits for a few ([`prompt`]). A stream
+//! that is dropped is aborted here at its next await.
+//!
+//! [`prompt`]: super::prompt
 
+mod begun;
+
+use std::sync::Arc;
 use std::task::Poll;
 
 use datafusion::execution::SendableRecordBatchStream;
@@ -10,6 +16,9 @@ use datafusion::physical_plan::stream::RecordBatchReceiverStream;
 use futures::StreamExt as _;
 use tokio::runtime::{Builder, EnterGuard, Handle, Runtime};
 use tracing::Instrument as _;
+
+use crate::ports::Foreground;
+pub(super) use begun::Begun;
 
 /// The planner and the optimizer are recursive; the pages are only used if a statement needs them.
 const STACK_BYTES: usize = 64 << 20;
@@ -52,31 +61,41 @@ impl Executor {
         .await
     }
 
-    /// The same batches, computed on the query threads; at most one is computed ahead. The end of a short result comes with its last batch.
-    pub(super) fn stream(&self, mut batches: SendableRecordBatchStream) -> SendableRecordBatchStream {
-        let mut receiver = RecordBatchReceiverStream::builder(batches.schema(), 1);
-        let sender = receiver.tx();
-        let drive = async move {
-            let mut known = Poll::Pending;
-            while let Ok(slot) = sender.reserve().await {
-                let next = match std::mem::replace(&mut known, Poll::Pending) {
-                    Poll::Ready(next) => next,
-                    Poll::Pending => batches.next().await,
-                };
-                let Some(batch) = next else { break };
-                if batch.as_ref().is_ok_and(|batch| batch.num_rows() <= SHORT_ROWS) {
-                    known = futures::poll!(batches.next());
-                }
-                slot.send(batch);
-                if matches!(known, Poll::Ready(None)) {
-                    break;
-                }
-            }
-            Ok(())
-        };
-        receiver.spawn_on(drive.in_current_span(), &self.handle);
-        receiver.build()
+    /// The same batches, computed on the query threads.
+    pub(super) fn stream(&self, batches: SendableRecordBatchStream) -> Begun {
+        Begun::new(on_query_threads(&self.handle, batches), None)
     }
+
+    /// The same batches of a plan that only waits for a few rows: computed by who asks for them, for as long as they are few.
+    pub(super) fn begin(&self, batches: SendableRecordBatchStream, foreground: Arc<Foreground>) -> Begun {
+        Begun::new(batches, Some((foreground, self.handle.clone())))
+    }
+}
+
+/// The same batches, computed on these threads; at most one is computed ahead. The end of a short result comes with its last batch.
+fn on_query_threads(threads: &Handle, mut batches: SendableRecordBatchStream) -> SendableRecordBatchStream {
+    let mut receiver = RecordBatchReceiverStream::builder(batches.schema(), 1);
+    let sender = receiver.tx();
+    let drive = async move {
+        let mut known = Poll::Pending;
+        while let Ok(slot) = sender.reserve().await {
+            let next = match std::mem::replace(&mut known, Poll::Pending) {
+                Poll::Ready(next) => next,
+                Poll::Pending => batches.next().await,
+            };
+            let Some(batch) = next else { break };
+            if batch.as_ref().is_ok_and(|batch| batch.num_rows() <= SHORT_ROWS) {
+                known = futures::poll!(batches.next());
+            }
+            slot.send(batch);
+            if matches!(known, Poll::Ready(None)) {
+                break;
+            }
+        }
+        Ok(())
+    };
+    receiver.spawn_on(drive.in_current_span(), threads);
+    receiver.build()
 }
 
 impl Drop for Executor {
@@ -90,7 +109,6 @@ impl Drop for Executor {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::time::Duration;
 
     use arrow::array::{Int32Array, RecordBatch};

@@ -33,6 +33,7 @@ mod place;
 mod planner;
 mod planning;
 mod plans;
+mod prompt;
 mod repeat;
 mod reply;
 mod scroll;

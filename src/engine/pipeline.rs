@@ -12,7 +12,7 @@ use std::task::Poll;
 use chrono::{DateTime, Utc};
 use datafusion::common::tree_node::TreeNode as _;
 use datafusion::error::DataFusionError;
-use datafusion::execution::{SendableRecordBatchStream, SessionState};
+use datafusion::execution::SessionState;
 use datafusion::logical_expr::{LogicalPlan, TableScan};
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use futures::FutureExt as _;
@@ -24,7 +24,7 @@ use crate::error::{ClientMessage, SqlState};
 use crate::identity::Principal;
 use crate::lineage::{self, Lineage};
 use crate::policy::{AccessRequest, Decision, DenyReason, Outcome, RequestContext};
-use crate::ports;
+use crate::ports::{self, Foreground};
 use crate::product::{PortName, ProductRef};
 use crate::telemetry::Step;
 
@@ -32,6 +32,7 @@ use super::advisory::AdvisorySession;
 use super::attempt::{Accessed, Attempt};
 use super::column::Column;
 use super::engine::Shared;
+use super::executor::Begun;
 use super::in_force::InForce;
 use super::lineage_run::LineageRun;
 use super::notices::notices;
@@ -39,6 +40,7 @@ use super::place::Place;
 use super::planner::Planner;
 use super::planning::Bounds;
 use super::plans::Key;
+use super::prompt::is_prompt;
 use super::repeat::{Known, Made, Read, Run};
 use super::reply::{Notice, RowStream};
 use super::session_request::Whoever;
@@ -215,8 +217,8 @@ impl Pipeline {
         };
         // Its first rows are computed while the record is on its way to the disk; none of them leaves before it is there.
         let constant = verified.uses.is_empty();
-        let batches = self.batches(plan).map_err(|error| self.shown(query, &error))?;
-        let Prepared { columns, lineage, standing, record, notices } = self.record(verified).await?;
+        let mut batches = self.batches(plan).map_err(|error| self.shown(query, &error))?;
+        let Prepared { columns, lineage, standing, record, notices } = batches.meanwhile(self.record(verified)).await?;
         let running = Running {
             record,
             run: self.start_lineage(query, lineage),
@@ -229,7 +231,7 @@ impl Pipeline {
             stop_cause: Arc::clone(&self.stop_cause),
             trace: self.attempt.trace().go_on(),
         };
-        let rows = RowStream::new(columns, verb, stream::bounded(batches, running))
+        let rows = RowStream::new(columns, verb, stream::bounded(Box::pin(batches), running))
             .in_place(place)
             .while_standing(standing)
             .of_constants(constant);
@@ -237,10 +239,16 @@ impl Pipeline {
     }
 
     /// Starts to run.
-    fn batches(&self, plan: Arc<dyn ExecutionPlan>) -> Result<SendableRecordBatchStream, DataFusionError> {
+    fn batches(&self, plan: Arc<dyn ExecutionPlan>) -> Result<Begun, DataFusionError> {
+        let executor = &self.shared.executor;
+        if is_prompt(&plan) {
+            let foreground = Arc::<Foreground>::default();
+            let context = self.shared.context(self.told_to_sources(), Some(Arc::clone(&foreground)));
+            return Ok(executor.begin(execute_stream(plan, context)?, foreground));
+        }
         // What an operator spawns as it starts belongs on the query threads, too.
-        let _entered = self.shared.executor.enter();
-        Ok(self.shared.executor.stream(execute_stream(plan, self.shared.context(self.told_to_sources()))?))
+        let _entered = executor.enter();
+        Ok(executor.stream(execute_stream(plan, self.shared.context(self.told_to_sources(), None))?))
     }
 
     /// What the client is told of a fault of the engine.

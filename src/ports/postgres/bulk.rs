@@ -19,7 +19,7 @@ use tokio_postgres::CopyOutStream;
 
 use super::batch::{Batcher, CopyReader};
 use super::exec::{Query, check_types, drifted};
-use super::link::transaction;
+use super::link::{Link, transaction};
 use super::pool::Reserved;
 use super::running::Running;
 use super::server::query_error;
@@ -165,7 +165,7 @@ impl BulkScan {
     ) -> Result<Self, Error> {
         let statement = context.session_config().get_extension::<Statement>();
         let batcher = Batcher::new(&query, context.session_config().batch_size())?;
-        let (running, held) = if bulk.ranges() == 1 {
+        let (mut running, held) = if bulk.ranges() == 1 {
             (begin(&query, &bulk, &transaction(statement.as_ref(), query.own_timeout)).await?, None)
         } else {
             share(&query, &bulk, range, &context, statement.as_ref()).await?
@@ -174,11 +174,13 @@ impl BulkScan {
         further.extend(bulk.conditions(range));
         let sql = query.sql(&further);
         let fault = |error| drifted(&query, query_error(&query.at, error));
-        let client = running.client().ok_or_else(|| Error::Internal { at: query.at.clone(), broken: "a scan has no connection" })?;
+        let link = running.link().ok_or_else(|| Error::Internal { at: query.at.clone(), broken: "a scan has no connection" })?;
+        let Link { client, driver, .. } = link;
         // The transaction holds the table as it is seen here until the rows are read.
-        let described = client.prepare_typed(&sql, &[]).await.map_err(fault)?;
+        let described = driver.wait_for(client.prepare_typed(&sql, &[])).await.map_err(fault)?;
         check_types(&query, described.columns())?;
-        let rows = client.copy_out(&format!("COPY ({sql}) TO STDOUT (FORMAT binary)")).await.map_err(fault)?;
+        let copy = format!("COPY ({sql}) TO STDOUT (FORMAT binary)");
+        let rows = driver.wait_for(client.copy_out(&copy)).await.map_err(fault)?;
         Ok(Self {
             batcher,
             running: Some(running),
@@ -200,7 +202,11 @@ impl BulkScan {
             if self.ended {
                 return Ok(None);
             }
-            match self.rows.next().await.transpose().map_err(|e| query_error(&self.query.at, e))? {
+            let next = match &mut self.running {
+                Some(running) => running.wait_for(self.rows.next()).await,
+                None => None,
+            };
+            match next.transpose().map_err(|e| query_error(&self.query.at, e))? {
                 Some(message) => self.take(message)?,
                 None => self.end()?,
             }
@@ -260,10 +266,11 @@ async fn share(
     let shared = bulk.export(range, context);
     let mut made = None;
     let making = async {
-        let running = begin(query, bulk, &opened).await?;
+        let mut running = begin(query, bulk, &opened).await?;
         let broken = || Error::Internal { at: query.at.clone(), broken: "a snapshot has no connection" };
-        let client = running.client().ok_or_else(broken)?;
-        let row = client.query_one("SELECT pg_catalog.pg_export_snapshot()", &[]).await.map_err(|e| query_error(&query.at, e))?;
+        let Link { client, driver, .. } = running.link().ok_or_else(broken)?;
+        let exporting = client.query_one("SELECT pg_catalog.pg_export_snapshot()", &[]);
+        let row = driver.wait_for(exporting).await.map_err(|e| query_error(&query.at, e))?;
         let id: String = row.try_get(0).map_err(|e| query_error(&query.at, e))?;
         let id: String = id.chars().filter(|c| c.is_ascii_hexdigit() || *c == '-').collect();
         made = Some(running);

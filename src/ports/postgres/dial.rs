@@ -6,10 +6,13 @@ use std::time::Duration;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpStream, lookup_host};
 use tokio_postgres::tls::MakeTlsConnect;
-use tokio_postgres::{CancelToken, Client, Config};
+use tokio_postgres::{CancelToken, Config};
 
+use super::driver::{Driver, Socket};
 use super::gathered::Gathered;
+use super::link::Link;
 use super::pool::PoolError;
+use super::roaming::Roaming;
 use super::tls::{Connector, Handshake};
 
 /// A connection on which nothing is heard is asked for a sign of life after so long, and so often again.
@@ -26,13 +29,11 @@ pub(super) struct Dial {
 }
 
 impl Dial {
-    /// A connection that is logged in. What it needs to go on runs by itself.
-    pub(super) async fn connect(&self) -> Result<Client, PoolError> {
+    /// A connection that is logged in.
+    pub(super) async fn connect(&self) -> Result<Link, PoolError> {
         let socket = self.socket().await.map_err(PoolError::Unreached)?;
         let (client, connection) = self.config.connect_raw(socket, self.handshake()?).await.map_err(PoolError::Refused)?;
-        // Its errors reach whoever waits for an answer.
-        tokio::spawn(async move { connection.await.ok() });
-        Ok(client)
+        Ok(Link::new(client, Driver::new(connection)))
     }
 
     /// Asks the server to end what runs on a connection.
@@ -42,15 +43,15 @@ impl Dial {
     }
 
     fn handshake(&self) -> Result<Handshake, PoolError> {
-        MakeTlsConnect::<Gathered<TcpStream>>::make_tls_connect(&mut self.connector.clone(), &self.host).map_err(PoolError::Unreached)
+        MakeTlsConnect::<Socket>::make_tls_connect(&mut self.connector.clone(), &self.host).map_err(PoolError::Unreached)
     }
 
     /// The first of its addresses that answers.
-    async fn socket(&self) -> io::Result<Gathered<TcpStream>> {
+    async fn socket(&self) -> io::Result<Socket> {
         let mut last = None;
         for address in lookup_host((self.host.as_str(), self.port)).await? {
             match TcpStream::connect(address).await {
-                Ok(stream) => return prepared(stream).map(Gathered::new),
+                Ok(stream) => return prepared(stream).map(|stream| Gathered::new(Roaming::new(stream))),
                 Err(error) => last = Some(error),
             }
         }

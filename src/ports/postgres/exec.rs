@@ -164,6 +164,11 @@ impl PostgresExec {
         Some(Self::new(asked, None))
     }
 
+    /// Whether it does nothing but wait until it has a few rows.
+    pub(in crate::ports) fn waits(&self) -> bool {
+        self.bulk.is_none()
+    }
+
     /// About how many bytes come; `None` if nobody knows.
     pub(in crate::ports) fn bytes(&self) -> Option<u64> {
         Some(self.query.expected?.saturating_mul(row_bytes(&self.query.columns)))

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Error, Statement as PreparedStatement};
 
+use super::driver::Driver;
 use crate::ports::statement::Statement;
 
 /// The server ends a statement so much later than the gateway does, so that it is the gateway that tells.
@@ -26,6 +27,7 @@ const NAME: &str = "meshgate";
 /// A connection that nobody else uses.
 pub(super) struct Link {
     pub(super) client: Client,
+    pub(super) driver: Driver,
     /// `None`: nothing is sure.
     told: Option<Told>,
     queries: HashMap<(String, Vec<Type>), Option<PreparedStatement>>,
@@ -47,8 +49,8 @@ pub(super) struct Telling {
 
 impl Link {
     /// A connection that has just been made.
-    pub(super) fn new(client: Client) -> Self {
-        Self { client, told: Some(Told { name: NAME.to_owned(), timeout: None }), queries: HashMap::new() }
+    pub(super) fn new(client: Client, driver: Driver) -> Self {
+        Self { client, driver, told: Some(Told { name: NAME.to_owned(), timeout: None }), queries: HashMap::new() }
     }
 
     /// What the server has to be told ahead of a query of the statement. Until that has been confirmed, nothing is sure.
@@ -93,7 +95,7 @@ impl Link {
         match self.queries.get(&key).cloned() {
             Some(Some(prepared)) => Ok(Some(prepared)),
             Some(None) => {
-                let prepared = self.client.prepare_typed(sql, types).await?;
+                let prepared = self.driver.wait_for(self.client.prepare_typed(sql, types)).await?;
                 self.queries.insert(key, Some(prepared.clone()));
                 Ok(Some(prepared))
             }

@@ -3,14 +3,13 @@
 //! INVARIANT: a connection is handed out again only if whoever had it said that nothing is under way on it. A dropped one is closed.
 //! A connection that broke while it was idle is not handed out; the server may be back, so a new one is made.
 
-use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio_postgres::{CancelToken, Client};
+use tokio_postgres::CancelToken;
 
 use super::breaker::Breaker;
 use super::dial::Dial;
@@ -105,15 +104,15 @@ impl Pool {
         let fresh = idle.is_none();
         let link = match idle {
             Some(link) => link,
-            None => Link::new(self.connect().await?),
+            None => self.connect().await?,
         };
         Ok(Pooled { link, fresh, pool: Arc::clone(self), place })
     }
 
     fn take_idle(&self) -> Option<Link> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        while let Some((link, since)) = idle.links.pop() {
-            if !link.client.is_closed() && since.elapsed() < self.limits.idle {
+        while let Some((mut link, since)) = idle.links.pop() {
+            if link.driver.is_open() && since.elapsed() < self.limits.idle {
                 return Some(link);
             }
         }
@@ -125,7 +124,7 @@ impl Pool {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).links.clear();
     }
 
-    async fn connect(&self) -> Result<Client, PoolError> {
+    async fn connect(&self) -> Result<Link, PoolError> {
         if !self.breaker.admits() {
             return Err(PoolError::LeftAlone);
         }
@@ -133,9 +132,9 @@ impl Pool {
         // In a box: a connection attempt is a large future within every statement's.
         let connecting = self.dial.connect().boxed();
         match tokio::time::timeout(self.limits.connect, connecting).await {
-            Ok(Ok(client)) => {
+            Ok(Ok(link)) => {
                 self.breaker.answered();
-                Ok(client)
+                Ok(link)
             }
             Ok(Err(error)) => {
                 let told = matches!(&error, PoolError::Refused(refused) if refused.code().is_some());
@@ -153,8 +152,8 @@ impl Pool {
         }
     }
 
-    fn put_back(self: &Arc<Self>, link: Link) {
-        if link.client.is_closed() {
+    fn put_back(self: &Arc<Self>, mut link: Link) {
+        if !link.driver.is_open() {
             return;
         }
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
@@ -170,7 +169,7 @@ impl Pool {
     /// Closes what was idle for too long. Whether anything is left.
     fn close_idle(&self) -> bool {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.links.retain(|(link, since)| !link.client.is_closed() && since.elapsed() < self.limits.idle);
+        idle.links.retain_mut(|(link, since)| link.driver.is_open() && since.elapsed() < self.limits.idle);
         idle.watched = !idle.links.is_empty();
         idle.watched
     }
@@ -211,13 +210,5 @@ impl Pooled {
     /// Its pool.
     pub(super) fn pool(&self) -> &Arc<Pool> {
         &self.pool
-    }
-}
-
-impl Deref for Pooled {
-    type Target = Client;
-
-    fn deref(&self) -> &Client {
-        &self.link.client
     }
 }

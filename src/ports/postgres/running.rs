@@ -3,13 +3,14 @@
 //! INVARIANT: a query is tried again only as long as nothing of its answer has arrived. One that is dropped before it is released is
 //! cancelled at the server, and its connection closes.
 
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use futures::{FutureExt, StreamExt, TryStreamExt};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
-use tokio_postgres::{Client, Row, RowStream};
+use tokio_postgres::{Row, RowStream};
 
 use super::filter::Parameter;
 use super::link::Link;
@@ -60,7 +61,7 @@ impl Server {
         if let Some(first) = first {
             all.push(first);
             // A stream that has ended must not be asked again, so only one that has begun is.
-            let rest: Vec<Row> = rows.try_collect().await.map_err(|e| query_error(at, e))?;
+            let rest: Vec<Row> = running.wait_for(rows.try_collect()).await.map_err(|e| query_error(at, e))?;
             all.extend(rest);
         }
         running.release();
@@ -105,10 +106,11 @@ impl Server {
         let mut attempts = ATTEMPTS;
         loop {
             attempts -= 1;
-            let client = self.connect(at, reserved.take()).await?;
+            let mut client = self.connect(at, reserved.take()).await?;
             let fresh = client.fresh;
             let mut running = Running { client: None, transaction: true };
-            match client.batch_execute(transaction).await {
+            let Link { client: asked, driver, .. } = &mut client.link;
+            match driver.wait_for(asked.batch_execute(transaction)).await {
                 Ok(()) => {
                     running.client = Some(client);
                     return Ok(running);
@@ -129,20 +131,22 @@ fn is_out_of_date(error: &tokio_postgres::Error) -> bool {
 async fn start(link: &mut Link, asked: &Asked<'_>) -> Result<(Pin<Box<RowStream>>, Option<Row>), tokio_postgres::Error> {
     let prepared = if asked.again { link.prepared(asked.sql, &asked.types()).await? } else { None };
     let telling = link.telling(asked.statement, asked.own_timeout);
+    let Link { client, driver, .. } = link;
     let query = async {
         match &prepared {
-            Some(prepared) => link.client.query_raw(prepared, asked.parameters.iter()).await,
+            Some(prepared) => client.query_raw(prepared, asked.parameters.iter()).await,
             None => {
                 let typed = asked.parameters.iter().map(|parameter| (parameter, parameter.pg_type()));
-                link.client.query_typed_raw(asked.sql, typed).await
+                client.query_typed_raw(asked.sql, typed).await
             }
         }
     };
-    let (told, rows) = futures::join!(link.client.batch_execute(&telling.sql), query);
+    let both = async { futures::join!(client.batch_execute(&telling.sql), query) };
+    let (told, rows) = driver.wait_for(both).await;
     told?;
     link.confirmed(telling);
     let mut rows = Box::pin(rows?);
-    let first = rows.next().await.transpose()?;
+    let first = link.driver.wait_for(rows.next()).await.transpose()?;
     Ok((rows, first))
 }
 
@@ -160,16 +164,25 @@ impl std::fmt::Debug for Running {
 
 impl Running {
     /// Its connection, as long as it has not been released.
-    pub(super) fn client(&self) -> Option<&Client> {
-        self.client.as_deref()
+    pub(super) fn link(&mut self) -> Option<&mut Link> {
+        self.client.as_mut().map(|client| &mut client.link)
+    }
+
+    /// Waits for what needs the connection. One that has been released has nothing to answer.
+    pub(super) async fn wait_for<F: Future>(&mut self, work: F) -> F::Output {
+        match self.link() {
+            Some(link) => link.driver.wait_for(work).await,
+            None => work.await,
+        }
     }
 
     /// The query is over: the connection goes back to the pool.
     pub(super) fn release(&mut self) {
-        let Some(client) = self.client.take() else { return };
+        let Some(mut client) = self.client.take() else { return };
         if self.transaction {
+            let Link { client, driver, .. } = &mut client.link;
             // Sent at once and not waited for: whatever is asked next comes behind it. After an error it rolls back.
-            drop(client.batch_execute("COMMIT").now_or_never());
+            drop(driver.wait_for(client.batch_execute("COMMIT")).now_or_never());
         }
         client.put_back();
     }
@@ -185,7 +198,7 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         let Some(client) = self.client.take() else { return };
-        let (token, pool) = (client.cancel_token(), Arc::clone(client.pool()));
+        let (token, pool) = (client.link.client.cancel_token(), Arc::clone(client.pool()));
         drop(client);
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             // The connection is closed, and the server notices when it next writes; this is sooner.

@@ -1,7 +1,7 @@
 //! The rows of one query, a batch at a time.
 //!
 //! INVARIANT: a stream ends without an error only after the server has said that the query is complete.
-//! A stream that is dropped earlier cancels the query and gives its connection up.
+//! A stream that is dropped earlier cancels the query and gives its connection up. In the foreground it takes in a few rows and no more.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,6 +17,7 @@ use super::exec::{Query, check_types, drifted};
 use super::running::{Answering, Asked, Running};
 use super::server::query_error;
 use crate::ports::error::Error;
+use crate::ports::foreground::Room;
 use crate::ports::statement::Statement;
 
 /// A query whose rows are arriving.
@@ -26,6 +27,7 @@ pub(super) struct Scan {
     rows: Pin<Box<RowStream>>,
     first: Option<Row>,
     batcher: Batcher,
+    room: Room,
     ended: bool,
 }
 
@@ -34,6 +36,7 @@ impl Scan {
     pub(super) async fn start(query: Arc<Query>, hints: Vec<Arc<dyn PhysicalExpr>>, context: Arc<TaskContext>) -> Result<Self, Error> {
         let batcher = Batcher::new(&query, context.session_config().batch_size())?;
         let statement = context.session_config().get_extension::<Statement>();
+        let room = Room::new(context.session_config());
         let (further, parameters) = query.hinted(&hints, false);
         let sql = query.sql(&further);
         let asked =
@@ -47,17 +50,20 @@ impl Scan {
         if ended {
             running.release();
         }
-        Ok(Self { query, running, rows, first, batcher, ended })
+        Ok(Self { query, running, rows, first, batcher, room, ended })
     }
 
     async fn next(mut self) -> Result<Option<(RecordBatch, Self)>, Error> {
         while !self.ended && !self.batcher.is_full() {
             let next = match self.first.take() {
                 Some(row) => Some(row),
-                None => self.rows.next().await.transpose().map_err(|e| query_error(&self.query.at, e))?,
+                None => self.running.wait_for(self.rows.next()).await.transpose().map_err(|e| query_error(&self.query.at, e))?,
             };
             match next {
-                Some(row) => self.batcher.append(&row)?,
+                Some(row) => {
+                    self.room.take(row.raw_size_bytes()).await;
+                    self.batcher.append(&row)?;
+                }
                 None => self.ended = true,
             }
         }

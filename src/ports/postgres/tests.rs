@@ -2,6 +2,7 @@
 
 mod bulk;
 mod connections;
+mod waiting;
 
 use super::fixture::Database;
 use crate::ports::tests::{Ask, field, message, open, ports, product, refusal, rows, scan};
