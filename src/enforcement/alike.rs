@@ -15,6 +15,7 @@ use crate::policy::{CompareOp, Exclusion, Literal, Mask, Obligations, Outcome, P
 use crate::ports::conformance::ports_of_each_kind;
 use crate::ports::tests::{Database, field, ports, product};
 use crate::ports::{DeferredTable, Ports};
+use crate::product::mask::Decimal;
 use crate::product::{DataType, PortFormat, Product};
 
 use super::GovernedExec;
@@ -167,9 +168,18 @@ fn obligations(dice: &mut Dice) -> Obligations {
     };
     let mut obligations = Obligations { row_filter, exclusion, ..Obligations::default() };
     if dice.chance(4) {
-        obligations.masks = [(field_name("name"), Mask::Redact)].into();
+        obligations.masks.insert(field_name("name"), Mask::Redact);
+    }
+    for (column, mask) in [("small", bucket("7")), ("day", Mask::TruncateToMonth), ("seen", Mask::TruncateToYear)] {
+        if dice.chance(6) {
+            obligations.masks.insert(field_name(column), mask);
+        }
     }
     obligations
+}
+
+fn bucket(width: &str) -> Mask {
+    Mask::Bucket(Decimal::parse(width).unwrap())
 }
 
 /// The product's table as statements read it.

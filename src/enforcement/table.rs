@@ -18,6 +18,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, TableProviderFilterPushDown, T
 use datafusion::physical_plan::{ExecutionPlan, PhysicalExpr};
 
 use crate::policy::Decision;
+use crate::ports::{Coarsening, coarsened};
 use crate::product::{PortName, Product};
 
 use super::Error;
@@ -214,6 +215,7 @@ impl GovernedTable {
                 (input, None)
             }
         };
+        let input = coarsened(input, &coarse(decision, shown, &columns, &self.schema));
         self.require_delivered(&columns, &input.schema())?;
 
         let read_schema = DFSchema::try_from(input.schema())?;
@@ -270,6 +272,23 @@ struct Columns {
     kept: usize,
     /// So many of the first are what the statement asks for; the others only the policy reads.
     asked: usize,
+}
+
+/// Of the columns that are read, those that nothing needs finer than their masks leave them, each with what that is.
+fn coarse(decision: &CompiledDecision, shown: &[usize], read: &[usize], schema: &Schema) -> Vec<(usize, Coarsening)> {
+    let tested = |index: usize| {
+        let named = |filter: &Expr| filter.column_refs().iter().any(|column| schema.index_of(&column.name).is_ok_and(|at| at == index));
+        decision.row_filter().is_some_and(named) || decision.exclusion().is_some_and(|(column, _)| *column == index)
+    };
+    let used = |index: usize| {
+        let others = shown.iter().filter(|other| **other != index).filter_map(|other| decision.mask(*other));
+        others.flat_map(ColumnMask::reads).any(|input| *input == index)
+    };
+    let columns = read.iter().enumerate().filter_map(|(position, index)| {
+        let to = decision.mask(*index)?.coarsening()?;
+        (shown.contains(index) && !tested(*index) && !used(*index)).then_some((position, to))
+    });
+    columns.collect()
 }
 
 /// Adds columns that are not there yet, in the order of the table.

@@ -6,6 +6,7 @@
 
 mod avro;
 mod boundary;
+mod coarsening;
 mod csv;
 mod deferred;
 mod error;
@@ -36,6 +37,7 @@ use std::time::Duration;
 use datafusion::catalog::TableProvider;
 
 pub use boundary::bounded;
+pub use coarsening::{Coarsening, coarsened};
 pub use deferred::DeferredTable;
 pub use error::{Error, Place};
 pub use estimate::{Estimates, bytes_delivered, joining_cost, sending_cost};

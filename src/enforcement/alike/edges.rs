@@ -1,5 +1,6 @@
 //! Values at the edges of their types: a server that tests, orders, joins and sums them answers as the engine does over the same rows.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
@@ -9,12 +10,12 @@ use datafusion::physical_plan::execute_stream;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::TryStreamExt;
 
-use super::{absorbs, deferred};
-use crate::enforcement::testing::World;
-use crate::policy::{Obligations, Outcome};
+use super::{absorbs, bucket, deferred};
+use crate::enforcement::testing::{World, field_name};
+use crate::policy::{Mask, Obligations, Outcome};
 use crate::ports::tests::{Database, field, ports, product};
 use crate::ports::{PortOptions, Ports};
-use crate::product::{DataType, Field, PortFormat};
+use crate::product::{DataType, Field, FieldName, PortFormat};
 
 /// Columns: their types there and in the contract, and what stands in their rows.
 fn columns() -> Vec<(&'static str, &'static str, DataType, Vec<&'static str>)> {
@@ -222,6 +223,25 @@ async fn a_server_tests_alike_at_the_edges_of_types() {
         }
     }
     assert!(wrong.is_empty(), "{}: {}", wrong.len(), wrong.join("\n\n"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_masks_alike_at_the_edges_of_types() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(worlds) = worlds(&folder).await else { return };
+    let periods = [Mask::TruncateToYear, Mask::TruncateToMonth];
+    for (round, widths) in [["1", "10", "3"], ["10", "7", "1000"], ["32767", "2147483647", "9223372036854775807"]].iter().enumerate() {
+        let mut masks: BTreeMap<FieldName, Mask> =
+            ["i2", "i4", "i8"].iter().zip(widths).map(|(column, width)| (field_name(column), bucket(width))).collect();
+        masks.extend(["d", "ts", "tz"].map(|column| (field_name(column), periods[round % 2].clone())));
+        let policy = Obligations { masks, ..Obligations::default() };
+        let sql = "SELECT id, i2, i4, i8, d, ts, tz, num FROM people";
+        let mut answers = Vec::new();
+        for (_, world) in &worlds {
+            answers.push(sorted(world.answer(sql, &policy).await));
+        }
+        assert!(answers[0].is_some() && answers.iter().all(|answer| *answer == answers[0]), "{widths:?}: {answers:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

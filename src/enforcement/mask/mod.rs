@@ -33,6 +33,7 @@ use datafusion::common::ScalarValue;
 use datafusion::error::{DataFusionError, Result};
 
 use crate::policy::{Mask, MaskKeys};
+use crate::ports::Coarsening;
 
 use computed::Computed;
 use date::Period;
@@ -108,6 +109,18 @@ impl ColumnMask {
     /// The columns of the table that it is computed from; none for a constant.
     pub(super) fn reads(&self) -> &[usize] {
         &self.reads
+    }
+
+    /// What it leaves of its column's values, if masking these again changes nothing: then a source may do it, too.
+    pub(super) fn coarsening(&self) -> Option<Coarsening> {
+        match &self.kernel {
+            Kernel::Truncate(Period::Year) => Some(Coarsening::Year),
+            Kernel::Truncate(Period::Month) => Some(Coarsening::Month),
+            Kernel::Bucket(number::Width::Whole(width)) => i64::try_from(*width).ok().map(Coarsening::Multiple),
+            Kernel::Bucket(number::Width::Float(_)) | Kernel::Constant { .. } | Kernel::Text(_) | Kernel::Hash(_) | Kernel::Computed(_) => {
+                None
+            }
+        }
     }
 
     /// The masked column of so many rows; `inputs` are the columns of [`ColumnMask::reads`], and `memo` is of this mask and stream.

@@ -29,8 +29,9 @@ use super::joined::joined;
 use super::reduced::reduced;
 use super::scan::Scan;
 use super::server::Server;
-use super::table::PgColumn;
+use super::table::{PgColumn, select_list};
 use super::weight::{JOINED_ROW_COST, row_bytes, row_cost};
+use crate::ports::coarsening::Coarsening;
 use crate::ports::error::{Error, Place};
 use crate::ports::estimate::row_statistics;
 use crate::ports::joining::{Joining, Origin};
@@ -139,6 +140,18 @@ impl PostgresExec {
     /// The scan that keeps no more than that, if the server can be asked for it.
     pub(in crate::ports) fn reduced(&self, reduction: &Reduction) -> Option<Self> {
         reduced(&self.query, reduction).map(|query| Self::new(query, None))
+    }
+
+    /// The same scan, some columns of which the server makes coarser.
+    pub(in crate::ports) fn coarsened(&self, columns: &[(usize, Coarsening)]) -> Self {
+        let mut query = Query::clone(&self.query);
+        for (index, to) in columns {
+            if let Some(column) = query.columns.get_mut(*index) {
+                column.coarse = Some(*to);
+            }
+        }
+        query.select = format!("SELECT {} FROM {}", select_list(&query.columns), query.from);
+        Self { query: Arc::new(query), ..self.clone() }
     }
 
     /// The scan of these columns of several tables of one server, if it can be asked to join them.

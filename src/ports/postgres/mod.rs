@@ -7,6 +7,7 @@ mod batch;
 mod breaker;
 mod builder;
 mod bulk;
+mod coarse;
 mod decode;
 mod described;
 mod dial;

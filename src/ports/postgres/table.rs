@@ -10,6 +10,7 @@ use datafusion::logical_expr::{BinaryExpr, Expr, Operator, TableProviderFilterPu
 use datafusion::physical_plan::ExecutionPlan;
 
 use super::bulk::{self, Bulk};
+use super::coarse::coarse_sql;
 use super::described::{Described, describe};
 use super::exec::{PostgresExec, Query};
 use super::filter::{Family, Translator};
@@ -17,6 +18,7 @@ use super::location::{TableLocation, quoted};
 use super::server::Server;
 use super::types::{Access, SourceColumn, access, own_field};
 use super::weight::{Counted, weigh};
+use crate::ports::coarsening::Coarsening;
 use crate::ports::error::{Error, Place};
 use crate::ports::estimate::at_most;
 use crate::ports::schema::{TextKind, text_kind, type_name};
@@ -45,6 +47,8 @@ pub(super) struct PgColumn {
     pub(super) unique: bool,
     /// Whatever it holds has the digits of its contract. Of others each value is tested when it arrives.
     pub(super) limited: bool,
+    /// What the server makes of it before it sends it.
+    pub(super) coarse: Option<Coarsening>,
     /// What the server has counted in it; nothing if nobody has asked.
     pub(super) counted: Counted,
 }
@@ -66,6 +70,7 @@ impl PgColumn {
             indexed: false,
             unique: false,
             limited: true,
+            coarse: None,
             counted: Counted::default(),
         }
     }
@@ -83,6 +88,7 @@ impl PgColumn {
             indexed: source.indexed,
             unique: false,
             limited: source.is_limited(),
+            coarse: None,
             counted: Counted::default(),
         })
     }
@@ -100,7 +106,8 @@ impl PgColumn {
 
     /// The column as it travels.
     pub(super) fn full_sql(&self) -> String {
-        format!("{}{}", self.name_sql(), self.access.cast)
+        let coarse = self.coarse.and_then(|to| coarse_sql(self, to));
+        coarse.unwrap_or_else(|| format!("{}{}", self.name_sql(), self.access.cast))
     }
 
     /// Whether what was planned with another look at the column holds.

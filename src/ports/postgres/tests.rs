@@ -5,8 +5,10 @@ mod connections;
 mod waiting;
 
 use super::fixture::Database;
-use crate::ports::tests::{Ask, field, message, open, ports, product, refusal, rows, scan};
+use crate::ports::tests::{Ask, field, message, open, ports, product, refusal, rows, run, scan, texts};
+use crate::ports::{Coarsening, coarsened};
 use crate::product::{DataType, PortFormat};
+use datafusion::prelude::SessionContext;
 use futures::StreamExt;
 
 #[tokio::test]
@@ -302,4 +304,27 @@ async fn connections_are_read_only() {
     let schema = ["ro", "tz", "app"].map(|name| field(name, DataType::String)).to_vec();
     let table = product(PortFormat::Postgres, &database.location("settings_view"), Some(schema));
     assert_eq!(rows(&ports(folder.path(), false), &table).await.unwrap(), ["on|UTC|meshgate"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_sends_no_finer_values_than_are_asked_for() {
+    let Some(database) = Database::from_environment().await else { return };
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("login"), database.login()).unwrap();
+    let values = ["-32768", "-7", "2026-05-17", "0044-03-15 BC", "2026-05-17 13:45", "2025-12-31 23:30-02"];
+    let rows = [values.map(|value| Some(value.to_owned())).to_vec(), vec![None; values.len()]];
+    database.create("coarse", "s int2, n int4, d date, old date, ts timestamp, tz timestamptz", &rows).await;
+    let kinds = [DataType::Int16, DataType::Int64, DataType::Date, DataType::Date, DataType::Timestamp, DataType::TimestampTz];
+    let schema = ["s", "n", "d", "old", "ts", "tz"].iter().zip(kinds).map(|(name, kind)| field(name, kind)).collect();
+    let product = product(PortFormat::Postgres, &database.location("coarse"), Some(schema));
+    let table = open(&ports(folder.path(), false), &product).await.unwrap();
+    let context = SessionContext::new();
+    let plan = table.scan(&context.state(), None, &[], None).await.unwrap();
+    let wanted =
+        [Coarsening::Multiple(10), Coarsening::Multiple(10), Coarsening::Month, Coarsening::Year, Coarsening::Year, Coarsening::Year];
+    let plan = coarsened(plan, &wanted.into_iter().enumerate().collect::<Vec<_>>());
+    let found = texts(&run(plan, &context).await.unwrap());
+    // A year that the server would count otherwise is sent as it is.
+    let coarse = "NULL|-10|2026-05-01|-0043-03-15|2026-01-01T00:00:00|2026-01-01T00:00:00Z";
+    assert_eq!(found, [coarse, "NULL|NULL|NULL|NULL|NULL|NULL"]);
 }
