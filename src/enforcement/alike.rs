@@ -160,10 +160,14 @@ fn obligations(dice: &mut Dice) -> Obligations {
         _ => Predicate::True,
     };
     let ids = |ids: &[&str]| Arc::new(SubjectSet::new(ids.iter().map(|id| (*id).to_owned())));
-    let exclusion = match dice.below(5) {
+    let exclusion = match dice.below(6) {
         0 => Some(Exclusion { column: field_name("small"), subjects: ids(&["7", "12", "x", "44"]) }),
         1 => Some(Exclusion { column: field_name("token"), subjects: ids(&["00000000-0000-4000-8000-00000000000A"]) }),
         2 => Some(Exclusion { column: field_name("small"), subjects: ids(&[]) }),
+        3 => Some(Exclusion {
+            column: field_name("id"),
+            subjects: Arc::new(SubjectSet::new((0..6_000).step_by(3).map(|id| id.to_string()))),
+        }),
         _ => None,
     };
     let mut obligations = Obligations { row_filter, exclusion, ..Obligations::default() };
@@ -300,7 +304,7 @@ async fn what_a_server_sums_is_what_may_be_seen() {
     let many = Obligations {
         exclusion: Some(Exclusion {
             column: field_name("id"),
-            subjects: Arc::new(SubjectSet::new((1_000..3_000).map(|id| id.to_string()))),
+            subjects: Arc::new(SubjectSet::new((1_000..22_000).map(|id| id.to_string()))),
         }),
         ..Obligations::default()
     };

@@ -19,7 +19,7 @@ use crate::ports::Subjects;
 use super::row_filter::is_uuid;
 
 /// A longer list stays here.
-const SUBJECTS_TOLD_MAX: usize = 1_000;
+const SUBJECTS_TOLD_MAX: usize = 20_000;
 
 /// Looks up the subject of each row in the set of the erased.
 #[derive(Clone)]

@@ -40,17 +40,30 @@ pub(super) fn reduced(query: &Query, reduction: &Reduction) -> Option<Query> {
     Some(reduced)
 }
 
+/// More ids than these are joined with. Each of fewer is compared with a row, unless the server knows how to look them up.
+const COMPARED_MAX: usize = 1_000;
+
 /// That a row's subject is known and none of these. The ids travel as one parameter. `<> ALL` of no id is true of NULL, too.
 pub(super) fn exclusion(columns: &[PgColumn], without: &Without, parameters: &mut Vec<Parameter>) -> Option<String> {
     let column = columns.get(without.column)?;
-    let (parameter, of) = match (&without.subjects, column.family) {
-        (Subjects::Integers(ids), Family::Int) => (Parameter::Ints(ids.clone()), "int8"),
-        (Subjects::Uuids(ids), Family::Uuid) => (Parameter::Uuids(ids.clone()), "uuid"),
+    let (parameter, count, of) = match (&without.subjects, column.family) {
+        (Subjects::Integers(ids), Family::Int) => (Parameter::Ints(ids.clone()), ids.len(), "int8"),
+        (Subjects::Uuids(ids), Family::Uuid) => (Parameter::Uuids(ids.clone()), ids.len(), "uuid"),
         _ => return None,
     };
     parameters.push(parameter);
-    let place = parameters.len();
-    Some(format!("({} IS NOT NULL AND {} <> ALL (${place}::pg_catalog.{of}[]))", column.name_sql(), column.full_sql()))
+    let ids = format!("${}::pg_catalog.{of}[]", parameters.len());
+    let (bare, subject) = (column.name_sql(), column.full_sql());
+    if count <= COMPARED_MAX {
+        return Some(format!("({bare} IS NOT NULL AND {subject} <> ALL ({ids}))"));
+    }
+    // Within the subquery the name of the ids comes before those of columns, so it is none of these.
+    let mut id = "\"id\"".to_owned();
+    while id == bare {
+        id.insert(1, '_');
+    }
+    let erased = format!("SELECT FROM pg_catalog.unnest({ids}) AS erased({id}) WHERE erased.{id} = {subject}");
+    Some(format!("({bare} IS NOT NULL AND NOT EXISTS ({erased}))"))
 }
 
 fn first(query: &mut Query, keys: &[OrderKey], rows: usize) -> Option<()> {
