@@ -328,3 +328,17 @@ async fn a_server_sends_no_finer_values_than_are_asked_for() {
     let coarse = "NULL|-10|2026-05-01|-0043-03-15|2026-01-01T00:00:00|2026-01-01T00:00:00Z";
     assert_eq!(found, [coarse, "NULL|NULL|NULL|NULL|NULL|NULL"]);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn numbers_of_more_digits_than_a_contract_has_are_refused() {
+    let Some(database) = Database::from_environment().await else { return };
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("login"), database.login()).unwrap();
+    let ports = ports(folder.path(), false);
+    database.create("wide", "v numeric(50, 2)", &[vec![Some("1.25".to_owned())]]).await;
+    let widest = field("v", DataType::Decimal { precision: 38, scale: 2 });
+    for (schema, refused) in [(Some(vec![widest]), "HV021"), (None, "0A000")] {
+        let (code, text) = refusal(&ports, &product(PortFormat::Postgres, &database.location("wide"), schema)).await;
+        assert_eq!((code.as_str(), text.contains("\"v\"")), (refused, true), "{text}");
+    }
+}

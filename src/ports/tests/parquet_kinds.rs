@@ -3,8 +3,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Decimal128Array, DictionaryArray, Int64Array, ListArray, RecordBatch, StringArray, StructArray};
-use arrow::datatypes::{DataType as ArrowType, Field as ArrowField, Int32Type, Int64Type};
+use arrow::array::{
+    ArrayRef, Decimal128Array, Decimal256Array, DictionaryArray, Int64Array, ListArray, RecordBatch, StringArray, StructArray,
+};
+use arrow::datatypes::{DataType as ArrowType, Field as ArrowField, Int32Type, Int64Type, i256};
 use datafusion::logical_expr::{col, lit};
 use datafusion::parquet::arrow::ArrowWriter;
 use datafusion::parquet::data_type::{ByteArray, ByteArrayType, FixedLenByteArray, FixedLenByteArrayType, Int96, Int96Type};
@@ -67,6 +69,19 @@ async fn decimals_widen_and_never_narrow() {
         assert_eq!(refusal(&ports, &decimal(34, 1)).await.0, "HV021", "{precision}");
         assert_eq!(refusal(&ports, &decimal(precision - 1, 2)).await.0, "HV021", "{precision}");
     }
+}
+
+#[tokio::test]
+async fn decimals_of_more_digits_than_a_contract_has_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let wide = Decimal256Array::from(vec![Some(i256::from_i128(-125)), None]).with_precision_and_scale(50, 2).unwrap();
+    write(folder.path(), vec![("price", Arc::new(wide))], WriterProperties::builder());
+    let ports = ports(folder.path(), false);
+    let widest = field("price", DataType::Decimal { precision: 38, scale: 2 });
+    let (code, text) = refusal(&ports, &parquet(vec![widest])).await;
+    assert_eq!((code.as_str(), text.contains("decimal(50,2)")), ("HV021", true), "{text}");
+    let (code, text) = refusal(&ports, &product(PortFormat::Parquet, "a.parquet", None)).await;
+    assert_eq!((code.as_str(), text.contains("\"price\"")), ("0A000", true), "{text}");
 }
 
 #[tokio::test]
