@@ -33,8 +33,8 @@ type Result<T> = std::result::Result<T, Fault>;
 /// The place of what is nowhere in the text.
 const NOWHERE: Location = Location { line: 0, column: 0 };
 
-/// The most tokens of a text that is looked at: chains of casts and signs take time by the square of their length.
-const TOKENS_MAX: usize = 2_000;
+/// The most tokens of a text that is looked at. Of a longer one no more is known than what the client declares.
+const TOKENS_MAX: usize = 20_000;
 
 /// The most bytes of a text that is looked at.
 const BYTES_MAX: usize = 256 << 10;
@@ -56,17 +56,15 @@ pub(in crate::engine) fn analysis(
     declared: Option<&[Option<PgType>]>,
     tables: &dyn Fn(Option<&str>, &str) -> Option<Columns>,
 ) -> std::result::Result<Analysis, ClientMessage> {
-    let Some((tree, spots)) = parsed(text) else { return Ok(Analysis::default()) };
+    let told = |known: &Option<PgType>| known.filter(|known| known.oid != resolution::UNKNOWN);
+    let declares = declared.unwrap_or_default().iter().map(told);
+    let Some((tree, spots)) = parsed(text) else { return Ok(Analysis { parameters: declares.collect() }) };
     let mut analyst = Analyst {
         spots,
         tables,
         scopes: Scopes::default(),
         fixed: declared.is_none(),
-        declared: declared
-            .unwrap_or_default()
-            .iter()
-            .map(|known| known.map(|known| known.oid).filter(|oid| *oid != resolution::UNKNOWN))
-            .collect(),
+        declared: declares.map(|known| known.map(|known| known.oid)).collect(),
         told: BTreeMap::new(),
         seen: BTreeSet::new(),
         left_open: BTreeSet::new(),
