@@ -82,11 +82,7 @@ impl SubjectProbe {
         }
         match self.kind {
             SubjectKind::Integer => Some(Subjects::Integers(self.subjects.iter().filter_map(|id| id.parse().ok()).collect())),
-            SubjectKind::Uuid => {
-                // Other spellings of a UUID are nobody's id.
-                let canonical = |id: &str| uuid::Uuid::try_parse(id).ok().filter(|uuid| uuid.to_string().eq_ignore_ascii_case(id));
-                Some(Subjects::Uuids(self.subjects.iter().filter_map(canonical).collect()))
-            }
+            SubjectKind::Uuid => Some(Subjects::Uuids(self.subjects.uuids().collect())),
             SubjectKind::Unsigned | SubjectKind::Decimal | SubjectKind::Text => None,
         }
     }
@@ -212,13 +208,38 @@ mod tests {
         assert_eq!(visible(&probe(DataType::Utf8, &ids), Arc::new(StringArray::from(texts))), [false, true, false, true]);
     }
 
-    #[test]
-    fn uuids_are_matched_in_any_case() {
+    fn uuid_probe(ids: &[&str]) -> SubjectProbe {
         let field = Field::new("id", DataType::Utf8, true).with_metadata([("pg.type".to_owned(), "uuid".to_owned())].into());
-        let erased = Arc::new(SubjectSet::new(["6F9619FF-8b86-d011-b42d-00cf4fc964ff".to_owned()]));
-        let probe = SubjectProbe::new(&field, erased).unwrap();
-        let ids = StringArray::from(vec!["6f9619ff-8b86-d011-b42d-00CF4FC964FF", "7f9619ff-8b86-d011-b42d-00cf4fc964ff"]);
-        assert_eq!(visible(&probe, Arc::new(ids)), [false, true]);
+        SubjectProbe::new(&field, Arc::new(SubjectSet::new(ids.iter().map(|id| (*id).to_owned())))).unwrap()
+    }
+
+    #[test]
+    fn uuids_are_matched_by_value_however_list_and_source_spell_them() {
+        let spellings = [
+            "6f9619ff-8b86-d011-b42d-00cf4fc964ff",
+            "6F9619FF-8b86-d011-b42d-00cf4fc964ff",
+            "6f9619ff8b86d011b42d00cf4fc964ff",
+            "{6f9619ff-8b86-d011-b42d-00cf4fc964ff}",
+            "{6F9619FF8B86D011B42D00CF4FC964FF}",
+            "6f96-19ff-8b86-d011-b42d-00cf-4fc9-64ff",
+        ];
+        let mut read = spellings.to_vec();
+        read.push("7f9619ff-8b86-d011-b42d-00cf4fc964ff");
+        for erased in spellings {
+            let probe = uuid_probe(&[erased]);
+            let shown = visible(&probe, Arc::new(StringArray::from(read.clone())));
+            assert_eq!(shown, [false, false, false, false, false, false, true], "{erased}");
+            // A source that compares them itself is told the same person.
+            let Some(Subjects::Uuids(told)) = probe.few() else { panic!("not told") };
+            assert_eq!(told.iter().map(ToString::to_string).collect::<Vec<_>>(), [spellings[0]], "{erased}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_uuid_names_nobody_in_a_column_of_uuids() {
+        let probe = uuid_probe(&["6f9619ff-8b86-d011-b42d-00cf4fc964f", "c-7", "{6f9619ff-8b86-d011-b42d-00cf4fc964ff"]);
+        assert_eq!(visible(&probe, Arc::new(StringArray::from(vec!["6f9619ff-8b86-d011-b42d-00cf4fc964ff"]))), [true]);
+        assert!(matches!(probe.few(), Some(Subjects::Uuids(told)) if told.is_empty()));
     }
 
     #[test]

@@ -126,7 +126,7 @@ pub struct Exclusion {
     pub subjects: Arc<SubjectSet>,
 }
 
-/// Erased subjects: ids as canonical text (an integer in decimal without leading zeros, a text as it is, a UUID in lower case).
+/// Erased subjects: ids as they were written down. What an id is, a number, a UUID or a text, is the column's question.
 #[derive(Default)]
 pub struct SubjectSet {
     subjects: HashSet<String>,
@@ -211,20 +211,49 @@ impl SubjectSet {
         self.integers.get_or_init(|| self.iter().filter_map(|subject| subject.parse().ok()).collect())
     }
 
-    /// Whether the person has been erased, by a UUID in any case.
+    /// Whether the person has been erased, by a UUID in any spelling.
     pub fn contains_uuid(&self, subject: &str) -> bool {
         let (sieve, uuids) = self.uuids.get_or_init(|| {
-            let uuids: HashSet<String> = self.iter().map(str::to_ascii_lowercase).collect();
+            let uuids: HashSet<String> = self.iter().map(uuid_text).collect();
             (sieve_of(&uuids), uuids)
         });
         let found = |uuid: &str| sieve.stops(hash_of_text(uuid)) && uuids.contains(uuid);
-        if subject.bytes().any(|byte| byte.is_ascii_uppercase()) { found(&subject.to_ascii_lowercase()) } else { found(subject) }
+        // Sources mostly spell UUIDs as PostgreSQL does; those are looked up as they are.
+        let usual = subject.len() == UUID_LENGTH && !subject.bytes().any(|byte| byte.is_ascii_uppercase());
+        if usual { found(subject) } else { found(&uuid_text(subject)) }
+    }
+
+    /// Those ids that are UUIDs.
+    pub fn uuids(&self) -> impl Iterator<Item = Uuid> {
+        self.iter().filter_map(read_uuid)
+    }
+
+    /// How many ids are no whole number, where those name people, and no UUID, where these do: they hide nobody there.
+    pub fn count_unfit(&self, by_number: bool, by_uuid: bool) -> usize {
+        let fits = |id: &str| (by_number && id.parse::<i128>().is_ok()) || (by_uuid && read_uuid(id).is_some());
+        self.iter().filter(|id| !fits(id)).count()
     }
 
     /// The ids, in no order.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         self.subjects.iter().map(String::as_str)
     }
+}
+
+/// Letters of a UUID with its four hyphens.
+const UUID_LENGTH: usize = 36;
+
+/// A UUID in any case, with or without hyphens and braces, as PostgreSQL reads it.
+fn read_uuid(text: &str) -> Option<Uuid> {
+    let bare = text.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).unwrap_or(text);
+    let digits: String = bare.chars().filter(|letter| *letter != '-').collect();
+    // No hyphen and no brace is left, so that this is the one spelling that can still be meant.
+    Uuid::try_parse(&digits).ok().filter(|_| digits.len() == 32)
+}
+
+/// A UUID as PostgreSQL writes it; what is none in lower case.
+fn uuid_text(text: &str) -> String {
+    read_uuid(text).map_or_else(|| text.to_ascii_lowercase(), |uuid| uuid.to_string())
 }
 
 fn sieve_of(texts: &HashSet<String>) -> Sieve {

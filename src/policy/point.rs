@@ -104,6 +104,11 @@ impl DecisionPoint {
         Self { auditors: roles.into_iter().collect(), ..self }
     }
 
+    /// The erased people.
+    pub fn erased(&self) -> &SubjectSet {
+        &self.erased
+    }
+
     /// Whether the principal sees all of the gateway's own records.
     pub fn is_auditor(&self, principal: &Principal) -> bool {
         self.auditors.iter().any(|role| principal.has_role(role))

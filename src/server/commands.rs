@@ -9,6 +9,7 @@ use crate::identity::{self, ScramVerifier};
 use crate::product::{OWN_SCHEMA, Product};
 use crate::{locator, product};
 
+use super::gaps;
 use super::load::{self, LoadFaults};
 use super::sources::Source;
 
@@ -54,10 +55,16 @@ pub fn check(config: &Config, out: &mut dyn Write) -> Outcome {
         for (login, product) in principals.iter().flat_map(|directory| standing_for_nothing(directory, &snapshot.products())) {
             writeln!(out, "{}: gap: \"{login}\" stands for \"{product}\", which has no contract", config.principals.display())?;
         }
-        if let Err(found) = load::world(config, snapshot.into(), bundle.into(), erased.into()) {
-            faults.extend(found.0);
-        } else if faults.is_empty() {
-            writeln!(out, "ok: {products} products in {domains} domains")?;
+        match load::world(config, snapshot.into(), bundle.into(), erased.into()) {
+            Err(found) => faults.extend(found.0),
+            Ok(world) => {
+                for gap in gaps::gaps(&world) {
+                    writeln!(out, "{}: gap: {gap}", config.file.display())?;
+                }
+                if faults.is_empty() {
+                    writeln!(out, "ok: {products} products in {domains} domains")?;
+                }
+            }
         }
     }
     for fault in &faults {

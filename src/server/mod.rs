@@ -3,6 +3,7 @@
 mod backend;
 pub mod commands;
 mod feed;
+mod gaps;
 mod heads;
 mod keys;
 mod lineage_sink;
@@ -131,6 +132,7 @@ pub async fn start(config: Config, start: StartOptions) -> anyhow::Result<Runnin
     }
     let (policies, erasures, seen, loaded) = first_load(&config).await?;
     let world = load::world(&config, Arc::clone(&loaded.snapshot), Arc::clone(&loaded.bundle), Arc::clone(&loaded.erased))?;
+    gaps::warn(&world);
     let worlds = Arc::new(Worlds::new(world));
     let directories = Arc::new(Directories::new(load::principals(&config)?));
     let audit = AuditLog::open(options::audit(&config, &clock)).context("the audit log could not be opened")?;

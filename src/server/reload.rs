@@ -14,6 +14,7 @@ use crate::policy::{Bundle, SubjectSet};
 use crate::wire;
 
 use super::backend::Directories;
+use super::gaps;
 use super::load::{self, LoadFaults};
 use super::options;
 use super::registrations;
@@ -265,6 +266,7 @@ impl Reloader {
             }
         }
         let world = load::world(&self.config, Arc::clone(&new.snapshot), Arc::clone(&new.bundle), Arc::clone(&new.erased))?;
+        gaps::warn(&world);
         self.worlds.replace(world);
         if !Arc::ptr_eq(&self.loaded.snapshot, &new.snapshot) {
             registrations::note_changes(&self.audit, &self.loaded.snapshot, &new.snapshot, (self.clock)());

@@ -97,3 +97,17 @@ async fn a_contract_that_breaks_while_it_is_served_is_not_used() {
     client.simple_query("SELECT full_name FROM customer.customer_360").await.unwrap_err();
     gateway.stop().await;
 }
+
+#[test]
+fn ids_of_erased_people_that_can_hide_nobody_are_counted_and_never_shown() {
+    let world = World::quickstart();
+    let configuration = world.configure();
+    let check = |list: &str| {
+        world.replace("data/erased_subjects.csv", list);
+        text(&run(&["check", configuration.to_str().unwrap()], ""))
+    };
+    assert!(!check("subject_id\n1001\n0017\n").contains("gap: "));
+    let said = check("subject_id\n1001\nc-4711\n{6f9619ff-8b86-d011-b42d-00cf4fc964ff}\n");
+    assert!(said.contains("gap: 2 of 3 ids in the erasure list hide nobody: the contracts know people by whole numbers"), "{said}");
+    assert!(said.contains("ok: 6 products in 3 domains") && !said.contains("4711") && !said.contains("9619"), "{said}");
+}
