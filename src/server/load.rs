@@ -18,6 +18,7 @@ use crate::source::{ArchiveLimits, read_tar_gz};
 use super::feed::secret;
 use super::keys::Note;
 use super::options;
+use super::subjects;
 use super::tokens::Issuers;
 
 /// The longest file that is read as a policy or a list of principals.
@@ -161,15 +162,9 @@ pub fn erasures(path: Option<&Path>) -> Result<SubjectSet, LoadFaults> {
     erasures_of(&bytes).map_err(|fault| LoadFaults(vec![format!("{}: {fault}", path.display())]))
 }
 
-/// The erased subjects: one id a line, or the first column of a CSV file; a first line `subject_id` is a header, `#` starts a comment.
+/// The erased subjects in a list.
 pub fn erasures_of(bytes: &[u8]) -> Result<SubjectSet, &'static str> {
-    let text = std::str::from_utf8(bytes).map_err(|_| "the list is not UTF-8")?;
-    let ids = text.lines().enumerate().filter_map(|(at, line)| {
-        let id = line.split(',').next().unwrap_or_default().trim().trim_matches('"').trim();
-        let header = at == 0 && id.eq_ignore_ascii_case("subject_id");
-        (!header && !id.is_empty() && !id.starts_with('#')).then(|| id.to_owned())
-    });
-    Ok(SubjectSet::new(ids))
+    subjects::read(bytes).map(SubjectSet::new)
 }
 
 /// The fewest bytes of a mask's secret.

@@ -13,6 +13,7 @@ pub mod quickstart;
 mod registrations;
 mod reload;
 mod sources;
+mod subjects;
 mod tokens;
 mod watch;
 
