@@ -41,7 +41,8 @@ enum Command {
         /// Stand the clock still at this moment (RFC 3339); for tests and reproductions.
         #[arg(long, value_name = "TIME")]
         now: Option<DateTime<Utc>>,
-        /// Accept contracts that lower protection (fewer PII fields, longer retention, …) when they change on disk.
+        /// Accept changes that lower protection while serving: contracts (fewer PII fields, longer retention, …), and an erasure list
+        /// that loses most of its people.
         #[arg(long)]
         allow_lowered_protection: bool,
     },

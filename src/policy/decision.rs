@@ -228,6 +228,16 @@ impl SubjectSet {
         self.iter().filter_map(read_uuid)
     }
 
+    /// How many of these people are not in the next set, whether their ids are numbers, UUIDs or texts.
+    pub fn count_gone(&self, next: &Self) -> usize {
+        let is_there = |id: &str| {
+            next.contains(id)
+                || id.parse().is_ok_and(|number| next.integers().contains(number))
+                || (read_uuid(id).is_some() && next.contains_uuid(id))
+        };
+        self.iter().filter(|id| !is_there(id)).count()
+    }
+
     /// How many ids are no whole number, where those name people, and no UUID, where these do: they hide nobody there.
     pub fn count_unfit(&self, by_number: bool, by_uuid: bool) -> usize {
         let fits = |id: &str| (by_number && id.parse::<i128>().is_ok()) || (by_uuid && read_uuid(id).is_some());

@@ -50,7 +50,7 @@ const LINEAGE_GRACE: Duration = Duration::from_secs(5);
 pub struct StartOptions {
     /// Other addresses than the configuration's.
     pub listen: Option<Vec<SocketAddr>>,
-    /// Whether contracts that change on disk may lower protection.
+    /// Whether what changes while the gateway serves may lower protection.
     pub allow_lowered_protection: bool,
     /// Another clock than the machine's, for tests and reproductions.
     pub clock: Option<Clock>,

@@ -19,6 +19,7 @@ use super::load::{self, LoadFaults};
 use super::options;
 use super::registrations;
 use super::sources::{Reach, Source, Watched};
+use super::subjects;
 
 /// How often policies, erasures and principals are looked at. A change serves within a second, its coming to rest included.
 const POLL: Duration = Duration::from_millis(50);
@@ -46,7 +47,7 @@ pub(super) struct Reloader {
     pub(super) seen: Seen,
     /// The server's side of TLS, if it has one.
     pub(super) tls: Option<wire::Tls>,
-    /// Whether a contract may lower protection when it changes.
+    /// Whether contracts may lower protection when they change, and the erasure list may lose most of its people.
     pub(super) allow_lowered_protection: bool,
 }
 
@@ -240,7 +241,7 @@ impl Reloader {
             parts.push((What::Policies, self.policies.bundle().map(|bundle| Part::Policies(Arc::new(bundle)))));
         }
         if self.seen.erasures.waiting {
-            parts.push((What::Erasures, self.erasures.erasures().map(|erased| Part::Erasures(Arc::new(erased)))));
+            parts.push((What::Erasures, self.changed_erasures().map(|erased| Part::Erasures(Arc::new(erased)))));
         }
         parts
     }
@@ -252,6 +253,14 @@ impl Reloader {
             return Err(LoadFaults(lowered.iter().map(ToString::to_string).collect()));
         }
         Ok(snapshot)
+    }
+
+    fn changed_erasures(&self) -> Result<SubjectSet, LoadFaults> {
+        let erased = self.erasures.erasures()?;
+        match subjects::losses(&self.loaded.erased, &erased) {
+            Some(losses) if !self.allow_lowered_protection => Err(LoadFaults(vec![losses])),
+            _ => Ok(erased),
+        }
     }
 
     /// Swaps in the world that these parts make with those that serve, if they make one.

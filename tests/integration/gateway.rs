@@ -154,6 +154,12 @@ spec:
         Gateway { running: start(&self.configure(), options).await.unwrap() }
     }
 
+    /// Starts a gateway over it that takes changes which lower protection.
+    pub(crate) async fn serve_allowing_lowered_protection(&self) -> Gateway {
+        let options = StartOptions { allow_lowered_protection: true, ..StartOptions::default() };
+        Gateway { running: start(&self.configure(), options).await.unwrap() }
+    }
+
     /// Starts a gateway over it that has its policies and erasures from elsewhere.
     pub(crate) async fn serve_from(&self, policies: &str, erasures: &str) -> Gateway {
         self.try_serve_from(policies, erasures).await.unwrap_or_else(|error| panic!("{error}"))

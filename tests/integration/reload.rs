@@ -149,6 +149,38 @@ async fn a_person_who_is_erased_is_gone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_erasure_list_that_was_emptied_brings_nobody_back_without_the_operators_word() {
+    const LIST: &str = "data/erased_subjects.csv";
+    let person = "SELECT count(*) FROM customer.customer_360 WHERE customer_id = 1001";
+    let world = World::quickstart();
+    let full = std::fs::read_to_string(world.path(LIST)).unwrap() + "1001\n";
+    world.replace(LIST, &full);
+    let gateway = world.serve().await;
+    let steward = OpenSession::new(&gateway, "steward", person).await;
+    let changes = |outcome: &str| {
+        let is = |record: &&Value| record["what"] == "erasure_list" && record["outcome"] == outcome;
+        records(&world).iter().filter(is).count()
+    };
+    for (refused, list) in ["", "subject_id\n1002\n"].into_iter().enumerate() {
+        world.replace(LIST, list);
+        eventually("the list is refused", async || (changes("refused") > refused).then_some(())).await;
+        steward.answers(Ok("0")).await;
+    }
+    world.replace(LIST, &full.replace("\n1001\n", "\n"));
+    steward.answers(Ok("1")).await;
+    world.replace(LIST, &full);
+    steward.answers(Ok("0")).await;
+    gateway.stop().await;
+
+    let gateway = world.serve_allowing_lowered_protection().await;
+    let steward = OpenSession::new(&gateway, "steward", person).await;
+    steward.answers(Ok("0")).await;
+    world.replace(LIST, "");
+    steward.answers(Ok("1")).await;
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_role_that_is_taken_away_is_gone_and_so_is_a_login() {
     let (world, gateway) = quickstart().await;
     let sql = "SELECT count(card_last4) FROM payments.transaction_events_v1";

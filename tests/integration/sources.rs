@@ -231,7 +231,15 @@ async fn erasures_from_a_table_hold_for_everybody_and_outlive_the_server() {
     server.batch_execute("DROP TABLE public.erased").await.unwrap();
     reloaded(&world, "erasure_list", "unreachable", 1).await;
     assert_eq!(ask(&steward, person).await.unwrap(), "0");
-    server.batch_execute("CREATE TABLE public.erased (\"Person\" text); INSERT INTO public.erased VALUES ('1002')").await.unwrap();
+    server
+        .batch_execute("CREATE TABLE public.erased (\"Person\" text); INSERT INTO public.erased VALUES ('1002'), ('1003')")
+        .await
+        .unwrap();
+    reloaded(&world, "erasure_list", "refused", 1).await;
+    assert_eq!(ask(&steward, person).await.unwrap(), "0", "everybody who was in the list would be back");
+    server.batch_execute("INSERT INTO public.erased VALUES ('1001')").await.unwrap();
+    answers(&steward, "SELECT count(*) FROM customer.customer_360 WHERE customer_id IN (1001, 1002, 1003)", "0").await;
+    server.batch_execute("DELETE FROM public.erased WHERE \"Person\" = '1001'").await.unwrap();
     answers(&steward, person, "1").await;
     gateway.stop().await;
 }
