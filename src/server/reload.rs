@@ -165,12 +165,16 @@ impl Reloader {
     fn look(&mut self, with_catalog: bool) {
         let now = Instant::now();
         self.tell_reach();
-        if self.seen.principals.look(now) {
-            let outcome = load::principals(&self.config).map(|directory| self.directories.replace(directory));
+        if self.seen.principals.look(now)
+            && let Some(read) = self.seen.principals.whole(|| load::principals(&self.config))
+        {
+            let outcome = read.map(|directory| self.directories.replace(directory));
             self.report(What::Principals, "", outcome.map_or_else(Outcome::Refused, |()| Outcome::Replaced));
         }
-        if self.seen.certificates.look(now) {
-            let outcome = self.reload_certificates();
+        if self.seen.certificates.look(now)
+            && let Some(read) = self.seen.certificates.whole(|| self.changed_certificates())
+        {
+            let outcome = read.and_then(|material| self.take_up(material));
             self.report(What::Certificates, "", outcome.map_or_else(Outcome::Refused, |()| Outcome::Replaced));
         }
         let catalog = with_catalog && self.seen.catalogs.look(now);
@@ -180,12 +184,16 @@ impl Reloader {
         }
     }
 
-    /// Handshakes from now on use what the files hold now, if all of it is valid together.
-    fn reload_certificates(&self) -> Result<(), LoadFaults> {
-        let (Some(files), Some(tls)) = (&self.config.tls, &self.tls) else { return Ok(()) };
-        let material = options::tls_material(files);
-        let replaced = material.and_then(|material| Ok(tls.replace(&material)?));
-        replaced.map_err(|fault| LoadFaults(vec![format!("{fault:#}")]))
+    /// What the files of TLS hold now, if there is TLS.
+    fn changed_certificates(&self) -> Result<Option<wire::TlsMaterial>, LoadFaults> {
+        let material = self.config.tls.as_ref().map(options::tls_material).transpose();
+        material.map_err(|fault| LoadFaults(vec![format!("{fault:#}")]))
+    }
+
+    /// Handshakes from now on use that, if all of it is valid together.
+    fn take_up(&self, material: Option<wire::TlsMaterial>) -> Result<(), LoadFaults> {
+        let (Some(material), Some(tls)) = (material, &self.tls) else { return Ok(()) };
+        tls.replace(&material).map_err(|fault| LoadFaults(vec![format!("{:#}", anyhow::Error::from(fault))]))
     }
 
     /// Tells once, and not at every look, that a source cannot be asked.
@@ -206,10 +214,6 @@ impl Reloader {
     fn reload_world(&mut self) {
         let mut parts = Vec::new();
         for (what, loaded) in self.changed_parts() {
-            if !self.seen.of(what).holds() {
-                // It changed once more while it was read: what was read may be half of each, and the next look sees the change.
-                continue;
-            }
             match loaded {
                 Ok(part) if part.serves(&self.loaded) => self.seen.of(what).waiting = false,
                 Ok(part) => parts.push((what, part)),
@@ -233,17 +237,14 @@ impl Reloader {
 
     /// The parts that wait, as they read now.
     fn changed_parts(&self) -> Vec<(What, Result<Part, LoadFaults>)> {
-        let mut parts = Vec::new();
-        if self.seen.catalogs.waiting {
-            parts.push((What::Catalog, self.changed_catalog().map(|snapshot| Part::Catalog(Arc::new(snapshot)))));
-        }
-        if self.seen.policies.waiting {
-            parts.push((What::Policies, self.policies.bundle().map(|bundle| Part::Policies(Arc::new(bundle)))));
-        }
-        if self.seen.erasures.waiting {
-            parts.push((What::Erasures, self.changed_erasures().map(|erased| Part::Erasures(Arc::new(erased)))));
-        }
-        parts
+        let Seen { catalogs, policies, erasures, .. } = &self.seen;
+        let read =
+            |watched: &Watched, part: &dyn Fn() -> Result<Part, LoadFaults>| if watched.waiting { watched.whole(part) } else { None };
+        let catalog = read(catalogs, &|| Ok(Part::Catalog(Arc::new(self.changed_catalog()?))));
+        let bundle = read(policies, &|| Ok(Part::Policies(Arc::new(self.policies.bundle()?))));
+        let erased = read(erasures, &|| Ok(Part::Erasures(Arc::new(self.changed_erasures()?))));
+        let parts = [(What::Catalog, catalog), (What::Policies, bundle), (What::Erasures, erased)];
+        parts.into_iter().filter_map(|(what, part)| Some((what, part?))).collect()
     }
 
     fn changed_catalog(&self) -> Result<Snapshot, LoadFaults> {

@@ -136,8 +136,15 @@ impl Watched {
         changed
     }
 
-    /// Whether what was read is what was seen to have changed: not something that changed once more while it was read.
-    pub(super) fn holds(&self) -> bool {
+    /// What `read` makes of the source; `None` if it changed once more meanwhile, for that may be half of each, and the next look sees the
+    /// change.
+    pub(super) fn whole<T>(&self, read: impl FnOnce() -> T) -> Option<T> {
+        let read = read();
+        self.holds().then_some(read)
+    }
+
+    /// Whether the source is still what was seen to have changed.
+    fn holds(&self) -> bool {
         match &self.watch {
             Watch::Nothing => true,
             Watch::Files(files) => files.holds(),
@@ -157,5 +164,25 @@ impl Watched {
             None => Reach::Regained(feed.name().to_owned()),
             Some(fault) => Reach::Lost(format!("{}: {fault}", feed.name())),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_changes_while_it_is_read_is_not_taken_for_a_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("principals.yaml");
+        std::fs::write(&path, "all of it").unwrap();
+        let watched = Watched::files(vec![path.clone()]);
+        let text = || std::fs::read_to_string(&path).unwrap();
+        assert_eq!(watched.whole(text).as_deref(), Some("all of it"));
+        let cut = || {
+            std::fs::write(&path, "all").unwrap();
+            text()
+        };
+        assert_eq!(watched.whole(cut), None);
     }
 }
