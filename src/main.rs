@@ -41,8 +41,8 @@ enum Command {
         /// Stand the clock still at this moment (RFC 3339); for tests and reproductions.
         #[arg(long, value_name = "TIME")]
         now: Option<DateTime<Utc>>,
-        /// Accept changes that lower protection while serving: contracts (fewer PII fields, longer retention, …), and an erasure list
-        /// that loses most of its people.
+        /// Accept changes that lower protection while serving: contracts (fewer PII fields, longer retention, …), an erasure list that
+        /// loses most of its people, and policies without a package that a contract names and they had.
         #[arg(long)]
         allow_lowered_protection: bool,
     },

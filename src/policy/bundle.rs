@@ -175,6 +175,11 @@ impl Bundle {
         self.packages.get(package).filter(|package| package.name != ENTRY_PACKAGE)
     }
 
+    /// Whether it has a package that a contract may name.
+    pub fn has_product_package(&self, package: &str) -> bool {
+        self.product_package(package).is_some()
+    }
+
     /// Whether a contract may name a package only if the bundle has it (`data.meshgate.require_product_packages`).
     pub(super) fn requires_product_packages(&self) -> bool {
         self.require_product_packages

@@ -129,6 +129,18 @@ impl DecisionPoint {
         missing
     }
 
+    /// The products whose contract names a package that the bundle does not have, and the package: only the mesh-wide rules apply to them,
+    /// or, if the bundle demands the packages, nobody reads them.
+    pub fn missing_packages(&self) -> Vec<(ProductRef, String)> {
+        let named = self.contracts.values().filter_map(|contract| match &contract.package {
+            ProductPackage::Named(package) => Some((contract.product.reference.clone(), package.clone())),
+            ProductPackage::None | ProductPackage::Unreadable => None,
+        });
+        let mut missing: Vec<_> = named.filter(|(_, package)| !self.bundle.has_product_package(package)).collect();
+        missing.sort_by_key(|(product, package)| (product.to_string(), package.clone()));
+        missing
+    }
+
     /// The revision of the bundle that decides.
     pub fn bundle_revision(&self) -> &str {
         self.bundle.revision()

@@ -4,11 +4,15 @@
 //! INVARIANT: no gap holds the id of a person.
 
 use crate::engine::World;
+use crate::policy::Bundle;
 use crate::product::DataType;
+
+/// How many products one line names.
+const NAMED_MAX: usize = 5;
 
 /// The gaps of a world, each a line.
 pub(super) fn gaps(world: &World) -> Vec<String> {
-    unfit_subjects(world).into_iter().collect()
+    missing_packages(world).into_iter().chain(unfit_subjects(world)).collect()
 }
 
 /// Logs the gaps of a world that is about to serve.
@@ -16,6 +20,29 @@ pub(super) fn warn(world: &World) {
     for gap in gaps(world) {
         tracing::warn!(%gap, "what is served has a gap");
     }
+}
+
+/// Products whose owners name rules of their own that the bundle does not have.
+fn missing_packages(world: &World) -> Option<String> {
+    let missing = world.policy.missing_packages();
+    let mut named: Vec<String> = missing.iter().take(NAMED_MAX).map(|(product, package)| format!("{product} names {package}")).collect();
+    if missing.len() > NAMED_MAX {
+        named.push("…".to_owned());
+    }
+    let count = missing.len();
+    (count > 0).then(|| format!("{count} contract(s) name policy packages that the bundle does not have: {}", named.join(", ")))
+}
+
+/// Rules of their own that products had, and that the bundle of the next world no longer has, each a fault.
+pub(super) fn lost_packages(serving: &Bundle, next: &World) -> Vec<String> {
+    let lost = next.policy.missing_packages().into_iter().filter(|(_, package)| serving.has_product_package(package));
+    let fault = |(product, package)| {
+        format!(
+            "the contract of {product} names the policy package {package}, which is no longer in the bundle \
+             (Restore it, or serve with the flag that allows lower protection, if the data's owner agrees.)"
+        )
+    };
+    lost.map(fault).collect()
 }
 
 /// Ids of erased people that fit no column by which people are known: they hide nobody.

@@ -47,7 +47,7 @@ pub(super) struct Reloader {
     pub(super) seen: Seen,
     /// The server's side of TLS, if it has one.
     pub(super) tls: Option<wire::Tls>,
-    /// Whether contracts may lower protection when they change, and the erasure list may lose most of its people.
+    /// Whether contracts may lower protection when they change, the erasure list may lose most of its people, and products their own rules.
     pub(super) allow_lowered_protection: bool,
 }
 
@@ -276,6 +276,10 @@ impl Reloader {
             }
         }
         let world = load::world(&self.config, Arc::clone(&new.snapshot), Arc::clone(&new.bundle), Arc::clone(&new.erased))?;
+        let lost = gaps::lost_packages(&self.loaded.bundle, &world);
+        if !lost.is_empty() && !self.allow_lowered_protection {
+            return Err(LoadFaults(lost));
+        }
         gaps::warn(&world);
         self.worlds.replace(world);
         if !Arc::ptr_eq(&self.loaded.snapshot, &new.snapshot) {

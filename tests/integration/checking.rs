@@ -106,8 +106,21 @@ fn ids_of_erased_people_that_can_hide_nobody_are_counted_and_never_shown() {
         world.replace("data/erased_subjects.csv", list);
         text(&run(&["check", configuration.to_str().unwrap()], ""))
     };
-    assert!(!check("subject_id\n1001\n0017\n").contains("gap: "));
+    assert!(!check("subject_id\n1001\n0017\n").contains("erasure list"));
     let said = check("subject_id\n1001\nc-4711\n{6f9619ff-8b86-d011-b42d-00cf4fc964ff}\n");
     assert!(said.contains("gap: 2 of 3 ids in the erasure list hide nobody: the contracts know people by whole numbers"), "{said}");
     assert!(said.contains("ok: 6 products in 3 domains") && !said.contains("4711") && !said.contains("9619"), "{said}");
+}
+
+#[test]
+fn a_contract_that_names_a_policy_package_which_the_bundle_does_not_have_is_told() {
+    let world = World::quickstart();
+    let configuration = world.configure();
+    let check = || text(&run(&["check", configuration.to_str().unwrap()], ""));
+    let said = check();
+    let gap = "gap: 1 contract(s) name policy packages that the bundle does not have: customer/customer-360";
+    assert!(said.contains(gap) && said.contains("names customer_domain.customer_360_access") && said.contains("ok: 6 products"), "{said}");
+    world.write("policies/customer_360.rego", "package customer_domain.customer_360_access\n\nallow := true\n");
+    let said = check();
+    assert!(!said.contains("gap: ") && said.contains("ok: 6 products"), "{said}");
 }

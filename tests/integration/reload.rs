@@ -149,6 +149,32 @@ async fn a_person_who_is_erased_is_gone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_products_own_rules_do_not_go_without_the_operators_word() {
+    const OWN: &str = "policies/customer_360.rego";
+    let rules = "package customer_domain.customer_360_access\n\nallow := true\n\nrowFilters contains {\"expression\": \"tier = 'gold'\"}\n";
+    let world = World::quickstart();
+    world.write(OWN, rules);
+    let gateway = world.serve().await;
+    let (session, payments) =
+        (OpenSession::new(&gateway, "analyst", COUNT).await, "SELECT count(*) > 0 FROM payments.transaction_events_v1");
+    session.answers(Ok("440")).await;
+    std::fs::remove_file(world.path(OWN)).unwrap();
+    assert_eq!(reloaded(&world, "policies", "refused").await["faults"], 1);
+    session.answers(Ok("440")).await;
+    assert_eq!(ask(&session.client, payments).await.as_deref(), Ok("t"), "who is not concerned reads on");
+    world.write(OWN, &rules.replace("gold", "silver"));
+    session.answers(Ok("779")).await;
+    gateway.stop().await;
+
+    let gateway = world.serve_allowing_lowered_protection().await;
+    let session = OpenSession::new(&gateway, "analyst", COUNT).await;
+    session.answers(Ok("779")).await;
+    std::fs::remove_file(world.path(OWN)).unwrap();
+    session.answers(Ok("2720")).await;
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_erasure_list_that_was_emptied_brings_nobody_back_without_the_operators_word() {
     const LIST: &str = "data/erased_subjects.csv";
     let person = "SELECT count(*) FROM customer.customer_360 WHERE customer_id = 1001";
