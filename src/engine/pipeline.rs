@@ -363,7 +363,7 @@ impl Pipeline {
         let record = guarded(self.attempt.open(), self.deadline).await?;
         let notices = notices(&uses, &decisions);
         let asked = requests.into_iter().zip(decisions).collect();
-        let standing = Standing::new(Arc::clone(&self.shared.worlds), Arc::clone(&self.whoever), Arc::clone(&self.world), asked);
+        let standing = Standing::new(&self.shared, Arc::clone(&self.whoever), Arc::clone(&self.world), asked);
         Ok(Prepared { columns, lineage, standing: Arc::new(standing), record, notices })
     }
 

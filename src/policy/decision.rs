@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::hash::Hasher;
 use std::sync::{Arc, OnceLock};
 
+use chrono::TimeDelta;
 use uuid::Uuid;
 
 use crate::product::{FieldName, PortName, ProductRef};
@@ -98,13 +99,23 @@ impl RowRule {
 impl Obligations {
     /// Whether these let through the same rows with the same values.
     pub fn have_effect_of(&self, other: &Self) -> bool {
+        self.row_filter == other.row_filter && self.have_all_else_of(other)
+    }
+
+    /// Whether these are what the others have become by the time that has gone by: bounds in time have gone on by no more than that, and
+    /// all else is the same.
+    pub fn have_drifted_from(&self, earlier: &Self, elapsed: TimeDelta) -> bool {
+        self.row_filter.has_drifted_from(&earlier.row_filter, elapsed) && self.have_all_else_of(earlier)
+    }
+
+    /// Whether all but the row filters is the same.
+    fn have_all_else_of(&self, other: &Self) -> bool {
         let exclusion = match (&self.exclusion, &other.exclusion) {
             (None, None) => true,
             (Some(own), Some(others)) => own.column == others.column && own.subjects.has_same_subjects(&others.subjects),
             _ => false,
         };
-        let masks = self.masks == other.masks && self.mask_keys == other.mask_keys;
-        exclusion && masks && self.row_filter == other.row_filter
+        exclusion && self.masks == other.masks && self.mask_keys == other.mask_keys
     }
 
     /// The parts of the row filter, all of which must be true, each with its rule if that is known.

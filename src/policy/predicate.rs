@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::product::FieldName;
 
@@ -158,6 +158,22 @@ impl Predicate {
             (Self::Not(inner), Self::Not(other)) => inner.has_form_of(other),
             (Self::Computed(test), Self::Computed(other)) => test.has_form_of(other),
             (one, other) => one == other,
+        }
+    }
+
+    /// Whether it is what the other has become by that time: instants that columns are compared with have gone on by no more than that.
+    pub(super) fn has_drifted_from(&self, earlier: &Self, elapsed: TimeDelta) -> bool {
+        let all = |parts: &[Self], before: &[Self]| {
+            parts.len() == before.len() && parts.iter().zip(before).all(|(part, before)| part.has_drifted_from(before, elapsed))
+        };
+        match (self, earlier) {
+            (
+                Self::Compare { column, op, value: Literal::Instant(now) },
+                Self::Compare { column: same_column, op: same_op, value: Literal::Instant(then) },
+            ) => column == same_column && op == same_op && (TimeDelta::zero()..=elapsed).contains(&now.signed_duration_since(*then)),
+            (Self::And(parts), Self::And(before)) | (Self::Or(parts), Self::Or(before)) => all(parts, before),
+            (Self::Not(inner), Self::Not(before)) => inner.has_drifted_from(before, elapsed),
+            (now, then) => now == then,
         }
     }
 
@@ -317,5 +333,20 @@ mod tests {
         let condition = Predicate::And(vec![Predicate::Or(vec![listed, Predicate::IsNull(column)]), Predicate::False]);
         assert_eq!(condition.to_string(), "(NOT (region IN (? × 2)) OR region IS NULL) AND false");
         assert_eq!(format!("{condition:#}"), "(NOT (region IN (…)) OR region IS NULL) AND false");
+    }
+
+    #[test]
+    fn a_condition_drifts_as_far_as_the_time_that_has_gone_by() {
+        let at = |seconds: i64| Literal::Instant(DateTime::from_timestamp(seconds, 0).unwrap());
+        let since = |value: Literal| Predicate::Compare { column: FieldName::parse("made").unwrap(), op: CompareOp::Ge, value };
+        let whole = |value: Literal| Predicate::And(vec![Predicate::Not(Box::new(since(value))), Predicate::True]);
+        let after = |from: &Predicate, to: &Predicate| to.has_drifted_from(from, TimeDelta::seconds(5));
+        for (to, drifted) in [(100, true), (103, true), (105, true), (106, false), (99, false)] {
+            assert_eq!(after(&since(at(100)), &since(at(to))), drifted, "{to}");
+            assert_eq!(after(&whole(at(100)), &whole(at(to))), drifted, "{to}, within");
+        }
+        assert!(!after(&since(Literal::Int(100)), &since(Literal::Int(101))), "what is no instant is another condition");
+        assert!(!after(&since(at(100)), &Predicate::True) && !after(&Predicate::True, &since(at(100))));
+        assert!(!after(&Predicate::And(vec![since(at(100))]), &Predicate::And(vec![since(at(100)), Predicate::False])));
     }
 }

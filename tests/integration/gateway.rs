@@ -154,6 +154,12 @@ spec:
         Gateway { running: start(&self.configure(), options).await.unwrap() }
     }
 
+    /// Starts a gateway over it by a clock.
+    pub(crate) async fn serve_by(&self, clock: impl Fn() -> DateTime<Utc> + Send + Sync + 'static) -> Gateway {
+        let options = StartOptions { clock: Some(std::sync::Arc::new(clock)), ..StartOptions::default() };
+        Gateway { running: start(&self.configure(), options).await.unwrap() }
+    }
+
     /// Starts a gateway over it that takes changes which lower protection.
     pub(crate) async fn serve_allowing_lowered_protection(&self) -> Gateway {
         let options = StartOptions { allow_lowered_protection: true, ..StartOptions::default() };

@@ -1,6 +1,9 @@
 //! What changes on disk serves within a second, also in sessions that were open, statements that were prepared and cursors that were
 //! declared before. What is not valid is not used, and the last valid state goes on.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
 use serde_json::Value;
 use tokio_postgres::{Client, SimpleQueryMessage, Statement};
 
@@ -308,5 +311,45 @@ async fn what_was_half_read_is_not_read_on_by_who_may_no_longer() {
     reloaded(&world, "principals", "replaced").await;
     assert_eq!(fetched(&session, "names").await, Err("40001".to_owned()));
     assert_eq!(fetched(&steward, "names").await, Ok(100));
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_half_read_is_not_read_on_when_its_time_is_over() {
+    let world = World::quickstart();
+    let began = chrono::Utc::now();
+    let embargo = (began + chrono::TimeDelta::minutes(1)).timestamp_nanos_opt().unwrap();
+    let rules = std::fs::read_to_string(world.path(RULES)).unwrap();
+    let denial = format!(
+        "deny contains {{\"rule\": \"embargo\", \"msg\": \"over\"}} if {{\n\tinput.resource.product == \"customer-360\"\n\t\
+         not input.subject.is_data_steward\n\tinput.context.now_ns > {embargo}\n}}\n"
+    );
+    world.replace(RULES, &format!("{rules}\n{denial}"));
+    let seconds = Arc::new(AtomicI64::new(0));
+    let clock = Arc::clone(&seconds);
+    let gateway = world.serve_by(move || began + chrono::TimeDelta::seconds(clock.load(Ordering::SeqCst))).await;
+    let (session, steward, mut other) = (gateway.login("analyst").await, gateway.login("steward").await, gateway.login("analyst").await);
+    half_read(&session).await;
+    half_read(&steward).await;
+    let transaction = other.transaction().await.unwrap();
+    let portal = transaction.bind(HALF_READ, &[]).await.unwrap();
+    assert_eq!(transaction.query_portal(&portal, 100).await.unwrap().len(), 100);
+    // Bounds of retention go on with the clock, and the time is not over.
+    seconds.store(59, Ordering::SeqCst);
+    assert_eq!((fetched(&session, "touched").await, fetched(&steward, "touched").await), (Ok(100), Ok(100)));
+    assert_eq!(transaction.query_portal(&portal, 100).await.unwrap().len(), 100);
+
+    seconds.store(61, Ordering::SeqCst);
+    assert_eq!(ask(&session, COUNT).await, Err("42501".to_owned()));
+    assert_eq!(fetched(&session, "touched").await, Err("42501".to_owned()));
+    assert_eq!(fetched(&session, "touched").await, Err("42501".to_owned()), "and not as if its rows had ended");
+    assert_eq!(state(transaction.query_portal(&portal, 100).await.expect_err("read on")), "42501");
+    assert_eq!((fetched(&session, "untouched").await, fetched(&steward, "touched").await), (Ok(100), Ok(100)), "not concerned");
+
+    // Longer than a statement may run, nobody reads by old bounds; a steward's rows have none.
+    seconds.store(61 + 300, Ordering::SeqCst);
+    assert_eq!((fetched(&session, "untouched").await, fetched(&steward, "touched").await), (Err("40001".to_owned()), Ok(100)));
+    session.batch_execute(&format!("CLOSE untouched; DECLARE untouched CURSOR WITH HOLD FOR {UNTOUCHED}")).await.unwrap();
+    assert_eq!((fetched(&session, "untouched").await, fetched(&session, "untouched").await), (Ok(100), Ok(100)));
     gateway.stop().await;
 }
