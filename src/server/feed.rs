@@ -1,9 +1,10 @@
 //! What is fetched from elsewhere, and fetched again when it has changed there.
 //!
 //! INVARIANT: a feed never forgets what it fetched last, whatever becomes of its source; whether that is valid is the reloader's question.
-//! Each feed has a thread of its own, so a source that hangs holds up nobody.
+//! Each feed has a thread of its own, so a source that hangs holds up nobody; and a panic over what it sent is a failed look like any other.
 
 use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
@@ -109,7 +110,9 @@ impl Feed {
 
     fn look(&self) {
         let tag = self.state().tag.clone();
-        let fetched = (self.fetch)(tag.as_deref());
+        // Nothing is half changed by a panic: what was fetched is taken up below.
+        let fetched = catch_unwind(AssertUnwindSafe(|| (self.fetch)(tag.as_deref())));
+        let fetched = fetched.unwrap_or_else(|_| Err("what the source sent could not be read: a fault of the gateway".to_owned()));
         let mut state = self.state();
         match fetched {
             Err(fault) => state.fault = Some(fault),
@@ -215,4 +218,28 @@ pub(super) fn secret_text(reference: &Reference) -> Result<String, String> {
             fs::read_to_string(path).map_err(|error| format!("the file of the credential cannot be read: {}", error.kind()))?
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn a_panic_over_what_was_fetched_is_told_and_the_next_look_fetches_again() {
+        let looks = AtomicUsize::new(0);
+        let fetch: Fetch = Box::new(move |_| match looks.fetch_add(1, Ordering::SeqCst) {
+            0 => panic!("a parser"),
+            _ => Ok(Some((Content::Bytes(b"next".to_vec()), None))),
+        });
+        let first = Content::Bytes(b"first".to_vec());
+        let state = State { digest: first.digest(), content: Arc::new(first.clone()), tag: None, version: 0, fault: None };
+        let feed = Feed { name: "here".to_owned(), fetch, state: Mutex::new(state) };
+        feed.look();
+        assert!(feed.fault().is_some());
+        assert_eq!(feed.latest(), (0, Arc::new(first)), "what was fetched last serves on");
+        feed.look();
+        assert_eq!((feed.fault(), feed.latest()), (None, (1, Arc::new(Content::Bytes(b"next".to_vec())))));
+    }
 }
