@@ -1,5 +1,6 @@
 //! The log as the rest of the gateway sees it.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -134,7 +135,7 @@ impl AuditLog {
         let (writer, contracts) = Writer::start(storage, Arc::clone(&options.clock), limits)?;
         let queue = Arc::new(Queue::new(options.queue_max, options.linger, options.clock, writer.head()));
         let theirs = Arc::clone(&queue);
-        std::thread::Builder::new().name("audit".to_owned()).spawn(move || writer.run(&theirs)).map_err(Error::Open)?;
+        std::thread::Builder::new().name("audit".to_owned()).spawn(move || write_or_fail(writer, &theirs)).map_err(Error::Open)?;
         Ok(Self { queue, sql: options.sql, reader, contracts, keeper: None })
     }
 
@@ -165,7 +166,7 @@ impl AuditLog {
             }
             Err(_) => {
                 statement.forget();
-                Err(Error::Closed)
+                Err(self.queue.gone())
             }
         }
     }
@@ -207,7 +208,7 @@ impl AuditLog {
     pub async fn record(&self, at: DateTime<Utc>, event: Event) -> Result<(), Error> {
         let room = self.queue.room().await?;
         let durable = self.queue.push_awaited(Draft::of(at, &event)?, room)?;
-        durable.await.map_err(|_| Error::Closed)?
+        durable.await.map_err(|_| self.queue.gone())?
     }
 
     /// Records an event without waiting. If the queue is full the event is counted instead, and the count is recorded.
@@ -258,6 +259,14 @@ impl AuditLog {
     }
 }
 
+/// Works until the log is closed. What becomes of the records if the writer panics nobody knows, so that then none is taken any more.
+fn write_or_fail(writer: Writer, queue: &Arc<Queue>) {
+    if catch_unwind(AssertUnwindSafe(|| writer.run(queue))).is_err() {
+        tracing::error!("the writer of the audit log panicked: no data is delivered until the gateway is started anew");
+        queue.fail();
+    }
+}
+
 impl Drop for AuditLog {
     fn drop(&mut self) {
         drop(self.keeper.take());
@@ -272,6 +281,7 @@ mod tests {
     use super::*;
     use crate::audit::Heads;
     use crate::audit::event::LoginFailed;
+    use crate::audit::storage::{Segment, Segments};
     use crate::audit::verify::walk;
     use crate::error::{ClientError, SqlState};
     use uuid::Uuid;
@@ -516,5 +526,63 @@ mod tests {
         log.close().await.unwrap();
         assert_eq!(memory.records_of("statement_opened").len(), 1);
         assert_eq!(memory.records_of("statement_closed")[0]["outcome"], "aborted");
+    }
+
+    /// A log in memory whose writer panics over each record.
+    struct Panicking(MemoryLog);
+
+    impl Storage for Panicking {
+        fn segments(&mut self) -> std::io::Result<Vec<String>> {
+            Storage::segments(&mut self.0)
+        }
+
+        fn read(&mut self, name: &str) -> std::io::Result<Vec<u8>> {
+            Storage::read(&mut self.0, name)
+        }
+
+        fn cut(&mut self, name: &str, length: u64) -> std::io::Result<()> {
+            self.0.cut(name, length)
+        }
+
+        fn create(&mut self, name: &str) -> std::io::Result<Box<dyn Segment>> {
+            Ok(Box::new(PanickingSegment { opened: false, segment: self.0.create(name)? }))
+        }
+
+        fn reader(&self) -> Arc<dyn Segments> {
+            self.0.reader()
+        }
+    }
+
+    struct PanickingSegment {
+        opened: bool,
+        segment: Box<dyn Segment>,
+    }
+
+    impl Segment for PanickingSegment {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+            assert!(!std::mem::replace(&mut self.opened, true), "a fault of the writer");
+            self.segment.write(bytes)
+        }
+
+        fn sync(&mut self) -> std::io::Result<()> {
+            self.segment.sync()
+        }
+
+        fn abandon_beyond(&mut self, length: u64) {
+            self.segment.abandon_beyond(length);
+        }
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_a_writer_that_panicked() {
+        let options = AuditOptions { linger: Duration::ZERO, queue_max: 1, ..AuditOptions::new("") };
+        let log = AuditLog::with_storage(Box::new(Panicking(MemoryLog::default())), options).unwrap();
+        let opened = tokio::time::timeout(Duration::from_secs(30), futures::future::join_all((0..5).map(|number| open(&log, number))));
+        for refused in opened.await.expect("somebody waits") {
+            assert_eq!(refused.unwrap_err().sqlstate(), SqlState::DISK_FULL);
+        }
+        assert!(!log.writable());
+        log.note(now(), Event::LoginFailed(LoginFailed::default()));
+        assert!(matches!(log.close().await, Err(Error::Unwritable)));
     }
 }

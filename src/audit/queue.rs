@@ -35,6 +35,8 @@ struct State {
     gathering: Gathering,
     lost: u64,
     unwritable: bool,
+    /// There is no writer any more, and the log was not closed.
+    failed: bool,
     closing: Option<Waiter>,
     closed: bool,
     sleep: Sleep,
@@ -175,7 +177,7 @@ impl Queue {
     /// Queues records that nobody awaits. They are lost only if the log has been closed.
     pub(super) fn push(&self, draft: Draft, room: Option<OwnedSemaphorePermit>) {
         let mut state = self.state();
-        if state.closed {
+        if state.closed || state.failed {
             drop(state);
             tracing::error!("a record came after the audit log was closed and is lost");
             return;
@@ -207,6 +209,11 @@ impl Queue {
             return None;
         }
         let (waiter, done) = oneshot::channel();
+        if state.failed {
+            state.closed = true;
+            let _nobody_waits = waiter.send(Err(Error::Unwritable));
+            return Some(done);
+        }
         state.closing = Some(waiter);
         drop(state);
         self.wake.notify_one();
@@ -250,6 +257,25 @@ impl Queue {
             tracing::error!(records = left.len(), "audit records could not be written before the end");
         }
         refuse_all(left);
+    }
+
+    /// The writer is gone: whoever waits for it is refused, and so is whoever comes.
+    pub(super) fn fail(&self) {
+        let mut state = self.state();
+        (state.failed, state.unwritable) = (true, true);
+        let left = std::mem::take(&mut state.entries);
+        let closing = state.closing.take();
+        state.closed |= closing.is_some();
+        drop(state);
+        refuse_all(left);
+        if let Some(waiter) = closing {
+            let _gone = waiter.send(Err(Error::Unwritable));
+        }
+    }
+
+    /// Why somebody waits in vain.
+    pub(super) fn gone(&self) -> Error {
+        if self.state().closed { Error::Closed } else { Error::Unwritable }
     }
 
     /// The writer's next work. Unawaited records wait for company, but not longer than the log lingers.
