@@ -454,6 +454,38 @@ mod tests {
         assert_eq!((outcome.faults, outcome.segments, outcome.records), (Vec::new(), 2, 6));
     }
 
+    /// The one segment of a log of three statements, changed at its second line, and what a check says after another start.
+    async fn restarted_after(change: impl FnOnce(&mut Vec<u8>, std::ops::Range<usize>)) -> crate::audit::Verification {
+        let folder = tempfile::tempdir().unwrap();
+        let log = AuditLog::open(AuditOptions::new(folder.path())).unwrap();
+        for number in 1..=3 {
+            open(&log, number).await.unwrap().close(now(), Closing::completed());
+        }
+        log.close().await.unwrap();
+        let segment = FolderSegments(folder.path().to_owned()).segments().unwrap().pop().unwrap();
+        let segment = folder.path().join(segment);
+        let mut bytes = fs::read(&segment).unwrap();
+        let ends: Vec<usize> = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at).collect();
+        change(&mut bytes, ends[0] + 1..ends[1]);
+        fs::write(&segment, bytes).unwrap();
+        let log = AuditLog::open(AuditOptions::new(folder.path())).unwrap();
+        open(&log, 4).await.unwrap().close(now(), Closing::completed());
+        log.close().await.unwrap();
+        verify(folder.path())
+    }
+
+    #[tokio::test]
+    async fn a_hole_that_a_power_failure_left_is_cut_off_with_what_lies_behind_it() {
+        let outcome = restarted_after(|bytes, line| bytes[line.start + 9..line.end + 20].fill(0)).await;
+        assert_eq!((outcome.faults, outcome.segments, outcome.records), (Vec::new(), 2, 1 + 3));
+    }
+
+    #[tokio::test]
+    async fn a_record_that_was_altered_is_not_cut_off() {
+        let outcome = restarted_after(|bytes, line| bytes[line.start + 20] ^= 1).await;
+        assert!(!outcome.holds() && outcome.last_seq > 8, "{outcome:?}");
+    }
+
     #[tokio::test]
     async fn a_folder_has_one_writer() {
         let folder = tempfile::tempdir().unwrap();

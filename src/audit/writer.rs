@@ -55,7 +55,7 @@ struct Current {
 }
 
 impl Writer {
-    /// Finds the end of the log, cuts off a torn last line, and opens a new segment that continues the chain.
+    /// Finds the end of the log, cuts off what a crash tore, and opens a new segment that continues the chain.
     ///
     /// With it comes what the log says is in force.
     pub(super) fn start(mut storage: Box<dyn Storage>, clock: Clock, limits: Limits) -> Result<(Self, Option<Contracts>), Error> {
@@ -251,7 +251,7 @@ fn survey(bytes: &[u8]) -> (Option<Span>, Option<Contracts>) {
     (span, contracts.and_then(|line| serde_json::from_slice(line).ok()))
 }
 
-/// Walks back to the last segment that holds a record, cutting off the torn last line of each one that is passed.
+/// Walks back to the last segment that holds a record, cutting off the torn end of each one that is passed.
 fn find_end(storage: &mut dyn Storage) -> io::Result<End> {
     let mut cut_bytes = 0;
     let mut names = storage.segments()?.into_iter().rev();
@@ -261,7 +261,11 @@ fn find_end(storage: &mut dyn Storage) -> io::Result<End> {
         if kept.len() < bytes.len() {
             storage.cut(&name, u64::try_from(kept.len()).unwrap_or(u64::MAX))?;
             cut_bytes += u64::try_from(bytes.len() - kept.len()).unwrap_or(u64::MAX);
-            tracing::warn!(segment = name, bytes = bytes.len() - kept.len(), "a torn last line was cut off the audit log");
+            tracing::warn!(
+                segment = name,
+                bytes = bytes.len() - kept.len(),
+                "the audit log was cut behind its last whole record: its end was torn"
+            );
         }
         let last = kept.split(|byte| *byte == b'\n').rev().find_map(Envelope::parse);
         if let Some(last) = last {
@@ -277,14 +281,14 @@ fn find_end(storage: &mut dyn Storage) -> io::Result<End> {
     Ok(End { chain: Chain::default(), last_name: None, span: None, contracts: None, cut_bytes })
 }
 
-/// The bytes up to the last line feed; a tail that a power failure filled with zeros counts as torn too.
+/// The bytes up to the last line feed before the first zero.
+///
+/// No record holds a zero byte: where a power failure leaves zeros, at the end or between lines that reached the disk before those ahead of
+/// them, nothing from there on was made durable, and nobody was told that it is. Any other damage is left for whoever verifies the log.
 fn whole_lines(bytes: &[u8]) -> &[u8] {
     // That there is none is seen fast.
     let first = if bytes.contains(&0) { bytes.iter().position(|byte| *byte == 0) } else { None };
-    let written = first.unwrap_or(bytes.len());
-    let zeros_to_the_end = bytes.iter().skip(written).all(|byte| *byte == 0);
-    let end = if zeros_to_the_end { written } else { bytes.len() };
-    let text = bytes.get(..end).unwrap_or_default();
+    let text = bytes.get(..first.unwrap_or(bytes.len())).unwrap_or_default();
     let kept = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
     text.get(..kept).unwrap_or_default()
 }
