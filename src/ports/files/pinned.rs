@@ -154,7 +154,7 @@ impl ObjectStore for Pinned {
 
     async fn get_ranges(&self, location: &ObjectPath, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
         let read = self.listed(location)?.ranges(ranges.to_vec());
-        self.reads.ranges(location.as_ref(), ranges, read).await
+        self.reads.ranges(location.as_ref(), ranges, read, |broken| Error::JoinError { source: broken }).await
     }
 
     async fn put_opts(&self, _: &ObjectPath, _: PutPayload, _: PutOptions) -> Result<PutResult> {

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use bytes::Bytes;
 use tokio::runtime::Handle;
+use tokio::task::JoinError;
 
 /// Less is read again: looking for it would cost as much.
 const BYTES_MIN: u64 = 256 << 10;
@@ -40,8 +41,15 @@ impl AsRef<[u8]> for Held {
 }
 
 impl SharedReads {
-    /// These ranges, as `read` reads them or as another who wants the same has read them.
-    pub(in super::super) async fn ranges<E, R>(&self, version: &str, ranges: &[Range<u64>], read: R) -> Result<Vec<Bytes>, E>
+    /// These ranges, as `read` reads them or as another who wants the same has read them; what `broken` says if the reading does not come to
+    /// its end.
+    pub(in super::super) async fn ranges<E, R>(
+        &self,
+        version: &str,
+        ranges: &[Range<u64>],
+        read: R,
+        broken: impl FnOnce(JoinError) -> E,
+    ) -> Result<Vec<Bytes>, E>
     where
         E: Send + 'static,
         R: Future<Output = Result<Vec<Bytes>, E>> + Send + 'static,
@@ -52,14 +60,13 @@ impl SharedReads {
         let reading = runtime.spawn(async move {
             let mut known = slot.lock_owned().await;
             if let Some(parts) = known.upgrade() {
-                return Ok(Some(parts));
+                return Ok(parts);
             }
             let parts = Arc::new(read.await?);
             *known = Arc::downgrade(&parts);
-            Ok(Some(parts))
+            Ok(parts)
         });
-        // A task that is cut off at the end of the process has read nothing; nobody will ask.
-        let Some(parts) = reading.await.unwrap_or(Ok(None))? else { return Ok(Vec::new()) };
+        let parts = reading.await.map_err(broken)??;
         Ok((0..parts.len()).map(|index| Bytes::from_owner(Held { parts: Arc::clone(&parts), index })).collect())
     }
 
@@ -74,7 +81,6 @@ impl SharedReads {
 
 #[cfg(test)]
 mod tests {
-    use std::convert::Infallible;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
@@ -84,7 +90,7 @@ mod tests {
     }
 
     /// Counts how often it is read.
-    fn reading(count: &Arc<AtomicUsize>, bytes: u64) -> impl Future<Output = Result<Vec<Bytes>, Infallible>> + use<> {
+    fn reading(count: &Arc<AtomicUsize>, bytes: u64) -> impl Future<Output = Result<Vec<Bytes>, JoinError>> + use<> {
         let count = Arc::clone(count);
         async move {
             count.fetch_add(1, Ordering::SeqCst);
@@ -98,12 +104,12 @@ mod tests {
     async fn what_is_held_is_read_once_and_what_was_held_again() {
         let (shared, count) = (SharedReads::default(), Arc::new(AtomicUsize::new(0)));
         let wanted = ranges(BYTES_MIN);
-        let asked = || shared.ranges("a", &wanted, reading(&count, BYTES_MIN));
+        let asked = || shared.ranges("a", &wanted, reading(&count, BYTES_MIN), |broken| broken);
         let (one, other) = tokio::join!(asked(), asked());
         let (one, other) = (one.unwrap(), other.unwrap());
         assert_eq!((count.load(Ordering::SeqCst), &one), (1, &other));
         assert_eq!((one[0][0], one[1][0], one[0].as_ptr()), (1, 2, other[0].as_ptr()));
-        shared.ranges("b", &wanted, reading(&count, BYTES_MIN)).await.unwrap();
+        shared.ranges("b", &wanted, reading(&count, BYTES_MIN), |broken| broken).await.unwrap();
         assert_eq!(count.load(Ordering::SeqCst), 2, "another version");
         drop((one, other));
         asked().await.unwrap();
@@ -114,9 +120,9 @@ mod tests {
     async fn a_reader_that_is_not_polled_or_goes_holds_up_nobody() {
         let (shared, count) = (SharedReads::default(), Arc::new(AtomicUsize::new(0)));
         let wanted = ranges(BYTES_MIN);
-        let mut first = Box::pin(shared.ranges("a", &wanted, reading(&count, BYTES_MIN)));
+        let mut first = Box::pin(shared.ranges("a", &wanted, reading(&count, BYTES_MIN), |broken| broken));
         assert!(futures::poll!(&mut first).is_pending());
-        let second = shared.ranges("a", &wanted, reading(&count, BYTES_MIN)).await.unwrap();
+        let second = shared.ranges("a", &wanted, reading(&count, BYTES_MIN), |broken| broken).await.unwrap();
         assert_eq!((second.len(), count.load(Ordering::SeqCst)), (2, 1));
         assert_eq!(first.await.unwrap(), second);
     }
@@ -124,8 +130,19 @@ mod tests {
     #[tokio::test]
     async fn little_is_not_shared() {
         let (shared, count) = (SharedReads::default(), Arc::new(AtomicUsize::new(0)));
-        let asked = || shared.ranges("a", &[], reading(&count, 64));
+        let asked = || shared.ranges("a", &[], reading(&count, 64), |broken| broken);
         let _held = (asked().await.unwrap(), asked().await.unwrap());
         assert_eq!(count.load(Ordering::SeqCst), 2);
+    }
+
+    #[tokio::test]
+    async fn a_reading_that_panics_is_an_error_and_the_next_one_reads_anew() {
+        let (shared, count) = (SharedReads::default(), Arc::new(AtomicUsize::new(0)));
+        let wanted = ranges(BYTES_MIN);
+        let panics = async { panic!("a fault of the reader") };
+        let broken = shared.ranges("a", &wanted, panics, |broken| broken).await.unwrap_err();
+        assert!(broken.is_panic());
+        let parts = shared.ranges("a", &wanted, reading(&count, BYTES_MIN), |broken| broken).await.unwrap();
+        assert_eq!((parts.len(), count.load(Ordering::SeqCst)), (2, 1));
     }
 }

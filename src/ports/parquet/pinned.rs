@@ -123,7 +123,7 @@ impl AsyncFileReader for PinnedReader {
                     Err(_) => read(),
                 }
             };
-            self.pin.reads.ranges(&self.pin.name, &ranges, read).await
+            self.pin.reads.ranges(&self.pin.name, &ranges, read, |broken| ParquetError::External(Box::new(broken))).await
         }
         .boxed()
     }
