@@ -1,7 +1,7 @@
 //! What a client is told of a fault of the engine.
 //!
 //! INVARIANT: no message holds a value of a row, a path, or a word of the engine's own. Texts of the engine are never passed on
-//! from where rows are computed; from planning, only after `wording` has found nothing of the engine in them.
+//! from where rows are computed ([`Phase::Running`]); from planning, only after `wording` has found nothing of the engine in them.
 
 mod position;
 mod wording;
@@ -14,14 +14,31 @@ use uuid::Uuid;
 use crate::error::{ClientMessage, ErrorNames, SqlState, chain};
 use crate::{catalog, enforcement, ports};
 
-/// The message for an error of the engine while it handles `sql`. The caller passes it on through [`told`], which logs the cause.
+/// When an error arose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// No row had been read, so that what the engine says is about the statement.
+    Planning,
+    /// Rows were computed: what the engine says may hold values of theirs.
+    Running,
+}
+
+/// The message for an error of the engine while it plans `sql`. The caller passes it on through [`told`], which logs the cause.
 pub(crate) fn client_message(error: &DataFusionError, sql: &str) -> ClientMessage {
+    in_phase(Phase::Planning, error, sql)
+}
+
+/// The same for an error that arose then.
+pub(super) fn in_phase(phase: Phase, error: &DataFusionError, sql: &str) -> ClientMessage {
+    if let Some(message) = if phase == Phase::Running { without_words(error) } else { None } {
+        return message;
+    }
     match error {
-        DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => client_message(inner, sql),
-        DataFusionError::Shared(inner) => client_message(inner, sql),
-        DataFusionError::Collection(errors) => errors.first().map_or_else(internal, |first| client_message(first, sql)),
-        DataFusionError::External(inner) => known(inner.as_ref(), sql).unwrap_or_else(internal),
-        DataFusionError::ArrowError(inner, _) => of_arrow(inner, sql),
+        DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => in_phase(phase, inner, sql),
+        DataFusionError::Shared(inner) => in_phase(phase, inner, sql),
+        DataFusionError::Collection(errors) => errors.first().map_or_else(internal, |first| in_phase(phase, first, sql)),
+        DataFusionError::External(inner) => known(phase, inner.as_ref(), sql).unwrap_or_else(internal),
+        DataFusionError::ArrowError(inner, _) => of_arrow(phase, inner, sql),
         DataFusionError::SQL(inner, _) => syntax(&inner.to_string(), sql),
         DataFusionError::SchemaError(inner, _) => of_schema(inner, sql),
         DataFusionError::Plan(text) => planning(text, sql),
@@ -51,6 +68,19 @@ pub(crate) fn client_message(error: &DataFusionError, sql: &str) -> ClientMessag
         DataFusionError::Internal(_) | DataFusionError::ExecutionJoin(_) | DataFusionError::Substrait(_) | DataFusionError::Ffi(_) => {
             internal()
         }
+    }
+}
+
+/// What is told of errors whose words are the planner's: of these, while rows are computed, the kind and no more.
+fn without_words(error: &DataFusionError) -> Option<ClientMessage> {
+    match error {
+        DataFusionError::Plan(text) => Some(execution(text)),
+        DataFusionError::NotImplemented(_) => Some(unsupported("")),
+        DataFusionError::SQL(..) | DataFusionError::SchemaError(..) => Some(internal()),
+        DataFusionError::Internal(text) if text.contains("failed to match any signature") || text.contains("Failed to coerce types") => {
+            Some(internal())
+        }
+        _ => None,
     }
 }
 
@@ -114,7 +144,7 @@ fn source_failed() -> ClientMessage {
 }
 
 /// A message of ours somewhere in the chain of causes.
-fn known(error: &(dyn std::error::Error + 'static), sql: &str) -> Option<ClientMessage> {
+fn known(phase: Phase, error: &(dyn std::error::Error + 'static), sql: &str) -> Option<ClientMessage> {
     let mut next = Some(error);
     while let Some(error) = next {
         if let Some(message) = error.downcast_ref::<ClientMessage>() {
@@ -127,10 +157,10 @@ fn known(error: &(dyn std::error::Error + 'static), sql: &str) -> Option<ClientM
             return Some(of_enforcement(inner, sql));
         }
         if let Some(inner) = error.downcast_ref::<DataFusionError>() {
-            return Some(client_message(inner, sql));
+            return Some(in_phase(phase, inner, sql));
         }
         if let Some(inner) = error.downcast_ref::<ArrowError>() {
-            return Some(of_arrow(inner, sql));
+            return Some(of_arrow(phase, inner, sql));
         }
         // The parser of patterns is not a dependency of ours, so its errors are known by their first words.
         if error.to_string().starts_with("regex parse error") {
@@ -186,20 +216,20 @@ fn of_enforcement(error: &enforcement::Error, sql: &str) -> ClientMessage {
     ClientMessage::from(error)
 }
 
-fn of_arrow(error: &ArrowError, sql: &str) -> ClientMessage {
+fn of_arrow(phase: Phase, error: &ArrowError, sql: &str) -> ClientMessage {
     match error {
         ArrowError::DivideByZero => ClientMessage::new(SqlState::DIVISION_BY_ZERO, "division by zero"),
         ArrowError::ArithmeticOverflow(_) => out_of_range(),
         ArrowError::CastError(text) | ArrowError::ParseError(text) => wording::cast(text),
         ArrowError::ComputeError(text) | ArrowError::InvalidArgumentError(text) => execution(text),
         ArrowError::MemoryError(_) | ArrowError::OffsetOverflowError(_) => ClientMessage::new(SqlState::OUT_OF_MEMORY, "out of memory"),
-        ArrowError::ExternalError(inner) => known(inner.as_ref(), sql).unwrap_or_else(internal),
+        ArrowError::ExternalError(inner) => known(phase, inner.as_ref(), sql).unwrap_or_else(internal),
         ArrowError::CsvError(_)
         | ArrowError::JsonError(_)
         | ArrowError::ParquetError(_)
         | ArrowError::IoError(_, _)
         | ArrowError::IpcError(_) => source_failed(),
-        ArrowError::NotYetImplemented(text) => unsupported(text),
+        ArrowError::NotYetImplemented(text) => unsupported(if phase == Phase::Planning { text } else { "" }),
         ArrowError::SchemaError(_)
         | ArrowError::AvroError(_)
         | ArrowError::CDataInterface(_)

@@ -157,8 +157,8 @@ impl State {
 
     fn failed(&self, error: &datafusion::error::DataFusionError) -> ClientMessage {
         match &self.running {
-            Some(running) => fault::told(running.query.fault(error), running.record.query_id(), error),
-            None => fault::client_message(error, ""),
+            Some(running) => fault::told(running.query.fault_of_rows(error), running.record.query_id(), error),
+            None => fault::in_phase(fault::Phase::Running, error, ""),
         }
     }
 

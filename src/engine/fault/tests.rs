@@ -121,3 +121,27 @@ fn a_day_that_does_not_exist_is_out_of_range_and_a_word_is_bad_syntax() {
     assert_eq!(of("2026-13-01"), SqlState::DATETIME_FIELD_OVERFLOW);
     assert_eq!(of("soon"), SqlState::INVALID_DATETIME_FORMAT);
 }
+
+#[test]
+fn words_of_the_planner_are_told_of_a_statement_and_never_of_rows() {
+    let of = |text: &str| {
+        let not_yet = ArrowError::NotYetImplemented(text.to_owned());
+        [
+            DataFusionError::Plan(text.to_owned()),
+            DataFusionError::NotImplemented(text.to_owned()),
+            DataFusionError::ArrowError(Box::new(not_yet), None),
+            DataFusionError::External(Box::new(DataFusionError::Plan(text.to_owned()))).context("while it was computed"),
+        ]
+    };
+    for error in of("Regression of Alice Smith is not possible") {
+        let (planning, running) = (client_message(&error, ""), in_phase(Phase::Running, &error, ""));
+        assert_eq!(planning.message, "regression of Alice Smith is not possible");
+        assert!(!running.message.contains("Alice"), "{}", running.message);
+        let states = [SqlState::DATA_EXCEPTION, SqlState::FEATURE_NOT_SUPPORTED];
+        assert!(states.contains(&running.sqlstate), "{running:?}");
+    }
+    let divided = DataFusionError::Plan("Divide by zero: Alice".to_owned());
+    assert_eq!(in_phase(Phase::Running, &divided, "").sqlstate, SqlState::DIVISION_BY_ZERO);
+    let column = field_not_found(None::<&str>, "Alice", &schema());
+    assert_eq!(in_phase(Phase::Running, &column, "").message, "internal error");
+}

@@ -236,9 +236,17 @@ pub struct Query {
 }
 
 impl Query {
-    /// What the client is told of a fault, with the place in the text that it sent.
+    /// What the client is told of a fault before there are rows, with the place in the text that it sent.
     pub(super) fn fault(&self, error: &DataFusionError) -> ClientMessage {
-        let mut message = fault::client_message(error, &self.text);
+        self.placed(fault::client_message(error, &self.text))
+    }
+
+    /// What the client is told of a fault while rows are computed.
+    pub(super) fn fault_of_rows(&self, error: &DataFusionError) -> ClientMessage {
+        self.placed(fault::in_phase(fault::Phase::Running, error, &self.text))
+    }
+
+    fn placed(&self, mut message: ClientMessage) -> ClientMessage {
         message.position = message.position.and_then(|position| Some(position + self.offset?));
         message
     }
