@@ -3,9 +3,11 @@
 //! A look-up by key reads a page of each column that the policy tests, and leaves nothing to remember. So many look-ups later they have cost what
 //! testing every row costs, which is then done once, beside the statements: whatever comes, look-ups cost at most twice what they
 //! would have, and mostly next to nothing. No row of a study goes anywhere.
+//! INVARIANT: a study takes no longer than its time, and ends with the threads that it was begun on: those of the gateway's queries.
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use datafusion::error::Result;
 use datafusion::execution::TaskContext;
@@ -22,6 +24,9 @@ const LOOK_UPS_MIN: usize = 16;
 
 /// The most files and rules of which look-ups are counted.
 const COUNTED_MAX: usize = 1_024;
+
+/// The longest that a study may take. What it has read by then is remembered.
+const TIME_MAX: Duration = Duration::from_secs(300);
 
 /// How many look-ups there were, by the first file and the rule.
 #[derive(Debug, Default)]
@@ -62,14 +67,17 @@ impl Study {
     /// Runs a barrier that shows no column, in the background. It remembers what comes by; that it fails is of no consequence.
     pub(in super::super) fn begin(self, barrier: Arc<dyn ExecutionPlan>, context: Arc<TaskContext>) {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        runtime.spawn(async move {
-            let ended = run(barrier, context).await;
-            let used = self.memory.used();
-            match ended {
-                Ok(()) => tracing::debug!(target: "meshgate::remembered", ?used, "the rows of a file were studied"),
-                Err(error) => tracing::debug!(target: "meshgate::remembered", %error, "a study of a file's rows failed"),
-            }
-        });
+        runtime.spawn(self.end_within(TIME_MAX, run(barrier, context)));
+    }
+
+    async fn end_within(self, time: Duration, study: impl Future<Output = Result<()>>) {
+        let ended = tokio::time::timeout(time, study).await;
+        let used = self.memory.used();
+        match ended {
+            Ok(Ok(())) => tracing::debug!(target: "meshgate::remembered", ?used, "the rows of a file were studied"),
+            Ok(Err(error)) => tracing::debug!(target: "meshgate::remembered", %error, "a study of a file's rows failed"),
+            Err(_) => tracing::info!(target: "meshgate::remembered", ?used, "a study of a file's rows was broken off: it took too long"),
+        }
     }
 }
 
@@ -88,4 +96,17 @@ async fn run(barrier: Arc<dyn ExecutionPlan>, context: Arc<TaskContext>) -> Resu
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_study_that_does_not_end_is_broken_off_and_leaves_room_for_the_next() {
+        let memory = Arc::new(Selections::new(1 << 20));
+        memory.look_ups().studying = true;
+        Study::new(Arc::clone(&memory)).end_within(Duration::from_millis(1), std::future::pending()).await;
+        assert!(!memory.look_ups().studying);
+    }
 }
