@@ -1,7 +1,8 @@
 //! From the first byte to a session: encryption, the start-up packet, proof of identity.
 //!
-//! INVARIANT: an unknown user and a wrong password cannot be told apart. Before a client has proved itself it can make the gateway hold
-//! no more than one short packet, for no longer than the authentication timeout.
+//! INVARIANT: an unknown user and a wrong password cannot be told apart; only where tokens are taken does the way to prove itself that a client
+//! is asked for tell whether its name has a password. Before a client has proved itself it can make the gateway hold no more than one short
+//! packet, for no longer than the authentication timeout.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
