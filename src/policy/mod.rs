@@ -48,7 +48,7 @@ pub use explain::{Clause, Effect};
 pub use file::{BundleFault, BundleFile};
 pub use manifest::MANIFEST_PATH;
 pub use mask::MaskKeys;
-pub use point::DecisionPoint;
+pub use point::{DecisionPoint, Sampled};
 pub use predicate::{CompareOp, LetterCase, Literal, Predicate, TextTest};
 pub use question::{Question, Recorded};
 pub use request::{AccessRequest, FieldUse, RequestContext, RequestedField};

@@ -46,6 +46,7 @@ pub struct DecisionPoint {
     /// The roles that see all of the gateway's own records.
     auditors: BTreeSet<String>,
     cache: Cache,
+    sampled: Sampled,
 }
 
 /// A question that was put to the rules.
@@ -87,9 +88,10 @@ impl DecisionPoint {
         let rego = bundle.rego().extended(None, &catalog)?;
         let data = rego.data();
         let cache = Cache::new(bundle.reads());
-        let point = Self { bundle, rego, data, contracts, mask_keys: MaskKeys::default(), erased, auditors: BTreeSet::new(), cache };
-        proof::prove(&point, &catalog)?;
-        Ok(point)
+        let (mask_keys, auditors, sampled) = (MaskKeys::default(), BTreeSet::new(), Sampled::default());
+        let point = Self { bundle, rego, data, contracts, mask_keys, erased, auditors, cache, sampled };
+        let sampled = proof::prove(&point, &catalog)?;
+        Ok(Self { sampled, ..point })
     }
 
     /// The same decision point with the secrets of keyed masks. Without its secret, a mask denies.
@@ -102,6 +104,11 @@ impl DecisionPoint {
     #[must_use]
     pub fn with_auditors(self, roles: impl IntoIterator<Item = String>) -> Self {
         Self { auditors: roles.into_iter().collect(), ..self }
+    }
+
+    /// How far the rules about records were checked.
+    pub fn sampled(&self) -> Sampled {
+        self.sampled
     }
 
     /// The erased people.
@@ -520,6 +527,8 @@ fn record(outcome: &Outcome, trace: &mut Trace) {
 
 mod own;
 mod proof;
+
+pub use proof::Sampled;
 
 #[cfg(test)]
 mod tests;

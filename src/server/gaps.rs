@@ -4,7 +4,7 @@
 //! INVARIANT: no gap holds the id of a person.
 
 use crate::engine::World;
-use crate::policy::Bundle;
+use crate::policy::{Bundle, Sampled};
 use crate::product::DataType;
 
 /// How many products one line names.
@@ -12,7 +12,13 @@ const NAMED_MAX: usize = 5;
 
 /// The gaps of a world, each a line.
 pub(super) fn gaps(world: &World) -> Vec<String> {
-    missing_packages(world).into_iter().chain(unfit_subjects(world)).collect()
+    missing_packages(world).into_iter().chain(unfit_subjects(world)).chain(unsampled(world)).collect()
+}
+
+/// Products whose filters were not held against the rules that they are made of.
+fn unsampled(world: &World) -> Option<String> {
+    let Sampled { products, left_out } = world.policy.sampled();
+    (left_out > 0).then(|| format!("rules about records were checked for a sample: {left_out} of {products} products were left out"))
 }
 
 /// Logs the gaps of a world that is about to serve.

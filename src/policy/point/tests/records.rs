@@ -301,3 +301,21 @@ fn an_age_in_days_is_a_bound_on_the_column_that_files_are_pruned_by() {
     let decision = per_record(&customer_360(), &[], &["tier"]);
     assert!(matches!(allowed(&decision).row_filter, Predicate::Compare { op: CompareOp::Ge, value: Literal::Instant(_), .. }));
 }
+
+#[test]
+fn rules_are_checked_with_as_many_products_on_a_slow_machine_as_on_a_fast_one() {
+    let body = "allow := true\n\ndeny contains \"x\" if input.resource.record.visits < 1";
+    let sampled = |products: usize| {
+        let bundle = Bundle::parse_within(rules(body), Duration::from_secs(5)).unwrap();
+        let named = |number: usize| {
+            let mut product = customer_360();
+            product.reference.name = ProductName::parse(&format!("p{number:04}")).unwrap();
+            Arc::new(product)
+        };
+        let products: Vec<Arc<Product>> = (0..products).map(named).collect();
+        DecisionPoint::new(Arc::new(bundle), &products, &BTreeMap::new(), erased()).unwrap().sampled()
+    };
+    assert_eq!(sampled(20), Sampled { products: 20, left_out: 0 });
+    let many = sampled(800);
+    assert!(many.products == 800 && (50..100).contains(&many.left_out), "{many:?}");
+}
