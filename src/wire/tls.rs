@@ -23,6 +23,10 @@ use super::frame::Socket;
 /// The protocol's name in ALPN.
 const ALPN: &[u8] = b"postgresql";
 
+/// Bytes of one TLS record, its header included, as PostgreSQL writes them at most. libpq has room for so many whenever it reads: of a longer record a
+/// part would stay in the client's TLS library, and programs that wait for the socket themselves would wait for ever.
+const RECORD_BYTES_MAX: usize = 8192;
+
 /// Why a certificate cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
@@ -108,6 +112,7 @@ impl Side {
         };
         let mut config = builder.with_single_cert(chain, key)?;
         config.alpn_protocols = vec![ALPN.to_vec()];
+        config.max_fragment_size = Some(RECORD_BYTES_MAX);
         if material.clients.is_some() {
             config.session_storage = Arc::new(NoServerSessionStorage {});
             config.send_tls13_tickets = 0;
@@ -201,7 +206,60 @@ pub(super) fn client_names<S>(stream: &TlsStream<S>) -> Option<CertificateNames>
 
 #[cfg(test)]
 mod tests {
-    use super::spelled;
+    use std::io::Write as _;
+
+    use rustls::{ClientConfig, ClientConnection, ServerConnection};
+
+    use super::*;
+
+    /// What a server sends of a text, once it and a client have shaken hands in memory.
+    fn sent(text: &[u8]) -> Vec<u8> {
+        let certified = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        let (chain, key) = (certified.cert.pem().into_bytes(), certified.signing_key.serialize_pem().into_bytes());
+        let side = Side::new(&TlsMaterial { chain, key, clients: None }).unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(certified.cert.der().clone()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let client = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let client = Arc::new(client.with_root_certificates(roots).with_no_client_auth());
+        let mut client = ClientConnection::new(client, "localhost".try_into().unwrap()).unwrap();
+        let mut server = ServerConnection::new(side.config).unwrap();
+        while client.is_handshaking() || server.is_handshaking() {
+            let (mut there, mut back) = (Vec::new(), Vec::new());
+            while client.wants_write() {
+                client.write_tls(&mut there).unwrap();
+            }
+            server.read_tls(&mut there.as_slice()).unwrap();
+            server.process_new_packets().unwrap();
+            while server.wants_write() {
+                server.write_tls(&mut back).unwrap();
+            }
+            client.read_tls(&mut back.as_slice()).unwrap();
+            client.process_new_packets().unwrap();
+        }
+        server.writer().write_all(text).unwrap();
+        let mut bytes = Vec::new();
+        while server.wants_write() {
+            server.write_tls(&mut bytes).unwrap();
+        }
+        bytes
+    }
+
+    #[test]
+    fn a_record_is_no_longer_than_what_clients_read_at_once() {
+        /// What encryption adds: the kind of the record and the tag.
+        const SEAL_BYTES: usize = 1 + 16;
+        let bytes = sent(&[b'x'; 50_000]);
+        let mut rest = bytes.as_slice();
+        let mut records = 0;
+        while let [_, _, _, high, low, after @ ..] = rest {
+            let length = usize::from(u16::from_be_bytes([*high, *low]));
+            assert!(length - SEAL_BYTES <= 8192, "{length}");
+            records += 1;
+            rest = &after[length..];
+        }
+        assert!(records >= 50_000 / 8192, "{records}");
+    }
 
     #[test]
     fn cipher_suites_have_the_names_of_openssl() {
