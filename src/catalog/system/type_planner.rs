@@ -15,6 +15,10 @@ pub struct PgTypePlanner;
 
 impl TypePlanner for PgTypePlanner {
     fn plan_type_field(&self, sql_type: &SqlType) -> Result<Option<FieldRef>, DataFusionError> {
+        // A parameter is of this type, too.
+        if let SqlType::Time(None, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) = sql_type {
+            return Ok(Some(Arc::new(Field::new("", DataType::Time64(TimeUnit::Microsecond), true))));
+        }
         // As columns have it. The planner's own would be of the session's zone, and no number to it beside those.
         if let SqlType::Timestamp(None, TimezoneInfo::WithTimeZone | TimezoneInfo::Tz) = sql_type {
             let data_type = DataType::Timestamp(TimeUnit::Microsecond, Some("+00:00".into()));

@@ -198,7 +198,9 @@ pub(super) fn missing_type(text: &str) -> Option<&str> {
 pub(super) fn misuse(text: &str) -> Option<ClientMessage> {
     let lower = text.to_lowercase();
     let has = |word: &str| lower.contains(word);
-    let (state, message) = if has("substring without for/from") {
+    let (state, message) = if has("grouping function is not in grouping columns") {
+        (SqlState::GROUPING_ERROR, "arguments to GROUPING must be grouping expressions of the associated query level".to_owned())
+    } else if has("substring without for/from") {
         (SqlState::UNDEFINED_FUNCTION, "function substring of one argument does not exist".to_owned())
     } else if has("aggregate functions are not allowed in the where") {
         (SqlState::GROUPING_ERROR, "aggregate functions are not allowed in WHERE".to_owned())

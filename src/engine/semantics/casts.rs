@@ -7,6 +7,7 @@ use datafusion::common::ScalarValue;
 use datafusion::logical_expr::expr::Cast;
 use datafusion::logical_expr::{Expr, cast};
 
+use crate::engine::PgType;
 use crate::error::{ClientMessage, SqlState};
 
 use super::function::Result;
@@ -70,6 +71,8 @@ fn known(cast: Cast, from: &Field, facts: Facts) -> Expr {
     if let Some(number) = named.filter(|_| to.is_integer()).and_then(|kind| regs::number(&cast.expr, kind)) {
         return datafusion::logical_expr::cast(number, to);
     }
+    // What the text was a value of is not what the cast answers.
+    let cast = if named.is_some() && from.is_string() { Cast { expr: Box::new(unnamed(*cast.expr)), ..cast } } else { cast };
     match &to {
         // Nanoseconds would end in 2262, and a zone is the session's and not the type's.
         DataType::Timestamp(unit, zone) => {
@@ -93,6 +96,14 @@ fn known(cast: Cast, from: &Field, facts: Facts) -> Expr {
         }
         _ if untouched(from, &to) => Expr::Cast(cast),
         _ => converted(*cast.expr, from, to, facts),
+    }
+}
+
+/// A value without the name of its type.
+fn unnamed(value: Expr) -> Expr {
+    match value {
+        Expr::Literal(value, _) => Expr::Literal(value, None),
+        value => typed::plain(value),
     }
 }
 
@@ -194,6 +205,20 @@ pub(super) fn numeric_constant(expr: &Expr, facts: Facts) -> Option<Expr> {
     let number = parse::numeric(text, facts).map(|number| Expr::Literal(number, None));
     let number = number.or_else(|| typed::unbounded(text));
     number.or_else(|| parse::fault_of(text, &DataType::Decimal128(38, 16), facts))
+}
+
+/// `'{1.5,2.25}'::numeric[]`; `None` if it is no constant.
+pub(super) fn numeric_list(expr: &Expr, facts: Facts) -> Option<Expr> {
+    let numerics = DataType::List(Arc::new(Field::new_list_field(DataType::Decimal128(38, 10), true)));
+    if let Expr::Literal(value, _) = expr
+        && value.is_null()
+    {
+        return ScalarValue::try_new_null(&numerics).ok().map(|null| Expr::Literal(null, None));
+    }
+    Some(match parse::as_parameter(text_of(expr)?, PgType::NUMERIC_ARRAY, &facts.time_zone) {
+        Ok(list) => Expr::Literal(list, None),
+        Err(message) => parse::failing(message, numerics),
+    })
 }
 
 /// A text literal beside a value of a type is of that type.

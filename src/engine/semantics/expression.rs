@@ -13,9 +13,9 @@ use super::exact::Kind;
 use super::fields::Field;
 use super::function::Result;
 use super::{
-    Facts, aggregates, arithmetic, blanks, carried, casts, counts, fields, function, infinite, json_build, json_edit, literals, matching,
-    meanings, membership, moments, number_text, numbers, numeric, octets, parse, regexes, regs, rounding, signatures, spaced, spans,
-    temporal, text, truncation, typed,
+    Facts, aggregates, arithmetic, blanks, carried, casts, counts, fields, floats, function, infinite, json_build, json_edit, literals,
+    matching, meanings, membership, moments, number_text, numbers, numeric, octets, parse, regexes, regs, rounding, signatures, spaced,
+    spans, temporal, text, truncation, typed,
 };
 
 pub(super) fn rewritten(expr: Expr, schema: &DFSchema, facts: Facts) -> Result<Expr> {
@@ -51,9 +51,8 @@ fn one(expr: Expr, schema: &DFSchema, facts: Facts) -> Result<Expr> {
     if let Some(folded) = infinite::folded(&expr, schema, facts)? {
         return Ok(folded);
     }
-    let computed = computed_of(&expr);
-    typed::bounded(&computed, schema)?;
-    carried::refused(&expr, &computed, schema)?;
+    let expr = spaced_apart(if facts.lenient { expr } else { floats::beside(expr, schema) }, schema);
+    typed::bounded(&computed_of(&expr), schema, carried::allowed(&expr))?;
     Ok(match expr {
         Expr::Literal(value, metadata) => literals::typed(value, metadata),
         Expr::BinaryExpr(binary) => operator(carried::beside(binary, schema, facts), schema, facts)?,
@@ -145,7 +144,7 @@ fn called(call: ScalarFunction, schema: &DFSchema, facts: Facts) -> Result<Expr>
         "jsonb_set" | "jsonb_insert" | "json_object" | "jsonb_object" | "array_element" | "to_number" => {
             return Ok(by_constants(call, schema));
         }
-        "array_has" if !facts.lenient => among(&call.args),
+        "array_has" if !facts.lenient => Some(among(std::mem::take(&mut call.args), schema)?),
         "to_hex" if type_of(0).is_some_and(|found| matches!(found, DataType::Int16 | DataType::Int32)) => {
             call.args = call.args.into_iter().map(four_bytes).collect();
             None
@@ -168,6 +167,7 @@ fn called(call: ScalarFunction, schema: &DFSchema, facts: Facts) -> Result<Expr>
         "coalesce" | "greatest" | "least" | "nullif" => chosen(&mut call, schema, facts)?,
         "pg_typeof" if call.args.iter().all(untyped) => Some(regs::unknown()),
         numeric::AVERAGE => Some(mean(std::mem::take(&mut call.args), schema)?),
+        numeric::UNCONSTRAINED_LIST => call.args.first().and_then(|arg| casts::numeric_list(arg, facts)),
         numeric::UNCONSTRAINED => call.args.first().and_then(|arg| unconstrained(arg, schema, facts)),
         "generate_series" | "meshgate_generate_series" => spaced::called(&call.args, schema, facts)?,
         "date_trunc" => match type_of(1) {
@@ -379,10 +379,31 @@ fn element(args: &mut Vec<Expr>, schema: &DFSchema) -> Option<Expr> {
 }
 
 /// `value = ANY (array)` of an array that is no constant; constants become lists of values in time.
-fn among(args: &[Expr]) -> Option<Expr> {
-    let [list, value] = args else { return None };
+fn among(args: Vec<Expr>, schema: &DFSchema) -> Result<Expr> {
+    let Ok([list, value]) = <[Expr; 2]>::try_from(args) else {
+        return Err(function::fault(SqlState::INTERNAL_ERROR, "a membership of other than two arguments"));
+    };
+    let (list, value) = match floats::common(&list.get_type(schema)?, &value.get_type(schema)?) {
+        Some(common) => {
+            let elements = DataType::List(std::sync::Arc::new(arrow::datatypes::Field::new_list_field(common.clone(), true)));
+            (datafusion::logical_expr::cast(list, elements), datafusion::logical_expr::cast(value, common))
+        }
+        None => (list, value),
+    };
     let varies = |part: &Expr| matches!(part, Expr::Column(_) | Expr::OuterReferenceColumn(..) | Expr::ScalarSubquery(_));
-    list.exists(|part| Ok(varies(part))).unwrap_or(true).then(|| membership::within(list.clone(), value.clone()))
+    let varies = list.exists(|part| Ok(varies(part))).unwrap_or(true);
+    Ok(if varies { membership::within(list, value) } else { datafusion::functions_nested::expr_fn::array_has(list, value) })
+}
+
+/// Intervals are looked for by their lengths.
+fn spaced_apart(expr: Expr, schema: &DFSchema) -> Expr {
+    let Expr::InList(InList { expr: value, list, negated }) = expr else { return expr };
+    let span = |value: &Expr| value.get_type(schema).is_ok_and(|found| interval(&found));
+    if !span(&value) || !list.iter().all(span) {
+        return Expr::InList(InList { expr: value, list, negated });
+    }
+    let length = |value: Expr| spans::order().call(vec![value]);
+    Expr::InList(InList { expr: Box::new(length(*value)), list: list.into_iter().map(length).collect(), negated })
 }
 
 /// A function that fails where the engine's answers infinity or no number, or that is exact.

@@ -75,6 +75,9 @@ pub(super) fn folded(expr: &Expr, schema: &DFSchema, facts: Facts) -> Result<Opt
             let both = half(one, Operator::GtEq, low)?.and(half(other, Operator::LtEq, high)?);
             Ok(Some(if *negated { !both } else { both }))
         }
+        Expr::ScalarFunction(call) if call.func.name() == "isfinite" && call.args.first().is_some_and(|moment| sign(moment).is_some()) => {
+            Ok(Some(Expr::Literal(ScalarValue::Boolean(Some(false)), None)))
+        }
         _ => Ok(None),
     }
 }

@@ -226,8 +226,7 @@ pub(super) fn united(inputs: Vec<LogicalPlan>, facts: Facts) -> Result<Vec<Logic
     let mut inputs = inputs;
     for input in &inputs {
         let columns: Vec<Expr> = input.schema().columns().into_iter().map(Expr::Column).collect();
-        typed::bounded(&columns.iter().collect::<Vec<_>>(), input.schema())?;
-        input.schema().fields().iter().try_for_each(|field| carried::ordered(typed::named(field)))?;
+        typed::bounded(&columns.iter().collect::<Vec<_>>(), input.schema(), false)?;
     }
     for at in 0..width {
         let columns: Vec<Option<Expr>> = inputs.iter().map(|input| column(input, at)).collect();

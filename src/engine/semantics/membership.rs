@@ -15,6 +15,7 @@ use datafusion::error::DataFusionError;
 use datafusion::logical_expr::type_coercion::binary::comparison_coercion;
 use datafusion::logical_expr::{ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
 
+use super::floats;
 use super::function::{Result, missing};
 
 /// `value = ANY (array)`.
@@ -41,7 +42,7 @@ impl ScalarUDFImpl for Membership {
         let together = match types {
             [DataType::Null, value] => Some(value.clone()),
             [DataType::List(field) | DataType::LargeList(field) | DataType::FixedSizeList(field, _), value] => {
-                comparison_coercion(field.data_type(), value)
+                floats::common(types.first().unwrap_or(value), value).or_else(|| comparison_coercion(field.data_type(), value))
             }
             _ => None,
         };

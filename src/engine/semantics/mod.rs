@@ -25,6 +25,7 @@ mod exact;
 mod excluded;
 mod expression;
 mod fields;
+mod floats;
 mod format;
 mod framed;
 mod function;

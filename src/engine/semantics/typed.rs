@@ -40,6 +40,9 @@ pub(super) fn read(value: Expr, name: &str, from: Option<&str>) -> Option<Expr> 
     })
 }
 
+/// The name of what stands for a numeric that no column here could hold.
+pub(super) const UNBOUNDED: &str = "numeric";
+
 /// The most letters of a numeric that is shown as it is written.
 const UNBOUNDED_MAX: usize = 1_000;
 
@@ -61,7 +64,7 @@ pub(super) fn unbounded(text: &str) -> Option<Expr> {
             format!("{sign}{whole}{point}{fraction}")
         }
     };
-    Some(renamed("numeric").call(vec![Expr::Literal(ScalarValue::Utf8(Some(shown)), None)]))
+    Some(renamed(UNBOUNDED).call(vec![Expr::Literal(ScalarValue::Utf8(Some(shown)), None)]))
 }
 
 /// What is known of an expression's type. Its name is not asked for where the type can be told without: a chain of operators would be spelled out at
@@ -74,13 +77,17 @@ pub(super) fn field_of(expr: &Expr, schema: &DFSchema) -> Option<FieldRef> {
     }
 }
 
-/// Refuses to compute with such a numeric, or with an infinite moment.
-pub(super) fn bounded(args: &[&Expr], schema: &DFSchema) -> Result<()> {
+/// Refuses to compute with such a numeric, with an infinite moment, or with a value that is carried as a text unless these are only compared.
+pub(super) fn bounded(args: &[&Expr], schema: &DFSchema, carried: bool) -> Result<()> {
     for arg in args {
         let Some(field) = field_of(arg, schema) else { continue };
         let text = match named(&field).filter(|_| field.data_type().is_string()) {
             Some("numeric") => "numerics of more than 38 digits, NaN and infinities are supported as values of a result only",
             Some(name) if infinite::KINDS.contains(&name) => infinite::ALONE,
+            Some(name) if !carried => {
+                super::carried::ordered(Some(name))?;
+                continue;
+            }
             _ => continue,
         };
         return Err(fault(SqlState::FEATURE_NOT_SUPPORTED, text));

@@ -103,7 +103,8 @@ fn limited(tokens: &[TokenWithSpan]) -> Option<Vec<TokenWithSpan>> {
     for (at, token) in tokens.iter().enumerate().filter(|(_, token)| is(&token.token, "fetch")) {
         let Some(first) = next(at).filter(|first| word_at(*first, &["first", "next"])) else { continue };
         let Some(open) = next(first).filter(|open| tokens.get(*open).is_some_and(|token| token.token == Token::LParen)) else { continue };
-        let Some(rows) = closing(tokens, open).and_then(next).filter(|rows| word_at(*rows, &["row", "rows"])) else { continue };
+        let Some(close) = closing(tokens, open) else { continue };
+        let Some(rows) = next(close).filter(|rows| word_at(*rows, &["row", "rows"])) else { continue };
         let Some(only) = next(rows).filter(|only| word_at(*only, &["only"])) else { continue };
         let out = out.get_or_insert_with(|| tokens.to_vec());
         for dropped in [first, rows, only] {
@@ -212,6 +213,11 @@ pub(super) fn check(piece: &Piece, tokens: &[TokenWithSpan]) -> Result<(), Clien
             }
             _ => false,
         };
+        if token.token == Token::DoubleEq {
+            let mut message = ClientMessage::new(SqlState::UNDEFINED_FUNCTION, "operator does not exist: ==");
+            message.position = piece.position(token.span.start);
+            return Err(message);
+        }
         if junk {
             return Err(syntax_error(piece, Some(token)));
         }

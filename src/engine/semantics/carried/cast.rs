@@ -6,7 +6,7 @@ use arrow::array::{ArrayRef, StringArray};
 use arrow::datatypes::DataType;
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::logical_expr::expr::BinaryExpr;
-use datafusion::logical_expr::{Expr, ExprSchemable, Operator};
+use datafusion::logical_expr::{Expr, Operator};
 
 use crate::engine::semantics::function::{Function, Result, arg, client, fault};
 use crate::engine::semantics::{Facts, casts, parse, typed};
@@ -58,34 +58,39 @@ fn quiet(message: &ClientMessage, name: &str) -> ClientMessage {
 
 /// The carried type of an expression's values.
 fn kind(expr: &Expr, schema: &DFSchema) -> Option<&'static str> {
-    let (_, field) = expr.to_field(schema).ok()?;
+    let field = typed::field_of(expr, schema)?;
     typed::named(&field).filter(|_| field.data_type().is_string()).and_then(Carried::named).map(|(name, _)| name)
 }
 
 /// A text constant beside such a value is of its type.
 pub(in crate::engine::semantics) fn beside(binary: BinaryExpr, schema: &DFSchema, facts: Facts) -> BinaryExpr {
-    let BinaryExpr { left, op, right } = binary;
-    let of = |value: Expr, other: &Expr| match kind(other, schema).filter(|_| casts::text_literal(&value)) {
-        Some(name) => known(value.clone(), name, None, facts).unwrap_or(value),
-        None => value,
-    };
-    let (one, other) = (of(*left.clone(), &right), of(*right, &left));
-    BinaryExpr { left: Box::new(one), op, right: Box::new(other) }
+    let BinaryExpr { mut left, op, mut right } = binary;
+    if equates(op) {
+        become_typed(&mut left, &right, schema, facts);
+        become_typed(&mut right, &left, schema, facts);
+    }
+    BinaryExpr { left, op, right }
 }
 
-/// Refuses what computes with such a value; `computed` are its arguments.
-pub(in crate::engine::semantics) fn refused(expr: &Expr, computed: &[&Expr], schema: &DFSchema) -> Result<()> {
-    let compares = match expr {
-        Expr::BinaryExpr(binary) => {
-            matches!(binary.op, Operator::Eq | Operator::NotEq | Operator::IsDistinctFrom | Operator::IsNotDistinctFrom)
-        }
+fn become_typed(value: &mut Expr, other: &Expr, schema: &DFSchema, facts: Facts) {
+    if casts::text_literal(value)
+        && let Some(typed) = kind(other, schema).and_then(|name| known(value.clone(), name, None, facts))
+    {
+        *value = typed;
+    }
+}
+
+/// Whether an expression may have such values: it asks whether they are equal, or is made for them.
+pub(in crate::engine::semantics) fn allowed(expr: &Expr) -> bool {
+    match expr {
+        Expr::BinaryExpr(binary) => equates(binary.op),
         Expr::ScalarFunction(call) => ["host", "inet_text"].contains(&call.func.name()) || Carried::named(call.func.name()).is_some(),
         _ => false,
-    };
-    match computed.iter().find_map(|value| kind(value, schema)).filter(|_| !compares) {
-        Some(name) => Err(unsupported(name)),
-        None => Ok(()),
     }
+}
+
+fn equates(op: Operator) -> bool {
+    matches!(op, Operator::Eq | Operator::NotEq | Operator::IsDistinctFrom | Operator::IsNotDistinctFrom)
 }
 
 /// Refuses to sort by such a type: the order of its texts is another.

@@ -11,7 +11,7 @@ mod range;
 use crate::engine::{PgType, TimeZone};
 use crate::error::{ClientMessage, SqlState};
 
-pub(super) use cast::{beside, known, ordered, refused, written};
+pub(super) use cast::{allowed, beside, known, ordered, written};
 pub use range::{RangeParts, range_parts};
 
 /// A type whose values are carried as texts.
