@@ -70,7 +70,9 @@ pub(super) fn prove(point: &DecisionPoint, catalog: &Value) -> Result<Sampled, V
     if program.groups.is_empty() {
         return Ok(Sampled::default());
     }
-    let ids: Vec<String> = point.erased.iter().take(ERASED_MAX).map(str::to_owned).chain(["7".to_owned(), "c-7".to_owned()]).collect();
+    // The interpreter tells 007 from 7; a column of numbers does not.
+    let canonical = |id: &str| id.parse::<i64>().map_or_else(|_| id.to_owned(), |number| number.to_string());
+    let ids: Vec<String> = point.erased.iter().take(ERASED_MAX).map(canonical).chain(["7".to_owned(), "c-7".to_owned()]).collect();
     let numbers = ids.iter().filter_map(|id| id.parse::<i64>().ok()).map(Value::from);
     let mut catalog = catalog.clone();
     if let Some(data) = catalog.as_object_mut() {

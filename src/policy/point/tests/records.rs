@@ -319,3 +319,20 @@ fn rules_are_checked_with_as_many_products_on_a_slow_machine_as_on_a_fast_one() 
     let many = sampled(800);
     assert!(many.products == 800 && (50..100).contains(&many.left_out), "{many:?}");
 }
+
+#[test]
+fn a_list_whose_numbers_begin_with_zeros_is_no_reason_to_refuse_rules_about_records() {
+    let product = changed(|product| {
+        let fields = product.schema.iter().flat_map(|fields| fields.iter().cloned());
+        let numbered = fields.map(|field| Field {
+            data_type: if field.name == name("customer_id") { DataType::Int64 } else { field.data_type.clone() },
+            ..field
+        });
+        product.schema = Some(numbered.collect());
+    });
+    let bundle = Bundle::parse_within(rules(PER_RECORD), Duration::from_secs(5)).unwrap();
+    let erased = Arc::new(SubjectSet::new(["0042".to_owned(), "+17".to_owned()]));
+    let point = DecisionPoint::new(Arc::new(bundle), &[Arc::new(product.clone())], &domains(Some(PERIOD)), erased).unwrap();
+    let decision = point.decide(&request(&product, principal(&[]), &["tier"]));
+    assert_eq!(allowed(&decision).exclusion.as_ref().unwrap().column, name("customer_id"));
+}
