@@ -64,6 +64,10 @@ impl FileLocation {
         let pattern = segments.split_off(fixed);
         let mut root = if path.is_absolute() { PathBuf::from("/") } else { PathBuf::new() };
         root.extend(&segments);
+        if root.as_os_str().is_empty() {
+            // The folder where the gateway runs: an empty path is none.
+            root.push(".");
+        }
         Ok(Self { root: Root::Folder(root), pattern, glob: wild.is_some(), folder: text.ends_with('/') })
     }
 
@@ -152,6 +156,14 @@ mod tests {
     fn a_relative_location_is_below_the_data_root() {
         assert_eq!(location("a/b.csv").root, Root::Folder("/data/a".into()));
         assert_eq!(location("file:///x/y/*.csv").root, Root::Folder("/x/y".into()));
+    }
+
+    #[test]
+    fn a_file_may_lie_in_the_folder_where_the_gateway_runs() {
+        let root = |text: &str, data_root: &str| FileLocation::parse(&place(), text, Path::new(data_root)).unwrap().root;
+        assert_eq!(root("b.csv", "."), Root::Folder(".".into()));
+        assert_eq!(root("b.csv", ""), Root::Folder(".".into()));
+        assert_eq!(root("a/b.csv", "."), Root::Folder("a".into()));
     }
 
     #[test]
