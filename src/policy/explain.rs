@@ -11,6 +11,7 @@ use crate::product::FieldName;
 use super::bundle::ENTRY_PACKAGE;
 use super::contract::Contract;
 use super::expression::{self, ExpressionColumn};
+use super::point::SPARED;
 use super::rego::{Body, Rego};
 use super::{Decision, DecisionPoint, DenyReason, Mask, Obligations, Outcome, Predicate, RulePlace};
 
@@ -247,7 +248,15 @@ impl<'a> Explainer<'a> {
             let place = self.element_place(&rule, |element| element == name);
             Clause::new(Effect::Allow, format!("exempt from {name}"), rule.as_str(), place)
         };
-        names.map(clause).collect()
+        names.map(clause).chain(self.spared()).collect()
+    }
+
+    /// The rule about records that lets data stewards read what the contract's period hides from others.
+    fn spared(&self) -> Option<Clause> {
+        let by = self.decision.result.get("enforced")?.get(SPARED)?;
+        let (file, line) = by["place"].as_str().and_then(|place| place.rsplit_once(':'))?;
+        let place = line.parse().ok().map(|line| RulePlace { file: file.to_owned(), line });
+        Some(Clause::new(Effect::Allow, "exempt from retention", by["rule"].as_str()?, place))
     }
 
     fn denial_place(&self, reason: &DenyReason) -> Option<RulePlace> {

@@ -28,6 +28,9 @@ use super::{
 /// What a row filter's part is called that hides records past their retention.
 const RETENTION_RULE: &str = "contract.retention";
 
+/// The key of the record that names the rule by which the caller is spared that.
+pub(super) const SPARED: &str = "retention_spared_by";
+
 /// The rules asked first, and those asked when it is known what will be masked.
 const FIRST: [&str; 2] = ["columnMasks", "fieldGrants"];
 const SECOND: [&str; 5] = ["allow", "deny", "exemptions", "notices", "rowFilters"];
@@ -72,6 +75,8 @@ struct Trace {
     valid: Option<Span>,
     /// The rows that may be seen, at any time.
     rows: Option<Rows>,
+    /// The rule that spares the caller the contract's period.
+    spared: Option<RowRule>,
 }
 
 impl DecisionPoint {
@@ -367,9 +372,8 @@ impl DecisionPoint {
             let mut answer = answered.rules;
             let mut conditions = Vec::new();
             if !package.record_rules.is_empty() {
-                let valid = trace.valid.take();
                 let residual = self.residual(contract, package, columns, &mut session)?;
-                trace.valid = valid.zip(residual.valid).map(|(valid, more)| common(valid, more));
+                trace.hold_within(residual.valid);
                 keep_residual(&mut answer, &residual);
                 conditions = row_conditions(package, residual, self.bundle.records());
             }
@@ -418,8 +422,11 @@ impl DecisionPoint {
         if let Some(retention) = contract.retention.as_ref().filter(|_| !retention_exempt) {
             let column = Contract::resolve(columns, retention.column.as_ref().ok_or(Refusal::Contract)?)?;
             let age = TimeDelta::try_days(retention.days.into()).ok_or(Refusal::Contract)?;
-            conditions.push((RowRule::named(RETENTION_RULE), Condition::Since(column, age)));
-            trace.rules.push(RETENTION_RULE.to_owned());
+            trace.spared = self.sparing_rule(request, contract, columns, &masks, (&column, age), trace);
+            if trace.spared.is_none() {
+                conditions.push((RowRule::named(RETENTION_RULE), Condition::Since(column, age)));
+                trace.rules.push(RETENTION_RULE.to_owned());
+            }
         }
         let governance = &contract.product.governance;
         let exclusion = match (governance.gdpr_subject_to_erasure && !erasure_exempt, &governance.subject_column) {
@@ -465,6 +472,11 @@ fn masks(
 }
 
 impl Trace {
+    /// The rules would answer the same within that time only; `None`: it is not known how long.
+    fn hold_within(&mut self, valid: Option<Span>) {
+        self.valid = self.valid.zip(valid).map(|(known, more)| common(known, more));
+    }
+
     /// Keeps a package's own words: the mesh-wide ones at the top, as OPA's decision log has them, a product's under its package.
     fn keep(&mut self, package: &Package, answer: Map<String, Value>) {
         for (rule, value) in answer {
@@ -499,21 +511,28 @@ fn reasons(answers: &[Answer], columns: &[Column], port: &OutputPort, product: &
 
 /// A part of the row filter with the rule behind it and its place.
 fn row_rule((rule, condition): (Option<&RowRule>, &super::Predicate)) -> Value {
-    let place = rule.and_then(|rule| rule.place.as_ref()).map(|place| format!("{}:{}", place.file, place.line));
-    json!({ "rule": rule.map(|rule| &rule.rule), "place": place, "condition": condition.to_string() })
+    json!({ "rule": rule.map(|rule| &rule.rule), "place": rule.and_then(place), "condition": condition.to_string() })
+}
+
+/// Where a rule stands, as file and line.
+fn place(rule: &RowRule) -> Option<String> {
+    rule.place.as_ref().map(|place| format!("{}:{}", place.file, place.line))
 }
 
 /// Adds what will be enforced to the record, without a literal or an id.
 fn record(outcome: &Outcome, trace: &mut Trace) {
     match outcome {
         Outcome::Allow(obligations) => {
-            let enforced = json!({
+            let mut enforced = json!({
                 "row_filter": obligations.row_filter.to_string(),
                 "row_rules": obligations.row_conditions().into_iter().map(row_rule).collect::<Vec<Value>>(),
                 "exclusion": obligations.exclusion.as_ref().map(|exclusion| exclusion.column.as_str()),
                 "masks": obligations.masks.iter().map(|(column, mask)| (column.to_string(), json!(mask))).collect::<Map<_, _>>(),
                 "notices": obligations.notices,
             });
+            if let (Some(rule), Some(enforced)) = (&trace.spared, enforced.as_object_mut()) {
+                enforced.insert(SPARED.to_owned(), json!({ "rule": rule.rule, "place": place(rule) }));
+            }
             trace.result.insert("enforced".to_owned(), enforced);
         }
         Outcome::Deny(reasons) => {
@@ -527,6 +546,7 @@ fn record(outcome: &Outcome, trace: &mut Trace) {
 
 mod own;
 mod proof;
+mod spared;
 
 pub use proof::Sampled;
 

@@ -175,6 +175,43 @@ fn a_domain_without_a_period_is_not_read_where_the_rule_needs_one() {
 }
 
 #[test]
+fn a_rule_that_spares_stewards_lifts_the_contracts_period_if_it_knows_it() {
+    let steward = || Principal { is_data_steward: true, ..principal(&[]) };
+    let old = |decision: &Decision| shown(allowed(decision), aged(PERIOD.into(), 1), person("c-1"));
+    let undated = |decision: &Decision| shown(allowed(decision), Cell::Null, person("c-1"));
+    let spared = decide_within(&customer_360(), Some(PERIOD), steward(), &["tier"]);
+    assert!(old(&spared) && undated(&spared) && !shown(allowed(&spared), aged(1, 0), person("c-7")));
+    assert_eq!(spared.result["enforced"]["retention_spared_by"]["rule"], "data_mesh.governance.deny");
+    assert!(!spared.rules.contains(&"contract.retention".to_owned()));
+    let other = decide_within(&customer_360(), Some(PERIOD), principal(&[]), &["tier"]);
+    assert!(!old(&other) && !undated(&other) && other.result["enforced"].get("retention_spared_by").is_none());
+    // The rules know of a longer period than the contract's, or say nothing of such data.
+    let longer = decide_within(&customer_360(), Some(PERIOD + 1), steward(), &["tier"]);
+    let internal = changed(|product| product.governance.data_classification = "internal".to_owned());
+    let internal = decide_within(&internal, Some(PERIOD), steward(), &["tier"]);
+    for kept in [longer, internal] {
+        assert!(!old(&kept) && !undated(&kept) && kept.rules.contains(&"contract.retention".to_owned()));
+    }
+    let shorter = decide_within(&customer_360(), Some(PERIOD - 1), steward(), &["tier"]);
+    assert!(old(&shorter));
+}
+
+#[test]
+fn a_steward_is_spared_days_as_well_as_instants() {
+    let dated = changed(|product| {
+        let fields = product.schema.take().unwrap();
+        let with_day =
+            |field: &Field| if field.name == name("created_at") { super::field("created_at", DataType::Date) } else { field.clone() };
+        product.schema = Some(fields.iter().map(with_day).collect());
+    });
+    let limits = |steward: bool| {
+        let decision = decide_within(&dated, Some(PERIOD), Principal { is_data_steward: steward, ..principal(&[]) }, &["tier"]);
+        allowed(&decision).row_filter.to_string()
+    };
+    assert_eq!((limits(false).as_str(), limits(true).as_str()), ("created_at >= ?", "true"));
+}
+
+#[test]
 fn a_period_of_nothing_shows_what_is_to_come_only() {
     let decision = decide_within(&customer_360(), Some(0), principal(&[]), &["tier"]);
     assert!(!shown(allowed(&decision), aged(1, 0), person("c-1")));
