@@ -153,10 +153,10 @@ async fn a_person_who_is_erased_is_gone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_products_own_rules_do_not_go_without_the_operators_word() {
-    const OWN: &str = "policies/customer_360.rego";
+    const OWN: &str = "policies/customer_360_access.rego";
     let rules = "package customer_domain.customer_360_access\n\nallow := true\n\nrowFilters contains {\"expression\": \"tier = 'gold'\"}\n";
     let world = World::quickstart();
-    world.write(OWN, rules);
+    world.replace(OWN, rules);
     let gateway = world.serve().await;
     let (session, payments) =
         (OpenSession::new(&gateway, "analyst", COUNT).await, "SELECT count(*) > 0 FROM payments.transaction_events_v1");

@@ -586,8 +586,9 @@ fn two_different_masks_leave_nothing() {
 
 #[test]
 fn a_missing_package_denies_only_if_the_bundle_requires_it() {
-    allowed(&decide(&customer_360(), &[], &["tier"]));
-    let files = shipped_with("data.json", "{\"meshgate\": {\"require_product_packages\": true}}");
+    let mut files = shipped_with("data.json", "{\"meshgate\": {\"require_product_packages\": true}}");
+    allowed(&decide_by(files.clone(), &[], &["tier"]));
+    files.retain(|file| file.path != "customer_360_access.rego");
     assert_eq!(denied(&decide_by(files, &[], &["tier"])), ["guard.no_product_package"]);
 }
 
