@@ -136,6 +136,9 @@ pub(super) fn tls_material(tls: &config::Tls) -> anyhow::Result<wire::TlsMateria
     })
 }
 
+/// How many connections more than there may be sessions can stand at their start-up.
+const START_UPS_BEYOND: usize = 100;
+
 pub(super) fn wire(config: &Config, tls: Option<wire::Tls>) -> WireOptions {
     WireOptions {
         tls,
@@ -147,6 +150,8 @@ pub(super) fn wire(config: &Config, tls: Option<wire::Tls>) -> WireOptions {
         certificates: config.tls.as_ref().and_then(|tls| tls.clients.as_ref()).map(certificate_rules),
         tokens: config.tokens.as_ref().map(token_offer),
         connections_max: config.limits.connections,
+        // All sessions may come back at once, as they do after a restart.
+        start_ups_max: config.limits.connections.saturating_add(START_UPS_BEYOND),
         authentication_timeout: Duration::from_millis(config.limits.authentication_timeout_ms),
         drain_grace: Duration::from_millis(config.limits.shutdown_timeout_ms),
         ..WireOptions::default()

@@ -23,7 +23,8 @@ use super::frame::{FrameReader, FrameWriter, Socket};
 use super::proof::PROOF_BYTES_MAX;
 use super::respond;
 use super::signal::Signal;
-use super::startup::{self, Client, Ended, Packet, StartUp};
+use super::start_ups::StartUps;
+use super::startup::{self, Client, Ended, Packet};
 
 /// How long a client may take to read the last words.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -37,6 +38,7 @@ pub(super) struct Shared<B> {
     pub(super) options: WireOptions,
     pub(super) registry: Arc<CancelRegistry>,
     pub(super) permits: Arc<Semaphore>,
+    pub(super) start_ups: StartUps,
     /// No new statement begins.
     pub(super) shutdown: CancellationToken,
     /// Running statements end too.
@@ -51,6 +53,7 @@ impl<B> Shared<B> {
             backend,
             registry: Arc::new(CancelRegistry::default()),
             permits: Arc::new(Semaphore::new(options.connections_max.min(Semaphore::MAX_PERMITS))),
+            start_ups: StartUps::new(options.start_ups_max),
             shutdown,
             kill: Arc::default(),
             failures: Failures::new(options.failed_logins),
@@ -78,9 +81,11 @@ pub(super) async fn serve<B: Backend>(
     telemetry::step(Step::Accept, "");
     let timeout = shared.options.authentication_timeout;
     let started = tokio::time::Instant::now();
+    let place = shared.start_ups.enter(address.ip());
     let opened = tokio::select! {
         biased;
         () = shared.shutdown.cancelled() => return,
+        () = place.lost() => return tracing::warn!("too many connections are at their start-up: this one is closed"),
         opened = tokio::time::timeout(timeout, startup::open(stream, shared.options.tls.as_ref())) => opened,
     };
     let opened = match opened {
@@ -105,21 +110,18 @@ pub(super) async fn serve<B: Backend>(
     let mut writer = FrameWriter::new(write);
     let connection = Connection { server_address, encryption: opened.encryption };
     let client = Client { address, connection, certificate_hash: opened.certificate_hash, certificate: opened.certificate };
-    let login = async {
-        let start = start?;
-        let permit = admit(shared, &start, address)?;
-        let ready = startup::log_in(shared, start, &client, &mut reader, &mut writer).await?;
-        Ok::<_, Ended>((permit, ready))
-    };
+    let login = async { startup::log_in(shared, start?, &client, &mut reader, &mut writer).await };
     let login = tokio::select! {
         biased;
         () = tokio::time::sleep_until(started + timeout) => Err(Ended::Quietly),
         login = login => login,
         () = shared.shutdown.cancelled() => Err(Ended::Refused(shutting_down())),
+        () = place.lost() => Err(Ended::Refused(too_many())),
     };
+    drop(place);
     let ended = match login {
         Err(ended) => Some(ended),
-        Ok((_permit, ready)) => {
+        Ok(ready) => {
             reader.allow(shared.options.frame_bytes_max);
             let ended = Conversation::new(ready, &mut reader, &mut writer, shared.shutdown.child_token(), &shared.kill).run().await;
             ended.map(Ended::Refused)
@@ -148,19 +150,16 @@ async fn refuse_certificate<B: Backend>(shared: &Shared<B>, client_address: Sock
     shared.failures.turn(client_address.ip(), "").await.failed().await;
 }
 
-/// Takes one of the limited places.
-fn admit<B: Backend>(shared: &Shared<B>, start: &StartUp, address: SocketAddr) -> Result<OwnedSemaphorePermit, ClientMessage> {
+fn too_many() -> ClientMessage {
+    ClientMessage::new(SqlState::TOO_MANY_CONNECTIONS, "sorry, too many clients already")
+}
+
+/// Takes one of the limited places of sessions. Only who has proved who he is may have one.
+pub(super) fn admit<B: Backend>(shared: &Shared<B>) -> Result<OwnedSemaphorePermit, ClientMessage> {
     if shared.shutdown.is_cancelled() {
         return Err(shutting_down());
     }
-    shared.permits.clone().try_acquire_owned().map_err(|_| {
-        let sqlstate = SqlState::TOO_MANY_CONNECTIONS;
-        let user = start.user.clone().unwrap_or_default();
-        let database = start.database.clone().unwrap_or_default();
-        let reason = "too many connections".to_owned();
-        shared.backend.login_refused(&LoginRefused { user, database, client_address: address, sqlstate, reason });
-        ClientMessage::new(sqlstate, "sorry, too many clients already")
-    })
+    shared.permits.clone().try_acquire_owned().map_err(|_| too_many())
 }
 
 /// Tells the client why, if there is a why, and closes.

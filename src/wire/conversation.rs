@@ -12,6 +12,7 @@ use std::task::Poll;
 
 use pgwire::messages::response::{CommandComplete, EmptyQueryResponse, ReadyForQuery};
 use pgwire::messages::startup::ParameterStatus;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -57,6 +58,8 @@ pub(super) struct Conversation<'a, S: Session> {
     pub(super) session: S,
     registration: Registration,
     pub(super) reader: &'a mut FrameReader,
+    /// Held for as long as the session lasts.
+    _permit: OwnedSemaphorePermit,
     pub(super) writer: &'a mut FrameWriter,
     pub(super) portals: HashMap<String, Portal>,
     pub(super) encoder: RowEncoder,
@@ -80,12 +83,13 @@ impl<'a, S: Session> Conversation<'a, S> {
         shutdown: CancellationToken,
         kill: &'a Signal,
     ) -> Self {
-        let Ready { session, registration } = ready;
+        let Ready { session, registration, permit } = ready;
         writer.encoding = session.encode_settings().client_encoding;
         Self {
             session,
             cancel: registration.interrupt.signal(),
             registration,
+            _permit: permit,
             reader,
             writer,
             portals: HashMap::new(),

@@ -23,6 +23,7 @@ mod recode;
 mod respond;
 mod rows;
 mod signal;
+mod start_ups;
 mod startup;
 mod tls;
 
@@ -78,7 +79,7 @@ pub struct WireOptions {
     pub tokens: Option<TokenOffer>,
     /// Sessions at a time; one more is told 53300.
     pub connections_max: usize,
-    /// Connections beyond those that may stand at their start-up; one more is closed at once.
+    /// Connections that may stand at their start-up; for one more, one of the address that has most of them there is closed.
     pub start_ups_max: usize,
     /// The longest message of a session, in bytes.
     pub frame_bytes_max: usize,
@@ -98,7 +99,7 @@ impl Default for WireOptions {
             certificates: None,
             tokens: None,
             connections_max: 100,
-            start_ups_max: 100,
+            start_ups_max: 200,
             frame_bytes_max: 64 << 20,
             failed_logins: FailedLogins::default(),
             authentication_timeout: Duration::from_secs(60),
@@ -123,7 +124,6 @@ pub async fn serve<B: Backend>(listener: TcpListener, backend: Arc<B>, options: 
     let tasks = TaskTracker::new();
     let panics = Arc::new(AtomicU64::new(0));
     let mut connections = 0;
-    let tasks_max = options.connections_max.saturating_add(options.start_ups_max);
     let shared = Arc::new(Shared::new(backend, options, shutdown.clone()));
     loop {
         let accepted = tokio::select! {
@@ -140,10 +140,6 @@ pub async fn serve<B: Backend>(listener: TcpListener, backend: Arc<B>, options: 
                 continue;
             }
         };
-        if tasks.len() >= tasks_max {
-            tracing::warn!(%address, "too many connections at their start-up");
-            continue;
-        }
         connections += 1;
         let span = tracing::info_span!("connection", id = connections, %address);
         let (shared, panics) = (shared.clone(), panics.clone());

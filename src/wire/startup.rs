@@ -11,6 +11,7 @@ use bytes::{Buf, Bytes};
 use pgwire::messages::response;
 use pgwire::messages::startup::{Authentication, BackendKeyData, NegotiateProtocolVersion, ParameterStatus, SecretKey};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_rustls::server::TlsStream;
 
 use crate::engine::{Connection, Encryption};
@@ -20,7 +21,7 @@ use crate::identity::CertificateNames;
 use super::PlainClients;
 use super::backend::{Backend, LoginRefused, SessionRequest};
 use super::cancel::Registration;
-use super::connection::Shared;
+use super::connection::{self, Shared};
 use super::frame::{FrameError, FrameReader, FrameWriter, Socket};
 use super::frontend::{Cursor, violation};
 use super::proof::{Exchange, Unproved};
@@ -255,6 +256,8 @@ fn split_options(options: &str) -> Result<Vec<(String, String)>, ClientMessage> 
 pub(super) struct Ready<S> {
     pub(super) session: S,
     pub(super) registration: Registration,
+    /// Its place among the sessions.
+    pub(super) permit: OwnedSemaphorePermit,
 }
 
 /// What is known of a client before it proves itself.
@@ -310,6 +313,9 @@ pub(super) async fn log_in<B: Backend>(
         let message = format!("database \"{database}\" does not exist");
         return Err(ClientMessage::new(SqlState::INVALID_CATALOG_NAME, message).into());
     }
+    let permit = connection::admit(shared).inspect_err(|message| {
+        note_refused(shared, client, (&user, &database), message, "too many connections".to_owned());
+    })?;
     let registration = shared.registry.enter(start.minor >= PROTOCOL_MINOR);
     let request = SessionRequest {
         database,
@@ -321,7 +327,7 @@ pub(super) async fn log_in<B: Backend>(
     };
     let mut session = shared.backend.open_session(caller, request).await?;
     welcome(&mut session, &registration, writer);
-    Ok(Ready { session, registration })
+    Ok(Ready { session, registration, permit })
 }
 
 /// Refuses a client that would speak in the clear where it must not.

@@ -52,6 +52,26 @@ async fn one_connection_too_many_is_told_so() {
 }
 
 #[tokio::test]
+async fn who_stalls_before_the_login_keeps_nobody_out() {
+    let server = start(WireOptions { connections_max: 1, start_ups_max: 3, ..WireOptions::default() }).await;
+    let mut stalled = Vec::new();
+    for number in 0..20 {
+        let mut raw = Raw::connect(server.address).await;
+        if number % 2 == 0 {
+            raw.start_up(0x0003_0000, &[("user", "alice"), ("database", "mesh")]).await;
+            assert_eq!(raw.message().await.0, b'R');
+        }
+        stalled.push(raw);
+    }
+    let client = server.client().await;
+    assert!(!client.is_closed());
+    // The first of them was told to go.
+    assert_eq!(stalled[0].message().await.0, b'E');
+    assert_eq!(code(&server.config("wrong").connect(NoTls).await.err().unwrap()), "28P01", "the place is for who proves himself");
+    assert_eq!(code(&server.config("secret").connect(NoTls).await.err().unwrap()), "53300");
+}
+
+#[tokio::test]
 async fn settings_reach_the_session() {
     let server = start(WireOptions::default()).await;
     let mut config = server.config("secret");
