@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use arrow::datatypes::DataType;
 use datafusion::catalog::Session;
 use datafusion::common::ScalarValue;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
@@ -352,14 +353,30 @@ fn same_conditions(one: &[Expr], other: &[Expr]) -> bool {
     }
 }
 
+/// With bare names of columns, and constants where the optimizer makes them.
 fn unqualified(expr: &Expr) -> Option<Expr> {
     let bare = expr.clone().transform(|part| {
         Ok(match part {
             Expr::Column(column) => Transformed::yes(Expr::Column(datafusion::common::Column::new_unqualified(column.name))),
+            // The optimizer makes a constant of it.
+            Expr::Cast(cast) => match cast.expr.as_ref() {
+                Expr::Literal(value, metadata) => match widened(value, cast.field.data_type()) {
+                    Some(value) => Transformed::yes(Expr::Literal(value, metadata.clone())),
+                    None => Transformed::no(Expr::Cast(cast)),
+                },
+                _ => Transformed::no(Expr::Cast(cast)),
+            },
             other => Transformed::no(other),
         })
     });
     bare.ok().map(|bare| bare.data)
+}
+
+/// A whole number as one of a wider type.
+fn widened(value: &ScalarValue, to: &DataType) -> Option<ScalarValue> {
+    let wider =
+        matches!((value.data_type(), to), (DataType::Int16, DataType::Int32 | DataType::Int64) | (DataType::Int32, DataType::Int64));
+    wider.then(|| value.cast_to(to).ok())?
 }
 
 /// What a column is compared with.
@@ -373,7 +390,7 @@ fn constant_of(expr: &mut Expr) -> Option<&mut Expr> {
     }
 }
 
-/// A value in the place of a constant: of the same type, or a text of another layout. NULL compares otherwise.
+/// A value in the place of a constant: of the same type, a whole number of a narrower one, or a text of another layout. NULL compares otherwise.
 fn in_place_of(constant: &Expr, value: &ScalarValue) -> Option<Expr> {
     let Expr::Literal(known, metadata) = constant else { return None };
     if value.is_null() || known.is_null() {
@@ -381,6 +398,9 @@ fn in_place_of(constant: &Expr, value: &ScalarValue) -> Option<Expr> {
     }
     if known.data_type() == value.data_type() {
         return Some(Expr::Literal(value.clone(), metadata.clone()));
+    }
+    if let Some(value) = widened(value, &known.data_type()) {
+        return Some(Expr::Literal(value, metadata.clone()));
     }
     let (Some(_), Some(Some(text))) = (known.try_as_str(), value.try_as_str()) else { return None };
     let text = Some(text.to_owned());

@@ -23,6 +23,22 @@ async fn a_known_plan_holds_for_other_values_and_other_files() {
 }
 
 #[tokio::test]
+async fn a_plan_is_known_for_whole_numbers_of_a_narrower_type_too() {
+    let world = TestWorld::new();
+    let mut reader = world.session("reader", &["pii_authorized"]);
+    for (statement, declared) in [("small", "int2"), ("medium", "int4"), ("large", "int8")] {
+        let query = format!("SELECT full_name FROM crm.people AS {statement} WHERE id = $1");
+        reader.rows(&format!("PREPARE {statement}({declared}) AS {query}")).await.unwrap();
+        for (id, name) in [("1", "Ada"), ("2", "Bob"), ("1", "Ada")] {
+            assert_eq!(reader.rows(&format!("EXECUTE {statement}({id})")).await.unwrap(), [name]);
+            assert!(world.knows(&query), "{declared}");
+        }
+        assert!(reader.rows(&format!("EXECUTE {statement}(-1)")).await.unwrap().is_empty());
+        assert!(reader.rows(&format!("EXECUTE {statement}(NULL)")).await.unwrap().is_empty());
+    }
+}
+
+#[tokio::test]
 async fn a_condition_that_a_value_made_needless_is_back_for_the_next() {
     let world = TestWorld::new();
     let mut reader = world.session("reader", &[]);
