@@ -8,10 +8,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 
+use arrow::array::RecordBatch;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::prelude::SessionConfig;
 
+use super::parquet::NumberedScan;
 use super::postgres::PostgresExec;
 
 /// Rows that are taken in by the thread that serves the client.
@@ -22,7 +24,7 @@ const BYTES_MAX: usize = 64 << 10;
 /// Whether a scan does nothing but wait for its source until a few rows of it have come.
 pub fn waits(scan: &Arc<dyn ExecutionPlan>) -> bool {
     let scan = scan.downcast_ref::<CooperativeExec>().map_or(scan, CooperativeExec::input);
-    scan.downcast_ref::<PostgresExec>().is_some_and(PostgresExec::waits)
+    scan.downcast_ref::<PostgresExec>().is_some_and(PostgresExec::waits) || NumberedScan::of(scan).is_some_and(NumberedScan::looks_up)
 }
 
 /// The foreground of a statement, as an extension of the session's configuration. Without one a scan is in the background.
@@ -59,8 +61,17 @@ impl Room {
 
     /// Makes room for a row of so many bytes.
     pub(super) async fn take(&mut self, bytes: usize) {
+        self.take_rows(1, bytes).await;
+    }
+
+    /// Makes room for rows that come together, and are in memory already.
+    pub(super) async fn take_batch(&mut self, batch: &RecordBatch) {
+        self.take_rows(batch.num_rows(), 0).await;
+    }
+
+    async fn take_rows(&mut self, rows: usize, bytes: usize) {
         let Some(foreground) = &self.foreground else { return };
-        match (self.rows.checked_sub(1), self.bytes.checked_sub(bytes)) {
+        match (self.rows.checked_sub(rows), self.bytes.checked_sub(bytes)) {
             (Some(rows), Some(bytes)) => (self.rows, self.bytes) = (rows, bytes),
             _ => {
                 foreground.leave().await;

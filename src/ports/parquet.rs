@@ -5,6 +5,7 @@
 
 mod encrypted;
 mod few;
+mod lookup;
 mod numbered;
 mod pinned;
 mod wrapped;
@@ -42,6 +43,7 @@ use super::shape::{Shape, own_columns};
 
 use encrypted::ClosedColumns;
 pub(super) use encrypted::Keys;
+pub(super) use lookup::Dictionaries;
 use numbered::Recipe;
 pub use numbered::{NumberedBatch, NumberedFile, NumberedScan, Reading, SourceColumn};
 use pinned::Readers;
@@ -295,6 +297,12 @@ impl ParquetTable {
 }
 
 impl Layout {
+    /// The name in the files of a column of the contract.
+    fn source(&self, index: usize) -> Option<&str> {
+        let field = self.schema.fields().get(*self.positions.get(index)?)?;
+        Some(field.name().as_str())
+    }
+
     fn column(&self, at: &Place, index: usize) -> Result<Arc<dyn PhysicalExpr>> {
         let broken = || Error::Internal { at: at.clone(), broken: "a column of the contract has no place in the files" };
         let position = *self.positions.get(index).ok_or_else(broken)?;
@@ -338,8 +346,13 @@ impl TableProvider for ParquetTable {
         }
         let (layout, files) = self.layout(parts, &told).await?;
         let indices = self.shape.project(at, projection)?;
-        let predicate = self.predicate(session, &layout, filters)?;
         let pinned = self.files.rooted.pin(&files.iter().map(|file| file.meta.clone()).collect::<Vec<_>>());
+        if let Some(scan) = lookup::look_up(self, &layout, &files, &indices, filters) {
+            let rows = Some(layout.rows);
+            let recipe = Recipe { table: self.clone(), layout, files, pinned, indices, filters: filters.to_vec() };
+            return Ok(Arc::new(NumberedScan::new(recipe, Arc::new(scan), rows)));
+        }
+        let predicate = self.predicate(session, &layout, filters)?;
         let pushdown = self.finds_first(&layout, &files, filters, predicate.as_ref());
         let asked = Source { layout: &layout, indices: &indices, files: Arc::clone(&pinned), predicate, pushdown, number: None };
         let source = self.source(asked)?;

@@ -79,7 +79,9 @@ pub(super) fn recalled(
     asked: &Asked<'_>,
 ) -> Result<Recalled> {
     let memory = session.config().get_extension::<Selections>().filter(|memory| memory.is_on());
-    let (Some(memory), Some(scan)) = (memory, NumberedScan::of(scan)) else { return Ok(Recalled::AsItIs) };
+    // Of the few rows that a look-up reads, the policy's columns are read for less than what is remembered would cost.
+    let scan = NumberedScan::of(scan).filter(|scan| !scan.looks_up());
+    let (Some(memory), Some(scan)) = (memory, scan) else { return Ok(Recalled::AsItIs) };
     let Some(files) = scan.files().filter(|files| files.iter().any(|file| file.version.is_some())) else { return Ok(Recalled::AsItIs) };
     let Some(rule) = Rule::of(decision, &scan.columns()) else { return Ok(Recalled::AsItIs) };
     let files: Vec<RecalledFile> = files

@@ -60,6 +60,10 @@ fn columns() -> Vec<Field> {
     columns
 }
 
+fn settling(files_settle: Duration) -> PortOptions {
+    PortOptions { files_settle, ..PortOptions::default() }
+}
+
 /// One folder of files, read with a memory and without one.
 struct Fixture {
     memory: Arc<Selections>,
@@ -74,11 +78,11 @@ impl Fixture {
         for (at, (rows, group)) in files.iter().enumerate() {
             write(&folder.path().join(format!("{at}.parquet")), rows, *group);
         }
-        Self::over(folder, product(PortFormat::Parquet, "*.parquet", Some(columns())), settle, bytes, partitions).await
+        Self::over(folder, product(PortFormat::Parquet, "*.parquet", Some(columns())), settling(settle), bytes, partitions).await
     }
 
-    async fn over(folder: tempfile::TempDir, product: Product, settle: Duration, bytes: usize, partitions: usize) -> Self {
-        let ports = Ports::new(PortOptions { data_root: folder.path().to_owned(), files_settle: settle, ..PortOptions::default() });
+    async fn over(folder: tempfile::TempDir, product: Product, options: PortOptions, bytes: usize, partitions: usize) -> Self {
+        let ports = Ports::new(PortOptions { data_root: folder.path().to_owned(), ..options });
         let source: Arc<dyn TableProvider> = open(&ports, &product).await.unwrap();
         let config = || {
             let mut config = SessionConfig::new().with_target_partitions(partitions).with_batch_size(16);
@@ -270,7 +274,12 @@ async fn rows_that_were_not_read_are_not_remembered() {
 
 #[tokio::test]
 async fn many_look_ups_are_worth_reading_what_the_policy_tests_once() {
-    let fixture = Fixture::small(&rows(200), 50).await;
+    // Those of the engine's reader, as of files in which a key may lie anywhere.
+    let folder = tempfile::tempdir().unwrap();
+    write(&folder.path().join("0.parquet"), &rows(200), 50);
+    let options = PortOptions { parquet_pushdown: Some(false), ..settling(Duration::ZERO) };
+    let product = product(PortFormat::Parquet, "*.parquet", Some(columns()));
+    let fixture = Fixture::over(folder, product, options, 1 << 20, 1).await;
     let obligations = policy(since(500), Some(&people([7])));
     let look_up = |id: usize| format!("SELECT id, text FROM people WHERE id = {id}");
     let mut shown = 0;
@@ -479,7 +488,7 @@ async fn what_folders_tell_is_a_part_of_what_is_remembered() {
     let mut product = product(PortFormat::Parquet, "", Some(fields));
     product.output_ports[0].location = format!("{}/", folder.path().display()).replacen('/', "file:///", 1);
     product.output_ports[0].partitioning = Some("region".to_owned());
-    let fixture = Fixture::over(folder, product, Duration::ZERO, 1 << 20, 2).await;
+    let fixture = Fixture::over(folder, product, settling(Duration::ZERO), 1 << 20, 2).await;
     let eu = || Predicate::Compare { column: field_name("region"), op: CompareOp::Eq, value: Literal::String("eu".to_owned()) };
     let either = Predicate::Or(vec![eu(), since(900)]);
     let sqls = ["SELECT id, region FROM people", "SELECT text FROM people", "SELECT region FROM people", "SELECT count(*) FROM people"];
@@ -513,7 +522,7 @@ async fn the_date_of_retention_can_be_a_folder() {
     let location = format!("{}/", folder.path().display()).replacen('/', "file:///", 1);
     let mut product = product(PortFormat::Parquet, &location, Some(columns()));
     product.output_ports[0].partitioning = Some("seen".to_owned());
-    let fixture = Fixture::over(folder, product, Duration::ZERO, 1 << 20, 2).await;
+    let fixture = Fixture::over(folder, product, settling(Duration::ZERO), 1 << 20, 2).await;
     for _ in 0..2 {
         for (bound, visible) in [(0, 303), (1, 203), (2, 102), (3, 0)] {
             assert_eq!(fixture.agree_but_for_order("SELECT id, text FROM people", &policy(since(bound), None)).await, visible);

@@ -17,7 +17,7 @@ use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 
 use super::super::PortOptions;
 use super::super::error::{Error, Place};
-use super::super::parquet::Footer;
+use super::super::parquet::{Dictionaries, Footer};
 use super::super::reference::follow;
 use super::fault::of_store;
 use super::identity::Secret;
@@ -62,6 +62,8 @@ pub(in super::super) struct Rooted {
     /// The folder of this machine, if it is one.
     folder: Option<Arc<LocalFileSystem>>,
     versions: Versions,
+    /// Dictionaries of Parquet files; of all roots together.
+    pub(in super::super) dictionaries: Arc<Dictionaries>,
     /// What several read at a time.
     pub(in super::super) reads: Arc<SharedReads>,
 }
@@ -102,6 +104,7 @@ pub(in super::super) struct Stores {
     options: PortOptions,
     roots: Mutex<HashMap<RootKey, Arc<Rooted>>>,
     opened: AtomicU64,
+    dictionaries: Arc<Dictionaries>,
 }
 
 /// What makes two stores the same.
@@ -124,7 +127,7 @@ impl std::hash::Hash for RootKey {
 impl Stores {
     /// No store yet.
     pub(in super::super) fn new(options: &PortOptions) -> Self {
-        Self { options: options.clone(), roots: Mutex::default(), opened: AtomicU64::new(0) }
+        Self { options: options.clone(), roots: Mutex::default(), opened: AtomicU64::new(0), dictionaries: Arc::default() }
     }
 
     /// The store of a location, as whom the reference leads to.
@@ -178,7 +181,18 @@ impl Stores {
         };
         let footers = Arc::new(DefaultCache::new(FOOTER_CACHE_BYTES));
         let versions = Versions::new(self.options.files_settle);
-        Ok(Rooted { store, local: folder.is_some(), lists, url, footers, looks: Looks::default(), folder, versions, reads: Arc::default() })
+        Ok(Rooted {
+            store,
+            local: folder.is_some(),
+            lists,
+            url,
+            footers,
+            looks: Looks::default(),
+            folder,
+            versions,
+            dictionaries: Arc::clone(&self.dictionaries),
+            reads: Arc::default(),
+        })
     }
 }
 

@@ -57,6 +57,12 @@ impl FileVersion {
         Self { kind: self.kind.clone(), told }
     }
 
+    /// That of the file that is there now, however young it is.
+    #[cfg(test)]
+    pub(in super::super) fn of_now(path: &Path) -> Self {
+        Self::new(Kind::Local(Stamp::of(&std::fs::metadata(path).unwrap())))
+    }
+
     /// Whether the open file is still of this version. Then all that was read from it is.
     pub(in super::super) fn is_of(&self, file: &File) -> bool {
         match &self.kind {

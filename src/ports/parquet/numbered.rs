@@ -33,6 +33,7 @@ use super::super::boundary::BoundaryExec;
 use super::super::error::{Error, Place};
 use super::super::estimate::row_statistics;
 use super::super::files::{FileVersion, Pinned};
+use super::lookup::LookUpExec;
 use super::pinned::Pin;
 use super::{Group, Layout, ParquetTable, Source};
 
@@ -165,6 +166,11 @@ impl NumberedScan {
             Some(SourceColumn { field, source: source(index)?.name().clone() })
         };
         self.recipe.indices.iter().filter_map(column).collect()
+    }
+
+    /// Whether it reads nothing but the pages that can hold a few rows of a key.
+    pub fn looks_up(&self) -> bool {
+        matches!(self.inputs.as_slice(), [input] if self.partitions.is_none() && input.is::<LookUpExec>())
     }
 
     /// Whether it looks for a few rows by their key.
