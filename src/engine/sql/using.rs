@@ -6,8 +6,8 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    ExcludeSelectItem, Expr, GroupByExpr, Ident, Join, JoinConstraint, JoinOperator, ObjectName, Query, Select, SelectItem,
-    SelectItemQualifiedWildcardKind, TableFactor, VisitMut, VisitorMut, WildcardAdditionalOptions,
+    BinaryOperator, ExcludeSelectItem, Expr, GroupByExpr, Ident, Join, JoinConstraint, JoinOperator, ObjectName, Query, Select, SelectItem,
+    SelectItemQualifiedWildcardKind, TableFactor, TableWithJoins, VisitMut, VisitorMut, WildcardAdditionalOptions,
 };
 
 use crate::catalog::folded;
@@ -42,6 +42,7 @@ pub(super) fn resolve(select: &mut Select, columns: Columns<'_>) -> bool {
     if merged.iter().any(|column| column.outer && column.meaning.is_none()) {
         return false;
     }
+    let conditions: Vec<Option<Expr>> = (0..from.joins.len()).map(|number| condition(from, number, columns)).collect();
     let mut names = Names { merged: &merged, depth: 0 };
     for item in &mut select.projection {
         if let SelectItem::UnnamedExpr(Expr::Identifier(ident)) = item
@@ -63,7 +64,55 @@ pub(super) fn resolve(select: &mut Select, columns: Columns<'_>) -> bool {
             let _ = condition.visit(&mut names);
         }
     }
+    if told {
+        let joins = select.from.iter_mut().flat_map(|from| &mut from.joins);
+        for (join, condition) in joins.zip(conditions) {
+            if let (Some(condition), Some(constraint)) = (condition, constraint_mut(&mut join.join_operator)) {
+                *constraint = JoinConstraint::On(condition);
+            }
+        }
+    }
     told
+}
+
+/// What a join with USING compares, if a column of its left side is merged of an outer join: the planner compares the column of one of its tables.
+fn condition(from: &TableWithJoins, number: usize, columns_of: Columns<'_>) -> Option<Expr> {
+    let (join, before) = (from.joins.get(number)?, from.joins.get(..number)?);
+    let Some((JoinConstraint::Using(columns), _)) = constraint(&join.join_operator) else { return None };
+    let known = merged(&from.relation, before, columns_of);
+    let right = alias(&join.relation)?;
+    let (mut all, mut apart) = (None, false);
+    for column in columns {
+        let ident = column.0.last().and_then(|part| part.as_ident())?;
+        let left = match known.iter().find(|known| known.name == folded(ident)) {
+            Some(column) => {
+                apart |= column.outer;
+                column.meaning.clone()?
+            }
+            None => sole(&from.relation, before, ident, columns_of)?,
+        };
+        let right = Expr::CompoundIdentifier(vec![right.clone(), ident.clone()]);
+        let same = Expr::BinaryOp { left: Box::new(left), op: BinaryOperator::Eq, right: Box::new(right) };
+        all = Some(match all {
+            Some(all) => Expr::BinaryOp { left: Box::new(all), op: BinaryOperator::And, right: Box::new(same) },
+            None => same,
+        });
+    }
+    all.filter(|_| apart)
+}
+
+/// The column of that name of the only table before a join that has it.
+fn sole(first: &TableFactor, before: &[Join], name: &Ident, columns_of: Columns<'_>) -> Option<Expr> {
+    let of = |factor: &TableFactor| alias(factor).map(|alias| Expr::CompoundIdentifier(vec![alias, name.clone()]));
+    if before.is_empty() {
+        return of(first);
+    }
+    let tables = std::iter::once(first).chain(before.iter().map(|join| &join.relation));
+    let having = tables.map(|factor| Some((factor, columns_of(factor)?.contains(&folded(name))))).collect::<Option<Vec<_>>>()?;
+    match having.into_iter().filter(|(_, has)| *has).collect::<Vec<_>>().as_slice() {
+        [(factor, _)] => of(factor),
+        _ => None,
+    }
 }
 
 /// Puts what `*` stands for in its place; whether it could be told.
@@ -153,16 +202,7 @@ fn merged(first: &TableFactor, joins: &[Join], columns_of: Columns<'_>) -> Vec<M
             let outer = known.as_ref().is_some_and(|column| column.outer) || side != Side::Left;
             let left = match known {
                 Some(column) => column.meaning,
-                None if number == 0 => of(first),
-                // Any of several tables may have the column.
-                None => {
-                    let before = std::iter::once(first).chain(joins.iter().take(number).map(|join| &join.relation));
-                    let having = before.map(|factor| Some((factor, columns_of(factor)?.contains(&name)))).collect::<Option<Vec<_>>>();
-                    match having.unwrap_or_default().into_iter().filter(|(_, has)| *has).collect::<Vec<_>>().as_slice() {
-                        [(factor, _)] => of(factor),
-                        _ => None,
-                    }
-                }
+                None => sole(first, joins.get(..number).unwrap_or_default(), ident, columns_of),
             };
             let meaning = match (left, of(&join.relation), side) {
                 (left, _, Side::Left) => left,
@@ -340,6 +380,20 @@ mod tests {
             ),
         ] {
             assert!(resolved(sql).unwrap().starts_with(expected), "{}", resolved(sql).unwrap());
+        }
+    }
+
+    #[test]
+    fn a_merged_column_of_an_outer_join_is_compared_as_such() {
+        for (sql, expected) in [
+            (
+                "SELECT 1 FROM a FULL JOIN b USING (x) LEFT JOIN c USING (x)",
+                "SELECT 1 FROM a FULL JOIN b USING(x) LEFT JOIN c ON coalesce(a.x, b.x) = c.x",
+            ),
+            ("SELECT x FROM a RIGHT JOIN b USING (x) JOIN c USING (x)", "SELECT b.x AS x FROM a RIGHT JOIN b USING(x) JOIN c ON b.x = c.x"),
+            ("SELECT 1 FROM a JOIN b USING (x) LEFT JOIN c USING (x)", "SELECT 1 FROM a JOIN b USING(x) LEFT JOIN c USING(x)"),
+        ] {
+            assert_eq!(resolved(sql).unwrap(), expected);
         }
     }
 
