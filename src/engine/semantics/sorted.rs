@@ -76,16 +76,74 @@ fn renamed(keys: Vec<SortExpr>, name: impl Fn(&Expr) -> Option<Expr>) -> Vec<Sor
     keys.into_iter().map_while(|key| name(&key.expr).map(|expr| SortExpr { expr, ..key })).collect()
 }
 
+/// A plan with all that its rows are sorted by among its columns, and these keys; columns that it has not are added behind its own.
+fn exposed(plan: &LogicalPlan) -> Result<Option<(LogicalPlan, Vec<SortExpr>)>> {
+    Ok(match plan {
+        LogicalPlan::Sort(sort) => Some((plan.clone(), sort.expr.clone())),
+        LogicalPlan::Limit(Limit { input, .. }) | LogicalPlan::Filter(Filter { input, .. }) => match exposed(input)? {
+            Some((input, keys)) => Some((plan.with_new_exprs(plan.expressions(), vec![input])?, keys)),
+            None => None,
+        },
+        LogicalPlan::SubqueryAlias(alias) => match exposed(&alias.input)? {
+            Some((input, keys)) => {
+                let (input, keys) = with_columns(input, keys)?;
+                let inner = input.schema().columns();
+                let plan = LogicalPlan::SubqueryAlias(SubqueryAlias::try_new(Arc::new(input), alias.alias.clone())?);
+                let outer = plan.schema().columns();
+                let keys = renamed(keys, |key| {
+                    let at = inner.iter().position(|column| matches!(key, Expr::Column(known) if known == column))?;
+                    outer.get(at).cloned().map(Expr::Column)
+                });
+                Some((plan, keys))
+            }
+            None => None,
+        },
+        LogicalPlan::Projection(projection) => match exposed(&projection.input)? {
+            Some((input, keys)) => Some(projected(projection.expr.clone(), input, keys)?),
+            None => None,
+        },
+        _ => None,
+    })
+}
+
+/// The plan with columns for those of its keys that are none.
+fn with_columns(plan: LogicalPlan, keys: Vec<SortExpr>) -> Result<(LogicalPlan, Vec<SortExpr>)> {
+    if keys.iter().all(|key| matches!(key.expr, Expr::Column(_))) {
+        return Ok((plan, keys));
+    }
+    let columns = plan.schema().columns().into_iter().map(Expr::Column).collect();
+    projected(columns, plan, keys)
+}
+
+/// A projection that has the keys among its columns, too.
+fn projected(mut exprs: Vec<Expr>, input: LogicalPlan, keys: Vec<SortExpr>) -> Result<(LogicalPlan, Vec<SortExpr>)> {
+    let mut places = Vec::new();
+    for key in &keys {
+        let known = exprs.iter().position(|expr| expr.clone().unalias() == key.expr);
+        places.push(known.unwrap_or(exprs.len()));
+        if known.is_none() {
+            exprs.push(key.expr.clone().alias(format!("meshgate_sort_key_{}", exprs.len())));
+        }
+    }
+    let plan = LogicalPlan::Projection(Projection::try_new(exprs, Arc::new(input))?);
+    let columns = plan.schema().columns();
+    let of = |(key, at): (SortExpr, usize)| columns.get(at).cloned().map(|column| SortExpr { expr: Expr::Column(column), ..key });
+    let keys = keys.into_iter().zip(places).map_while(of).collect();
+    Ok((plan, keys))
+}
+
 /// Aggregates without an order take the rows as the subquery sorts them.
 fn gathered(aggregate: Aggregate) -> Result<Transformed<LogicalPlan>> {
-    let keys = ordering(&aggregate.input);
     let listed = |expr: &Expr| match expr {
         Expr::AggregateFunction(call) => ORDERED.contains(&call.func.name()) && call.params.order_by.is_empty() && !call.params.distinct,
         _ => false,
     };
-    if keys.is_empty() || !aggregate.aggr_expr.iter().any(|expr| expr.exists(|expr| Ok(listed(expr))).unwrap_or(false)) {
+    if !aggregate.aggr_expr.iter().any(|expr| expr.exists(|expr| Ok(listed(expr))).unwrap_or(false)) {
         return Ok(Transformed::no(LogicalPlan::Aggregate(aggregate)));
     }
+    let Some((input, keys)) = exposed(&aggregate.input)?.filter(|(_, keys)| !keys.is_empty()) else {
+        return Ok(Transformed::no(LogicalPlan::Aggregate(aggregate)));
+    };
     let names = datafusion::logical_expr::expr_rewriter::NamePreserver::new_for_projection();
     let ordered = |expr: Expr| {
         let name = names.save(&expr);
@@ -101,5 +159,5 @@ fn gathered(aggregate: Aggregate) -> Result<Transformed<LogicalPlan>> {
         Ok(name.restore(expr.data))
     };
     let exprs = aggregate.aggr_expr.into_iter().map(ordered).collect::<Result<Vec<_>>>()?;
-    Ok(Transformed::yes(LogicalPlan::Aggregate(Aggregate::try_new(aggregate.input, aggregate.group_expr, exprs)?)))
+    Ok(Transformed::yes(LogicalPlan::Aggregate(Aggregate::try_new(Arc::new(input), aggregate.group_expr, exprs)?)))
 }
