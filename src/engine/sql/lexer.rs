@@ -72,11 +72,29 @@ pub(super) fn split(text: &str, limits: &TextLimits) -> Result<Vec<Piece>, Clien
         match token.token {
             Token::Whitespace(_) | Token::EOF => {}
             Token::SemiColon => finish(text, &mut lines, std::mem::take(&mut current), Some(token.span.start), limits, &mut pieces)?,
-            _ => current.push(token),
+            _ => {
+                if let Some(refusal) = current.last().and_then(|last| junk(last, &token, text)) {
+                    return Err(refusal);
+                }
+                current.push(token);
+            }
         }
     }
     finish(text, &mut lines, current, None, limits, &mut pieces)?;
     Ok(pieces)
+}
+
+/// A number with letters right behind it, which the parser takes for a number and its alias.
+fn junk(last: &TokenWithSpan, token: &TokenWithSpan, text: &str) -> Option<ClientMessage> {
+    let (Token::Number(digits, _), Token::Word(word)) = (&last.token, &token.token) else { return None };
+    if word.quote_style.is_some() || last.span.end != token.span.start {
+        return None;
+    }
+    let near = format!("{digits}{}", word.value);
+    let mut message = ClientMessage::new(SqlState::SYNTAX_ERROR, format!("trailing junk after numeric literal at or near \"{near}\""));
+    let start = byte_offset(text, last.span.start.line, last.span.start.column);
+    message.position = start.and_then(|byte| text.get(..byte)).map(|before| before.chars().count() + 1);
+    Some(message)
 }
 
 /// Byte offsets of the lines, and how far the text was gone through, so that locations in order are found without scanning from the start.
@@ -233,6 +251,15 @@ fn column_byte(line: &str, column: u64) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn letters_right_behind_a_number_are_junk() {
+        let refused = |text: &str| split(text, &TextLimits::default()).map(|_| ()).map_err(|refusal| (refusal.message, refusal.position));
+        let junk = |near: &str| format!("trailing junk after numeric literal at or near \"{near}\"");
+        assert_eq!(refused("select é, 123abc"), Err((junk("123abc"), Some(11))));
+        assert_eq!(refused("select 1.5x"), Err((junk("1.5x"), Some(8))));
+        assert_eq!(refused("select 1 a, 2\"b\", 3e5"), Ok(()));
+    }
 
     #[test]
     fn statements_are_found_where_they_stand_however_many_there_are() {
