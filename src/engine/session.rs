@@ -507,6 +507,10 @@ impl Session {
     }
 
     fn change_transaction(&mut self, kind: &Kind) -> Result<String, ClientMessage> {
+        let chained = match kind {
+            Kind::Commit { chain: true } | Kind::Rollback { chain: true } => Some(self.modes()?),
+            _ => None,
+        };
         let outcome = self.transaction.apply(kind)?;
         if let Some(warning) = outcome.warning {
             self.notices.push(warning);
@@ -535,7 +539,17 @@ impl Session {
         if let Kind::Begin(modes) = kind {
             self.set_transaction(modes)?;
         }
+        if let Some(modes) = chained {
+            self.set_transaction(&modes)?;
+        }
         Ok(outcome.tag)
+    }
+
+    /// What the transaction is, which the one that is chained to it will be.
+    fn modes(&mut self) -> Result<TransactionModes, ClientMessage> {
+        let isolation = self.with_settings(|settings| settings.show("transaction_isolation"))?;
+        let deferrable = self.with_settings(|settings| settings.show("transaction_deferrable"))?;
+        Ok(TransactionModes { isolation: Some(isolation), deferrable: Some(deferrable == "on"), ..TransactionModes::default() })
     }
 
     /// Whether SET TRANSACTION comes at its time.
