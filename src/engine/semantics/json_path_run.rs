@@ -57,8 +57,14 @@ fn takes(types: &[DataType]) -> Option<Vec<DataType>> {
     matches!(types.len(), 2..=4).then(|| wanted.into_iter().take(types.len()).collect())
 }
 
-/// The items of each row; `None` where an argument is NULL.
-fn items(args: &[ArrayRef], rows: usize, quiet: bool, mut each: impl FnMut(Option<Vec<String>>, bool) -> Result<()>) -> Result<()> {
+/// The items of each row; `None` where an argument is NULL, and `failed` where a fault of structure is passed over.
+fn items(
+    args: &[ArrayRef],
+    rows: usize,
+    quiet: bool,
+    failed: Option<&[String]>,
+    mut each: impl FnMut(Option<Vec<String>>, bool) -> Result<()>,
+) -> Result<()> {
     let (values, paths) = (arg::<StringArray>(args, 0)?, arg::<StringArray>(args, 1)?);
     let variables = if args.len() > 2 { Some(arg::<StringArray>(args, 2)?) } else { None };
     let silent = if args.len() > 3 { Some(arg::<BooleanArray>(args, 3)?) } else { None };
@@ -84,7 +90,7 @@ fn items(args: &[ArrayRef], rows: usize, quiet: bool, mut each: impl FnMut(Optio
         let run = Run { lax: path.lax, root: value, variables: given };
         match run.found(&path.path, &Scope { current: value, last: None }) {
             Ok(items) => each(Some(items.iter().map(|item| canonical(item)).collect()), quiet)?,
-            Err(Fault::Structure(_, _)) if quiet => each(Some(Vec::new()), quiet)?,
+            Err(Fault::Structure(_, _)) if quiet => each(failed.map(<[String]>::to_vec), quiet)?,
             Err(Fault::Structure(state, text)) => return Err(fault(state, text)),
             Err(Fault::Other(error)) => return Err(error),
         }
@@ -95,7 +101,7 @@ fn items(args: &[ArrayRef], rows: usize, quiet: bool, mut each: impl FnMut(Optio
 fn query() -> Function {
     let computes = |args: &[ArrayRef], rows: usize| {
         let mut lists = ListBuilder::new(StringBuilder::new());
-        items(args, rows, false, |found, _| {
+        items(args, rows, false, Some(&[]), |found, _| {
             let valid = found.is_some();
             found.into_iter().flatten().for_each(|item| lists.values().append_value(item));
             lists.append(valid);
@@ -110,7 +116,7 @@ fn query() -> Function {
 fn one(name: &'static str, make: fn(&[String]) -> Result<Option<String>>) -> Function {
     let computes = move |args: &[ArrayRef], rows: usize| {
         let mut values = StringBuilder::new();
-        items(args, rows, false, |found, _| {
+        items(args, rows, false, Some(&[]), |found, _| {
             values.append_option(found.map(|found| make(&found)).transpose()?.flatten());
             Ok(())
         })?;
@@ -122,7 +128,7 @@ fn one(name: &'static str, make: fn(&[String]) -> Result<Option<String>>) -> Fun
 fn truth(name: &'static str, make: fn(&[String]) -> Result<Option<bool>>, quiet: bool) -> Function {
     let computes = move |args: &[ArrayRef], rows: usize| {
         let mut truths = Vec::with_capacity(rows);
-        items(args, rows, quiet, |found, quiet| {
+        items(args, rows, quiet, None, |found, quiet| {
             truths.push(match found.map(|found| make(&found)) {
                 Some(Err(_)) if quiet => None,
                 Some(made) => made?,
@@ -576,7 +582,7 @@ mod tests {
     fn found(value: &str, path: &str, variables: &str) -> Result<Vec<String>> {
         let one = |text: &str| Arc::new(StringArray::from(vec![text])) as ArrayRef;
         let mut all = Vec::new();
-        items(&[one(value), one(path), one(variables)], 1, false, |found, _| {
+        items(&[one(value), one(path), one(variables)], 1, false, Some(&[]), |found, _| {
             all = found.unwrap_or_default();
             Ok(())
         })?;
