@@ -204,6 +204,9 @@ fn template(options: &EngineOptions) -> datafusion::error::Result<SessionState> 
         .with_physical_optimizer_rules(vec![Arc::new(SerialPlans::new())])
         .build();
     bound_functions(&mut state)?;
+    for function in semantics::always() {
+        state.register_udf(function)?;
+    }
     state.register_udaf(Arc::new(semantics::single()))?;
     Ok(state)
 }

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+
 use super::client_encoding::ClientEncoding;
+use super::semantics::Facts;
 use super::settings::Settings;
 use super::styles::{ByteaOutput, DateFormat, DateStyle, IntervalStyle};
 use super::time_zone::{self, TimeZone};
@@ -66,6 +69,11 @@ impl InForce {
             search_path: settings.value("search_path").to_owned(),
             notices: settings.value("meshgate.notices") == "on",
         }
+    }
+
+    /// What expressions may know of a statement that began then.
+    pub(super) fn facts(&self, now: DateTime<Utc>) -> Facts {
+        Facts { now, time_zone: self.time_zone, date_order: self.date_style.order, styled: self.styled(), lenient: false }
     }
 
     /// Dates, intervals and bytes are not written by default.

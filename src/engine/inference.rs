@@ -107,7 +107,7 @@ fn from_function(expr: &Expr, schema: &DFSchema, found: &mut HashMap<String, Opt
     let type_of = |argument: &Expr| argument.get_type(schema).ok().filter(|found| *found != DataType::Null);
     match (function.name(), function.args.as_slice()) {
         // `element = ANY ($1)`
-        ("array_has", [Expr::Placeholder(_), element]) => {
+        ("array_has" | semantics::ANY, [Expr::Placeholder(_), element]) => {
             if let (Some(list), Some(element)) = (function.args.first(), type_of(element)) {
                 note(list, &DataType::List(Field::new_list_field(element, true).into()), found);
             }

@@ -15,7 +15,8 @@ use uuid::Uuid;
 
 use crate::error::{ClientMessage, SqlState};
 
-use super::{PgType, TimeZone, semantics};
+use super::semantics::{self, Facts};
+use super::{PgType, TimeZone};
 
 /// How a value is written on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -201,16 +202,35 @@ pub fn decode(parameter: &Parameter, pg_type: PgType, time_zone: &TimeZone) -> R
     }
 }
 
-/// Reads a parameter that a client has bound: as [`decode`] does, but an infinite date or timestamp becomes a text, for no other type has it.
-pub(super) fn bound(parameter: &Parameter, pg_type: PgType, time_zone: &TimeZone) -> Result<ScalarValue, ClientMessage> {
+/// Reads a parameter that a client has bound: as [`decode`] does, but an infinite date or timestamp becomes a text, and so does a numeric that is
+/// none of the engine's, for no other type has them. Dates and times are read in all forms that constants may have.
+pub(super) fn bound(
+    parameter: &Parameter,
+    pg_type: PgType,
+    time_zone: &TimeZone,
+    facts: impl FnOnce() -> Facts,
+) -> Result<ScalarValue, ClientMessage> {
     let later = parameter.value.as_deref().zip(Kind::of(pg_type)).and_then(|(value, kind)| match parameter.format {
         Format::Text => datetime::infinity(std::str::from_utf8(value).ok()?, kind),
         Format::Binary => binary::infinity(value, kind),
     });
-    match later {
-        Some(later) => Ok(ScalarValue::Utf8(Some(if later { "infinity" } else { "-infinity" }.to_owned()))),
-        None => decode(parameter, pg_type, time_zone),
+    if let Some(later) = later {
+        return Ok(ScalarValue::Utf8(Some(if later { "infinity" } else { "-infinity" }.to_owned())));
     }
+    decode(parameter, pg_type, time_zone).or_else(|fault| {
+        let Some(value) = &parameter.value else { return Err(fault) };
+        let other = match (Kind::of(pg_type), parameter.format) {
+            (Some(Kind::Numeric), Format::Text) => text(value).ok().and_then(semantics::unbounded_text),
+            (Some(Kind::Numeric), Format::Binary) => binary::unbounded(value).and_then(|text| semantics::unbounded_text(&text)),
+            (Some(Kind::Date | Kind::Time | Kind::Timestamp | Kind::TimestampTz), Format::Text) => {
+                let Some(text) = text(value).ok().and_then(|text| semantics::moment_text(text, facts())) else { return Err(fault) };
+                let text = Parameter { format: Format::Text, value: Some(Bytes::from(text)) };
+                return decode(&text, pg_type, time_zone).map_err(|_| fault);
+            }
+            _ => None,
+        };
+        other.map(|text| ScalarValue::Utf8(Some(text))).ok_or(fault)
+    })
 }
 
 /// Text in the only encoding there is.
@@ -226,7 +246,7 @@ fn from_text(value: &str, kind: Kind, time_zone: &TimeZone) -> Result<ScalarValu
         Kind::Int2 => ScalarValue::Int16(Some(number::integer(value, kind)?)),
         Kind::Int4 => ScalarValue::Int32(Some(number::integer(value, kind)?)),
         Kind::Int8 => ScalarValue::Int64(Some(number::integer(value, kind)?)),
-        Kind::Oid => ScalarValue::UInt32(Some(number::integer(value, kind)?)),
+        Kind::Oid => ScalarValue::UInt32(Some(number::oid(value)?)),
         Kind::Float4 => ScalarValue::Float32(Some(number::float4(value)?)),
         Kind::Float8 => ScalarValue::Float64(Some(number::float8(value)?)),
         Kind::Numeric => number::numeric(value)?,

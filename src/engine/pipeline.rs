@@ -423,7 +423,13 @@ impl Pipeline {
         query: &Query,
     ) -> Result<LogicalPlan, ClientMessage> {
         let shown = |error| self.shown(query, &error);
-        let plan = if given.values().is_empty() { plan } else { plan.replace_params_with_values(&given.constants()).map_err(shown)? };
+        let plan = match given.values() {
+            [] => plan,
+            _ => {
+                let plan = plan.replace_params_with_values(&given.constants()).map_err(shown)?;
+                semantics::counted_frames(plan, given.known()).map_err(shown)?
+            }
+        };
         let plan = semantics::apply(plan, self.expression_facts()).map_err(shown)?;
         state.analyzer().execute_and_check(plan, &Arc::clone(state.config_options()), |_, _| {}).map_err(shown)
     }
@@ -436,13 +442,7 @@ impl Pipeline {
 
     /// What expressions may know of the statement.
     pub(super) fn expression_facts(&self) -> semantics::Facts {
-        semantics::Facts {
-            now: self.transaction_started,
-            time_zone: self.settings.time_zone,
-            date_order: self.settings.date_style.order,
-            styled: self.settings.styled(),
-            lenient: false,
-        }
+        self.settings.facts(self.transaction_started)
     }
 
     fn request(&self, product: &ProductUse, principal: &Arc<Principal>) -> AccessRequest {

@@ -36,18 +36,25 @@ const NAMED: [PgType; 12] = [
 pub(super) struct Given {
     values: Vec<ScalarValue>,
     types: Vec<PgType>,
+    /// The values stand for others, of which only the types are known.
+    unknown: bool,
 }
 
 impl Given {
     /// Values that are read as these types.
     pub(super) fn new(values: Vec<ScalarValue>, types: Vec<PgType>) -> Self {
-        Self { values, types }
+        Self { values, types, unknown: false }
     }
 
     /// NULLs of these types.
     pub(super) fn nulls(types: &[PgType]) -> Result<Self, ClientMessage> {
         let values = types.iter().map(|pg_type| typed_null(*pg_type)).collect::<Result<_, _>>()?;
-        Ok(Self::new(values, types.to_vec()))
+        Ok(Self { unknown: true, ..Self::new(values, types.to_vec()) })
+    }
+
+    /// The values, if they are known.
+    pub(super) fn known(&self) -> Option<&[ScalarValue]> {
+        (!self.unknown).then_some(&self.values)
     }
 
     pub(super) fn values(&self) -> &[ScalarValue] {
@@ -70,7 +77,8 @@ impl Given {
         for (at, (value, pg_type)) in self.values.iter().zip(&self.types).enumerate() {
             let mut metadata = semantics::bound();
             // What is infinite is carried as a text, too.
-            let infinite = matches!(value, ScalarValue::Utf8(Some(_))).then(|| pg_type.typname()).flatten().filter(|_| is_moment(*pg_type));
+            let infinite =
+                matches!(value, ScalarValue::Utf8(Some(_))).then(|| pg_type.typname()).flatten().filter(|_| is_unbounded(*pg_type));
             if let Some(name) = name(*pg_type).or(infinite) {
                 metadata.extend(FieldMetadata::new([(TYPE_KEY.to_owned(), name)].into()));
             }
@@ -97,8 +105,9 @@ fn name(pg_type: PgType) -> Option<String> {
     if named { pg_type.typname() } else { None }
 }
 
-fn is_moment(pg_type: PgType) -> bool {
-    [PgType::DATE, PgType::TIMESTAMP, PgType::TIMESTAMPTZ].iter().any(|known| known.oid == pg_type.oid)
+/// Whether a type has values that the engine's has not.
+fn is_unbounded(pg_type: PgType) -> bool {
+    [PgType::NUMERIC, PgType::DATE, PgType::TIMESTAMP, PgType::TIMESTAMPTZ].iter().any(|known| known.oid == pg_type.oid)
 }
 
 /// NULL of a type.
@@ -109,8 +118,10 @@ fn typed_null(pg_type: PgType) -> Result<ScalarValue, ClientMessage> {
 /// A computed value as a parameter of a type. A text is read as a client's text would be, and a numeric keeps its digits.
 pub(super) fn convert(value: &ScalarValue, pg_type: PgType, time_zone: &TimeZone) -> Result<ScalarValue, ClientMessage> {
     if let Some(Some(text)) = value.try_as_str() {
-        let text = Some(Bytes::copy_from_slice(text.as_bytes()));
-        return decode(&Parameter { format: Format::Text, value: text }, pg_type, time_zone);
+        let value = Some(Bytes::copy_from_slice(text.as_bytes()));
+        let unbounded = || semantics::unbounded_text(text).filter(|_| pg_type.oid == PgType::NUMERIC.oid);
+        return decode(&Parameter { format: Format::Text, value }, pg_type, time_zone)
+            .or_else(|fault| unbounded().map(|text| ScalarValue::Utf8(Some(text))).ok_or(fault));
     }
     if pg_type.oid == PgType::NUMERIC.oid {
         let data_type = value.data_type();

@@ -93,7 +93,7 @@ fn interval(value: &[u8]) -> Result<ScalarValue, ClientMessage> {
 }
 
 /// Digits to the base of 10,000, spelled out and read as text: one reader for both forms.
-fn numeric(value: &[u8]) -> Result<ScalarValue, ClientMessage> {
+fn spelled(value: &[u8]) -> Result<String, ClientMessage> {
     let mut bytes = value;
     let mut next = || bytes.try_get_u16().map_err(|_| incorrect());
     let (count, weight, sign, scale) = (next()?, next()?.cast_signed(), next()?, usize::from(next()?));
@@ -107,12 +107,8 @@ fn numeric(value: &[u8]) -> Result<ScalarValue, ClientMessage> {
     let mut spelled = match sign {
         0 => String::new(),
         0x4000 => String::from("-"),
-        0xc000 | 0xd000 | 0xf000 => String::from("NaN"),
-        _ => return Err(incorrect()),
+        _ => return Ok(unbounded_name(sign).ok_or_else(incorrect)?.to_owned()),
     };
-    if spelled == "NaN" {
-        return number::numeric(&spelled);
-    }
     let group = |place: i64| groups.get(usize::try_from(i64::from(weight) - place).unwrap_or(usize::MAX)).copied().unwrap_or(0);
     for place in (0..=i64::from(weight.max(0))).rev() {
         spelled.push_str(&format!("{:04}", group(place)));
@@ -126,5 +122,24 @@ fn numeric(value: &[u8]) -> Result<ScalarValue, ClientMessage> {
         }
         spelled.truncate(end);
     }
-    number::numeric(&spelled)
+    Ok(spelled)
+}
+
+/// A value that has no digits, by its sign.
+fn unbounded_name(sign: u16) -> Option<&'static str> {
+    match sign {
+        0xc000 => Some("NaN"),
+        0xd000 => Some("Infinity"),
+        0xf000 => Some("-Infinity"),
+        _ => None,
+    }
+}
+
+/// The text of a numeric that is well formed.
+pub(super) fn unbounded(value: &[u8]) -> Option<String> {
+    spelled(value).ok()
+}
+
+fn numeric(value: &[u8]) -> Result<ScalarValue, ClientMessage> {
+    number::numeric(&spelled(value)?)
 }

@@ -303,6 +303,7 @@ impl Sum<'_> {
             "year" | "years" | "yr" | "yrs" | "y" => (amount * 12 / million, 0, 0),
             "decade" | "decades" => (amount * 120 / million, 0, 0),
             "century" | "centuries" => (amount * 1200 / million, 0, 0),
+            "millennium" | "millennia" | "mil" | "mils" => (amount * 12_000 / million, 0, 0),
             _ => return Err(self.invalid()),
         };
         let sum = |total: i64, more: i128| i64::try_from(more).ok().and_then(|more| total.checked_add(more));
@@ -313,6 +314,9 @@ impl Sum<'_> {
     }
 
     fn iso(&mut self, text: &str) -> Result<(), ClientMessage> {
+        if self.iso_clock(text)? {
+            return Ok(());
+        }
         let mut in_time = false;
         let mut number = String::new();
         for character in text.chars() {
@@ -336,6 +340,19 @@ impl Sum<'_> {
             self.add(&std::mem::take(&mut number), unit)?;
         }
         if number.is_empty() && !text.is_empty() { Ok(()) } else { Err(self.invalid()) }
+    }
+
+    /// `0001-02-03T04:05:06`; whether it is of that form.
+    fn iso_clock(&mut self, text: &str) -> Result<bool, ClientMessage> {
+        let (date, time) = text.split_once(['T', 't']).map_or((text, None), |(date, time)| (date, Some(time)));
+        let fields: Vec<&str> = date.split('-').collect();
+        let plain = |field: &&str| !field.is_empty() && field.bytes().all(|byte| byte.is_ascii_digit());
+        let ([years, months, days], true) = (fields.as_slice(), fields.iter().all(plain)) else { return Ok(false) };
+        for (number, unit) in [(years, "years"), (months, "months"), (days, "days")] {
+            self.add(number, unit)?;
+        }
+        time.map_or(Ok(()), |time| self.clock(time, 1))?;
+        Ok(true)
     }
 
     fn finish(self, ago: bool) -> Result<IntervalMonthDayNano, ClientMessage> {

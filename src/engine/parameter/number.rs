@@ -20,6 +20,14 @@ pub(super) fn integer<T: TryFrom<i128>>(value: &str, kind: Kind) -> Result<T, Cl
     number.ok_or_else(|| out_of_range(&format!("value \"{value}\" is out of range for type {}", kind.name())))
 }
 
+/// An oid, which may be written as the negative number of its bits.
+pub(super) fn oid(value: &str) -> Result<u32, ClientMessage> {
+    match value.trim().parse::<i32>() {
+        Ok(negative @ ..0) => Ok(negative.cast_unsigned()),
+        _ => integer(value, Kind::Oid),
+    }
+}
+
 fn out_of_range(message: &str) -> ClientMessage {
     ClientMessage::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, message)
 }

@@ -91,6 +91,44 @@ fn what_is_no_value_is_refused_with_its_code() {
 }
 
 #[test]
+fn what_a_client_binds_may_be_written_as_constants_are() {
+    let now = chrono::DateTime::from_timestamp(1_779_000_000, 0).unwrap();
+    let facts =
+        || Facts { now, time_zone: TimeZone::default(), date_order: Default::default(), styled: Default::default(), lenient: false };
+    let bound = |value: &[u8], format, pg_type| {
+        let parameter = Parameter { format, value: Some(Bytes::copy_from_slice(value)) };
+        super::bound(&parameter, pg_type, &TimeZone::default(), facts)
+    };
+    let text = |value: &str, pg_type| bound(value.as_bytes(), Format::Text, pg_type);
+    for (value, days) in [
+        ("Jan 2, 2026", 20_455),
+        ("2 Jan 2026", 20_455),
+        ("01/02/2026", 20_455),
+        ("today", 20_590),
+        ("2026.002", 20_455),
+        ("J2451187", 10_599),
+    ] {
+        assert_eq!(text(value, PgType::DATE).unwrap(), ScalarValue::Date32(Some(days)), "{value}");
+    }
+    assert_eq!(text("allballs", PgType::TIME).unwrap(), ScalarValue::Time64Microsecond(Some(0)));
+    assert_eq!(text("some day", PgType::DATE).unwrap_err().message, "invalid input syntax for type date: \"some day\"");
+    let known = |text: &str| ScalarValue::Utf8(Some(text.to_owned()));
+    for (value, shown) in [("nan", "NaN"), ("-inf", "-Infinity"), ("Infinity", "Infinity")] {
+        assert_eq!(text(value, PgType::NUMERIC).unwrap(), known(shown));
+    }
+    assert_eq!(text(&"9".repeat(100), PgType::NUMERIC).unwrap(), known(&"9".repeat(100)));
+    assert_eq!(text("1..2", PgType::NUMERIC).unwrap_err().sqlstate, SqlState::INVALID_TEXT_REPRESENTATION);
+    for (sign, shown) in [(0xc0, "NaN"), (0xd0, "Infinity"), (0xf0, "-Infinity")] {
+        assert_eq!(bound(&[0, 0, 0, 0, sign, 0, 0, 0], Format::Binary, PgType::NUMERIC).unwrap(), known(shown));
+    }
+    assert_eq!(text("-1", PgType::OID).unwrap(), ScalarValue::UInt32(Some(u32::MAX)));
+    let span =
+        |months, days, nanos| ScalarValue::IntervalMonthDayNano(Some(arrow::datatypes::IntervalMonthDayNano::new(months, days, nanos)));
+    assert_eq!(text("1 millennium", PgType::INTERVAL).unwrap(), span(12_000, 0, 0));
+    assert_eq!(text("P0001-02-03T04:05:06", PgType::INTERVAL).unwrap(), span(14, 3, 14_706_000_000_000));
+}
+
+#[test]
 fn large_numbers_are_exact() {
     let digits = "123456789012345678901234567890123456789012345";
     let ScalarValue::Decimal256(Some(number), 45, 0) = read(digits, PgType::NUMERIC).unwrap() else { panic!("no decimal") };

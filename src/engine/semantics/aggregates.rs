@@ -10,7 +10,7 @@ use datafusion::logical_expr::{AggregateUDF, Expr, ExprSchemable, WindowFunction
 use crate::error::SqlState;
 
 use super::function::{Result, fault};
-use super::{Facts, accrued, excluded, expression, framed, literals, matching, numeric, shift, spans, spread};
+use super::{Facts, accrued, excluded, expression, framed, literals, matching, numeric, regrouped, shift, spans, spread};
 
 /// What stands for an aggregate.
 pub(super) fn aggregated(mut call: AggregateFunction, schema: &DFSchema, facts: Facts) -> Result<AggregateFunction> {
@@ -19,6 +19,9 @@ pub(super) fn aggregated(mut call: AggregateFunction, schema: &DFSchema, facts: 
     if call.params.distinct {
         let fields = call.params.args.iter().filter_map(|arg| arg.to_field(schema).ok());
         fields.into_iter().try_for_each(|(_, field)| matching::identified(&field, "equality", facts))?;
+    }
+    if name == "count" && call.params.distinct {
+        call.params.args = regrouped::counted(std::mem::take(&mut call.params.args), schema);
     }
     if let Some(function) = standing(&name, &mut call.params.args, schema, facts) {
         call.func = function;
@@ -40,6 +43,7 @@ pub(super) fn aggregated(mut call: AggregateFunction, schema: &DFSchema, facts: 
 /// What stands for a call over a window.
 pub(super) fn windowed(mut call: WindowFunction, schema: &DFSchema, facts: Facts) -> Result<WindowFunction> {
     sortable(&call.params.order_by, schema, facts)?;
+    regrouped::window(&mut call, schema);
     for key in &mut call.params.order_by {
         key.expr = expression::sort_key(std::mem::take(&mut key.expr), schema);
     }

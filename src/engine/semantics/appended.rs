@@ -12,7 +12,7 @@ use datafusion::logical_expr::{Expr, ScalarUDF};
 use crate::error::SqlState;
 
 use super::function::{Function, Result, arg, fault};
-use super::numeric;
+use super::{alike, numeric};
 
 /// The functions by name.
 pub(super) fn all() -> Vec<Arc<ScalarUDF>> {
@@ -46,6 +46,8 @@ pub(super) fn common(one: &DataType, other: &DataType) -> Option<DataType> {
         (DataType::Timestamp(..), DataType::Date32) => Some(one.clone()),
         (DataType::Time32(_) | DataType::Time64(_), DataType::Time32(_) | DataType::Time64(_)) => Some(one.clone()),
         (DataType::Interval(_) | DataType::Duration(_), DataType::Interval(_) | DataType::Duration(_)) => Some(one.clone()),
+        // A constant in quotes, which is read as the other; a text that is none was refused before.
+        (one, other) if other.is_string() => Some(one.clone()),
         _ => None,
     }
 }
@@ -139,8 +141,9 @@ fn joined() -> Function {
 }
 
 /// Which elements of a row's list are the value.
-fn alike(lists: &ListArray, values: &ArrayRef, row: usize) -> Result<Vec<bool>> {
-    let same = not_distinct(&lists.value(row), &arrow::array::Scalar::new(values.slice(row, 1)))?;
+fn same(lists: &ListArray, values: &ArrayRef, row: usize) -> Result<Vec<bool>> {
+    let (elements, value) = (alike::plain_keys(&lists.value(row))?, alike::plain_keys(&values.slice(row, 1))?);
+    let same = not_distinct(&elements, &arrow::array::Scalar::new(value))?;
     Ok(same.iter().map(|same| same == Some(true)).collect())
 }
 
@@ -169,7 +172,7 @@ fn position() -> Function {
                 starts => starts.map_or(1, |starts| starts.value(row)),
             };
             let skipped = usize::try_from(start.saturating_sub(1)).unwrap_or(0);
-            let found = alike(lists, values, row)?.into_iter().enumerate().skip(skipped).find(|(_, same)| *same);
+            let found = same(lists, values, row)?.into_iter().enumerate().skip(skipped).find(|(_, same)| *same);
             Ok(found.and_then(|(place, _)| i32::try_from(place + 1).ok()))
         };
         Ok(Arc::new((0..rows).map(one).collect::<Result<Int32Array>>()?) as ArrayRef)
@@ -189,7 +192,7 @@ fn replaced() -> Function {
                 return Ok(None);
             }
             let (start, _) = bounds(lists, row);
-            let places = alike(lists, values, row)?.into_iter().enumerate();
+            let places = same(lists, values, row)?.into_iter().enumerate();
             Ok(Some(places.map(|(place, same)| if same { behind + row } else { start + place }).collect()))
         };
         made(&[lists.values().as_ref(), others.as_ref()], (0..rows).map(row).collect::<Result<_>>()?)
@@ -210,6 +213,7 @@ mod tests {
         assert_eq!(together(&[list_of(&numeric), DataType::Int32]).unwrap()[1], DataType::Decimal128(11, 1));
         assert_eq!(together(&[DataType::Null, DataType::Int32]).unwrap()[0], list_of(&DataType::Int32));
         assert_eq!(together(&[list_of(&DataType::Utf8), DataType::Int32]), None);
+        assert_eq!(together(&[list_of(&DataType::Int32), DataType::Utf8]).unwrap()[1], DataType::Int32);
     }
 
     #[test]

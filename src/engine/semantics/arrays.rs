@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int32Array, Int32Builder, ListArray, ListBuilder, StringArray, UInt64Array};
+use arrow::array::{Array, ArrayRef, AsArray, Int32Array, Int32Builder, ListArray, ListBuilder, Scalar, StringArray, UInt64Array};
 use arrow::buffer::{NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::compute::kernels::cmp::{distinct, not_distinct};
 use arrow::compute::{cast, take};
@@ -12,7 +12,7 @@ use datafusion::logical_expr::ScalarUDF;
 use crate::error::SqlState;
 
 use super::function::{Function, Result, arg, fault, first};
-use super::{appended, series};
+use super::{alike, appended, series};
 
 /// The functions by name.
 pub(super) fn all() -> Vec<Arc<ScalarUDF>> {
@@ -147,6 +147,11 @@ fn list_and_value(types: &[DataType]) -> Option<Vec<DataType>> {
     Some(vec![list_of(inside.clone()), inside])
 }
 
+/// What a row's value is compared by.
+fn one_key(values: &ArrayRef, row: usize) -> Result<Scalar<ArrayRef>> {
+    alike::plain_keys(&values.slice(row, 1)).map(Scalar::new)
+}
+
 /// `array_positions(list, value)`
 fn positions() -> Function {
     let computes = |args: &[ArrayRef], rows: usize| {
@@ -158,9 +163,9 @@ fn positions() -> Function {
                 continue;
             }
             let list = lists.value(row);
-            let alike = not_distinct(&list, &arrow::array::Scalar::new(values.slice(row, 1)))?;
-            for (number, alike) in (1..).zip(alike.iter()) {
-                if alike == Some(true) {
+            let same = not_distinct(&alike::plain_keys(&list)?, &one_key(values, row)?)?;
+            for (number, same) in (1..).zip(same.iter()) {
+                if same == Some(true) {
                     found.values().append_value(number);
                 }
             }
@@ -182,7 +187,7 @@ fn removed() -> Function {
                 continue;
             }
             let list = lists.value(row);
-            let differs = distinct(&list, &arrow::array::Scalar::new(values.slice(row, 1)))?;
+            let differs = distinct(&alike::plain_keys(&list)?, &one_key(values, row)?)?;
             kept.push(Some(arrow::compute::filter(&list, &differs)?));
         }
         joined(&kept, &lists.value_type())

@@ -86,6 +86,7 @@ fn known(cast: Cast, from: &Field, facts: Facts) -> Expr {
         }
         DataType::Time64(_) | DataType::Time32(_) => converted(*cast.expr, from, DataType::Time64(TimeUnit::Microsecond), facts),
         DataType::Interval(_) => converted(*cast.expr, from, temporal::interval(), facts),
+        DataType::List(_) if from.is_string() => list_of_text(*cast.expr, &cast.field, facts),
         DataType::List(_) => match arrays::rounded(from, &to) {
             Some(function) => Expr::Cast(Cast { expr: Box::new(function.call(vec![*cast.expr])), ..cast }),
             None if untouched(from, &to) => Expr::Cast(cast),
@@ -97,6 +98,21 @@ fn known(cast: Cast, from: &Field, facts: Facts) -> Expr {
         _ if untouched(from, &to) => Expr::Cast(cast),
         _ => converted(*cast.expr, from, to, facts),
     }
+}
+
+/// A text as the array that it spells.
+fn list_of_text(value: Expr, to: &Field, facts: Facts) -> Expr {
+    let pg_type = PgType::of_arrow(to).with_typmod(-1);
+    let Some(kind) = pg_type.typname().and_then(|name| typed::list_named(&name)) else {
+        return converted(value, &DataType::Utf8, to.data_type().clone(), facts);
+    };
+    let data_type = DataType::List(Arc::new(Field::new_list_field(DataType::Utf8, true)));
+    let read = match text_of(&value).map(|text| parse::as_parameter(text, pg_type, &facts.time_zone)) {
+        Some(Ok(known)) => Expr::Literal(known, None),
+        Some(Err(message)) => parse::failing(message, data_type),
+        None => parse::read_as(pg_type, data_type, facts).call(vec![value]),
+    };
+    typed::known(read, kind)
 }
 
 /// A value without the name of its type.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array};
+use arrow::array::{ArrayRef, Float64Array, Int64Array};
 use arrow::datatypes::DataType;
 use datafusion::common::DFSchema;
 use datafusion::logical_expr::{Expr, ExprSchemable, ScalarUDF, cast};
@@ -19,6 +19,21 @@ pub(super) fn all() -> Vec<Arc<ScalarUDF>> {
         count("meshgate_taken", i64::MAX, SqlState::INVALID_ROW_COUNT_IN_LIMIT_CLAUSE, "LIMIT must not be negative").udf(),
         count("meshgate_skipped", 0, SqlState::INVALID_ROW_COUNT_IN_RESULT_OFFSET_CLAUSE, "OFFSET must not be negative").udf(),
     ]
+}
+
+/// A part of a table's rows, in percent.
+pub(super) fn percentage() -> Function {
+    let computes = |args: &[ArrayRef], _rows: usize| {
+        let within = |percentage: Option<f64>| match percentage {
+            Some(percentage) if (0.0..=100.0).contains(&percentage) => Ok(percentage),
+            Some(_) => Err(fault(SqlState::INVALID_TABLESAMPLE_ARGUMENT, "sample percentage must be between 0 and 100")),
+            None => Err(fault(SqlState::INVALID_TABLESAMPLE_ARGUMENT, "TABLESAMPLE parameter cannot be null")),
+        };
+        let percentages = arg::<Float64Array>(args, 0)?.iter().map(within).collect::<Result<Vec<f64>>>()?;
+        Ok(Arc::new(Float64Array::from(percentages)) as ArrayRef)
+    };
+    let takes = |types: &[DataType]| (types.len() == 1).then(|| vec![DataType::Float64]);
+    Function::new("meshgate_percentage", takes, |_| Some(DataType::Float64), computes)
 }
 
 /// A count, which NULL leaves out.

@@ -52,7 +52,7 @@ struct Read {
 }
 
 /// The text in the form `2026-01-02 15:04:05 +01`.
-pub(super) fn normalized(text: &str, facts: Facts) -> Option<String> {
+pub(in crate::engine) fn normalized(text: &str, facts: Facts) -> Option<String> {
     if text.len() > 100 {
         return None;
     }
@@ -69,6 +69,18 @@ fn month(word: &str) -> Option<u32> {
     at.or((word == "sept").then_some(8)).and_then(|at| u32::try_from(at + 1).ok())
 }
 
+/// `2026.002` is the second day of a year.
+fn day_of_year(word: &str) -> Option<NaiveDate> {
+    let (year, day) = word.split_once('.').filter(|(year, day)| year.len() == 4 && day.len() == 3)?;
+    NaiveDate::from_yo_opt(year.parse().ok()?, day.parse().ok()?)
+}
+
+/// `j2451187`
+fn julian_day(word: &str) -> Option<NaiveDate> {
+    let days: i32 = word.strip_prefix('j')?.parse().ok()?;
+    NaiveDate::from_num_days_from_ce_opt(days.checked_sub(1_721_425)?)
+}
+
 fn day_of_week(word: &str) -> bool {
     DAYS.iter().any(|name| *name == word || name.get(..3) == Some(word)) || matches!(word, "tues" | "weds" | "thur" | "thurs")
 }
@@ -83,6 +95,7 @@ pub(super) fn zone(word: &str) -> Option<String> {
 
 impl Read {
     fn word(&mut self, word: &str, facts: Facts) -> Option<()> {
+        let word = if word == "now()" { "now" } else { word };
         let letters = word.bytes().all(|byte| byte.is_ascii_alphabetic());
         let digits = word.bytes().all(|byte| byte.is_ascii_digit());
         if letters {
@@ -112,6 +125,10 @@ impl Read {
         {
             self.digits(date)?;
             return self.compact_time(time);
+        }
+        if let Some(date) = day_of_year(word).or_else(|| julian_day(word)).filter(|_| self.date.is_none()) {
+            self.date = Some(date);
+            return Some(());
         }
         if word.starts_with(['+', '-']) || word.contains('/') && word.starts_with(|letter: char| letter.is_ascii_alphabetic()) {
             return self.zoned(word);
@@ -238,8 +255,8 @@ impl Read {
         };
         let number: i32 = year.parse().ok()?;
         let year = match number {
-            0..70 if !long(&year) => number + 2000,
-            70..100 if !long(&year) => number + 1900,
+            0..70 if !long(&year) && !self.before_christ => number + 2000,
+            70..100 if !long(&year) && !self.before_christ => number + 1900,
             number => number,
         };
         // The year stands for itself; what is before Christ is said again by whoever reads it.

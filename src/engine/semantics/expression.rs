@@ -3,19 +3,20 @@
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, ScalarValue};
-use datafusion::logical_expr::expr::{Between, BinaryExpr, InList, ScalarFunction};
+use datafusion::logical_expr::expr::{Between, BinaryExpr, ScalarFunction};
 use datafusion::logical_expr::{Expr, ExprSchemable, Operator};
 
 use crate::engine::TimeZone;
 use crate::error::SqlState;
 
+use super::alike::{self, Form};
 use super::exact::Kind;
 use super::fields::Field;
 use super::function::Result;
 use super::{
     Facts, aggregates, arithmetic, blanks, carried, casts, counts, fields, floats, function, infinite, json_build, json_edit, literals,
-    matching, meanings, membership, moments, number_text, numbers, numeric, octets, parse, regexes, regs, rounding, signatures, spaced,
-    spans, temporal, text, truncation, typed,
+    matching, meanings, number_text, numbers, numeric, octets, parse, regexes, regs, rounding, signatures, sought, spaced, spans, temporal,
+    text, truncation, typed, typed_rows,
 };
 
 pub(super) fn rewritten(expr: Expr, schema: &DFSchema, facts: Facts) -> Result<Expr> {
@@ -51,7 +52,7 @@ fn one(expr: Expr, schema: &DFSchema, facts: Facts) -> Result<Expr> {
     if let Some(folded) = infinite::folded(&expr, schema, facts)? {
         return Ok(folded);
     }
-    let expr = spaced_apart(if facts.lenient { expr } else { floats::beside(expr, schema) }, schema);
+    let expr = if facts.lenient { expr } else { floats::beside(expr, schema) };
     typed::bounded(&computed_of(&expr), schema, carried::allowed(&expr))?;
     Ok(match expr {
         Expr::Literal(value, metadata) => literals::typed(value, metadata),
@@ -63,7 +64,7 @@ fn one(expr: Expr, schema: &DFSchema, facts: Facts) -> Result<Expr> {
         }
         Expr::IsNull(row) => of_row(&row, true).unwrap_or(Expr::IsNull(row)),
         Expr::IsNotNull(row) => of_row(&row, false).unwrap_or(Expr::IsNotNull(row)),
-        Expr::Case(case) => matching::case(case, schema, facts)?,
+        Expr::Case(case) => matching::case(sought::selected(case, schema, facts), schema, facts)?,
         Expr::Negative(inner) if inner.get_type(schema).is_ok_and(|found| found.is_signed_integer()) => match inner.as_ref() {
             Expr::Literal(value, _) => literals::negated(value).map_or(Expr::Negative(inner), |value| Expr::Literal(value, None)),
             _ => arithmetic::negated(*inner),
@@ -80,16 +81,8 @@ fn one(expr: Expr, schema: &DFSchema, facts: Facts) -> Result<Expr> {
             let (low, high) = (beside(low), beside(high));
             Expr::Between(Between { expr, negated, low, high })
         }
-        Expr::InList(InList { expr, list, negated }) => {
-            for item in &list {
-                matching::comparable(&expr, Operator::Eq, item, schema, facts)?;
-            }
-            let mut list: Vec<Expr> = list.into_iter().map(|item| beside(item, &expr, schema, facts)).collect();
-            if expr.get_type(schema).is_ok_and(|found| found.is_floating()) {
-                list.extend(matching::zeros(&list));
-            }
-            matching::among(InList { expr, list, negated })
-        }
+        Expr::InList(list) => sought::listed(list, schema, facts)?,
+        Expr::InSubquery(within) => sought::within(within, schema)?,
         Expr::AggregateFunction(call) => Expr::AggregateFunction(aggregates::aggregated(call, schema, facts)?),
         Expr::WindowFunction(call) => Expr::WindowFunction(Box::new(aggregates::windowed(*call, schema, facts)?)),
         Expr::ScalarFunction(call) => called(blanks::argued(call, schema), schema, facts)?,
@@ -111,9 +104,9 @@ fn of_row(row: &Expr, null: bool) -> Option<Expr> {
 
 /// A function that PostgreSQL means otherwise, by its name and the types of its arguments.
 fn called(call: ScalarFunction, schema: &DFSchema, facts: Facts) -> Result<Expr> {
-    let call = of_octets(call, schema, facts)?;
+    let call = sought::searched(of_octets(call, schema, facts)?, schema, facts);
     signatures::check(&call, schema, facts)?;
-    let mut call = match of_array(rounding::argued(call, schema, facts), schema) {
+    let mut call = match made(rounding::argued(call, schema, facts), schema, facts) {
         Ok(done) => return Ok(done),
         Err(call) => call,
     };
@@ -144,7 +137,7 @@ fn called(call: ScalarFunction, schema: &DFSchema, facts: Facts) -> Result<Expr>
         "jsonb_set" | "jsonb_insert" | "json_object" | "jsonb_object" | "array_element" | "to_number" => {
             return Ok(by_constants(call, schema));
         }
-        "array_has" if !facts.lenient => Some(among(std::mem::take(&mut call.args), schema)?),
+        sought::ANY | "array_has" => return sought::among(std::mem::take(&mut call.args), schema, facts),
         "to_hex" if type_of(0).is_some_and(|found| matches!(found, DataType::Int16 | DataType::Int32)) => {
             call.args = call.args.into_iter().map(four_bytes).collect();
             None
@@ -217,9 +210,11 @@ fn to_whole(mut call: ScalarFunction, of: &DataType) -> Expr {
     datafusion::logical_expr::cast(Expr::ScalarFunction(call), numeric::whole(precision, scale))
 }
 
-/// Arrays, and elements of them, of types that are texts to the engine; any other call is given back.
-fn of_array(call: ScalarFunction, schema: &DFSchema) -> std::result::Result<Expr, ScalarFunction> {
+/// Rows; arrays, and elements of them, of types that are texts to the engine; any other call is given back.
+fn made(call: ScalarFunction, schema: &DFSchema, facts: Facts) -> std::result::Result<Expr, ScalarFunction> {
     Ok(match call.func.name() {
+        "struct" if !facts.lenient => typed_rows::of_values(call.args),
+        "array_has_all" | "array_has_any" => sought::overlapping(call, schema),
         "make_array" => array(call, schema),
         "meshgate_mode" | "meshgate_percentile_disc" => picked(call, schema),
         "array_sort" if list_kind(&call, schema) == Some("_jsonb") => {
@@ -265,23 +260,11 @@ fn picked(call: ScalarFunction, schema: &DFSchema) -> Expr {
     }
 }
 
-/// `nullif(a, b)` of moments of several types, which are compared as such; the first keeps its type.
-fn differing(call: &ScalarFunction, schema: &DFSchema, facts: Facts) -> Result<Option<Expr>> {
-    let types: Vec<DataType> = call.args.iter().filter_map(|arg| arg.get_type(schema).ok()).collect();
-    match (call.args.as_slice(), moments::common(&types)) {
-        ([value, other], Some(_)) => {
-            let same = compared(value.clone(), Operator::Eq, other.clone(), schema, facts)?;
-            datafusion::logical_expr::when(same, Expr::Literal(ScalarValue::Null, None)).otherwise(value.clone()).map(Some)
-        }
-        _ => Ok(None),
-    }
-}
-
 /// A function that chooses among its arguments, which are of one type; of intervals by their lengths.
 fn chosen(call: &mut ScalarFunction, schema: &DFSchema, facts: Facts) -> Result<Option<Expr>> {
     let name = call.func.name().to_owned();
     if name == "nullif" {
-        return differing(call, schema, facts);
+        return sought::differing(call, schema, facts).map(Some);
     }
     call.args = matching::together(&name.to_uppercase(), std::mem::take(&mut call.args), schema, facts)?;
     let spans = name != "coalesce" && call.args.iter().any(|arg| arg.get_type(schema).is_ok_and(|found| interval(&found)));
@@ -376,34 +359,6 @@ fn element(args: &mut Vec<Expr>, schema: &DFSchema) -> Option<Expr> {
         args.push(datafusion::functions::core::expr_fn::greatest(vec![place, zero]));
     }
     None
-}
-
-/// `value = ANY (array)` of an array that is no constant; constants become lists of values in time.
-fn among(args: Vec<Expr>, schema: &DFSchema) -> Result<Expr> {
-    let Ok([list, value]) = <[Expr; 2]>::try_from(args) else {
-        return Err(function::fault(SqlState::INTERNAL_ERROR, "a membership of other than two arguments"));
-    };
-    let (list, value) = match floats::common(&list.get_type(schema)?, &value.get_type(schema)?) {
-        Some(common) => {
-            let elements = DataType::List(std::sync::Arc::new(arrow::datatypes::Field::new_list_field(common.clone(), true)));
-            (datafusion::logical_expr::cast(list, elements), datafusion::logical_expr::cast(value, common))
-        }
-        None => (list, value),
-    };
-    let varies = |part: &Expr| matches!(part, Expr::Column(_) | Expr::OuterReferenceColumn(..) | Expr::ScalarSubquery(_));
-    let varies = list.exists(|part| Ok(varies(part))).unwrap_or(true);
-    Ok(if varies { membership::within(list, value) } else { datafusion::functions_nested::expr_fn::array_has(list, value) })
-}
-
-/// Intervals are looked for by their lengths.
-fn spaced_apart(expr: Expr, schema: &DFSchema) -> Expr {
-    let Expr::InList(InList { expr: value, list, negated }) = expr else { return expr };
-    let span = |value: &Expr| value.get_type(schema).is_ok_and(|found| interval(&found));
-    if !span(&value) || !list.iter().all(span) {
-        return Expr::InList(InList { expr: value, list, negated });
-    }
-    let length = |value: Expr| spans::order().call(vec![value]);
-    Expr::InList(InList { expr: Box::new(length(*value)), list: list.into_iter().map(length).collect(), negated })
 }
 
 /// A function that fails where the engine's answers infinity or no number, or that is exact.
@@ -522,7 +477,7 @@ pub(super) fn operator(binary: BinaryExpr, schema: &DFSchema, facts: Facts) -> R
 }
 
 /// Whether it is a constant whose type nothing tells.
-fn constant(expr: &Expr) -> bool {
+pub(super) fn constant(expr: &Expr) -> bool {
     casts::text_literal(expr) || matches!(expr, Expr::Literal(ScalarValue::Null, _))
 }
 
@@ -531,15 +486,15 @@ fn untyped(expr: &Expr) -> bool {
     constant(expr) && matches!(expr, Expr::Literal(_, None))
 }
 
-fn compared(left: Expr, op: Operator, right: Expr, schema: &DFSchema, facts: Facts) -> Result<Expr> {
-    let null_safe = matches!(op, Operator::IsDistinctFrom | Operator::IsNotDistinctFrom);
+pub(super) fn compared(left: Expr, op: Operator, right: Expr, schema: &DFSchema, facts: Facts) -> Result<Expr> {
+    let (left, right) = sought::lists(left, right, schema);
     if interval(&left.get_type(schema)?) && interval(&right.get_type(schema)?) {
         return Ok(plain(spans::order().call(vec![left]), op, spans::order().call(vec![right])));
     }
     match (meanings::json_kind(&left, schema), meanings::json_kind(&right, schema)) {
         (None, None) => {}
-        (Some(true), other) if other == Some(true) || casts::text_literal(&right) => return Ok(of_json(left, op, right, null_safe)),
-        (None, Some(true)) if casts::text_literal(&left) => return Ok(of_json(left, op, right, null_safe)),
+        (Some(true), other) if other == Some(true) || casts::text_literal(&right) => return Ok(of_json(left, op, right)),
+        (None, Some(true)) if casts::text_literal(&left) => return Ok(of_json(left, op, right)),
         _ if facts.lenient => {}
         (one, other) => {
             let name = |kind: Option<bool>| kind.map_or("text", |binary| if binary { "jsonb" } else { "json" });
@@ -556,19 +511,19 @@ fn compared(left: Expr, op: Operator, right: Expr, schema: &DFSchema, facts: Fac
     Ok(plain(left, op, right))
 }
 
-/// jsonb values by their order; beside NULL by their texts.
-fn of_json(left: Expr, op: Operator, right: Expr, null_safe: bool) -> Expr {
+/// jsonb values by their order; beside NULL by their keys.
+fn of_json(left: Expr, op: Operator, right: Expr) -> Expr {
     let read = |side: Expr| if casts::text_literal(&side) { json_build::read(true).call(vec![side]) } else { side };
     let (left, right) = (read(left), read(right));
-    if null_safe {
-        return plain(left, op, right);
+    if matches!(op, Operator::IsDistinctFrom | Operator::IsNotDistinctFrom) {
+        return plain(alike::key(Form::Json, left), op, alike::key(Form::Json, right));
     }
     let zero = Expr::Literal(ScalarValue::Int32(Some(0)), None);
     plain(json_edit::order().call(vec![left, right]), op, zero)
 }
 
 /// An expression that is compared with another one.
-fn beside(expr: Expr, other: &Expr, schema: &DFSchema, facts: Facts) -> Expr {
+pub(super) fn beside(expr: Expr, other: &Expr, schema: &DFSchema, facts: Facts) -> Expr {
     let (Ok(own), Some(field)) = (expr.get_type(schema), typed::field_of(other, schema)) else { return expr };
     if typed::named(&field) == Some("uuid") && casts::text_of(&expr).is_some() {
         return typed::uuid_constant(expr);

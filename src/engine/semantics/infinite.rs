@@ -1,4 +1,5 @@
-//! Infinite dates and timestamps, which the engine's types do not have: as constants that are compared, or shown.
+//! Infinite dates and timestamps, and numerics that are infinite or no number, which the engine's types do not have: as constants that are
+//! compared, or shown.
 //!
 //! No source has such a value, so whether one is larger than a column is known without the column's value, unless that is NULL. INVARIANT:
 //! nothing else computes with them.
@@ -18,6 +19,15 @@ use super::{Facts, casts, expression, typed};
 /// The types that have infinite values, as fields name them.
 pub(super) const KINDS: [&str; 3] = ["date", "timestamp", "timestamptz"];
 
+/// Where such a constant stands beside all other values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Beyond {
+    Below,
+    Above,
+    /// A numeric that is no number is above all that are.
+    NotANumber,
+}
+
 /// Why one is refused.
 pub(super) const ALONE: &str = "infinite dates and timestamps are supported in comparisons and as values of a result only";
 
@@ -29,33 +39,63 @@ pub(super) fn constant(text: &str, to: &DataType) -> Option<Expr> {
         DataType::Timestamp(_, Some(_)) => "timestamptz",
         _ => return None,
     };
-    let shown = if spelled(text)? { "infinity" } else { "-infinity" };
+    let shown = if spelled(text)? == Beyond::Above { "infinity" } else { "-infinity" };
     Some(typed::renamed(kind).call(vec![Expr::Literal(ScalarValue::Utf8(Some(shown.to_owned())), None)]))
 }
 
 /// Such a constant as one of another type.
 pub(super) fn recast(value: &Expr, to: &DataType) -> Option<Expr> {
-    constant(if sign(value)? { "infinity" } else { "-infinity" }, to)
+    constant(if sign(value)? == Beyond::Above { "infinity" } else { "-infinity" }, to)
 }
 
 /// Whether a text is later than all moments, or earlier.
-fn spelled(text: &str) -> Option<bool> {
-    let text = text.trim();
-    let later = text.eq_ignore_ascii_case("infinity");
-    (later || text.eq_ignore_ascii_case("-infinity")).then_some(later)
+fn spelled(text: &str) -> Option<Beyond> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "infinity" => Some(Beyond::Above),
+        "-infinity" => Some(Beyond::Below),
+        _ => None,
+    }
 }
 
-/// The same of a constant.
-fn sign(expr: &Expr) -> Option<bool> {
-    // A parameter is told by its mark.
-    if let Expr::Literal(_, Some(marks)) = expr
-        && marks.inner().get(TYPE_KEY).is_some_and(|kind| KINDS.contains(&kind.as_str()))
-    {
-        return spelled(casts::text_of(expr)?);
+/// The same of a numeric.
+fn spelled_number(text: &str) -> Option<Beyond> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "infinity" | "inf" | "+infinity" | "+inf" => Some(Beyond::Above),
+        "-infinity" | "-inf" => Some(Beyond::Below),
+        "nan" => Some(Beyond::NotANumber),
+        _ => None,
     }
-    let Expr::ScalarFunction(call) = expr else { return None };
-    let [text] = call.args.as_slice() else { return None };
-    if KINDS.contains(&call.func.name()) { spelled(casts::text_of(text)?) } else { None }
+}
+
+/// The same of a type by its name.
+fn of_kind(kind: &str, text: &str) -> Option<Beyond> {
+    match kind {
+        typed::UNBOUNDED => spelled_number(text),
+        kind if KINDS.contains(&kind) => spelled(text),
+        _ => None,
+    }
+}
+
+/// The name of the type of such a constant.
+fn kind(expr: &Expr) -> Option<&str> {
+    match expr {
+        Expr::Literal(_, Some(marks)) => marks.inner().get(TYPE_KEY).map(String::as_str),
+        Expr::ScalarFunction(call) => Some(call.func.name()),
+        _ => None,
+    }
+}
+
+/// Where a constant stands that is one.
+fn sign(expr: &Expr) -> Option<Beyond> {
+    // A parameter is told by its mark.
+    let text = match expr {
+        Expr::ScalarFunction(call) => match call.args.as_slice() {
+            [text] => text,
+            _ => return None,
+        },
+        constant => constant,
+    };
+    of_kind(kind(expr)?, casts::text_of(text)?)
 }
 
 /// What stands for a comparison with such constants; `None` if there are none in it.
@@ -84,19 +124,28 @@ pub(super) fn folded(expr: &Expr, schema: &DFSchema, facts: Facts) -> Result<Opt
 
 fn compared(left: &Expr, op: Operator, right: &Expr, schema: &DFSchema) -> Option<Expr> {
     let moment = |side: &Expr| matches!(side.get_type(schema), Ok(DataType::Date32 | DataType::Timestamp(..)));
-    let beside = |side: &Expr, other: &Expr| sign(side).or_else(|| if moment(other) { spelled(casts::text_of(side)?) } else { None });
+    let exact = |side: &Expr| side.get_type(schema).is_ok_and(|found| found.is_integer() || matches!(found, DataType::Decimal128(..)));
+    let beside = |side: &Expr, other: &Expr| {
+        sign(side).or_else(|| match casts::text_of(side)? {
+            text if sign(other).is_some() => kind(other).and_then(|kind| of_kind(kind, text)),
+            text if moment(other) => spelled(text),
+            // An integer is compared with an integer.
+            text if exact(other) && !other.get_type(schema).is_ok_and(|found| found.is_integer()) => spelled_number(text),
+            _ => None,
+        })
+    };
+    let finite = |side: &Expr| moment(side) || exact(side);
     match (beside(left, right), beside(right, left)) {
-        (None, Some(later)) if moment(left) => known(left, op, later),
-        (Some(later), None) if moment(right) => known(right, op.swap()?, later),
+        (None, Some(beyond)) if finite(left) => known(left, op, beyond != Beyond::Below),
+        (Some(beyond), None) if finite(right) => known(right, op.swap()?, beyond != Beyond::Below),
         (Some(left), Some(right)) => {
-            let same = left == right;
             let truth = match op {
-                Operator::Eq | Operator::IsNotDistinctFrom => same,
-                Operator::NotEq | Operator::IsDistinctFrom => !same,
-                Operator::Lt => !left && right,
-                Operator::Gt => left && !right,
-                Operator::LtEq => same || right,
-                Operator::GtEq => same || left,
+                Operator::Eq | Operator::IsNotDistinctFrom => left == right,
+                Operator::NotEq | Operator::IsDistinctFrom => left != right,
+                Operator::Lt => left < right,
+                Operator::Gt => left > right,
+                Operator::LtEq => left <= right,
+                Operator::GtEq => left >= right,
                 _ => return None,
             };
             Some(Expr::Literal(ScalarValue::Boolean(Some(truth)), None))

@@ -79,16 +79,6 @@ pub(super) fn among(list: InList) -> Expr {
     }
 }
 
-/// Both zeros, if one of the constants is one: the engine looks for the bits of a floating-point number.
-pub(super) fn zeros(list: &[Expr]) -> impl Iterator<Item = Expr> + use<> {
-    let zero = |item: &Expr| match item {
-        Expr::Literal(value, _) => value.cast_to(&DataType::Float64).is_ok_and(|value| matches!(value, ScalarValue::Float64(Some(0.0)))),
-        _ => false,
-    };
-    let both: &[f64] = if list.iter().any(zero) { &[0.0, -0.0] } else { &[] };
-    both.iter().map(|zero| Expr::Literal(ScalarValue::Float64(Some(*zero)), None))
-}
-
 /// An argument of AND, OR or NOT, which is a truth.
 pub(super) fn truth(what: &str, value: Expr, schema: &DFSchema, facts: Facts) -> Result<Expr> {
     if facts.lenient {
@@ -196,6 +186,15 @@ fn unmatched(what: &str, one: &str, other: &str) -> datafusion::error::DataFusio
     fault(SqlState::DATATYPE_MISMATCH, &format!("{what} types {one} and {other} cannot be matched"))
 }
 
+/// The type by its name, where all values but constants are of one that is a text to the engine.
+fn kind<'a>(values: impl Iterator<Item = &'a Expr>, schema: &DFSchema) -> Option<&'static str> {
+    let unknown = |value: &&Expr| casts::text_literal(value) || matches!(value, Expr::Literal(value, _) if value.is_null());
+    let mut kinds =
+        values.filter(|value| !unknown(value)).map(|value| typed::field_of(value, schema).and_then(|field| typed::kind_of(&field)));
+    let first = kinds.next()??;
+    kinds.all(|kind| kind == Some(first)).then_some(first)
+}
+
 /// The branches of a CASE in one type; its conditions are truths.
 pub(super) fn case(case: Case, schema: &DFSchema, facts: Facts) -> Result<Expr> {
     let Case { expr, when_then_expr, else_expr } = case;
@@ -213,8 +212,17 @@ pub(super) fn case(case: Case, schema: &DFSchema, facts: Facts) -> Result<Expr> 
     let branches = else_expr.into_iter().map(|branch| *branch).chain(thens).collect();
     let mut branches = together("CASE", branches, schema, facts)?;
     let thens = branches.split_off(branches.len() - count);
-    let whens = whens.into_iter().zip(thens).map(|(when, then)| (Box::new(when), Box::new(then))).collect();
-    Ok(Expr::Case(Case { expr, when_then_expr: whens, else_expr: branches.pop().map(Box::new) }))
+    let kind = kind(branches.iter().chain(&thens), schema).filter(|_| !facts.lenient);
+    let of_kind = |value: Expr| match kind {
+        Some(kind) if casts::text_literal(&value) => typed::read(value.clone(), kind, None).unwrap_or(value),
+        _ => value,
+    };
+    let whens = whens.into_iter().zip(thens).map(|(when, then)| (Box::new(when), Box::new(of_kind(then)))).collect();
+    let chosen = Expr::Case(Case { expr, when_then_expr: whens, else_expr: branches.pop().map(of_kind).map(Box::new) });
+    Ok(match kind {
+        Some(kind) => typed::known(chosen, kind),
+        None => chosen,
+    })
 }
 
 /// The queries of a UNION with the text constants of each in the type of the others.

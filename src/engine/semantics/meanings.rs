@@ -3,7 +3,7 @@
 use arrow::datatypes::DataType;
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::functions_nested::expr_fn::array_has_any;
-use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator};
+use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator, cast};
 
 use crate::error::SqlState;
 
@@ -114,6 +114,12 @@ pub(in crate::engine) fn timed(op: Operator, left: &Expr, of_left: &DataType, ri
 /// A text constant as the numeric that it spells.
 pub(in crate::engine) fn numeric_of(expr: Expr) -> Expr {
     numeric::unconstrained().call(vec![expr])
+}
+
+/// A text constant as the array that it spells, of the type of another one.
+pub(in crate::engine) fn list_of_text(expr: Expr, of: &DataType) -> Expr {
+    let numerics = matches!(of, DataType::List(element) if matches!(element.data_type(), DataType::Decimal128(..)));
+    if numerics { numeric::unconstrained_list().call(vec![expr]) } else { cast(expr, of.clone()) }
 }
 
 /// `substring(text from pattern)`.

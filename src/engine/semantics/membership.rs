@@ -15,8 +15,8 @@ use datafusion::error::DataFusionError;
 use datafusion::logical_expr::type_coercion::binary::comparison_coercion;
 use datafusion::logical_expr::{ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
 
-use super::floats;
 use super::function::{Result, missing};
+use super::{alike, floats};
 
 /// `value = ANY (array)`.
 pub(super) fn within(array: Expr, value: Expr) -> Expr {
@@ -90,11 +90,12 @@ fn of_one(list: &ArrayRef, values: &ArrayRef) -> Result<BooleanArray> {
     if elements.is_empty() {
         return Ok(BooleanArray::from(vec![false; values.len()]));
     }
-    let converter = converter(elements.data_type())?;
-    let known = converter.convert_columns(&[Arc::clone(&elements)])?;
+    let (known, sought) = (alike::plain_keys(&elements)?, alike::plain_keys(&cast(values, elements.data_type())?)?);
+    let converter = converter(known.data_type())?;
+    let known = converter.convert_columns(&[known])?;
     let known: HashSet<&[u8]> =
         (0..elements.len()).filter(|at| elements.is_valid(*at)).map(|at| known.row(at)).map(|row| row.data()).collect();
-    let values_as_rows = converter.convert_columns(&[cast(values, elements.data_type())?])?;
+    let values_as_rows = converter.convert_columns(&[sought])?;
     let unknown = elements.null_count() > 0;
     let one = |row: usize| values.is_valid(row).then(|| answer(known.contains(values_as_rows.row(row).data()), unknown)).flatten();
     Ok((0..values.len()).map(one).collect())
@@ -104,9 +105,9 @@ fn of_one(list: &ArrayRef, values: &ArrayRef) -> Result<BooleanArray> {
 fn of_each(lists: &ArrayRef, values: &ArrayRef) -> Result<BooleanArray> {
     let lists = lists.as_list::<i32>();
     let elements = lists.values();
-    let converter = converter(elements.data_type())?;
-    let known = converter.convert_columns(&[Arc::clone(elements)])?;
-    let sought = converter.convert_columns(&[cast(values, elements.data_type())?])?;
+    let (known, sought) = (alike::plain_keys(elements)?, alike::plain_keys(&cast(values, elements.data_type())?)?);
+    let converter = converter(known.data_type())?;
+    let (known, sought) = (converter.convert_columns(&[known])?, converter.convert_columns(&[sought])?);
     let offsets = lists.value_offsets();
     let place = |at: usize| offsets.get(at).copied().and_then(|offset| usize::try_from(offset).ok()).unwrap_or(0);
     let one = |row: usize| {

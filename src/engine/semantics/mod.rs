@@ -5,6 +5,7 @@
 
 mod accrued;
 mod aggregates;
+mod alike;
 mod appended;
 mod arithmetic;
 mod arrays;
@@ -27,6 +28,7 @@ mod expression;
 mod fields;
 mod floats;
 mod format;
+mod frame_counts;
 mod framed;
 mod function;
 mod growth;
@@ -50,6 +52,7 @@ mod octets;
 mod ordered;
 mod parse;
 mod regexes;
+mod regrouped;
 mod regs;
 mod rounding;
 mod rule;
@@ -61,6 +64,7 @@ mod single;
 mod sleep;
 mod sort_keys;
 mod sorted;
+mod sought;
 mod spaced;
 mod spans;
 mod spread;
@@ -83,14 +87,19 @@ use super::styles::DateOrder;
 pub(super) use appended::beside as beside_list;
 pub use carried::{Carried, RangeParts, range_parts};
 pub(super) use casts::text_of;
+pub(super) use date_text::normalized as moment_text;
 pub(super) use excluded::MARKS as EXCLUDED;
+pub(super) use frame_counts::{bound as counted_frames, standing_for as frame_count};
 pub(super) use json_build::canonical;
 pub(super) use literals::bound;
-pub(super) use meanings::{Meaning, json_kind, json_member, matched, numeric_of, of_json, operator, timed};
+pub(super) use meanings::{Meaning, json_kind, json_member, list_of_text, matched, numeric_of, of_json, operator, timed};
 pub(super) use numeric::{UNCONSTRAINED, UNCONSTRAINED_LIST};
 pub(super) use octets::{found, overlaid, parted};
+pub(super) use parse::elements_of;
 pub(super) use rule::apply;
 pub(super) use single::single;
+pub(super) use sought::ANY;
+pub(super) use typed::unbounded_text;
 
 /// What expressions may know of their statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -105,6 +114,11 @@ pub(super) struct Facts {
     pub(super) styled: (bool, bool, bool),
     /// System relations are read, whose types are not all PostgreSQL's.
     pub(super) lenient: bool,
+}
+
+/// The functions that are the same for all statements, and for views of our own.
+pub(super) fn always() -> Vec<Arc<ScalarUDF>> {
+    vec![sought::any_of_array(), sought::nullif(), counts::percentage().udf()]
 }
 
 /// The functions that queries call by name.

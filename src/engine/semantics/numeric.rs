@@ -12,7 +12,7 @@ use datafusion::logical_expr::{Expr, ScalarUDF, cast};
 
 use crate::error::SqlState;
 
-use super::function::{Function, Result, arg, fault, first};
+use super::function::{Function, Result, arg, client, fault, first, message};
 
 /// Digits behind the point of a quotient.
 pub(super) const QUOTIENT_SCALE: i8 = 16;
@@ -105,7 +105,8 @@ pub(super) fn rescaled(value: Expr, precision: u8, scale: i8) -> Expr {
     let gives = DataType::Decimal128(precision, scale);
     let computes = move |args: &[ArrayRef], _rows: usize| {
         let options = arrow::compute::CastOptions { safe: false, ..Default::default() };
-        arrow::compute::cast_with_options(first(args)?, &DataType::Decimal128(precision, scale), &options).map_err(|_| overflow())
+        let data_type = DataType::Decimal128(precision, scale);
+        arrow::compute::cast_with_options(first(args)?, &data_type, &options).map_err(|_| too_wide(precision, scale))
     };
     let takes = |types: &[DataType]| both(types).filter(|types| types.len() == 1);
     Function::new("numeric_rescale", takes, move |_| Some(gives.clone()), computes)
@@ -239,6 +240,14 @@ pub(super) fn product() -> Function {
 
 pub(super) fn power(exponent: i32) -> Result<i256> {
     u32::try_from(exponent).ok().and_then(|exponent| i256::from_i128(10).checked_pow(exponent)).ok_or_else(overflow)
+}
+
+/// A number has more digits before the point than its column.
+fn too_wide(precision: u8, scale: i8) -> datafusion::error::DataFusionError {
+    let digits = i16::from(precision) - i16::from(scale);
+    let bound = if digits == 0 { "1".to_owned() } else { format!("10^{digits}") };
+    let detail = format!("A field with precision {precision}, scale {scale} must round to an absolute value less than {bound}.");
+    client(message(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "numeric field overflow").with_detail(detail))
 }
 
 pub(super) fn overflow() -> datafusion::error::DataFusionError {

@@ -5,7 +5,7 @@
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Date32Array, StringArray};
+use arrow::array::{ArrayRef, AsArray, Date32Array, StringArray};
 use arrow::datatypes::{DataType, Field, IntervalUnit, TimeUnit};
 use bytes::Bytes;
 use chrono::{Datelike as _, NaiveDate};
@@ -29,8 +29,8 @@ fn target(data_type: &DataType) -> Option<(PgType, DataType, u64)> {
         DataType::Interval(_) | DataType::Duration(_) => (PgType::INTERVAL, DataType::Interval(IntervalUnit::MonthDayNano), 4),
         DataType::Binary | DataType::LargeBinary | DataType::BinaryView => (PgType::BYTEA, DataType::Binary, 5),
         DataType::Time64(_) | DataType::Time32(_) => (PgType::TIME, DataType::Time64(TimeUnit::Microsecond), 6),
-        DataType::List(field) if !field.data_type().is_nested() => {
-            let pg_type = PgType::of_arrow_type(data_type);
+        DataType::List(_) => {
+            let pg_type = PgType::of_arrow_type(&flat(data_type));
             (pg_type, data_type.clone(), 1_000 + u64::from(pg_type.oid))
         }
         _ => return None,
@@ -39,7 +39,15 @@ fn target(data_type: &DataType) -> Option<(PgType, DataType, u64)> {
 
 /// A function from a text to a value of a type; `None` if the engine's own cast will do.
 pub(super) fn read(data_type: &DataType, facts: Facts) -> Option<Function> {
-    let (pg_type, gives, number) = target(data_type)?;
+    target(data_type).map(|(pg_type, gives, number)| reader(pg_type, gives, number, facts))
+}
+
+/// A function from a text to an array, whose type its elements alone do not tell.
+pub(super) fn read_as(pg_type: PgType, gives: DataType, facts: Facts) -> Function {
+    reader(pg_type, gives, 1_000_000 + u64::from(pg_type.oid), facts)
+}
+
+fn reader(pg_type: PgType, gives: DataType, number: u64, facts: Facts) -> Function {
     let returned = gives.clone();
     let computes = move |args: &[ArrayRef], _rows: usize| {
         let texts = arg::<StringArray>(args, 0)?;
@@ -51,7 +59,10 @@ pub(super) fn read(data_type: &DataType, facts: Facts) -> Option<Function> {
             Some(text) => {
                 let value = decoded(text, pg_type, facts).map_err(|message| client(quiet(&message, pg_type)))?;
                 // An array of several dimensions has another type than one of one.
-                value.cast_to(&returned).map_err(|_| deep())
+                if dimensions(&value.data_type()) > dimensions(&returned) {
+                    return Err(deep());
+                }
+                Ok(value.cast_to(&returned)?)
             }
         });
         let values = values.collect::<Result<Vec<_>>>()?;
@@ -61,11 +72,20 @@ pub(super) fn read(data_type: &DataType, facts: Facts) -> Option<Function> {
         let array = ScalarValue::iter_to_array(values)?;
         Ok(arrow::compute::cast(&array, &returned)?)
     };
-    Some(
-        Function::new("read_text", |_| Some(vec![DataType::Utf8]), move |_| Some(gives.clone()), computes)
-            .of_statement(facts)
-            .variant(number),
-    )
+    Function::new("read_text", |_| Some(vec![DataType::Utf8]), move |_| Some(gives.clone()), computes).of_statement(facts).variant(number)
+}
+
+/// How deep lists are in lists.
+fn dimensions(data_type: &DataType) -> usize {
+    if let DataType::List(element) = data_type { 1 + dimensions(element.data_type()) } else { 0 }
+}
+
+/// The type of the innermost elements, in one list.
+fn flat(data_type: &DataType) -> DataType {
+    match data_type {
+        DataType::List(element) if element.data_type().is_nested() => flat(element.data_type()),
+        other => other.clone(),
+    }
 }
 
 fn deep() -> datafusion::error::DataFusionError {
@@ -76,6 +96,13 @@ fn deep() -> datafusion::error::DataFusionError {
 pub(super) fn as_parameter(text: &str, pg_type: PgType, time_zone: &TimeZone) -> std::result::Result<ScalarValue, ClientMessage> {
     let parameter = Parameter { format: Format::Text, value: Some(Bytes::copy_from_slice(text.as_bytes())) };
     parameter::decode(&parameter, pg_type, time_zone)
+}
+
+/// The elements of an array of one dimension, as its text has them.
+pub(in crate::engine) fn elements_of(text: &str) -> Option<Vec<Option<String>>> {
+    let ScalarValue::List(list) = as_parameter(text, PgType::TEXT_ARRAY, &TimeZone::default()).ok()? else { return None };
+    let elements = list.values().as_string_opt::<i32>()?;
+    Some(elements.iter().map(|element| element.map(str::to_owned)).collect())
 }
 
 fn decoded(text: &str, pg_type: PgType, facts: Facts) -> std::result::Result<ScalarValue, ClientMessage> {
@@ -122,7 +149,9 @@ pub(super) fn value(text: &str, data_type: &DataType, facts: Facts) -> Option<Sc
         }
         None => return None,
     };
-    decoded(text, pg_type, facts).ok()?.cast_to(&gives).ok()
+    let value = decoded(text, pg_type, facts).ok()?;
+    // A constant array has the dimensions that its text has.
+    if dimensions(&value.data_type()) == dimensions(&gives) { value.cast_to(&gives).ok() } else { Some(value) }
 }
 
 /// A call that fails as reading the constant text does; `None` if it can be read. The text is the client's own.

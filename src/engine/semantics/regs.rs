@@ -57,6 +57,10 @@ fn beside(value: &Expr, kind: &str, op: Operator, other: &Expr, schema: &DFSchem
     if let Some(text) = casts::text_of(other) {
         return Ok((value.clone(), Expr::Literal(ScalarValue::Utf8(Some(shown(kind, text)?)), None)));
     }
+    // A parameter, whose value may not be known yet.
+    if matches!(other, Expr::Placeholder(_)) || matches!(other, Expr::Literal(value, _) if value.is_null()) {
+        return Ok((value.clone(), other.clone()));
+    }
     let (_, field) = other.to_field(schema)?;
     match field.data_type() {
         DataType::Null => Ok((value.clone(), other.clone())),

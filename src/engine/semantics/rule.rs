@@ -19,7 +19,8 @@ use crate::error::SqlState;
 use super::function::{Result, fault};
 use super::numeric::{PRECISION_MAX, STEP_SCALE};
 use super::{
-    Facts, beneath, casts, correlated, counts, expression, growth, lateral, matching, numeric, scales, sort_keys, sorted, steps, typed,
+    Facts, beneath, casts, correlated, counts, expression, growth, lateral, matching, numeric, regrouped, scales, sort_keys, sorted, steps,
+    typed,
 };
 
 /// Rewrites the plan of a query that the planner has just made, before its types are coerced.
@@ -113,7 +114,7 @@ fn by_expression(plan: LogicalPlan, facts: Facts) -> Result<LogicalPlan> {
         Expr::GroupingSet(sets) => grouped(sets, &named).map(|sets| Transformed::yes(Expr::GroupingSet(sets))),
         expr => named(expr).map(Transformed::yes),
     })?;
-    as_gathered(plan.data.recompute_schema()?)
+    as_gathered(regrouped::by_keys(plan.data.recompute_schema()?)?)
 }
 
 /// Lists that an aggregation gathers are of the type of their elements.

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, StringArray};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, StringArray, StructArray};
 use arrow::datatypes::{
-    DataType, Field, Float32Type, Float64Type, IntervalMonthDayNanoType, IntervalUnit, Time64MicrosecondType, TimeUnit,
-    TimestampMicrosecondType,
+    DataType, Date32Type, Field, FieldRef, Float32Type, Float64Type, IntervalMonthDayNanoType, IntervalUnit, Time64MicrosecondType,
+    TimeUnit, TimestampMicrosecondType,
 };
 use chrono::{DateTime, Datelike, NaiveDateTime, Timelike};
 use datafusion::common::ScalarValue;
@@ -20,6 +20,7 @@ use super::function::{Function, Result, arg, fault, first};
 pub(super) fn written_as(data_type: &DataType) -> Option<DataType> {
     Some(match data_type {
         DataType::Timestamp(_, zone) => DataType::Timestamp(TimeUnit::Microsecond, zone.clone()),
+        DataType::Date32 | DataType::Date64 => DataType::Date32,
         DataType::Interval(_) | DataType::Duration(_) => DataType::Interval(IntervalUnit::MonthDayNano),
         DataType::Float16 | DataType::Float32 => DataType::Float32,
         DataType::Float64 => DataType::Float64,
@@ -28,6 +29,13 @@ pub(super) fn written_as(data_type: &DataType) -> Option<DataType> {
         DataType::List(field) | DataType::LargeList(field) | DataType::FixedSizeList(field, _) => {
             let element = written_as(field.data_type()).unwrap_or_else(|| field.data_type().clone());
             DataType::List(Arc::new(Field::new_list_field(element, true)))
+        }
+        DataType::Struct(fields) => {
+            let written = |field: &FieldRef| {
+                let data_type = written_as(field.data_type()).unwrap_or_else(|| field.data_type().clone());
+                field.as_ref().clone().with_data_type(data_type)
+            };
+            DataType::Struct(fields.iter().map(written).collect())
         }
         _ => return None,
     })
@@ -87,6 +95,7 @@ pub(super) fn texts(array: &ArrayRef, facts: Facts) -> Result<StringArray> {
             let micros = array.as_primitive::<TimestampMicrosecondType>();
             micros.iter().map(|micros| micros.and_then(|micros| instant(micros, zoned, &facts.time_zone))).collect()
         }
+        DataType::Date32 => array.as_primitive::<Date32Type>().iter().map(|days| days.and_then(date)).collect(),
         DataType::Interval(_) => {
             let values = array.as_primitive::<IntervalMonthDayNanoType>();
             values.iter().map(|value| value.map(|value| interval(value.months, value.days, value.nanoseconds / 1000))).collect()
@@ -102,8 +111,29 @@ pub(super) fn texts(array: &ArrayRef, facts: Facts) -> Result<StringArray> {
         DataType::List(_) => {
             array.as_list::<i32>().iter().map(|list| list.map(|list| braced(&list, facts)).transpose()).collect::<Result<_>>()?
         }
+        DataType::Struct(_) => rows(array.as_struct(), facts)?,
         _ => arrow::compute::cast(array, &DataType::Utf8)?.as_string::<i32>().clone(),
     })
+}
+
+/// `(1,"a b",)`
+fn rows(rows: &StructArray, facts: Facts) -> Result<StringArray> {
+    let columns = rows.columns().iter().map(|column| texts(column, facts)).collect::<Result<Vec<_>>>()?;
+    let truth = |at: usize| rows.column(at).data_type() == &DataType::Boolean;
+    let one = |row: usize| {
+        rows.is_valid(row).then(|| {
+            let fields = columns.iter().enumerate().map(|(at, column)| match column.is_valid(row).then(|| column.value(row)) {
+                None => String::new(),
+                Some(value) if truth(at) => value.chars().take(1).collect(),
+                Some(value) if value.is_empty() || value.contains(['(', ')', ',', '"', '\\']) || value.contains(char::is_whitespace) => {
+                    format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\"\""))
+                }
+                Some(value) => value.to_owned(),
+            });
+            format!("({})", fields.collect::<Vec<_>>().join(","))
+        })
+    };
+    Ok((0..rows.len()).map(one).collect())
 }
 
 /// `\x0aff`.
@@ -156,23 +186,32 @@ pub(super) fn clock(micros: i64) -> String {
 /// The text of one date or timestamp.
 pub(super) fn moment(value: &ScalarValue, time_zone: &TimeZone) -> Option<String> {
     match value {
-        ScalarValue::Date32(Some(days)) => {
-            let start = DateTime::from_timestamp(i64::from(*days).checked_mul(86_400)?, 0)?;
-            Some(local(&start.naive_utc()).replacen(" 00:00:00", "", 1))
-        }
+        ScalarValue::Date32(Some(days)) => date(*days),
         ScalarValue::TimestampMicrosecond(Some(micros), zone) => instant(*micros, zone.is_some(), time_zone),
         _ => None,
     }
 }
 
+/// The text of a date that is so many days from 1970.
+fn date(days: i32) -> Option<String> {
+    let date = DateTime::from_timestamp(i64::from(days).checked_mul(86_400)?, 0)?.date_naive();
+    let (year, suffix) = era(date.year());
+    Some(format!("{year:04}-{:02}-{:02}{suffix}", date.month(), date.day()))
+}
+
+/// A year as it is counted, and what is written behind it.
+fn era(year: i32) -> (i32, &'static str) {
+    if year > 0 { (year, "") } else { (1 - year, " BC") }
+}
+
 fn instant(micros: i64, zoned: bool, time_zone: &TimeZone) -> Option<String> {
     let utc = DateTime::from_timestamp_micros(micros)?.naive_utc();
     if !zoned {
-        return Some(local(&utc));
+        return Some(local(&utc, ""));
     }
     let offset = time_zone.offset_at(&utc);
     let shifted = utc.checked_add_signed(chrono::TimeDelta::seconds(i64::from(offset)))?;
-    Some(format!("{}{}", local(&shifted), distance(offset)))
+    Some(local(&shifted, &distance(offset)))
 }
 
 /// `+02`, `-05:30`.
@@ -182,12 +221,12 @@ fn distance(seconds: i32) -> String {
     if minutes == 0 { format!("{sign}{hours:02}") } else { format!("{sign}{hours:02}:{minutes:02}") }
 }
 
-fn local(moment: &NaiveDateTime) -> String {
-    let (year, suffix) = if moment.year() > 0 { (moment.year(), "") } else { (1 - moment.year(), " BC") };
+fn local(moment: &NaiveDateTime, zone: &str) -> String {
+    let (year, suffix) = era(moment.year());
     let micros = moment.nanosecond() / 1000;
     let seconds = i64::from(moment.second());
     let clock = format!("{:02}:{:02}:{}", moment.hour(), moment.minute(), fraction(seconds, i64::from(micros)));
-    format!("{year:04}-{:02}-{:02} {clock}{suffix}", moment.month(), moment.day())
+    format!("{year:04}-{:02}-{:02} {clock}{zone}{suffix}", moment.month(), moment.day())
 }
 
 /// Two digits of seconds, and a fraction without zeros at its end.
@@ -283,6 +322,25 @@ mod tests {
         assert_eq!(braced(&(Arc::new(BooleanArray::from(vec![true, false])) as ArrayRef), facts).unwrap(), "{t,f}");
         assert_eq!(hex(b"hi\x00"), "\\x686900");
         assert_eq!(clock(36_671_500_000), "10:11:11.5");
+        assert_eq!([-719_163, 0, 2_932_897].map(|days| date(days).unwrap()), ["0001-12-31 BC", "1970-01-01", "10000-01-01"]);
+    }
+
+    #[test]
+    fn rows_are_laid_out_as_postgres_does() {
+        let facts = Facts {
+            now: chrono::Utc::now(),
+            time_zone: Default::default(),
+            date_order: Default::default(),
+            styled: Default::default(),
+            lenient: false,
+        };
+        let field = |name: &str, data_type: DataType| Arc::new(Field::new(name, data_type, true));
+        let columns: Vec<(FieldRef, ArrayRef)> = vec![
+            (field("f1", DataType::Utf8), Arc::new(StringArray::from(vec![Some("a b"), None, Some("q\"\\")]))),
+            (field("f2", DataType::Boolean), Arc::new(BooleanArray::from(vec![Some(true), None, Some(false)]))),
+        ];
+        let texts = rows(&StructArray::from(columns), facts).unwrap();
+        assert_eq!(texts.iter().flatten().collect::<Vec<_>>(), ["(\"a b\",t)", "(,)", "(\"q\"\"\\\\\",f)"]);
     }
 
     #[test]

@@ -48,6 +48,11 @@ const UNBOUNDED_MAX: usize = 1_000;
 
 /// A numeric that no column here could hold: of too many digits, not a number, or infinite. It can be shown, and nothing else.
 pub(super) fn unbounded(text: &str) -> Option<Expr> {
+    unbounded_text(text).map(|shown| renamed(UNBOUNDED).call(vec![Expr::Literal(ScalarValue::Utf8(Some(shown)), None)]))
+}
+
+/// The same as it is shown.
+pub(in crate::engine) fn unbounded_text(text: &str) -> Option<String> {
     let text = text.trim();
     let (sign, size) = text.strip_prefix('-').map_or(("", text.strip_prefix('+').unwrap_or(text)), |size| ("-", size));
     let shown = match size.to_ascii_lowercase().as_str() {
@@ -64,7 +69,7 @@ pub(super) fn unbounded(text: &str) -> Option<Expr> {
             format!("{sign}{whole}{point}{fraction}")
         }
     };
-    Some(renamed(UNBOUNDED).call(vec![Expr::Literal(ScalarValue::Utf8(Some(shown)), None)]))
+    Some(shown)
 }
 
 /// What is known of an expression's type. Its name is not asked for where the type can be told without: a chain of operators would be spelled out at
@@ -142,7 +147,11 @@ pub(super) fn kind_of(value: &Field) -> Option<&'static str> {
 
 /// The type of an array that is one of these.
 pub(super) fn list_kind(list: &Field) -> Option<&'static str> {
-    let name = named(list)?;
+    list_named(named(list)?)
+}
+
+/// The same by its name.
+pub(super) fn list_named(name: &str) -> Option<&'static str> {
     LISTS.iter().find(|(_, list)| *list == name).map(|(_, list)| *list)
 }
 

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, FieldRef, Fields};
 use datafusion::common::{Result, ScalarValue};
 use datafusion::functions::core::named_struct::NamedStructFunc;
+use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{
-    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, StructFieldMapping,
+    ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, StructFieldMapping,
 };
 
 use crate::catalog::{TYPE_KEY, TYPMOD_KEY};
@@ -20,6 +21,13 @@ struct TypedRow {
 /// The function, in the place of the engine's own.
 pub(super) fn function() -> Arc<ScalarUDF> {
     Arc::new(ScalarUDF::new_from_impl(TypedRow { inner: NamedStructFunc::new() }))
+}
+
+/// `ROW(a, b)`, whose columns are f1 and f2.
+pub(super) fn of_values(values: Vec<Expr>) -> Expr {
+    let named = |(at, value): (usize, Expr)| [Expr::Literal(ScalarValue::from(format!("f{}", at + 1)), None), value];
+    let args = values.into_iter().enumerate().flat_map(named).collect();
+    Expr::ScalarFunction(ScalarFunction::new_udf(function(), args))
 }
 
 /// The field with the PostgreSQL type of what it holds.

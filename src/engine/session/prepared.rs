@@ -113,12 +113,13 @@ impl Session {
                 .with_hint("Close portals that are no longer needed."));
         }
         let settings = self.in_force();
+        let now = self.transaction_started.unwrap_or_else(chrono::Utc::now);
         let values = parameters
             .iter()
             .zip(&prepared.parameters)
             .map(|(value, pg_type)| {
                 let value = settings.client_encoding.received(value, *pg_type)?;
-                parameter::bound(&value, *pg_type, &settings.time_zone)
+                parameter::bound(&value, *pg_type, &settings.time_zone, || settings.facts(now))
             })
             .collect::<Result<Vec<_>, _>>()?;
         let given = Given::new(values, prepared.parameters.clone());

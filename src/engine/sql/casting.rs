@@ -5,6 +5,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use crate::engine::{Carried, PgType};
+use crate::error::{ClientMessage, SqlState};
 
 use super::modifiers;
 use super::spelling::{call, cast_to, last, literal, number, string};
@@ -69,6 +70,24 @@ pub(super) fn cast(expr: &Expr, data_type: &DataType) -> Option<Expr> {
 /// Whether it is `"char"`, which is another type than `char`.
 fn one_byte(name: &ObjectName) -> bool {
     matches!(name.0.last().and_then(|part| part.as_ident()), Some(name) if name.value == "char" && name.quote_style.is_some())
+}
+
+/// What is wrong with the digits that a numeric is to have.
+pub(super) fn misfit(data_type: &DataType) -> Option<ClientMessage> {
+    let (DataType::Numeric(digits) | DataType::Decimal(digits) | DataType::Dec(digits)) = data_type else { return None };
+    let (precision, scale) = match digits {
+        ExactNumberInfo::None => return None,
+        ExactNumberInfo::Precision(precision) => (*precision, 0),
+        ExactNumberInfo::PrecisionAndScale(precision, scale) => (*precision, *scale),
+    };
+    let text = if !(1..=1_000).contains(&precision) {
+        format!("NUMERIC precision {precision} must be between 1 and 1000")
+    } else if !(-1_000..=1_000).contains(&scale) {
+        format!("NUMERIC scale {scale} must be between -1000 and 1000")
+    } else {
+        return None;
+    };
+    Some(ClientMessage::new(SqlState::INVALID_PARAMETER_VALUE, text))
 }
 
 /// Whether a cast to the type is refused: the planner would take its elements for texts.

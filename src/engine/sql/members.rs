@@ -7,7 +7,7 @@ use datafusion::sql::sqlparser::ast::{AccessExpr, Expr, Function, Ident, SelectI
 use crate::catalog::folded;
 
 use super::rows::when;
-use super::spelling::call;
+use super::spelling::{call, last};
 use super::tables;
 
 /// What `*` is behind a value in parentheses, which the parser does not read.
@@ -18,7 +18,22 @@ pub(super) fn respelled(expr: &Expr) -> Option<Expr> {
     let Expr::CompoundFieldAccess { root, access_chain } = expr else { return None };
     let [AccessExpr::Dot(Expr::Identifier(name))] = access_chain.as_slice() else { return None };
     let name = folded(name);
+    if let Some(member) = of_row(root, &name) {
+        return Some(member);
+    }
     columns(root)?.into_iter().find(|(column, _)| *column == name).map(|(_, expr)| expr)
+}
+
+/// `(ROW(a, b)).f1` is a.
+fn of_row(root: &Expr, name: &str) -> Option<Expr> {
+    let place = name.strip_prefix('f')?.parse::<usize>().ok()?.checked_sub(1)?;
+    let members = match root {
+        Expr::Nested(inner) => return of_row(inner, name),
+        Expr::Tuple(members) => members.clone(),
+        Expr::Function(function) if last(&function.name) == "row" => super::rows::members(function)?,
+        _ => return None,
+    };
+    members.into_iter().nth(place).map(|member| Expr::Nested(Box::new(member)))
 }
 
 /// All columns of such a function as a row.
@@ -92,5 +107,7 @@ mod tests {
         assert_eq!(of("(json_each_text(x)).value").unwrap().to_string(), "unnest(meshgate_json_values_text(x))");
         assert_eq!(of("(json_each_text(x)).other"), None);
         assert_eq!(of("(f(x)).value"), None);
+        assert_eq!(of("(ROW(a, b)).f2").unwrap().to_string(), "(b)");
+        assert_eq!(of("(ROW(a, b)).f3"), None);
     }
 }

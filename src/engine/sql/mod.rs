@@ -44,6 +44,7 @@ mod unterminated;
 mod using;
 mod whole_rows;
 mod widths;
+mod windows;
 
 use std::sync::Arc;
 

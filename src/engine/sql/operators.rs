@@ -50,6 +50,7 @@ impl ExprPlanner for PgOperators {
             return Ok(beside_list(raw, &left, &right));
         }
         let binary = semantics::json_kind(&raw.left, schema) == Some(true);
+        let (raw, left, right) = beside_lists(raw, left, right);
         if let Some(meaning) = meaning(&raw.op) {
             return Ok(match semantics::operator(meaning, raw.left.clone(), &left, raw.right.clone(), &right, binary)? {
                 Some(planned) => PlannerResult::Planned(planned),
@@ -115,9 +116,31 @@ impl ExprPlanner for PgOperators {
             [text, pattern] if semantics::text_of(pattern).is_some() => {
                 Ok(PlannerResult::Planned(semantics::matched(text.clone(), pattern.clone())))
             }
+            // A parameter that is a text.
+            [text, pattern @ Expr::Placeholder(_)] if pattern.get_type(&DFSchema::empty()).is_ok_and(|found| found.is_string()) => {
+                Ok(PlannerResult::Planned(semantics::matched(text.clone(), pattern.clone())))
+            }
             _ => Ok(PlannerResult::Original(args)),
         }
     }
+}
+
+/// An operator of arrays, in which a constant in quotes beside an array is one of the same type.
+fn beside_lists(raw: RawBinaryExpr, left: DataType, right: DataType) -> (RawBinaryExpr, DataType, DataType) {
+    use BinaryOperator::{ArrowAt, AtArrow, Eq, Gt, GtEq, Lt, LtEq, NotEq, PGOverlap};
+    if left.is_list() == right.is_list() || !matches!(raw.op, ArrowAt | AtArrow | PGOverlap | Eq | NotEq | Lt | LtEq | Gt | GtEq) {
+        return (raw, left, right);
+    }
+    let RawBinaryExpr { op, left: one, right: other } = raw;
+    if left.is_list() && semantics::text_of(&other).is_some() {
+        let other = semantics::list_of_text(other, &left);
+        return (RawBinaryExpr { op, left: one, right: other }, left.clone(), left);
+    }
+    if right.is_list() && semantics::text_of(&one).is_some() {
+        let one = semantics::list_of_text(one, &right);
+        return (RawBinaryExpr { op, left: one, right: other }, right.clone(), right);
+    }
+    (RawBinaryExpr { op, left: one, right: other }, left, right)
 }
 
 /// A constant beside an array is an array, too; NULL adds nothing.

@@ -10,18 +10,27 @@ use datafusion::sql::sqlparser::ast::{
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
+use std::borrow::Cow;
 use std::ops::ControlFlow;
 
-use super::spelling::{call, number};
+use crate::engine::semantics::{self, ANY};
+
+use super::spelling::{call, literal, number, string};
 
 /// What stands for the expression where it is a condition; `None` leaves it.
 pub(super) fn condition(expr: &Expr) -> Option<Expr> {
     match expr {
         Expr::AnyOp { left, compare_op, right, .. } => {
-            of_rows(left, compare_op, right, true).or_else(|| each(left, compare_op, right, true))
+            let respelled = of_rows(left, compare_op, right, true).or_else(|| each(left, compare_op, right, true));
+            respelled.or_else(|| among(left, compare_op, right, true))
         }
-        Expr::AllOp { left, compare_op, right } => of_rows(left, compare_op, right, false).or_else(|| each(left, compare_op, right, false)),
+        Expr::AllOp { left, compare_op, right } => {
+            let respelled = of_rows(left, compare_op, right, false).or_else(|| each(left, compare_op, right, false));
+            respelled.or_else(|| among(left, compare_op, right, false))
+        }
         Expr::InSubquery { expr, subquery, negated } => row_within(expr, subquery, *negated),
+        Expr::IsDistinctFrom(left, right) => distinct(left, right, true),
+        Expr::IsNotDistinctFrom(left, right) => distinct(left, right, false),
         Expr::Between { expr, negated, low, high } => symmetric(expr, *negated, low, high),
         Expr::Like { negated, any: true, expr, pattern, escape_char: None } if repeatable(expr) => {
             liked(pattern, |pattern| Expr::Like { negated: *negated, any: false, expr: expr.clone(), pattern, escape_char: None })
@@ -149,6 +158,19 @@ fn of_rows(left: &Expr, op: &BinaryOperator, right: &Expr, any: bool) -> Option<
         (op, true) => Expr::AnyOp { left: expr, compare_op: op.clone(), right: Box::new(array(query)), is_some: false },
         (op, false) => Expr::AllOp { left: expr, compare_op: op.clone(), right: Box::new(array(query)) },
     })
+}
+
+/// `x = ANY (array)`, and `x <> ALL (array)`, which is its opposite: a call that gets its meaning when the types are known.
+fn among(left: &Expr, op: &BinaryOperator, array: &Expr, any: bool) -> Option<Expr> {
+    let found = || call(ANY, vec![array.clone(), left.clone()]);
+    match (op, any, array) {
+        (_, _, Expr::Subquery(_)) => None,
+        (BinaryOperator::Eq, true, _) => Some(found()),
+        (BinaryOperator::NotEq, false, _) => {
+            Some(Expr::Nested(Box::new(Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(found()) })))
+        }
+        _ => None,
+    }
 }
 
 /// `ARRAY(SELECT …)`.
@@ -288,14 +310,15 @@ fn row_within(row: &Expr, subquery: &Query, negated: bool) -> Option<Expr> {
 fn each(left: &Expr, op: &BinaryOperator, right: &Expr, any: bool) -> Option<Expr> {
     use BinaryOperator as Op;
     let planned = match op {
-        Op::Eq | Op::NotEq => !elements(right)?.iter().any(null),
+        Op::Eq | Op::NotEq => literal(right).is_some() || !elements(right)?.iter().any(null),
         Op::Lt | Op::LtEq | Op::Gt | Op::GtEq => elements(right)?.len() > ELEMENTS_MAX,
         _ => false,
     };
     if planned || !repeatable(left) {
         return None;
     }
-    let parts = elements(right)?.iter().map(|element| Expr::BinaryOp {
+    let elements = elements(right)?;
+    let parts = elements.iter().map(|element| Expr::BinaryOp {
         left: Box::new(left.clone()),
         op: op.clone(),
         right: Box::new(Expr::Nested(Box::new(element.clone()))),
@@ -321,9 +344,14 @@ fn joined(parts: impl Iterator<Item = Expr>, any: bool) -> Option<Expr> {
     Some(Expr::Nested(Box::new(joined)))
 }
 
-fn elements(array: &Expr) -> Option<&[Expr]> {
+/// The elements of an array, of one in quotes, too.
+fn elements(array: &Expr) -> Option<Cow<'_, [Expr]>> {
+    if let Some(text) = literal(array) {
+        let value = |element: Option<String>| element.map_or_else(|| Expr::Value(Value::Null.into()), |element| string(&element));
+        return Some(semantics::elements_of(text)?.into_iter().map(value).collect::<Vec<_>>().into());
+    }
     match array {
-        Expr::Array(array) => Some(&array.elem),
+        Expr::Array(array) => Some(array.elem.as_slice().into()),
         Expr::Nested(inner) => elements(inner),
         Expr::Tuple(elements) => match elements.as_slice() {
             [one] => self::elements(one),
@@ -331,6 +359,17 @@ fn elements(array: &Expr) -> Option<&[Expr]> {
         },
         _ => None,
     }
+}
+
+/// `x IS DISTINCT FROM '…'`, by `=`, beside which a constant in quotes gets its type.
+fn distinct(left: &Expr, right: &Expr, negated: bool) -> Option<Expr> {
+    if literal(left).is_none() && literal(right).is_none() {
+        return None;
+    }
+    let side = |side: &Expr| Box::new(Expr::Nested(Box::new(side.clone())));
+    let same = Expr::BinaryOp { left: side(left), op: BinaryOperator::Eq, right: side(right) };
+    let same = Box::new(Expr::Nested(Box::new(same)));
+    Some(Expr::Nested(Box::new(if negated { Expr::IsNotTrue(same) } else { Expr::IsTrue(same) })))
 }
 
 /// `x BETWEEN SYMMETRIC a AND b`: between them in one order or in the other.
@@ -421,7 +460,8 @@ mod tests {
         assert_eq!(spelled("x <> ALL (SELECT y FROM t)").unwrap(), "x NOT IN (SELECT y FROM t)");
         assert_eq!(spelled("x > ALL (SELECT y FROM t)").unwrap(), "x > ALL(array(SELECT y FROM t))");
         assert!(spelled("x > ALL (SELECT y FROM t LIMIT 3)").unwrap().contains("FROM (SELECT y FROM t LIMIT 3)"));
-        assert_eq!(spelled("x = ANY (y)"), None);
+        assert_eq!(spelled("x = ANY (y)").unwrap(), "meshgate_any(y, x)");
+        assert_eq!(spelled("x <> ALL (y)").unwrap(), "(NOT meshgate_any(y, x))");
         let nested = (0..6).fold("1".to_owned(), |inner, _| format!("(1 = ANY (ARRAY[({inner})]))::int"));
         let mut parser = Parser::new(&PostgreSqlDialect {}).try_with_sql(&nested).unwrap();
         let Expr::Cast { expr, .. } = parser.parse_expr().unwrap() else { panic!("no cast") };

@@ -93,7 +93,7 @@ fn columns(expr: &Expr) -> Option<Vec<Expr>> {
 }
 
 /// The columns of `ROW(a, b)`.
-fn members(row: &Function) -> Option<Vec<Expr>> {
+pub(super) fn members(row: &Function) -> Option<Vec<Expr>> {
     let FunctionArguments::List(list) = &row.args else { return None };
     let member = |arg: &FunctionArg| match arg {
         FunctionArg::Unnamed(FunctionArgExpr::Expr(member)) => Some(member.clone()),

@@ -51,6 +51,12 @@ impl VisitorMut for Spelling {
     }
 
     fn pre_visit_select(&mut self, select: &mut ast::Select) -> Flow {
+        super::windows::written_out(select);
+        for window in &mut select.named_window {
+            if let ast::NamedWindowExpr::WindowSpec(window) = &mut window.1 {
+                super::frames::counted(window.window_frame.as_mut());
+            }
+        }
         super::members::spread(&mut select.projection);
         select.projection.iter_mut().for_each(super::quantified::in_list);
         super::quoted::conditions(select);
@@ -85,6 +91,9 @@ impl VisitorMut for Spelling {
         }
         match expr {
             Expr::Function(function) => {
+                if let Some(ast::WindowType::WindowSpec(window)) = &mut function.over {
+                    super::frames::counted(window.window_frame.as_mut());
+                }
                 super::whole_rows::named(function);
                 super::quantified::gathered(function);
             }
@@ -145,6 +154,11 @@ impl VisitorMut for Spelling {
                 _ => {}
             }
             return ControlFlow::Continue(());
+        }
+        if let Expr::Cast { data_type, .. } = expr
+            && let Some(refusal) = casting::misfit(data_type)
+        {
+            return ControlFlow::Break(Box::new(refusal));
         }
         open_slices(expr);
         let respelled = match expr {
@@ -229,6 +243,7 @@ fn name_types(values: &mut ast::Values) {
         let named = values.rows.iter().find_map(|row| match row.content.get(at) {
             Some(Expr::Cast { data_type, .. }) => Some(data_type.clone()),
             Some(Expr::TypedString(typed)) => Some(typed.data_type.clone()),
+            Some(Expr::Interval(_)) => Some(DataType::Interval { fields: None, precision: None }),
             Some(Expr::Value(value)) if matches!(value.value, Value::Boolean(_)) => Some(DataType::Boolean),
             _ => None,
         });
@@ -427,6 +442,10 @@ fn named(function: &mut Function) -> Option<Expr> {
     }
     let name = last(&function.name);
     let other = match name.as_str() {
+        "coalesce" => {
+            without_nulls(function);
+            return None;
+        }
         "every" => "bool_and",
         "ceiling" => "ceil",
         "variance" => "var_samp",
@@ -455,6 +474,15 @@ fn named(function: &mut Function) -> Option<Expr> {
     };
     function.name = ObjectName::from(vec![Ident::new(other)]);
     None
+}
+
+/// NULLs add nothing to `coalesce`, of which the engine knows none beside some types.
+fn without_nulls(function: &mut Function) {
+    let FunctionArguments::List(list) = &mut function.args else { return };
+    let null = |argument: &FunctionArg| matches!(argument, FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Value(value))) if value.value == Value::Null);
+    if !list.args.iter().all(null) {
+        list.args.retain(|argument| !null(argument));
+    }
 }
 
 /// A cast that is written as the call of a function with the type's name.

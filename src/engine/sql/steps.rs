@@ -1,6 +1,6 @@
 //! Marks what a statement has written itself, where the planner puts casts of its own around it: steps of recursive queries and rows of VALUES.
 
-use datafusion::sql::sqlparser::ast::{BinaryOperator, DataType, Expr, Query, SelectItem, SetExpr, SetOperator, Values};
+use datafusion::sql::sqlparser::ast::{BinaryOperator, DataType, Expr, Query, SelectItem, SetExpr, SetOperator, Value, Values};
 
 use super::spelling::call;
 
@@ -47,9 +47,19 @@ fn computes(expr: &Expr) -> bool {
 
 fn rows(values: &mut Values) {
     for cell in values.rows.iter_mut().flat_map(|row| &mut row.content) {
-        if matches!(cell, Expr::Cast { data_type, .. } if is_number(data_type)) {
+        // What is known of a parameter beside its type, the planner wants to be known of a whole column.
+        if parameter(cell) || matches!(cell, Expr::Cast { data_type, .. } if is_number(data_type)) {
             *cell = call("meshgate_written", vec![cell.clone()]);
         }
+    }
+}
+
+/// Whether it is a parameter, or the cast of one.
+fn parameter(cell: &Expr) -> bool {
+    match cell {
+        Expr::Value(value) => matches!(value.value, Value::Placeholder(_)),
+        Expr::Cast { expr, .. } | Expr::Nested(expr) => parameter(expr),
+        _ => false,
     }
 }
 
@@ -94,6 +104,7 @@ mod tests {
             spelled("WITH RECURSIVE r AS (SELECT 1.0 AS x UNION ALL SELECT x * 1.1 AS x FROM r) SELECT x + 1 FROM r"),
             "WITH RECURSIVE r AS (SELECT 1.0 AS x UNION ALL SELECT meshgate_written(x * 1.1) AS x FROM r) SELECT x + 1 FROM r"
         );
+        assert_eq!(spelled("VALUES ($1, 2), (3, NULL)"), "VALUES (meshgate_written($1), 2), (3, NULL)");
         assert_eq!(spelled("VALUES (1.5::REAL, 2), ('x'::TEXT, 3)"), "VALUES (meshgate_written(1.5::REAL), 2), ('x'::TEXT, 3)");
     }
 }

@@ -160,7 +160,7 @@ fn parsed(text: &str) -> Option<Box<Query>> {
 
 /// A table of which each row is taken with a probability.
 pub(super) fn sampled(factor: &mut TableFactor) -> Flow {
-    let TableFactor::Table { name, alias, sample, .. } = factor else { return ControlFlow::Continue(()) };
+    let TableFactor::Table { sample, .. } = factor else { return ControlFlow::Continue(()) };
     let Some(TableSampleKind::BeforeTableAlias(taken) | TableSampleKind::AfterTableAlias(taken)) = sample.take() else {
         return ControlFlow::Continue(());
     };
@@ -169,15 +169,25 @@ pub(super) fn sampled(factor: &mut TableFactor) -> Flow {
     }
     let known = matches!(taken.name, Some(TableSampleMethod::Bernoulli | TableSampleMethod::System));
     let percentage = taken.quantity.as_ref().filter(|quantity| quantity.unit.is_none()).map(|quantity| quantity.value.to_string());
+    let given = percentage.as_ref().filter(|text| text.starts_with('$') && known && taken.bucket.is_none());
+    if let Some(parameter) = given {
+        return thinned(factor, &format!("meshgate_percentage(CAST({parameter} AS REAL))"));
+    }
     let Some(percentage) = percentage.and_then(|text| text.parse::<f64>().ok()).filter(|_| known && taken.bucket.is_none()) else {
         return refuse("TABLESAMPLE is supported with BERNOULLI or SYSTEM and a constant percentage only");
     };
     if !(0.0..=100.0).contains(&percentage) {
         return refused(SqlState::INVALID_TABLESAMPLE_ARGUMENT, "sample percentage must be between 0 and 100");
     }
+    thinned(factor, &format!("{percentage:.12}"))
+}
+
+/// The table without the rows that a sample of so many percent leaves out.
+fn thinned(factor: &mut TableFactor, percentage: &str) -> Flow {
+    let TableFactor::Table { name, alias, .. } = factor else { return ControlFlow::Continue(()) };
     let own = Ident::with_quote('"', last(name));
     let alias = alias.clone().unwrap_or(TableAlias { explicit: true, name: own, columns: Vec::new(), at: None });
-    let Some(mut query) = parsed(&format!("SELECT * FROM f WHERE random() * 100 < {percentage:.12}")) else {
+    let Some(mut query) = parsed(&format!("SELECT * FROM f WHERE random() * 100 < {percentage}")) else {
         return refuse("TABLESAMPLE is not supported");
     };
     if let SetExpr::Select(select) = query.body.as_mut()

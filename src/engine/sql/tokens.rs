@@ -54,6 +54,8 @@ pub(super) fn respelled(tokens: &[TokenWithSpan]) -> Vec<TokenWithSpan> {
                     None => out.push(token.clone()),
                 }
             }
+            // `'1 day'::interval PRECEDING`: the parser reads no cast there.
+            Token::DoubleColon if last.is_some_and(quoted) && bounds_a_frame(&mut rest) => as_interval(&mut out, token.span),
             // `inet 'x'`: the parser knows few types before a constant.
             Token::Word(found) if named_constant(found, last, &mut rest) => cast_constant(token, &mut rest, &mut out),
             // No table here has others that inherit from it.
@@ -95,6 +97,28 @@ pub(super) fn respelled(tokens: &[TokenWithSpan]) -> Vec<TokenWithSpan> {
     out
 }
 
+fn quoted(token: &TokenWithSpan) -> bool {
+    matches!(token.token, Token::SingleQuotedString(_))
+}
+
+/// Puts `INTERVAL` before the constant that is the last token.
+fn as_interval(out: &mut Vec<TokenWithSpan>, span: Span) {
+    if let Some(at) = out.iter().rposition(|token| !blank(token)) {
+        out.insert(at, placed(word("INTERVAL", Keyword::INTERVAL), span));
+    }
+}
+
+/// Takes `interval` if the end of a frame is behind it.
+fn bounds_a_frame(rest: &mut Peekable<Iter<'_, TokenWithSpan>>) -> bool {
+    let mut ahead = rest.clone().filter(|token| !blank(token));
+    let interval = ahead.next().is_some_and(|token| is(&token.token, "interval"));
+    let bound = ahead.next().is_some_and(|token| is(&token.token, "preceding") || is(&token.token, "following"));
+    if interval && bound {
+        rest.by_ref().find(|token| !blank(token));
+    }
+    interval && bound
+}
+
 /// `FETCH FIRST (a + b) ROWS ONLY` as `LIMIT (a + b)`: the parser reads a constant there only. `None` if it is nowhere.
 fn limited(tokens: &[TokenWithSpan]) -> Option<Vec<TokenWithSpan>> {
     let word_at = |at: usize, words: &[&str]| tokens.get(at).is_some_and(|token| words.iter().any(|word| is(&token.token, word)));
@@ -105,6 +129,12 @@ fn limited(tokens: &[TokenWithSpan]) -> Option<Vec<TokenWithSpan>> {
         let Some(open) = next(first).filter(|open| tokens.get(*open).is_some_and(|token| token.token == Token::LParen)) else { continue };
         let Some(close) = closing(tokens, open) else { continue };
         let Some(rows) = next(close).filter(|rows| word_at(*rows, &["row", "rows"])) else { continue };
+        if let Some(with) = next(rows).filter(|with| word_at(*with, &["with"]))
+            && next(with).is_some_and(|ties| word_at(ties, &["ties"]))
+        {
+            bared(tokens, (open, close), &mut out);
+            continue;
+        }
         let Some(only) = next(rows).filter(|only| word_at(*only, &["only"])) else { continue };
         let out = out.get_or_insert_with(|| tokens.to_vec());
         for dropped in [first, rows, only] {
@@ -117,6 +147,19 @@ fn limited(tokens: &[TokenWithSpan]) -> Option<Vec<TokenWithSpan>> {
         }
     }
     out
+}
+
+/// Leaves out parentheses around one constant or parameter.
+fn bared(tokens: &[TokenWithSpan], (open, close): (usize, usize), out: &mut Option<Vec<TokenWithSpan>>) {
+    if tokens.get(open + 1..close).is_none_or(|inside| inside.iter().filter(|token| !blank(token)).count() != 1) {
+        return;
+    }
+    let out = out.get_or_insert_with(|| tokens.to_vec());
+    for dropped in [open, close] {
+        if let Some(slot) = out.get_mut(dropped) {
+            slot.token = Token::Whitespace(Whitespace::Space);
+        }
+    }
 }
 
 /// The place of the parenthesis that closes one.
@@ -432,7 +475,15 @@ mod tests {
         assert_eq!(spelled("trim(trailing from x)"), "trim(trailing ' 'from x)");
         assert_eq!(spelled("select 1 order by x using >, y"), "select 1 order by x DESC, y");
         assert_eq!(spelled("fetch first (1 + (2)) rows only").split_whitespace().collect::<String>(), "LIMIT(1+(2))");
-        assert_eq!(spelled("fetch first (2) rows with ties"), "fetch first (2) rows with ties");
+        assert_eq!(
+            spelled("fetch first (2) rows with ties").split_whitespace().collect::<Vec<_>>(),
+            ["fetch", "first", "2", "rows", "with", "ties"]
+        );
+        assert_eq!(
+            spelled("range between '1 day'::interval preceding and current row").split_whitespace().collect::<Vec<_>>().join(" "),
+            "range between INTERVAL'1 day' preceding and current row"
+        );
+        assert_eq!(spelled("fetch first (1 + 1) rows with ties"), "fetch first (1 + 1) rows with ties");
         let split = |text: &str| signed(text).map(|(operator, signs)| (operator, signs.len()));
         assert_eq!(split("*-"), Some((Token::Mul, 1)));
         assert_eq!(split("->>-"), Some((Token::LongArrow, 1)));

@@ -18,7 +18,7 @@ use super::{number, range};
 /// The version that stands before binary `jsonb`.
 const JSONB_VERSION: u8 = 1;
 /// Types kept as text whose binary form is not text.
-const BINARY_ONLY: [PgType; 14] = [
+const BINARY_ONLY: [PgType; 16] = [
     PgType::BOOL,
     PgType::BYTEA,
     PgType::INT8,
@@ -32,7 +32,9 @@ const BINARY_ONLY: [PgType; 14] = [
     PgType::TIME,
     PgType::INTERVAL,
     PgType::REGCLASS,
-    PgType::REGTYPE,
+    PgType::REGPROCEDURE,
+    PgType::REGNAMESPACE,
+    PgType::REGROLE,
 ];
 
 pub(super) fn string(array: &dyn Array, target: Target, cells: &mut Cells) -> Result<(), EncodeError> {
@@ -49,6 +51,7 @@ fn strings<'a, A: ArrayAccessor<Item = &'a str>>(array: A, target: Target, cells
     let jsonb = target.is(PgType::JSONB) && target.format == Format::Binary;
     let numeric = target.is(PgType::NUMERIC) && target.format == Format::Binary;
     let character = target.is(PgType::CHAR) && target.format == Format::Binary;
+    let regtype = target.is(PgType::REGTYPE) && target.format == Format::Binary;
     let carried = Carried::of(target.pg_type).filter(|_| target.format == Format::Binary);
     let oid = target.pg_type.oid;
     let infinite =
@@ -70,6 +73,12 @@ fn strings<'a, A: ArrayAccessor<Item = &'a str>>(array: A, target: Target, cells
         if numeric {
             number::text_binary(value, cells.out())?;
             cells.end();
+            continue;
+        }
+        if regtype {
+            // A type is shown by one of its names; its value is a number.
+            let oid = PgType::named(value).map(|named| named.oid).or_else(|| value.parse().ok());
+            cells.put(&oid.ok_or(EncodeError::Corrupt)?.to_be_bytes());
             continue;
         }
         if infinite {

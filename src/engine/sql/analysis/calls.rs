@@ -71,7 +71,8 @@ impl Analyst<'_> {
             "nullif" => {
                 if let [(_, one), (_, other)] = arguments.as_slice() {
                     self.two_sided("=", one, other, place)?;
-                    return self.settled(one);
+                    // One without a type has become what it is compared as.
+                    return if one.is_unknown() && !other.is_unknown() { Ok(Typed::of(other.oid).at(place)) } else { self.settled(one) };
                 }
             }
             "row" => return Ok(Typed::open()),
