@@ -52,7 +52,24 @@ pub(super) fn of_plan(plan: &LogicalPlan, written: &Modifiers, row_type: &dyn Fn
             None => found,
         }
     };
-    fields.iter().zip(origins).enumerate().map(described).collect()
+    let columns = fields.iter().zip(origins).enumerate().map(described).collect();
+    told_apart(columns)
+}
+
+/// Columns of one name within a subquery are numbered by the engine: `x`, `x:1`.
+fn told_apart(mut columns: Vec<Column>) -> Arc<[Column]> {
+    if columns.iter().any(|column| column.name.contains(':')) {
+        let names: Vec<String> = columns.iter().map(|column| column.name.clone()).collect();
+        for (at, column) in columns.iter_mut().enumerate() {
+            if let Some((name, number)) = column.name.rsplit_once(':')
+                && number.parse::<usize>().is_ok_and(|number| number > 0)
+                && names.iter().take(at).any(|before| before == name)
+            {
+                column.name = name.to_owned();
+            }
+        }
+    }
+    columns.into()
 }
 
 /// The columns of an answer that no plan has.

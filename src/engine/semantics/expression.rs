@@ -14,9 +14,9 @@ use super::exact::Kind;
 use super::fields::Field;
 use super::function::Result;
 use super::{
-    Facts, aggregates, arithmetic, blanks, carried, casts, counts, fields, floats, function, infinite, json_build, json_edit, literals,
-    matching, meanings, number_text, numbers, numeric, octets, parse, regexes, regs, rounding, signatures, sought, spaced, spans, temporal,
-    text, truncation, typed, typed_rows,
+    Facts, aggregates, arithmetic, blanks, carried, casts, chosen, counts, fields, floats, function, infinite, json_build, json_edit,
+    literals, matching, meanings, number_text, numbers, numeric, octets, parse, regexes, regs, rounding, signatures, sought, spaced, spans,
+    temporal, text, truncation, typed, typed_rows,
 };
 
 pub(super) fn rewritten(expr: Expr, schema: &DFSchema, facts: Facts) -> Result<Expr> {
@@ -157,7 +157,8 @@ fn called(call: ScalarFunction, schema: &DFSchema, facts: Facts) -> Result<Expr>
             let types: Vec<DataType> = (0..call.args.len()).filter_map(type_of).collect();
             mathematical(name, &types, &mut call.args)
         }
-        "coalesce" | "greatest" | "least" | "nullif" => chosen(&mut call, schema, facts)?,
+        "coalesce" | "greatest" | "least" => return chosen::among(call, schema, facts),
+        "nullif" => return sought::differing(&call, schema, facts),
         "pg_typeof" if call.args.iter().all(untyped) => Some(regs::unknown()),
         numeric::AVERAGE => Some(mean(std::mem::take(&mut call.args), schema)?),
         numeric::UNCONSTRAINED_LIST => call.args.first().and_then(|arg| casts::numeric_list(arg, facts)),
@@ -258,23 +259,6 @@ fn picked(call: ScalarFunction, schema: &DFSchema) -> Expr {
         Some(kind) => typed::known(Expr::ScalarFunction(call), kind),
         None => Expr::ScalarFunction(call),
     }
-}
-
-/// A function that chooses among its arguments, which are of one type; of intervals by their lengths.
-fn chosen(call: &mut ScalarFunction, schema: &DFSchema, facts: Facts) -> Result<Option<Expr>> {
-    let name = call.func.name().to_owned();
-    if name == "nullif" {
-        return sought::differing(call, schema, facts).map(Some);
-    }
-    call.args = matching::together(&name.to_uppercase(), std::mem::take(&mut call.args), schema, facts)?;
-    let spans = name != "coalesce" && call.args.iter().any(|arg| arg.get_type(schema).is_ok_and(|found| interval(&found)));
-    if spans {
-        return Ok(Some(spans::chosen(name == "greatest").call(std::mem::take(&mut call.args))));
-    }
-    // Texts are of the type of the first that is no constant.
-    let first = call.args.iter().find(|arg| !constant(arg)).and_then(|arg| arg.to_field(schema).ok());
-    let kind = first.and_then(|(_, field)| typed::kind_of(&field).filter(|_| field.data_type().is_string()));
-    Ok(kind.map(|kind| typed::known(Expr::ScalarFunction(call.clone()), kind)))
 }
 
 /// A text constant among bytes is bytes; another text is none.

@@ -24,6 +24,7 @@ enum Family {
     Span,
     Bytes,
     Uuid,
+    List,
 }
 
 /// A value's type as far as it decides what may stand beside it; `None` matches everything.
@@ -49,6 +50,7 @@ fn family(expr: &Expr, schema: &DFSchema) -> Option<(Family, String)> {
         DataType::Time32(_) | DataType::Time64(_) => Family::Time,
         DataType::Interval(_) | DataType::Duration(_) => Family::Span,
         found if found.is_binary() => Family::Bytes,
+        found if found.is_list() => Family::List,
         _ => return None,
     };
     Some((family, PgType::of_arrow(&field).with_typmod(-1).format().unwrap_or_default()))

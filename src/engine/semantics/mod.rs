@@ -17,6 +17,7 @@ mod bytewise;
 mod carried;
 mod castable;
 mod casts;
+mod chosen;
 mod correlated;
 mod counts;
 mod date_text;
@@ -73,6 +74,7 @@ mod template;
 mod temporal;
 mod text;
 mod truncation;
+mod truths;
 mod typed;
 mod typed_rows;
 
@@ -118,7 +120,9 @@ pub(super) struct Facts {
 
 /// The functions that are the same for all statements, and for views of our own.
 pub(super) fn always() -> Vec<Arc<ScalarUDF>> {
-    vec![sought::any_of_array(), sought::nullif(), counts::percentage().udf()]
+    let mut functions = vec![sought::any_of_array(), sought::nullif(), counts::percentage().udf()];
+    functions.extend(chosen::all());
+    functions
 }
 
 /// The functions that queries call by name.

@@ -1,10 +1,13 @@
 //! Groups of values that are equal though they are not the same: GROUP BY, DISTINCT, UNION, joins and windows go by keys of intervals and
 //! jsonb. What is shown of a group is its first value.
 
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema, JoinConstraint, TableReference};
 use datafusion::functions_aggregate::expr_fn::first_value;
 use datafusion::logical_expr::expr::WindowFunction;
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::logical_plan::{Aggregate, Distinct, Join};
+use datafusion::logical_expr::utils::grouping_set_to_exprlist;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, WindowFrameUnits};
 
 use super::alike::{self, Form};
@@ -32,6 +35,28 @@ pub(super) fn by_keys(plan: LogicalPlan) -> Result<LogicalPlan> {
         LogicalPlan::Join(join) => joined(join).map(LogicalPlan::Join),
         plan => Ok(plan),
     }
+}
+
+/// The plan in which GROUPING names keys as they are: a key that means something else than it says has its own name around it.
+pub(super) fn as_grouped(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let LogicalPlan::Aggregate(aggregate) = plan else { return Ok(plan) };
+    let Aggregate { input, group_expr, aggr_expr, .. } = aggregate;
+    let keys: Vec<Expr> = grouping_set_to_exprlist(&group_expr)?.into_iter().cloned().collect();
+    let named = |arg: Expr| keys.iter().find(|key| **key == arg || (*key).clone().unalias() == arg).cloned().unwrap_or(arg);
+    let names = NamePreserver::new_for_projection();
+    let asked = |expr: Expr| {
+        let name = names.save(&expr);
+        let expr = expr.transform_up(|part| match part {
+            Expr::AggregateFunction(mut call) if call.func.name() == "grouping" => {
+                call.params.args = call.params.args.into_iter().map(&named).collect();
+                Ok(Transformed::yes(Expr::AggregateFunction(call)))
+            }
+            other => Ok(Transformed::no(other)),
+        })?;
+        Ok(if expr.transformed { name.restore(expr.data) } else { expr.data })
+    };
+    let asked = aggr_expr.into_iter().map(asked).collect::<Result<Vec<_>>>()?;
+    Aggregate::try_new(input, group_expr, asked).map(LogicalPlan::Aggregate)
 }
 
 /// The groups of an aggregation by keys, with the same columns.

@@ -20,7 +20,7 @@ use super::function::{Result, fault};
 use super::numeric::{PRECISION_MAX, STEP_SCALE};
 use super::{
     Facts, beneath, casts, correlated, counts, expression, growth, lateral, matching, numeric, regrouped, scales, sort_keys, sorted, steps,
-    typed,
+    truths, typed,
 };
 
 /// Rewrites the plan of a query that the planner has just made, before its types are coerced.
@@ -102,10 +102,11 @@ fn rewritten(plan: LogicalPlan, facts: Facts) -> Result<LogicalPlan> {
 fn by_expression(plan: LogicalPlan, facts: Facts) -> Result<LogicalPlan> {
     let schema = merge_schema(&plan.inputs());
     let names = NamePreserver::new(&plan);
+    let shown = matches!(plan, LogicalPlan::Projection(_) | LogicalPlan::Aggregate(_));
     let named = |expr: Expr| {
         let name = names.save(&expr);
-        let expr = refreshed(expr, &schema)?;
-        expression::rewritten(expr, &schema, facts).map(|expr| name.restore(expr))
+        let expr = expression::rewritten(refreshed(expr, &schema)?, &schema, facts)?;
+        Ok(name.restore(if shown { truths::nullable(expr, &schema) } else { expr }))
     };
     if let LogicalPlan::Distinct(Distinct::All(input)) = &plan {
         input.schema().fields().iter().try_for_each(|field| matching::identified(field, "equality", facts))?;
@@ -114,7 +115,7 @@ fn by_expression(plan: LogicalPlan, facts: Facts) -> Result<LogicalPlan> {
         Expr::GroupingSet(sets) => grouped(sets, &named).map(|sets| Transformed::yes(Expr::GroupingSet(sets))),
         expr => named(expr).map(Transformed::yes),
     })?;
-    as_gathered(regrouped::by_keys(plan.data.recompute_schema()?)?)
+    as_gathered(regrouped::by_keys(regrouped::as_grouped(plan.data)?.recompute_schema()?)?)
 }
 
 /// Lists that an aggregation gathers are of the type of their elements.

@@ -262,7 +262,7 @@ pub(super) fn differing(call: &ScalarFunction, schema: &DFSchema, facts: Facts) 
             let same = compared(value.clone(), Operator::Eq, other.clone(), schema, facts)?;
             known(when(same, Expr::Literal(ScalarValue::Null, None)).otherwise(value.clone())?)
         }
-        _ if moments::common(&types).is_some() => {
+        _ if moments::common(&types).is_some() || types.iter().any(DataType::is_list) => {
             let same = compared(value.clone(), Operator::Eq, other.clone(), schema, facts)?;
             when(same, Expr::Literal(ScalarValue::Null, None)).otherwise(value.clone())?
         }

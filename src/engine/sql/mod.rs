@@ -25,6 +25,7 @@ mod merging;
 mod misplaced;
 mod modifiers;
 mod operators;
+mod order_names;
 mod parameters;
 mod patterns;
 mod places;

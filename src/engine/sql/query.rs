@@ -69,6 +69,7 @@ pub(super) fn parse(
         }
         system::normalize(&mut statement);
         labels::name_columns(&mut statement);
+        super::order_names::of_input(&mut statement);
         if let ControlFlow::Break(refusal) = spelling::rewrite(&mut statement) {
             return Ok(Err(*refusal));
         }
