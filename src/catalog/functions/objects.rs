@@ -68,7 +68,11 @@ fn names(facts: &Arc<SessionFacts>) -> Vec<Function> {
     let schema = |facts: &SessionFacts, values: &[Value]| facts.schema_oid(&split_identifier(text_of(values, 0))?.pop()?);
     let role = |facts: &SessionFacts, values: &[Value]| role_oid(facts, &split_identifier(text_of(values, 0))?.pop()?);
     let data_type = |facts: &SessionFacts, values: &[Value]| facts.type_oid(text_of(values, 0));
-    let function = |_: &SessionFacts, values: &[Value]| statics::function_oid(&split_identifier(text_of(values, 0))?.pop()?);
+    let function = |_: &SessionFacts, values: &[Value]| match split_identifier(text_of(values, 0))?.as_slice() {
+        [name] => statics::function_oid(name),
+        [schema, name] if schema == "pg_catalog" => statics::function_oid(name),
+        _ => None,
+    };
     let found =
         |kind: &'static str| with(facts, move |facts: &SessionFacts, values: &[Value]| object_named(facts, kind, text_of(values, 0)).ok());
     vec![

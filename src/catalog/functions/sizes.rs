@@ -69,19 +69,19 @@ fn bytes(text: &str) -> Result<i64, DataFusionError> {
     whole.ok_or_else(|| client(ClientMessage::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "bigint out of range")))
 }
 
-/// PostgreSQL moves to the next unit at ten times its size, and rounds half away from zero.
+/// PostgreSQL moves to the next unit at ten times its size, and rounds halves up.
 fn pretty(bytes: i64) -> String {
     let mut size = bytes;
+    // Units but bytes are counted in halves until they are shown.
     for (position, unit) in ["bytes", "kB", "MB", "GB", "TB", "PB"].iter().enumerate() {
         let limit = if position == 0 { 10 * 1024 } else { 20 * 1024 - 1 };
         if size.unsigned_abs() < limit || *unit == "PB" {
-            let shown = if position == 0 { size } else { (size + size.signum()) / 2 };
+            let shown = if position == 0 { size } else { (size + i64::from(size >= 0)) / 2 };
             return format!("{shown} {unit}");
         }
-        // One bit more is kept for the rounding.
-        size >>= if position == 0 { 9 } else { 10 };
+        size /= if position == 0 { 512 } else { 1024 };
     }
-    format!("{bytes} bytes")
+    format!("{size} bytes")
 }
 
 #[cfg(test)]

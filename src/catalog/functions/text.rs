@@ -20,10 +20,8 @@ pub(super) fn all(_facts: &Arc<SessionFacts>) -> Vec<Function> {
         Ok(values.first().and_then(shown).map_or_else(|| "NULL".to_owned(), |text| quote_literal(&text)).into())
     });
     let parse = Function::new("parse_ident", &[Text, Bool], list_of(Utf8), |values| {
-        let text = text_of(values, 0);
-        let _strict = bool_of(values, 1);
-        let invalid = || client(ClientMessage::new(SqlState::INVALID_PARAMETER_VALUE, "string is not a valid identifier"));
-        split_identifier(text).map(Value::Texts).ok_or_else(invalid)
+        let strict = values.len() < 2 || bool_of(values, 1);
+        parsed_identifier(text_of(values, 0), strict).map(Value::Texts)
     });
     let format = Function::new("format", &[Text, Any], Utf8, |values| match values.split_first() {
         Some((Value::Text(pattern), arguments)) => format_text(pattern, arguments).map(Value::Text),
@@ -253,6 +251,43 @@ pub(in crate::catalog) fn split_identifier(text: &str) -> Option<Vec<String>> {
     }
 }
 
+/// `parse_ident(text, strict)`: the parts of a dotted name as SQL spells it; what stands behind it is passed over unless that is strict.
+fn parsed_identifier(text: &str, strict: bool) -> Result<Vec<String>, DataFusionError> {
+    let invalid = |detail: &str| {
+        let message = ClientMessage::new(SqlState::INVALID_PARAMETER_VALUE, "string is not a valid identifier");
+        Err(client(if detail.is_empty() { message } else { message.with_detail(detail) }))
+    };
+    let begins = |letter: char| letter.is_ascii_alphabetic() || letter == '_' || !letter.is_ascii();
+    let goes_on = |letter: char| begins(letter) || letter.is_ascii_digit() || letter == '$';
+    let mut parts = Vec::new();
+    let mut rest = text.trim_start();
+    loop {
+        let (part, after) = if let Some(quoted) = rest.strip_prefix('"') {
+            let Some((part, after)) = quoted_part(quoted) else { return invalid("String has unclosed double quotes.") };
+            if part.is_empty() {
+                return invalid("Quoted identifier must not be empty.");
+            }
+            (part, after)
+        } else if rest.starts_with(begins) {
+            let (part, after) = rest.split_at(rest.find(|letter| !goes_on(letter)).unwrap_or(rest.len()));
+            (part.to_lowercase(), after)
+        } else {
+            return invalid(match (rest.starts_with('.'), parts.is_empty()) {
+                (true, _) => "No valid identifier before \".\".",
+                (false, false) => "No valid identifier after \".\".",
+                (false, true) => "",
+            });
+        };
+        parts.push(part);
+        let after = after.trim_start();
+        match after.strip_prefix('.') {
+            Some(after) => rest = after.trim_start(),
+            None if after.is_empty() || !strict => return Ok(parts),
+            None => return invalid(""),
+        }
+    }
+}
+
 fn quoted_part(text: &str) -> Option<(String, &str)> {
     let mut part = String::new();
     let mut rest = text;
@@ -287,51 +322,103 @@ fn fault(message: &str) -> DataFusionError {
     client(ClientMessage::new(SqlState::INVALID_PARAMETER_VALUE, message))
 }
 
-/// `%[position$][-][width](s|I|L|%)`, where a width of `*` is the next argument.
+/// What stands between `%` and the letter of a specification: `[position$][-][width | * | *position$]`.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Specification {
+    /// The argument that is shown; `None` is the next one.
+    argument: Option<usize>,
+    left: bool,
+    width: usize,
+    /// The argument that is the width; 0 is the next one.
+    width_argument: Option<usize>,
+}
+
+fn unterminated() -> DataFusionError {
+    let message = ClientMessage::new(SqlState::INVALID_PARAMETER_VALUE, "unterminated format() type specifier");
+    client(message.with_hint("For a single \"%\" use \"%%\"."))
+}
+
+/// A number, if one comes next; what follows it.
+fn digits(text: &str) -> Result<(Option<usize>, &str), DataFusionError> {
+    let (digits, after) = text.split_at(text.bytes().take_while(u8::is_ascii_digit).count());
+    if after.is_empty() {
+        return Err(unterminated());
+    }
+    let number = digits.parse::<i32>().ok().and_then(|number| usize::try_from(number).ok());
+    match number {
+        None if !digits.is_empty() => Err(client(ClientMessage::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "number is out of range"))),
+        number => Ok((number, after)),
+    }
+}
+
+impl Specification {
+    /// Reads it; what follows it begins with the letter.
+    fn read(text: &str) -> Result<(Self, &str), DataFusionError> {
+        let mut read = Self::default();
+        let (number, mut rest) = digits(text)?;
+        if let Some(number) = number {
+            let Some(after) = rest.strip_prefix('$') else { return Ok((Self { width: number, ..read }, rest)) };
+            read.argument = Some(counted(number)?);
+            rest = after;
+        }
+        while let Some(after) = rest.strip_prefix('-') {
+            (read.left, rest) = (true, after);
+        }
+        match rest.strip_prefix('*') {
+            Some(after) => {
+                let (number, after) = digits(after)?;
+                (read.width_argument, rest) = (Some(0), after);
+                if let Some(number) = number {
+                    rest = after.strip_prefix('$').ok_or_else(|| fault("width argument position must be ended by \"$\""))?;
+                    read.width_argument = Some(counted(number)?);
+                }
+            }
+            None => {
+                let (number, after) = digits(rest)?;
+                (read.width, rest) = (number.unwrap_or(0), after);
+            }
+        }
+        Ok((read, rest))
+    }
+}
+
+fn counted(number: usize) -> Result<usize, DataFusionError> {
+    if number == 0 { Err(fault("format specifies argument 0, but arguments are numbered from 1")) } else { Ok(number) }
+}
+
 fn format_text(pattern: &str, arguments: &[Value]) -> Result<String, DataFusionError> {
     let mut out = String::new();
-    let mut next = 0usize;
-    let mut letters = pattern.chars().peekable();
-    while let Some(letter) = letters.next() {
-        if letter != '%' {
-            out.push(letter);
-            continue;
-        }
-        let mut specification = String::new();
-        let kind = loop {
-            match letters.next() {
-                Some(letter @ ('s' | 'I' | 'L' | '%')) => break letter,
-                Some(letter @ ('0'..='9' | '-' | '$' | '*')) if specification.len() < 16 => specification.push(letter),
-                Some(_) => return Err(fault("unrecognized format() type specifier")),
-                None => return Err(fault("unterminated format() type specifier")),
-            }
-        };
-        if kind == '%' {
+    // The argument that is next, from 1.
+    let mut next = 1;
+    let mut rest = pattern;
+    let argument = |at: usize| at.checked_sub(1).and_then(|at| arguments.get(at)).ok_or_else(|| fault("too few arguments for format()"));
+    while let Some((before, after)) = rest.split_once('%') {
+        out.push_str(before);
+        if let Some(after) = after.strip_prefix('%') {
             out.push('%');
+            rest = after;
             continue;
         }
-        let width = match specification.split_once('$') {
-            Some((position, width)) => {
-                next = position
-                    .parse::<usize>()
-                    .ok()
-                    .and_then(|position| position.checked_sub(1))
-                    .ok_or_else(|| fault("format specifies argument 0, but arguments are numbered from 1"))?;
-                width
-            }
-            None => specification.as_str(),
-        };
-        let few = || fault("too few arguments for format()");
-        let asked = width.strip_suffix('*').map(|sign| {
-            let width = arguments.get(next).ok_or_else(few)?;
+        let (specification, after) = Specification::read(after)?;
+        let mut letters = after.chars();
+        let kind = letters.next().ok_or_else(unterminated)?;
+        if !matches!(kind, 's' | 'I' | 'L') {
+            let message = ClientMessage::new(SqlState::INVALID_PARAMETER_VALUE, format!("unrecognized format() type specifier \"{kind}\""));
+            return Err(client(message.with_hint("For a single \"%\" use \"%%\".")));
+        }
+        rest = letters.as_str();
+        let (mut left, mut width) = (specification.left, specification.width);
+        if let Some(place) = specification.width_argument {
+            next = if place > 0 { place } else { next };
+            let asked = shown(argument(next)?).and_then(|text| text.trim().parse::<i32>().ok()).unwrap_or(0);
+            (left, width) = (left || asked < 0, usize::try_from(asked.unsigned_abs()).unwrap_or(0));
             next += 1;
-            Ok::<String, DataFusionError>(format!("{sign}{}", shown(width).unwrap_or_default()))
-        });
-        let asked = asked.transpose()?;
-        let argument = arguments.get(next).ok_or_else(few)?;
+        }
+        next = specification.argument.unwrap_or(next);
+        out.push_str(&padded(&converted(kind, argument(next)?)?, left, width));
         next += 1;
-        out.push_str(&padded(&converted(kind, argument)?, asked.as_deref().unwrap_or(width)));
     }
+    out.push_str(rest);
     Ok(out)
 }
 
@@ -348,9 +435,8 @@ fn converted(kind: char, argument: &Value) -> Result<String, DataFusionError> {
 }
 
 /// Widths are bounded, for a client may ask for any.
-fn padded(text: &str, width: &str) -> String {
-    let left = width.starts_with('-');
-    let width = width.trim_start_matches('-').parse::<usize>().unwrap_or(0).min(10_000);
+fn padded(text: &str, left: bool, width: usize) -> String {
+    let width = width.min(10_000);
     if left { format!("{text:<width$}") } else { format!("{text:>width$}") }
 }
 
@@ -387,6 +473,11 @@ mod tests {
         assert_eq!(split_identifier("Customer.\"Customer-360\"").unwrap(), ["customer", "Customer-360"]);
         assert_eq!(split_identifier("a..b"), None);
         assert_eq!(split_identifier("\"open"), None);
+        assert_eq!(parsed_identifier(" Foo . \"B\"\"x\".c$1 ", true).unwrap(), ["foo", "B\"x", "c$1"]);
+        assert_eq!(parsed_identifier("foo.boo[]", false).unwrap(), ["foo", "boo"]);
+        for text in ["foo.boo[]", "1020", "aaa.a%b", "a..b", ".a", "a.", "\"\"", "\"open", ""] {
+            assert!(parsed_identifier(text, true).is_err(), "{text}");
+        }
     }
 
     #[test]
@@ -396,5 +487,10 @@ mod tests {
         assert!(format_text("%s%s%s", &arguments).is_err());
         let wide = [Value::Int(5), Value::from("x"), Value::Int(-3), Value::from("y")];
         assert_eq!(format_text("%*s|%*s|", &wide).unwrap(), "    x|y  |");
+        assert_eq!(format_text("%2$*1$L|%-2$s|%2$5s|%4$*3$s|", &wide).unwrap(), "  'x'|x|    x|y  |");
+        assert_eq!(format_text("100%%", &[]).unwrap(), "100%");
+        for pattern in ["%", "%1", "%0$s", "%*0$s", "%1$*2s", "%x", "%5%", "%9$s", "%99999999999s"] {
+            assert!(format_text(pattern, &wide).is_err(), "{pattern}");
+        }
     }
 }
