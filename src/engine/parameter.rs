@@ -6,6 +6,7 @@
 mod array;
 mod binary;
 mod datetime;
+mod interval;
 mod number;
 
 use arrow::datatypes::{DataType, IntervalUnit, TimeUnit};
@@ -17,6 +18,8 @@ use crate::error::{ClientMessage, SqlState};
 
 use super::semantics::{self, Facts};
 use super::{PgType, TimeZone};
+
+pub(super) use interval::{Field as IntervalField, Fields as IntervalFields, read as read_interval};
 
 /// How a value is written on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -255,7 +258,7 @@ fn from_text(value: &str, kind: Kind, time_zone: &TimeZone) -> Result<ScalarValu
         Kind::Date => ScalarValue::Date32(Some(datetime::date(value)?)),
         Kind::Time => ScalarValue::Time64Microsecond(Some(datetime::time(value)?)),
         Kind::Timestamp | Kind::TimestampTz => kind.timestamp(datetime::timestamp(value, kind, time_zone)?),
-        Kind::Interval => ScalarValue::IntervalMonthDayNano(Some(datetime::interval(value)?)),
+        Kind::Interval => ScalarValue::IntervalMonthDayNano(Some(interval::interval(value)?)),
         Kind::Uuid => {
             let uuid = uuid(value.trim()).ok_or_else(|| invalid_text(kind, value))?;
             ScalarValue::Utf8(Some(uuid.hyphenated().to_string()))

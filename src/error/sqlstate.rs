@@ -37,6 +37,8 @@ codes! {
     NUMERIC_VALUE_OUT_OF_RANGE = "22003";
     /// A date or time does not exist or does not fit.
     DATETIME_FIELD_OVERFLOW = "22008";
+    /// A field of an interval does not fit.
+    INTERVAL_FIELD_OVERFLOW = "22015";
     /// A text that is no date or time.
     INVALID_DATETIME_FORMAT = "22007";
     /// Division by zero.

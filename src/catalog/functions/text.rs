@@ -487,7 +487,7 @@ mod tests {
         assert!(format_text("%s%s%s", &arguments).is_err());
         let wide = [Value::Int(5), Value::from("x"), Value::Int(-3), Value::from("y")];
         assert_eq!(format_text("%*s|%*s|", &wide).unwrap(), "    x|y  |");
-        assert_eq!(format_text("%2$*1$L|%-2$s|%2$5s|%4$*3$s|", &wide).unwrap(), "  'x'|x|    x|y  |");
+        assert_eq!(format_text("%2$*1$L|%2$-5s|%2$5s|%4$*3$s|", &wide).unwrap(), "  'x'|x    |    x|y  |");
         assert_eq!(format_text("100%%", &[]).unwrap(), "100%");
         for pattern in ["%", "%1", "%0$s", "%*0$s", "%1$*2s", "%x", "%5%", "%9$s", "%99999999999s"] {
             assert!(format_text(pattern, &wide).is_err(), "{pattern}");

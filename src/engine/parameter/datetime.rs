@@ -1,6 +1,5 @@
-//! Dates, times, timestamps and intervals as text.
+//! Dates, times and timestamps as text.
 
-use arrow::datatypes::IntervalMonthDayNano;
 use chrono::{Datelike, NaiveDate, NaiveDateTime, NaiveTime};
 
 use crate::error::{ClientMessage, SqlState};
@@ -71,7 +70,9 @@ fn naive_date(text: &str, before_christ: bool, value: &str, kind: Kind) -> Resul
     let year = if before_christ { 1 - year } else { year };
     let unsigned = |number: i32| u32::try_from(number).unwrap_or(0);
     let date = NaiveDate::from_ymd_opt(year, unsigned(month), unsigned(day));
-    date.filter(|_| year > 0 || before_christ).ok_or_else(|| out_of_range(value))
+    // The calendar begins with the first day of the Julian one.
+    let begins = NaiveDate::from_ymd_opt(-4713, 11, 24);
+    date.filter(|date| (year > 0 || before_christ) && begins.is_none_or(|begins| *date >= begins)).ok_or_else(|| out_of_range(value))
 }
 
 /// Reads `HH:MM[:SS[.ffffff]]` as millionths of a second, rounded to the nearest; 24:00 is the end of the day.
@@ -194,172 +195,4 @@ pub(super) fn timestamp(value: &str, kind: Kind, time_zone: &TimeZone) -> Result
     let clock = NaiveTime::from_num_seconds_from_midnight_opt(second, 0).unwrap_or_default();
     let offset = zone.as_ref().unwrap_or(time_zone).offset_of_local(&NaiveDateTime::new(date, clock));
     Ok(local - i64::from(offset) * SECOND)
-}
-
-/// Reads `1 year 2 mons -3 days 04:05:06.7 ago` and ISO 8601's `P1Y2M3DT4H5M6S`.
-pub(super) fn interval(value: &str) -> Result<IntervalMonthDayNano, ClientMessage> {
-    let trimmed = value.trim().trim_start_matches('@').trim();
-    let mut sum = Sum { months: 0, days: 0, micros: 0, value };
-    if let Some(iso) = trimmed.strip_prefix(['P', 'p']) {
-        sum.iso(iso)?;
-        return sum.finish(false);
-    }
-    let joined = with_signs(trimmed);
-    let mut words = joined.split_whitespace().peekable();
-    let mut ago = false;
-    if words.peek().is_none() {
-        return Err(sum.invalid());
-    }
-    while let Some(word) = words.next() {
-        if word.eq_ignore_ascii_case("ago") && words.peek().is_none() {
-            ago = true;
-        } else if word.contains(':') {
-            let (sign, clock) = word.strip_prefix('-').map_or((1, word.trim_start_matches('+')), |rest| (-1, rest));
-            sum.clock(clock, sign)?;
-        } else {
-            let digits = word.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(word.len());
-            let (number, unit) = word.split_at(digits);
-            if let Some((years, months)) = number.trim_start_matches(['-', '+']).split_once('-').filter(|_| unit.is_empty()) {
-                // `1-2` is a year and two months.
-                let sign = if number.starts_with('-') { "-" } else { "" };
-                sum.add(&format!("{sign}{years}"), "years")?;
-                sum.add(&format!("{sign}{months}"), "months")?;
-                continue;
-            }
-            let unit = match words.peek() {
-                _ if !unit.is_empty() => unit,
-                // `3 4:05:06` are three days and a time.
-                Some(next) if next.contains(':') => "days",
-                _ => words.next().unwrap_or("seconds"),
-            };
-            sum.add(number, unit)?;
-        }
-    }
-    sum.finish(ago)
-}
-
-/// The text in which signs stand at their numbers: `1 month - 1 day`.
-fn with_signs(text: &str) -> String {
-    let mut joined = String::with_capacity(text.len());
-    let mut signed = false;
-    for letter in text.chars() {
-        if signed && letter.is_whitespace() {
-            continue;
-        }
-        signed = matches!(letter, '-' | '+');
-        joined.push(letter);
-    }
-    joined
-}
-
-/// An interval while it is read.
-struct Sum<'a> {
-    months: i64,
-    days: i64,
-    micros: i64,
-    value: &'a str,
-}
-
-impl Sum<'_> {
-    fn invalid(&self) -> ClientMessage {
-        invalid_text(Kind::Interval, self.value)
-    }
-
-    fn too_large(&self) -> ClientMessage {
-        ClientMessage::new(SqlState::DATETIME_FIELD_OVERFLOW, format!("interval field value out of range: \"{}\"", self.value))
-    }
-
-    fn clock(&mut self, text: &str, sign: i64) -> Result<(), ClientMessage> {
-        let mut fields = text.split(':');
-        let (hours, minutes, seconds) = (fields.next(), fields.next(), fields.next().unwrap_or("0"));
-        let number = |field: Option<&str>| field.filter(|field| field.len() <= 9).and_then(|field| field.parse::<i64>().ok());
-        let (Some(hours), Some(minutes), Some(micros), None) = (number(hours), number(minutes), second_micros(seconds), fields.next())
-        else {
-            return Err(self.invalid());
-        };
-        if minutes > 59 || micros >= 60 * SECOND {
-            return Err(self.too_large());
-        }
-        self.micros = self.micros.checked_add(sign * ((hours * 60 + minutes) * 60 * SECOND + micros)).ok_or_else(|| self.too_large())?;
-        Ok(())
-    }
-
-    /// Adds a number of a unit; what is left of a whole unit goes on to the next smaller one.
-    fn add(&mut self, number: &str, unit: &str) -> Result<(), ClientMessage> {
-        let (sign, digits) = number.strip_prefix('-').map_or((1, number.trim_start_matches('+')), |rest| (-1, rest));
-        // Millionths of the unit.
-        let digits = if digits.starts_with('.') { format!("0{digits}") } else { digits.to_owned() };
-        let amount = i128::from(second_micros(&digits).ok_or_else(|| self.invalid())? * sign);
-        let million = i128::from(SECOND);
-        let (months, days, micros) = match unit.to_ascii_lowercase().as_str() {
-            "microsecond" | "microseconds" | "us" | "usec" | "usecs" => (0, 0, amount / million),
-            "millisecond" | "milliseconds" | "ms" | "msec" | "msecs" => (0, 0, amount / 1000),
-            "second" | "seconds" | "sec" | "secs" | "s" => (0, 0, amount),
-            "minute" | "minutes" | "min" | "mins" | "m" => (0, 0, amount * 60),
-            "hour" | "hours" | "hr" | "hrs" | "h" => (0, 0, amount * 3600),
-            "day" | "days" | "d" => (0, amount / million, amount % million * 86_400),
-            "week" | "weeks" | "w" => (0, amount * 7 / million, amount * 7 % million * 86_400),
-            "month" | "months" | "mon" | "mons" => (amount / million, amount % million * 30 / million, 0),
-            "year" | "years" | "yr" | "yrs" | "y" => (amount * 12 / million, 0, 0),
-            "decade" | "decades" => (amount * 120 / million, 0, 0),
-            "century" | "centuries" => (amount * 1200 / million, 0, 0),
-            "millennium" | "millennia" | "mil" | "mils" => (amount * 12_000 / million, 0, 0),
-            _ => return Err(self.invalid()),
-        };
-        let sum = |total: i64, more: i128| i64::try_from(more).ok().and_then(|more| total.checked_add(more));
-        let added = (sum(self.months, months), sum(self.days, days), sum(self.micros, micros));
-        let (Some(months), Some(days), Some(micros)) = added else { return Err(self.too_large()) };
-        (self.months, self.days, self.micros) = (months, days, micros);
-        Ok(())
-    }
-
-    fn iso(&mut self, text: &str) -> Result<(), ClientMessage> {
-        if self.iso_clock(text)? {
-            return Ok(());
-        }
-        let mut in_time = false;
-        let mut number = String::new();
-        for character in text.chars() {
-            let unit = match (character, in_time) {
-                ('T' | 't', false) if number.is_empty() => {
-                    in_time = true;
-                    continue;
-                }
-                ('Y' | 'y', false) => "years",
-                ('M' | 'm', false) => "months",
-                ('W' | 'w', false) => "weeks",
-                ('D' | 'd', false) => "days",
-                ('H' | 'h', true) => "hours",
-                ('M' | 'm', true) => "minutes",
-                ('S' | 's', true) => "seconds",
-                (other, _) => {
-                    number.push(other);
-                    continue;
-                }
-            };
-            self.add(&std::mem::take(&mut number), unit)?;
-        }
-        if number.is_empty() && !text.is_empty() { Ok(()) } else { Err(self.invalid()) }
-    }
-
-    /// `0001-02-03T04:05:06`; whether it is of that form.
-    fn iso_clock(&mut self, text: &str) -> Result<bool, ClientMessage> {
-        let (date, time) = text.split_once(['T', 't']).map_or((text, None), |(date, time)| (date, Some(time)));
-        let fields: Vec<&str> = date.split('-').collect();
-        let plain = |field: &&str| !field.is_empty() && field.bytes().all(|byte| byte.is_ascii_digit());
-        let ([years, months, days], true) = (fields.as_slice(), fields.iter().all(plain)) else { return Ok(false) };
-        for (number, unit) in [(years, "years"), (months, "months"), (days, "days")] {
-            self.add(number, unit)?;
-        }
-        time.map_or(Ok(()), |time| self.clock(time, 1))?;
-        Ok(true)
-    }
-
-    fn finish(self, ago: bool) -> Result<IntervalMonthDayNano, ClientMessage> {
-        let sign = if ago { -1 } else { 1 };
-        let months = i32::try_from(self.months * sign).map_err(|_| self.too_large())?;
-        let days = i32::try_from(self.days * sign).map_err(|_| self.too_large())?;
-        let nanoseconds = self.micros.checked_mul(1000 * sign).ok_or_else(|| self.too_large())?;
-        Ok(IntervalMonthDayNano::new(months, days, nanoseconds))
-    }
 }

@@ -10,7 +10,9 @@ use datafusion::logical_expr::{AggregateUDF, Expr, ExprSchemable, WindowFunction
 use crate::error::SqlState;
 
 use super::function::{Result, fault};
-use super::{Facts, accrued, excluded, expression, framed, literals, matching, numeric, regrouped, shift, spans, spread};
+use super::{
+    Facts, accrued, casts, excluded, expression, framed, joined_bytes, literals, matching, numeric, regrouped, shift, spans, spread,
+};
 
 /// What stands for an aggregate.
 pub(super) fn aggregated(mut call: AggregateFunction, schema: &DFSchema, facts: Facts) -> Result<AggregateFunction> {
@@ -101,6 +103,12 @@ fn standing(name: &str, args: &mut [Expr], schema: &DFSchema, facts: Facts) -> O
         return None;
     }
     let types: Vec<DataType> = args.iter().filter_map(|arg| arg.get_type(schema).ok()).collect();
+    if let ("string_agg", [found, _], [_, delimiter]) = (name, types.as_slice(), &mut *args)
+        && found.is_binary()
+    {
+        *delimiter = casts::literal_as(std::mem::take(delimiter), &DataType::Binary, facts);
+        return Some(Arc::new(joined_bytes::joined()));
+    }
     let (function, arity) = accrued::standing_for(name)?;
     let fits = |found: &DataType| if arity == 1 { found.is_floating() } else { found.is_numeric() };
     if types.len() != arity || args.len() != arity || !types.iter().all(fits) {

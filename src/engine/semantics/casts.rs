@@ -71,6 +71,11 @@ fn known(cast: Cast, from: &Field, facts: Facts) -> Expr {
     if let Some(number) = named.filter(|_| to.is_integer()).and_then(|kind| regs::number(&cast.expr, kind)) {
         return datafusion::logical_expr::cast(number, to);
     }
+    // A number of a jsonb may have digits behind its point.
+    if named == Some("jsonb") && to.is_integer() {
+        let number = numeric::unconstrained().call(vec![unnamed(*cast.expr)]);
+        return datafusion::logical_expr::cast(numeric::rescaled(number, numeric::PRECISION_MAX, 0), to);
+    }
     // What the text was a value of is not what the cast answers.
     let cast = if named.is_some() && from.is_string() { Cast { expr: Box::new(unnamed(*cast.expr)), ..cast } } else { cast };
     match &to {

@@ -104,6 +104,13 @@ impl Read {
         if digits {
             return self.digits(word);
         }
+        // `040506+08` behind a date
+        if let Some((time, zone)) = word.split_at_checked(6).filter(|(_, zone)| zone.starts_with(['+', '-']) && self.date.is_some())
+            && time.bytes().all(|byte| byte.is_ascii_digit())
+        {
+            self.compact_time(time)?;
+            return self.zoned(zone);
+        }
         if word.contains(':') && !word.starts_with(['+', '-']) {
             return match word.split_once('t').filter(|(date, _)| !date.is_empty()) {
                 Some((date, time)) if date.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-') => {
@@ -177,6 +184,14 @@ impl Read {
         if word.len() == 6 && self.date.is_some() && self.time.is_none() {
             return self.compact_time(word);
         }
+        // `990108`
+        if word.len() == 6 && self.date.is_none() && self.numbers.is_empty() && self.month.is_none() {
+            let [year, month, day] = [word.get(..2)?, word.get(2..4)?, word.get(4..)?];
+            let year: i32 = year.parse().ok()?;
+            let year = if year < 70 { year + 2000 } else { year + 1900 };
+            self.date = NaiveDate::from_ymd_opt(year, month.parse().ok()?, day.parse().ok()?);
+            return self.date.map(|_| ());
+        }
         self.numbers.push(word.to_owned());
         (self.numbers.len() <= 3 && word.len() <= 6).then_some(())
     }
@@ -208,8 +223,13 @@ impl Read {
         if parts.len() != 3 || !self.numbers.is_empty() || self.date.is_some() {
             return None;
         }
+        // A month by its name stands before or between the numbers.
+        let number = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+        if matches!(parts.as_slice(), [one, two, last] if number(one) && number(two) && !number(last)) {
+            return None;
+        }
         for part in parts {
-            if part.bytes().all(|byte| byte.is_ascii_digit()) && !part.is_empty() && part.len() <= 6 {
+            if number(part) && !part.is_empty() && part.len() <= 6 {
                 self.numbers.push(part.to_owned());
             } else if self.month.replace(month(part)?).is_some() {
                 return None;
@@ -302,15 +322,20 @@ mod tests {
         }
         assert_eq!(of("02.03.2026", DateOrder::Dmy).as_deref(), Some("2026-03-02"));
         assert_eq!(of("26/03/02", DateOrder::Ymd).as_deref(), Some("2026-03-02"));
-        for text in ["Jan", "2026", "13/13/2026", "30 Feb 2026", "Jan Feb 2026", "secret", "1/2", "a-b-c"] {
+        for text in ["J2461043", "2026.002", "260102"] {
+            assert_eq!(of(text, DateOrder::Mdy).as_deref(), Some("2026-01-02"), "{text}");
+        }
+        for text in ["Jan", "2026", "13/13/2026", "30 Feb 2026", "Jan Feb 2026", "secret", "1/2", "a-b-c", "2026-02-Jan"] {
             assert_eq!(of(text, DateOrder::Mdy), None, "{text}");
         }
     }
 
     #[test]
     fn times_and_zones_stand_behind_them() {
+        assert_eq!(of("January 8, 99 BC", DateOrder::Mdy).as_deref(), Some("0099-01-08 BC"));
         assert_eq!(of("Jan 2 2026 3:04 PM", DateOrder::Mdy).as_deref(), Some("2026-01-02 15:04"));
         assert_eq!(of("2026-01-02 12:30:05am PST", DateOrder::Mdy).as_deref(), Some("2026-01-02 00:30:05 -08"));
+        assert_eq!(of("20260102 030405+02", DateOrder::Mdy).as_deref(), Some("2026-01-02 03:04:05 +02"));
         assert_eq!(of("20260102T030405", DateOrder::Mdy).as_deref(), Some("2026-01-02 03:04:05"));
         assert_eq!(of("2026-01-02 03:04 Europe/Paris", DateOrder::Mdy).as_deref(), Some("2026-01-02 03:04 europe/paris"));
         assert_eq!(of("2026-01-02Z", DateOrder::Mdy).as_deref(), Some("2026-01-02 00:00:00 +00"));

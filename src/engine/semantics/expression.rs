@@ -104,7 +104,7 @@ fn of_row(row: &Expr, null: bool) -> Option<Expr> {
 
 /// A function that PostgreSQL means otherwise, by its name and the types of its arguments.
 fn called(call: ScalarFunction, schema: &DFSchema, facts: Facts) -> Result<Expr> {
-    let call = sought::searched(of_octets(call, schema, facts)?, schema, facts);
+    let call = of_jsonb(sought::searched(of_octets(call, schema, facts)?, schema, facts));
     signatures::check(&call, schema, facts)?;
     let mut call = match made(rounding::argued(call, schema, facts), schema, facts) {
         Ok(done) => return Ok(done),
@@ -135,16 +135,12 @@ fn called(call: ScalarFunction, schema: &DFSchema, facts: Facts) -> Result<Expr>
         }
         "meshgate_taken" | "meshgate_skipped" | "date_bin" => argued(&mut call, schema, facts).map(|()| None)?,
         "jsonb_set" | "jsonb_insert" | "json_object" | "jsonb_object" | "array_element" | "to_number" => {
-            return Ok(by_constants(call, schema));
+            return by_constants(call, schema);
         }
         sought::ANY | "array_has" => return sought::among(std::mem::take(&mut call.args), schema, facts),
         "to_hex" if type_of(0).is_some_and(|found| matches!(found, DataType::Int16 | DataType::Int32)) => {
             call.args = call.args.into_iter().map(four_bytes).collect();
             None
-        }
-        "regexp_count" | "regexp_instr" => {
-            translate_pattern(&mut call.args)?;
-            return Ok(datafusion::logical_expr::cast(Expr::ScalarFunction(call), DataType::Int32));
         }
         "gcd" | "lcm" if [type_of(0), type_of(1)].into_iter().flatten().all(|found| matches!(found, DataType::Int16 | DataType::Int32)) => {
             return Ok(datafusion::logical_expr::cast(Expr::ScalarFunction(call), DataType::Int32));
@@ -153,7 +149,7 @@ fn called(call: ScalarFunction, schema: &DFSchema, facts: Facts) -> Result<Expr>
             Some(found) if is_exact(&found) => return Ok(to_whole(call, &found)),
             _ => None,
         },
-        "sqrt" | "exp" | "acos" | "asin" | "power" | "pow" | "ln" | "log" | "log10" => {
+        "sqrt" | "exp" | "acos" | "asin" | "acosh" | "atanh" | "power" | "pow" | "ln" | "log" | "log10" => {
             let types: Vec<DataType> = (0..call.args.len()).filter_map(type_of).collect();
             mathematical(name, &types, &mut call.args)
         }
@@ -281,6 +277,19 @@ fn of_octets(mut call: ScalarFunction, schema: &DFSchema, facts: Facts) -> Resul
     Ok(call)
 }
 
+/// A text constant that a function of jsonb takes has the one form that a jsonb has.
+fn of_jsonb(mut call: ScalarFunction) -> ScalarFunction {
+    let made_of_others = ["jsonb_build_object", "jsonb_build_array", "jsonb_object"];
+    let name = call.func.name();
+    if name.starts_with("jsonb_")
+        && !made_of_others.contains(&name)
+        && let Some(value) = call.args.first_mut().filter(|value| casts::text_literal(value))
+    {
+        *value = json_build::read(true).call(vec![std::mem::take(value)]);
+    }
+    call
+}
+
 /// An integer as the whole number that its four bytes are.
 fn four_bytes(value: Expr) -> Expr {
     let mask = Expr::Literal(ScalarValue::Int64(Some(i64::from(u32::MAX))), None);
@@ -298,19 +307,22 @@ fn unconstrained(value: &Expr, schema: &DFSchema, facts: Facts) -> Option<Expr> 
 }
 
 /// A function that constants among its arguments tell more of: paths of texts, places, templates.
-fn by_constants(mut call: ScalarFunction, schema: &DFSchema) -> Expr {
+fn by_constants(mut call: ScalarFunction, schema: &DFSchema) -> Result<Expr> {
     match call.func.name() {
-        "json_object" | "jsonb_object" => call.args = call.args.into_iter().map(|arg| meanings::path(json_edit::flat(arg))).collect(),
+        "json_object" | "jsonb_object" => call.args = call.args.into_iter().map(meanings::path).collect(),
         "array_element" => {
             if let Some(member) = element(&mut call.args, schema) {
-                return member;
+                return Ok(member);
             }
-            return picked(call, schema);
+            return Ok(picked(call, schema));
         }
         "to_number" => {
+            if let [Some(text), Some(template)] = [0, 1].map(|at| call.args.get(at).and_then(casts::text_of)) {
+                return numbers::constant_number(text, template).map(|number| Expr::Literal(number, None));
+            }
             let scale = call.args.get(1).and_then(casts::text_of).and_then(number_text::scale).and_then(|scale| i8::try_from(scale).ok());
             if let Some(scale) = scale.filter(|scale| *scale <= 16) {
-                return datafusion::logical_expr::cast(Expr::ScalarFunction(call), DataType::Decimal128(38, scale));
+                return Ok(datafusion::logical_expr::cast(Expr::ScalarFunction(call), DataType::Decimal128(38, scale)));
             }
         }
         _ => {
@@ -319,7 +331,7 @@ fn by_constants(mut call: ScalarFunction, schema: &DFSchema) -> Expr {
             }
         }
     }
-    Expr::ScalarFunction(call)
+    Ok(Expr::ScalarFunction(call))
 }
 
 /// `x[n]`: of a jsonb its member; of an array NULL below 1, where the engine counts from the end.

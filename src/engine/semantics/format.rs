@@ -17,7 +17,7 @@ use crate::error::SqlState;
 
 use super::function::{Function, Result, arg, fault};
 use super::number_text::{self, Number};
-use super::{Facts, numeric, template, temporal};
+use super::{Facts, numeric, template, temporal, truncation};
 
 pub(super) fn all(facts: Facts) -> Vec<Arc<ScalarUDF>> {
     vec![to_char(facts).udf(), to_date(facts).udf(), to_timestamp(facts).udf()]
@@ -28,18 +28,27 @@ pub(super) const MONTHS: [&str; 12] =
 const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 
 /// Patterns, of which the longest that fits is meant.
-const PATTERNS: [&str; 69] = [
+const PATTERNS: [&str; 71] = [
     "Y,YYY", "YYYY", "IYYY", "YYY", "IYY", "YY", "IY", "Y", "I", "MONTH", "Month", "month", "MON", "Mon", "mon", "MM", "MI", "MS", "DAY",
     "Day", "day", "DDD", "DD", "DY", "Dy", "dy", "D", "ID", "IW", "WW", "W", "Q", "CC", "HH24", "HH12", "HH", "SSSSS", "SSSS", "SS", "US",
     "AM", "PM", "am", "pm", "A.M.", "P.M.", "a.m.", "p.m.", "FF1", "FF2", "FF3", "FF4", "FF5", "FF6", "IDDD", "J", "RM", "rm", "BC", "AD",
-    "bc", "ad", "B.C.", "A.D.", "TZH", "TZM", "TZ", "tz", "OF",
+    "bc", "ad", "B.C.", "A.D.", "b.c.", "a.d.", "TZH", "TZM", "TZ", "tz", "OF",
 ];
 const ROMAN: [&str; 12] = ["I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII"];
 
 /// A part of a template.
 pub(super) enum Piece {
-    Pattern { name: &'static str, fill: bool, ordinal: Option<bool> },
+    Pattern {
+        name: &'static str,
+        fill: bool,
+        ordinal: Option<bool>,
+    },
+    /// A letter that stands for itself.
     Text(String),
+    /// Letters in quotes.
+    Quoted(String),
+    /// `FX`: a text that is read has each letter in its place.
+    Exact,
 }
 
 pub(super) fn unsupported(pattern: &str) -> DataFusionError {
@@ -52,13 +61,19 @@ pub(super) fn pieces(template: &str) -> Result<Vec<Piece>> {
     let mut fill = true;
     while let Some(first) = rest.chars().next() {
         if let Some(quoted) = rest.strip_prefix('"') {
-            let (text, after) = quoted.split_once('"').unwrap_or((quoted, ""));
-            pieces.push(Piece::Text(text.to_owned()));
+            let (text, after) = in_quotes(quoted);
+            pieces.push(Piece::Quoted(text));
+            rest = after;
+        } else if let Some(after) = rest.strip_prefix("\\\"") {
+            pieces.push(Piece::Text("\"".to_owned()));
             rest = after;
         } else if let Some(after) = rest.strip_prefix("FM").or_else(|| rest.strip_prefix("fm")) {
             fill = false;
             rest = after;
-        } else if let Some(after) = rest.strip_prefix("TM").or_else(|| rest.strip_prefix("FX")) {
+        } else if let Some(after) = ["TM", "tm"].iter().find_map(|prefix| rest.strip_prefix(prefix)) {
+            rest = after;
+        } else if let Some(after) = ["FX", "fx"].iter().find_map(|prefix| rest.strip_prefix(prefix)) {
+            pieces.push(Piece::Exact);
             rest = after;
         } else if let Some((name, after)) = pattern(rest, fill)? {
             let (ordinal, after) = match (after.strip_prefix("TH"), after.strip_prefix("th")) {
@@ -75,6 +90,20 @@ pub(super) fn pieces(template: &str) -> Result<Vec<Piece>> {
         }
     }
     Ok(pieces)
+}
+
+/// A text in quotes, from behind the first one, and what stands behind the last; a backslash takes the letter behind it as it is.
+fn in_quotes(quoted: &str) -> (String, &str) {
+    let mut text = String::new();
+    let mut letters = quoted.char_indices();
+    while let Some((at, letter)) = letters.next() {
+        match letter {
+            '"' => return (text, quoted.get(at + 1..).unwrap_or_default()),
+            '\\' => text.push(letters.next().map_or('\\', |(_, letter)| letter)),
+            letter => text.push(letter),
+        }
+    }
+    (text, "")
 }
 
 /// The pattern that a template starts with. Numbers may be written in either case.
@@ -178,10 +207,11 @@ fn span(value: IntervalMonthDayNano, template: &str) -> Result<String> {
     let mut text = String::new();
     for piece in pieces(template)? {
         let (name, fill) = match &piece {
-            Piece::Text(part) => {
+            Piece::Text(part) | Piece::Quoted(part) => {
                 text.push_str(part);
                 continue;
             }
+            Piece::Exact => continue,
             Piece::Pattern { ordinal: Some(_), .. } => return Err(unsupported("TH")),
             Piece::Pattern { name, fill, .. } => (*name, *fill),
         };
@@ -219,7 +249,8 @@ fn moment(value: &NaiveDateTime, template: &str, zone: &Zone) -> Result<String> 
     let mut text = String::new();
     for piece in pieces(template)? {
         match piece {
-            Piece::Text(part) => text.push_str(&part),
+            Piece::Text(part) | Piece::Quoted(part) => text.push_str(&part),
+            Piece::Exact => {}
             Piece::Pattern { name, fill, ordinal } => {
                 let part = match name {
                     "TZH" | "TZM" | "TZ" | "tz" | "OF" => zone.field(name),
@@ -253,6 +284,7 @@ fn field(name: &str, value: &NaiveDateTime, fill: bool) -> Result<String> {
     // There is no year 0: what comes before 1 is 1 before Christ.
     let year = if shown > 0 { shown } else { 1 - shown };
     let iso = i64::from(value.iso_week().year());
+    let iso = if iso > 0 { iso } else { 1 - iso };
     let micros = value.nanosecond() / 1000;
     let month = MONTHS.get(usize::try_from(value.month0()).unwrap_or(0)).copied().unwrap_or_default();
     let day = DAYS.get(usize::try_from(value.weekday().num_days_from_sunday()).unwrap_or(0)).copied().unwrap_or_default();
@@ -275,7 +307,8 @@ fn field(name: &str, value: &NaiveDateTime, fill: bool) -> Result<String> {
         "WW" => padded(i64::from(value.ordinal0() / 7 + 1), 2),
         "W" => (value.day0() / 7 + 1).to_string(),
         "Q" => value.month0().wrapping_div(3).wrapping_add(1).to_string(),
-        "CC" => padded((year + 99).div_euclid(100), 2),
+        "CC" if shown > 0 => padded((year + 99).div_euclid(100), 2),
+        "CC" => padded(shown / 100 - 1, 3),
         "HH24" => padded(i64::from(value.hour()), 2),
         "HH12" | "HH" => padded(i64::from(temporal::clock_hour(value)), 2),
         "MI" => padded(i64::from(value.minute()), 2),
@@ -297,6 +330,7 @@ fn field(name: &str, value: &NaiveDateTime, fill: bool) -> Result<String> {
         "BC" | "AD" => if shown > 0 { "AD" } else { "BC" }.to_owned(),
         "bc" | "ad" => if shown > 0 { "ad" } else { "bc" }.to_owned(),
         "B.C." | "A.D." => if shown > 0 { "A.D." } else { "B.C." }.to_owned(),
+        "b.c." | "a.d." => if shown > 0 { "a.d." } else { "b.c." }.to_owned(),
         "MONTH" | "Month" | "month" => cased(name, month, fill),
         "MON" | "Mon" | "mon" => cased(name, month.get(..3).unwrap_or_default(), false),
         "DAY" | "Day" | "day" => cased(name, day, fill),
@@ -329,7 +363,7 @@ fn to_date(facts: Facts) -> Function {
         let (texts, templates) = (arg::<StringArray>(args, 0)?, arg::<StringArray>(args, 1)?);
         let dates = texts.iter().zip(templates.iter()).map(|pair| match pair {
             (Some(text), Some(template)) => {
-                let days = template::read(text, template)?.date().signed_duration_since(NaiveDate::default()).num_days();
+                let days = template::read(text, template)?.local.date().signed_duration_since(NaiveDate::default()).num_days();
                 i32::try_from(days).map(Some).map_err(|_| template::invalid())
             }
             _ => Ok(None),
@@ -354,8 +388,12 @@ fn to_timestamp(facts: Facts) -> Function {
         let (texts, templates) = (arg::<StringArray>(args, 0)?, arg::<StringArray>(args, 1)?);
         let moments = texts.iter().zip(templates.iter()).map(|pair| match pair {
             (Some(text), Some(template)) => {
-                let local = template::read(text, template)?.and_utc().timestamp_micros();
-                Ok(Some(temporal::utc_micros(local, &facts.time_zone)))
+                let read = template::read(text, template)?;
+                let local = truncation::to_digits(read.local.and_utc().timestamp_micros(), read.fraction_digits);
+                Ok(Some(match read.offset {
+                    Some(offset) => local - offset * 1_000_000,
+                    None => temporal::utc_micros(local, &facts.time_zone),
+                }))
             }
             _ => Ok(None),
         });

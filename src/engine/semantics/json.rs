@@ -234,6 +234,11 @@ fn extract(name: &'static str, text: bool, binary: bool) -> Function {
     answering(Function::new(name, takes, |_| Some(DataType::Utf8), computes), text, binary)
 }
 
+/// `jsonb[key]`.
+pub(super) fn subscripted() -> Function {
+    extract("jsonb_subscript", false, true)
+}
+
 /// `json @> json`.
 pub(super) fn contains() -> Function {
     let computes = |args: &[ArrayRef], _rows: usize| {

@@ -66,17 +66,32 @@ fn to_json(name: &'static str, binary: bool, facts: Facts) -> Function {
         let texts = values(first(args)?, fields.first(), facts)?;
         // In a list, rows and arrays stand on lines of their own.
         let line = name == LINE && first(args)?.data_type().is_nested();
-        let shown = |row: usize| if line { format!("\n {}", text_at(&texts, row)) } else { done(text_at(&texts, row), binary) };
-        let one = |row: usize| first(args).is_ok_and(|value| value.is_valid(row)).then(|| shown(row));
+        let parted = args.get(1).and_then(|parted| parted.as_boolean_opt());
+        let shown = |row: usize| match parted {
+            Some(parted) if parted.value(row) => on_lines(&text_at(&texts, row)),
+            _ if line => format!("\n {}", text_at(&texts, row)),
+            _ => done(text_at(&texts, row), binary),
+        };
+        let one = |row: usize| args.iter().all(|arg| arg.is_valid(row)).then(|| shown(row));
         Ok(Arc::new((0..rows).map(one).collect::<StringArray>()) as ArrayRef)
     };
     let takes = move |types: &[DataType]| match (name, types) {
         ("array_to_json", [found]) if !found.is_list() => None,
         ("row_to_json", [found]) if !matches!(found, DataType::Struct(_)) => None,
+        ("array_to_json", [found, DataType::Boolean]) if found.is_list() => any(types),
+        ("row_to_json", [DataType::Struct(_), DataType::Boolean]) => any(types),
         (_, [_]) => any(types),
         _ => None,
     };
     Function::with_fields(name, takes, |_| Some(DataType::Utf8), computes).of_statement(facts).answers(kind(binary))
+}
+
+/// A JSON whose outermost parts stand on lines of their own.
+fn on_lines(text: &str) -> String {
+    let Some(parts) = Parts::of(text) else { return text.to_owned() };
+    let (open, close) = if parts.object { ('{', '}') } else { ('[', ']') };
+    let part = |(name, value): (Option<&str>, &str)| name.map_or_else(|| value.to_owned(), |name| format!("{name}:{value}"));
+    format!("{open}{}{close}", parts.map(part).collect::<Vec<_>>().join(",\n "))
 }
 
 /// The JSON text of each value; NULL is null.

@@ -7,12 +7,10 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, BooleanArray, Int32Array, Int64Array, ListArray, ListBuilder, StringArray, StringBuilder};
 use arrow::datatypes::{DataType, Field};
-use datafusion::common::ScalarValue;
-use datafusion::logical_expr::{Expr, ScalarUDF};
+use datafusion::logical_expr::ScalarUDF;
 
 use crate::error::SqlState;
 
-use super::casts::text_of;
 use super::function::{Function, Result, arg, fault};
 use super::json::{self, Parts};
 use super::json_build::{canonical, quoted};
@@ -363,41 +361,67 @@ fn object(binary: bool) -> Function {
         let one = |row: usize| {
             let Some(names) = path_of(names, row) else { return Ok(None) };
             let other = others.map(|others| path_of(others, row));
-            let (names, values): (Vec<_>, Vec<_>) = match &other {
+            let pairs = match &other {
                 Some(None) => return Ok(None),
-                Some(Some(values)) => (steps(&names), steps(values)),
-                None => {
-                    let all = steps(&names);
-                    if all.len() % 2 == 1 {
-                        return Err(fault(SqlState::ARRAY_SUBSCRIPT_ERROR, "array must have even number of elements"));
-                    }
-                    (all.iter().copied().step_by(2).collect(), all.iter().copied().skip(1).step_by(2).collect())
-                }
+                Some(Some(values)) => pairs_of_two(&names, values)?,
+                None => pairs_of_one(&names)?,
             };
-            if names.len() != values.len() {
-                return Err(fault(SqlState::ARRAY_SUBSCRIPT_ERROR, "mismatched array dimensions"));
-            }
-            let members = names.iter().zip(&values).map(|(name, value)| {
+            let members = pairs.into_iter().map(|(name, value)| {
                 let name = name.ok_or_else(|| fault(SqlState::NULL_VALUE_NOT_ALLOWED, "null value not allowed for object key"))?;
-                Ok(format!("{} : {}", quoted(name), value.map_or_else(|| "null".to_owned(), quoted)))
+                Ok(format!("{} : {}", quoted(&name), value.map_or_else(|| "null".to_owned(), |value| quoted(&value))))
             });
             let text = format!("{{{}}}", members.collect::<Result<Vec<_>>>()?.join(", "));
             Ok(Some(if binary { canonical(&text) } else { text }))
         };
         Ok(Arc::new((0..rows).map(one).collect::<Result<StringArray>>()?) as ArrayRef)
     };
-    let takes = |types: &[DataType]| matches!(types.len(), 1 | 2).then(|| vec![texts(); types.len()]);
+    let takes = |types: &[DataType]| matches!(types.len(), 1 | 2).then(|| types.iter().map(deep_texts).collect());
     let (name, pg_type) = if binary { ("jsonb_object", "jsonb") } else { ("json_object", "json") };
     Function::new(name, takes, |_| Some(DataType::Utf8), computes).answers(pg_type)
 }
 
-/// `'{{a,1},{b,2}}'`, the members of an object two by two, as one row of them.
-pub(super) fn flat(pairs: Expr) -> Expr {
-    let inner = text_of(&pairs).map(str::trim).filter(|text| text.starts_with("{{") && !text.contains('"'));
-    match inner.map(|text| format!("{{{}}}", text.replace(['{', '}'], ""))) {
-        Some(text) => Expr::Literal(ScalarValue::Utf8(Some(text)), None),
-        None => pairs,
+/// Arrays of texts of as many dimensions as the type has.
+fn deep_texts(found: &DataType) -> DataType {
+    match found {
+        DataType::List(inner) if inner.data_type().is_nested() => {
+            DataType::List(Arc::new(Field::new_list_field(deep_texts(inner.data_type()), true)))
+        }
+        _ => texts(),
     }
+}
+
+type Pair = (Option<String>, Option<String>);
+
+fn misshaped(text: &str) -> datafusion::error::DataFusionError {
+    fault(SqlState::ARRAY_SUBSCRIPT_ERROR, text)
+}
+
+/// Names and values of one array: in turn, or as its rows of two.
+fn pairs_of_one(all: &ArrayRef) -> Result<Vec<Pair>> {
+    let of_two = |texts: &[Option<&str>]| match texts {
+        [name, value] => Some((name.map(str::to_owned), value.map(str::to_owned))),
+        _ => None,
+    };
+    match all.as_any().downcast_ref::<ListArray>() {
+        None => steps(all).chunks(2).map(of_two).collect::<Option<_>>().ok_or_else(|| misshaped("array must have even number of elements")),
+        Some(rows) if rows.value_type().is_nested() => Err(misshaped("wrong number of array subscripts")),
+        Some(rows) => {
+            let pairs = rows.iter().map(|row| row.and_then(|row| of_two(&steps(&row))));
+            pairs.collect::<Option<_>>().ok_or_else(|| misshaped("array must have two columns"))
+        }
+    }
+}
+
+fn pairs_of_two(names: &ArrayRef, values: &ArrayRef) -> Result<Vec<Pair>> {
+    if names.data_type().is_nested() || values.data_type().is_nested() {
+        return Err(misshaped("wrong number of array subscripts"));
+    }
+    let (names, values) = (steps(names), steps(values));
+    if names.len() != values.len() {
+        let empty = names.is_empty() || values.is_empty();
+        return Err(misshaped(if empty { "wrong number of array subscripts" } else { "mismatched array dimensions" }));
+    }
+    Ok(names.into_iter().zip(values).map(|(name, value)| (name.map(str::to_owned), value.map(str::to_owned))).collect())
 }
 
 /// A list of jsonb values in their order: `array_sort(list, 'ASC' | 'DESC', 'NULLS FIRST' | 'NULLS LAST')`.

@@ -8,7 +8,7 @@ use datafusion::logical_expr::ScalarUDF;
 
 use crate::error::SqlState;
 
-use super::function::{Function, Result, arg, fault, first};
+use super::function::{Function, Result, arg, client, fault, first, message};
 use super::json::{self, Parts};
 use super::regexes;
 
@@ -23,6 +23,8 @@ pub(super) fn all() -> Vec<Arc<ScalarUDF>> {
         ordinals().udf(),
         subscripts().udf(),
         matches().udf(),
+        of_json("meshgate_json_part", |text| Ok(text.to_owned())).udf(),
+        of_json("meshgate_json_as_array", array_text).udf(),
         renamed("meshgate_as_json", "json").udf(),
         renamed("meshgate_as_jsonb", "jsonb").udf(),
     ]
@@ -37,6 +39,38 @@ fn renamed(name: &'static str, pg_type: &'static str) -> Function {
     let computes = |args: &[ArrayRef], _rows: usize| first(args).cloned();
     let takes = |types: &[DataType]| (types.len() == 1).then(|| vec![DataType::Utf8]);
     Function::new(name, takes, |_| Some(DataType::Utf8), computes).answers(pg_type)
+}
+
+/// A text that is made of each JSON.
+fn of_json(name: &'static str, make: fn(&str) -> Result<String>) -> Function {
+    let computes = move |args: &[ArrayRef], _rows: usize| {
+        let made = arg::<StringArray>(args, 0)?.iter();
+        // A JSON null is NULL.
+        let made = made.map(|text| text.filter(|text| json::kind_of(text) != "null").map(make).transpose());
+        Ok(Arc::new(made.collect::<Result<StringArray>>()?) as ArrayRef)
+    };
+    let takes = |types: &[DataType]| (types.len() == 1).then(|| vec![DataType::Utf8]);
+    Function::new(name, takes, |_| Some(DataType::Utf8), computes)
+}
+
+/// The array that a JSON is, as a text that spells it.
+fn array_text(text: &str) -> Result<String> {
+    let Some(parts) = Parts::of(text).filter(|parts| !parts.object) else {
+        // A text may spell an array itself.
+        let spelled = json::given(Some(text), true).filter(|_| json::kind_of(text) == "string");
+        let message = message(SqlState::INVALID_TEXT_REPRESENTATION, "expected JSON array");
+        return spelled.ok_or_else(|| client(message));
+    };
+    let element = |part: &str| match json::kind_of(part) {
+        "array" => array_text(part),
+        "null" => Ok("NULL".to_owned()),
+        _ => {
+            let text = json::given(Some(part), true).unwrap_or_default();
+            Ok(format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"")))
+        }
+    };
+    let elements = parts.map(|(_, part)| element(part)).collect::<Result<Vec<_>>>()?;
+    Ok(format!("{{{}}}", elements.join(",")))
 }
 
 type Made = Vec<Option<String>>;
@@ -150,7 +184,7 @@ fn matches() -> Function {
             if let Some(flag) = flag.filter(|_| texts.is_valid(row) && patterns.is_valid(row)) {
                 let (regex, global) = compiled.flagged(patterns.value(row), flag)?;
                 let most = if global { usize::MAX } else { 1 };
-                for found in regex.captures_iter(texts.value(row)).take(most) {
+                for found in regexes::every(regex, texts.value(row)).take(most) {
                     let groups = lists.values();
                     let skipped = usize::from(found.len() > 1);
                     found.iter().skip(skipped).for_each(|group| groups.values().append_option(group.map(|group| group.as_str())));
@@ -175,6 +209,8 @@ mod tests {
         assert_eq!(elements(r#"[1, "a", null]"#, true).unwrap(), [Some("1".into()), Some("a".into()), None]);
         assert_eq!(keys(r#"{"a": 1, "b": {}}"#).unwrap(), [Some("a".into()), Some("b".into())]);
         assert_eq!(values(r#"{"a": "x", "b": null}"#, true).unwrap(), [Some("x".into()), None]);
+        assert_eq!(array_text(r#"[1, "a\"b", null, [true]]"#).unwrap(), r#"{"1","a\"b",NULL,{"true"}}"#);
+        assert!(array_text("{}").is_err() && array_text("1").is_err());
         assert!(elements("{}", false).is_err() && keys("[]").is_err() && values("1", true).is_err());
     }
 }

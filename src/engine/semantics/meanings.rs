@@ -1,14 +1,17 @@
 //! What an operator between two types means, before the engine has planned it.
 
-use arrow::datatypes::DataType;
-use datafusion::common::{DFSchema, ScalarValue};
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field};
+use datafusion::common::DFSchema;
 use datafusion::functions_nested::expr_fn::array_has_any;
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator, cast};
 
+use crate::engine::{PgType, TimeZone};
 use crate::error::SqlState;
 
 use super::function::{Result, fault};
-use super::{casts, json, json_edit, json_path_run, numeric, regexes, spans, temporal, typed};
+use super::{casts, json, json_edit, json_path_run, numeric, parse, regexes, spans, temporal, typed};
 
 /// An operator that the engine does not plan by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,14 +83,11 @@ pub(in crate::engine) fn operator(
 
 /// `'{a,b}'` as the array that it spells.
 pub(super) fn path(expr: Expr) -> Expr {
-    let inner = casts::text_of(&expr).and_then(|text| text.trim().strip_prefix('{')?.strip_suffix('}').map(str::to_owned));
-    let Some(inner) = inner else { return expr };
-    let key = |key: &str| match key.trim() {
-        bare if bare.eq_ignore_ascii_case("null") => ScalarValue::Utf8(None),
-        bare => ScalarValue::Utf8(Some(bare.trim_matches('"').to_owned())),
-    };
-    let keys: Vec<ScalarValue> = if inner.trim().is_empty() { Vec::new() } else { inner.split(',').map(key).collect() };
-    Expr::Literal(ScalarValue::List(ScalarValue::new_list_nullable(&keys, &DataType::Utf8)), None)
+    let Some(text) = casts::text_of(&expr) else { return expr };
+    match parse::as_parameter(text, PgType::TEXT_ARRAY, &TimeZone::default()) {
+        Ok(list) => Expr::Literal(list, None),
+        Err(message) => parse::failing(message, DataType::List(Arc::new(Field::new_list_field(DataType::Utf8, true)))),
+    }
 }
 
 /// Arithmetic with intervals and times that the engine has no types for; `None` leaves it to the engine.
@@ -159,7 +159,7 @@ pub(in crate::engine) fn of_json(op: Operator, left: &Expr, right: &Expr, schema
     })
 }
 
-/// `jsonb['key']`.
+/// `jsonb['key']`; of an array the element of that number, be it written as a number or as a text.
 pub(in crate::engine) fn json_member(value: Expr, key: Expr) -> Expr {
-    json::member(false, true).call(vec![value, key])
+    json::subscripted().call(vec![value, datafusion::logical_expr::cast(key, DataType::Utf8)])
 }

@@ -3,9 +3,13 @@
 //! Follows PostgreSQL's own steps, for its templates mean what those steps do: each pattern is looked at once, from the left, beside the
 //! digits of the number that has been rounded to as many places as the template has.
 
+mod read;
+
 use crate::error::SqlState;
 
 use super::function::{Result, fault};
+
+pub(super) use read::{Digits, number};
 
 /// The value to be written.
 #[derive(Debug, Clone, Copy)]

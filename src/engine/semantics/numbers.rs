@@ -5,13 +5,14 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Decimal128Array, Float64Array, Int32Array, Int64Array, ListArray, StringArray};
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Decimal128Type, Field, Float64Type};
+use datafusion::common::ScalarValue;
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::ScalarUDF;
 
 use crate::error::SqlState;
 
 use super::function::{Function, Result, arg, fault, first};
-use super::numeric;
+use super::{number_text, numeric};
 
 pub(super) fn all() -> Vec<Arc<ScalarUDF>> {
     vec![
@@ -199,34 +200,36 @@ fn to_number() -> Function {
     let computes = |args: &[ArrayRef], _rows: usize| {
         let (texts, templates) = (arg::<StringArray>(args, 0)?, arg::<StringArray>(args, 1)?);
         let numbers = texts.iter().zip(templates.iter()).map(|pair| match pair {
-            (Some(text), Some(template)) => number(text, template).map(Some),
+            (Some(text), Some(template)) => number_text::number(text, template)?.map(in_column).transpose(),
             _ => Ok(None),
         });
         let numbers: Decimal128Array = numbers.collect::<Result<Vec<_>>>()?.into_iter().collect();
-        Ok(Arc::new(numbers.with_precision_and_scale(38, numeric::QUOTIENT_SCALE)?) as ArrayRef)
+        Ok(Arc::new(numbers.with_precision_and_scale(numeric::PRECISION_MAX, numeric::QUOTIENT_SCALE)?) as ArrayRef)
     };
-    Function::new("to_number", takes, |_| Some(DataType::Decimal128(38, numeric::QUOTIENT_SCALE)), computes)
+    let gives = |_: &[DataType]| Some(DataType::Decimal128(numeric::PRECISION_MAX, numeric::QUOTIENT_SCALE));
+    Function::new("to_number", takes, gives, computes)
 }
 
-fn number(text: &str, template: &str) -> Result<i128> {
-    let upper = template.to_ascii_uppercase();
-    if !upper.chars().all(|letter| matches!(letter, '9' | '0' | ',' | '.' | 'G' | 'D' | 'F' | 'M' | 'S' | ' ')) {
-        return Err(fault(SqlState::FEATURE_NOT_SUPPORTED, "this pattern is not supported in a template"));
-    }
-    let invalid = || fault(SqlState::INVALID_TEXT_REPRESENTATION, "invalid input syntax for type numeric");
+/// The number with the digits behind its point that a column of them has.
+fn in_column(number: number_text::Digits) -> Result<i128> {
     let places = usize::try_from(numeric::QUOTIENT_SCALE).unwrap_or(0);
-    let negative = text.contains('-');
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let digits = |text: &str| text.chars().filter(char::is_ascii_digit).collect::<String>();
-    let (whole, fraction) = (digits(whole), digits(fraction));
-    if whole.is_empty() && fraction.is_empty() {
-        return Err(invalid());
+    let unit = |places: usize| u32::try_from(places).ok().and_then(|places| 10_i128.checked_pow(places)).ok_or_else(numeric::overflow);
+    if number.scale <= places {
+        return number.value.checked_mul(unit(places - number.scale)?).ok_or_else(numeric::overflow);
     }
-    // The template says how many digits behind the point are read.
-    let kept = upper.split_once(['.', 'D']).map_or(0, |(_, after)| after.chars().filter(|letter| matches!(letter, '9' | '0')).count());
-    let fraction: String = fraction.chars().take(kept).chain("0".repeat(places).chars()).take(places).collect();
-    let value: i128 = format!("{whole}{fraction}").parse().map_err(|_| invalid())?;
-    Ok(if negative { -value } else { value })
+    let unit = unit(number.scale - places)?;
+    Ok((number.value + number.value.signum() * (unit / 2)) / unit)
+}
+
+/// `to_number` of constants, with the digits that the text has; `None` for a template without a letter.
+pub(super) fn constant_number(text: &str, template: &str) -> Result<ScalarValue> {
+    let Some(number) = number_text::number(text, template)? else {
+        return Ok(ScalarValue::Decimal128(None, numeric::PRECISION_MAX, 0));
+    };
+    match i8::try_from(number.scale) {
+        Ok(scale @ 0..=37) => Ok(ScalarValue::Decimal128(Some(number.value), numeric::PRECISION_MAX, scale)),
+        _ => Err(numeric::overflow()),
+    }
 }
 
 /// `sqrt(x)` of a floating-point number. The engine's own is no key of a window: asked for its order, it fails.
@@ -241,13 +244,19 @@ pub(super) fn root() -> Function {
     Function::new("sqrt", |types| (types.len() == 1).then(|| vec![DataType::Float64]), |_| Some(DataType::Float64), computes)
 }
 
-/// `exp(x)`, `acos(x)`, `asin(x)`, which fail where the engine's answer infinity or no number; `None` for other names.
+/// `exp(x)`, `acos(x)`, `asin(x)`, `acosh(x)`, `atanh(x)`, which fail where the engine's answer infinity or no number; `None` for other names.
 pub(super) fn bounded(name: &str) -> Option<Function> {
     Some(match name {
         "exp" => partial("exp", |value| {
             let result = value.exp();
-            if value.is_finite() && result.is_infinite() { Err("value out of range: overflow") } else { Ok(result) }
+            match (value.is_finite(), result) {
+                (true, f64::INFINITY) => Err("value out of range: overflow"),
+                (true, 0.0) => Err("value out of range: underflow"),
+                _ => Ok(result),
+            }
         }),
+        "acosh" => partial("acosh", |value| if value < 1.0 { Err("input is out of range") } else { Ok(value.acosh()) }),
+        "atanh" => partial("atanh", |value| if value.abs() > 1.0 { Err("input is out of range") } else { Ok(value.atanh()) }),
         "acos" => partial("acos", |value| if value.abs() > 1.0 { Err("input is out of range") } else { Ok(value.acos()) }),
         "asin" => partial("asin", |value| if value.abs() > 1.0 { Err("input is out of range") } else { Ok(value.asin()) }),
         _ => return None,
@@ -271,12 +280,15 @@ pub(super) fn power() -> Function {
         if base == 0.0 && exponent < 0.0 {
             return refused("zero raised to a negative power is undefined");
         }
-        if base < 0.0 && base.is_finite() && exponent.is_finite() && exponent.fract() != 0.0 {
+        if base < 0.0 && exponent.is_finite() && exponent.fract() != 0.0 {
             return refused("a negative number raised to a non-integer power yields a complex result");
         }
         let result = base.powf(exponent);
         if result.is_infinite() && base.is_finite() && exponent.is_finite() {
             return Err(fault(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "value out of range: overflow"));
+        }
+        if result == 0.0 && base != 0.0 && base.is_finite() && exponent.is_finite() {
+            return Err(fault(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "value out of range: underflow"));
         }
         Ok(result)
     };
@@ -335,9 +347,10 @@ mod tests {
     #[test]
     fn numbers_are_read_by_their_template() {
         let unit = 10_i128.pow(16);
-        assert_eq!(number("1,234.50", "9,999.99").unwrap(), 123_450 * unit / 100);
-        assert_eq!(number("-12", "S99").unwrap(), -12 * unit);
-        assert_eq!(number("1.59", "9.9").unwrap(), 15 * unit / 10);
-        assert!(number("x", "99").is_err() && number("1", "RN").is_err());
+        let of = |text: &str, template: &str| in_column(number_text::number(text, template).unwrap().unwrap()).unwrap();
+        assert_eq!(of("1,234.50", "9,999.99"), 123_450 * unit / 100);
+        assert_eq!(of("-12", "S99"), -12 * unit);
+        assert_eq!(of("0.00000000000000015", "9.99999999999999999"), 2);
+        assert_eq!(constant_number("1.50", "9.99").unwrap(), ScalarValue::Decimal128(Some(150), 38, 2));
     }
 }

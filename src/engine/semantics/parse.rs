@@ -221,6 +221,8 @@ fn quiet(message: &ClientMessage, pg_type: PgType) -> ClientMessage {
     let name = pg_type.format().unwrap_or_default();
     let text = if message.sqlstate == SqlState::DATETIME_FIELD_OVERFLOW {
         "date/time field value out of range".to_owned()
+    } else if message.sqlstate == SqlState::INTERVAL_FIELD_OVERFLOW {
+        "interval field value out of range".to_owned()
     } else if message.sqlstate == SqlState::NUMERIC_VALUE_OUT_OF_RANGE {
         format!("value is out of range for type {name}")
     } else if message.sqlstate == SqlState::FEATURE_NOT_SUPPORTED {

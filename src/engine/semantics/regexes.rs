@@ -8,18 +8,18 @@ use arrow::array::{Array, ArrayRef, Int64Array, ListBuilder, StringArray, String
 use arrow::datatypes::{DataType, Field};
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator, ScalarUDF};
-use regex::{Regex, RegexBuilder};
+use regex::{Captures, Regex, RegexBuilder};
 
 use crate::error::SqlState;
 
-use super::casts;
 use super::function::{Function, Result, arg, fault};
+use super::{casts, regex_places};
 
 /// Bytes that a compiled pattern may take.
 const COMPILED_MAX: usize = 1 << 20;
 
 pub(super) fn all() -> Vec<Arc<ScalarUDF>> {
-    vec![nth_match().udf(), replace().udf(), split().udf()]
+    vec![nth_match().udf(), replace().udf(), split().udf(), regex_places::count().udf(), regex_places::place().udf()]
 }
 
 /// A pattern as the engine reads it.
@@ -128,6 +128,19 @@ impl Compiled {
     }
 }
 
+impl Compiled {
+    /// The pattern under flags, which do not ask for all matches.
+    pub(super) fn once(&mut self, pattern: &str, flags: &str, function: &str) -> Result<&Regex> {
+        match self.flagged(pattern, flags)? {
+            (_, true) => {
+                let text = format!("{function}() does not support the \"global\" option");
+                Err(fault(SqlState::INVALID_PARAMETER_VALUE, &text))
+            }
+            (regex, false) => Ok(regex),
+        }
+    }
+}
+
 fn compiled(pattern: &str, flags: &str) -> Result<(Regex, bool)> {
     let (mut global, mut literal, mut spaced, mut either_case) = (false, false, false, false);
     // Whether `.` ends at a line, and whether `^` and `$` match at the ends of lines.
@@ -172,6 +185,18 @@ pub(super) fn single(pattern: &str, either_case: bool, across_lines: bool) -> Re
     regex.map_err(|_| fault(SqlState::INVALID_REGULAR_EXPRESSION, "invalid regular expression"))
 }
 
+/// The matches one after another, with their groups. Behind a match of something, one of nothing counts, too.
+pub(super) fn every<'a>(regex: &'a Regex, text: &'a str) -> impl Iterator<Item = Captures<'a>> + 'a {
+    let mut start = Some(0);
+    std::iter::from_fn(move || {
+        let found = regex.captures_at(text, start?)?;
+        let whole = found.get(0)?;
+        let behind = if whole.is_empty() { text.get(whole.end()..)?.chars().next().map(char::len_utf8) } else { Some(0) };
+        start = behind.map(|letter| whole.end() + letter);
+        Some(found)
+    })
+}
+
 /// `substring(text from pattern)`: the first group that the pattern has, else all that it matches.
 pub(super) fn substring() -> Function {
     let computes = |args: &[ArrayRef], _rows: usize| {
@@ -191,7 +216,7 @@ pub(super) fn substring() -> Function {
 }
 
 /// A whole number of a call, which has to be at least one.
-fn whole(args: &[ArrayRef], at: usize, row: usize, absent: i64, what: &str, least: i64) -> Result<Option<i64>> {
+pub(super) fn whole(args: &[ArrayRef], at: usize, row: usize, absent: i64, what: &str, least: i64) -> Result<Option<i64>> {
     if args.len() <= at {
         return Ok(Some(absent));
     }
@@ -207,7 +232,7 @@ fn whole(args: &[ArrayRef], at: usize, row: usize, absent: i64, what: &str, leas
 }
 
 /// What stands from a letter on, and what stands before it.
-fn from_letter(text: &str, start: i64) -> (&str, &str) {
+pub(super) fn from_letter(text: &str, start: i64) -> (&str, &str) {
     let skipped = usize::try_from(start - 1).unwrap_or(usize::MAX);
     let at = text.char_indices().nth(skipped).map_or(text.len(), |(at, _)| at);
     text.split_at(at)
@@ -229,8 +254,8 @@ fn nth_match() -> Function {
                 return Ok(None);
             }
             let (_, text) = from_letter(texts.value(row), start);
-            let (regex, _) = compiled.flagged(patterns.value(row), flag)?;
-            let found = regex.captures_iter(text).nth(usize::try_from(number - 1).unwrap_or(usize::MAX));
+            let regex = compiled.once(patterns.value(row), flag, "regexp_substr")?;
+            let found = every(regex, text).nth(usize::try_from(number - 1).unwrap_or(usize::MAX));
             let group = usize::try_from(group).unwrap_or(usize::MAX);
             Ok(found.and_then(|found| found.get(group).map(|found| found.as_str().to_owned())))
         };
@@ -301,7 +326,7 @@ fn too_long() -> datafusion::error::DataFusionError {
 fn substituted(regex: &Regex, text: &str, new: &str, which: Option<usize>, bytes_max: usize) -> Result<String> {
     let mut out = String::with_capacity(text.len());
     let mut last = 0;
-    for (number, found) in regex.captures_iter(text).enumerate() {
+    for (number, found) in every(regex, text).enumerate() {
         let Some(whole) = found.get(0) else { continue };
         if which.is_some_and(|which| number + 1 < which) {
             continue;
@@ -354,10 +379,7 @@ fn split() -> Function {
                 continue;
             };
             let flag = flags.and_then(|flags| flags.is_valid(row).then(|| flags.value(row))).unwrap_or("");
-            let (regex, global) = compiled.flagged(pattern, flag)?;
-            if global {
-                return Err(fault(SqlState::INVALID_PARAMETER_VALUE, "regexp_split_to_array() does not support the \"global\" option"));
-            }
+            let regex = compiled.once(pattern, flag, "regexp_split_to_array")?;
             for part in parts(regex, text) {
                 lists.values().append_value(part);
             }
@@ -417,6 +439,7 @@ mod tests {
         assert_eq!(of("foo bar", r"(\w+) (\w+)", r"\2 \1\\", Some(1)), r"bar foo\");
         assert_eq!(of("aXbXc", "X", "-", Some(2)), "aXb-c");
         assert_eq!(of("abc", "x*", "-", None), "-a-b-c-");
+        assert_eq!(of("a1b", r"\d*", "-", None), "-a--b-");
     }
 
     #[test]

@@ -235,10 +235,7 @@ pub(super) fn digits(facts: Facts) -> Function {
         let places = arg::<Int64Array>(args, 1)?;
         let places = if places.is_empty() { 6 } else { places.value(0).clamp(0, 6) };
         let unit = u32::try_from(6 - places).map_or(1, |zeros| 10_i64.pow(zeros));
-        let round = |micros: i64| {
-            let half = if micros < 0 { -(unit / 2) } else { unit / 2 };
-            micros.saturating_add(half) / unit * unit
-        };
+        let round = |micros: i64| nearest(micros, unit);
         Ok(match first(args)?.data_type() {
             DataType::Timestamp(_, zone) => {
                 let rounded: PrimitiveArray<TimestampMicrosecondType> =
@@ -256,6 +253,17 @@ pub(super) fn digits(facts: Facts) -> Function {
         })
     };
     Function::new("meshgate_digits", takes, gives, computes).of_statement(facts)
+}
+
+/// The multiple of a unit that is nearest; of two, the one further from zero.
+fn nearest(micros: i64, unit: i64) -> i64 {
+    let half = if micros < 0 { -(unit / 2) } else { unit / 2 };
+    micros.saturating_add(half) / unit * unit
+}
+
+/// Millionths of a second rounded to so many digits of seconds, of which there are at least one; zero leaves them.
+pub(super) fn to_digits(micros: i64, digits: u32) -> i64 {
+    if (1..6).contains(&digits) { nearest(micros, 10_i64.pow(6 - digits)) } else { micros }
 }
 
 /// `moment + interval` in the session's zone: months and days by its calendar, the time by the clock.

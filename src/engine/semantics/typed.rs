@@ -179,7 +179,11 @@ pub(super) fn one_byte() -> Function {
         let letter = |number: i32| u8::try_from(number & 0xff).map(|byte| char::from(byte).to_string()).unwrap_or_default();
         let texts: StringArray = match value.as_primitive_opt::<Int32Type>() {
             Some(numbers) => numbers.iter().map(|number| number.filter(|number| *number != 0).map(letter)).collect(),
-            None => value.as_string::<i32>().iter().map(|text| text.map(|text| text.chars().take(1).collect::<String>())).collect(),
+            None => value
+                .as_string::<i32>()
+                .iter()
+                .map(|text| text.map(|text| octal(text).map_or_else(|| text.chars().take(1).collect(), letter)))
+                .collect(),
         };
         Ok(Arc::new(texts) as ArrayRef)
     };
@@ -189,6 +193,12 @@ pub(super) fn one_byte() -> Function {
         _ => None,
     };
     Function::new("meshgate_char", takes, |_| Some(DataType::Utf8), computes).answers("char")
+}
+
+/// The number of the letter that `\101` spells in octal digits.
+fn octal(text: &str) -> Option<i32> {
+    let digits = text.strip_prefix('\\').filter(|digits| digits.len() == 3 && digits.starts_with(['0', '1', '2', '3']))?;
+    i32::from_str_radix(digits, 8).ok().filter(|number| (1..128).contains(number))
 }
 
 /// A text as a value of a type that is known by its name.

@@ -21,6 +21,7 @@ pub(super) fn rewritten(function: &mut Function) -> Option<Expr> {
         "percentile_disc" => within_group(function, "meshgate_percentile_disc"),
         "percentile_cont" => between(function),
         "mode" => within_group(function, "meshgate_mode"),
+        "rank" | "dense_rank" | "percent_rank" | "cume_dist" => super::hypothetical::rewritten(function),
         "json_agg" => listed(function, "meshgate_json_agg"),
         "jsonb_agg" => listed(function, "meshgate_jsonb_agg"),
         "json_object_agg" => paired(function, "meshgate_json_object_agg"),

@@ -7,8 +7,8 @@ use datafusion::sql::sqlparser::ast::{
 use crate::engine::{Carried, PgType};
 use crate::error::{ClientMessage, SqlState};
 
-use super::modifiers;
 use super::spelling::{call, cast_to, last, literal, number, string};
+use super::{intervals, modifiers};
 
 /// Casts whose type says less, or more, than the engine's.
 pub(super) fn cast(expr: &Expr, data_type: &DataType) -> Option<Expr> {
@@ -40,6 +40,7 @@ pub(super) fn cast(expr: &Expr, data_type: &DataType) -> Option<Expr> {
         DataType::Interval { fields: None, precision: Some(digits) } => {
             Some(rounded(cast_to(expr.clone(), DataType::Interval { fields: None, precision: None }), *digits))
         }
+        DataType::Interval { fields: Some(fields), precision } => literal(expr).map(|text| intervals::cast(text, fields, *precision)),
         DataType::Char(length) | DataType::Character(length) => {
             let length = match length {
                 Some(CharacterLength::IntegerLength { length, .. }) => *length,

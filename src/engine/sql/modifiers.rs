@@ -8,10 +8,10 @@ use datafusion::sql::sqlparser::ast::{
 
 use crate::catalog::{PgType, folded, numeric_typmod};
 
+use super::intervals;
+
 /// PostgreSQL counts the header of a text, too.
 const HEADER: i32 = 4;
-/// An interval of any fields.
-const INTERVAL_FULL_RANGE: i32 = 0x7fff << 16;
 /// Digits of a second.
 const SECOND_DIGITS_MAX: u64 = 6;
 
@@ -77,6 +77,8 @@ fn of_expr(expr: &Expr) -> Option<i32> {
     match expr {
         Expr::Nested(inner) => of_expr(inner),
         Expr::Cast { data_type, .. } => of_type(data_type),
+        Expr::TypedString(typed) => of_type(&typed.data_type),
+        Expr::Interval(interval) => intervals::modifier(interval),
         Expr::Subquery(query) => of_query(query).at(0, 1),
         _ => None,
     }
@@ -91,7 +93,7 @@ fn of_type(data_type: &DataType) -> Option<i32> {
         DataType::Char(None) | DataType::Character(None) => Some(1 + HEADER),
         DataType::Char(Some(length)) | DataType::Character(Some(length)) => of_length(length),
         DataType::Time(digits, _) | DataType::Timestamp(digits, _) => digits_of_seconds((*digits)?),
-        DataType::Interval { fields: None, precision } => Some(INTERVAL_FULL_RANGE | digits_of_seconds((*precision)?)?),
+        DataType::Interval { fields, precision } => intervals::modifier_of_type(fields.as_ref(), *precision),
         DataType::Custom(name, arguments) => match arguments.as_slice() {
             [length] => bpchar(name, length).and_then(|length| i32::try_from(length).ok()?.checked_add(HEADER)),
             _ => None,
@@ -178,6 +180,7 @@ mod tests {
             ("timestamptz(0)", Some(0)),
             ("time(1)", Some(1)),
             ("interval(3)", Some(2_147_418_115)),
+            ("interval day to second(2)", Some(470_286_338)),
             ("int", None),
         ] {
             assert_eq!(modifiers(&format!("SELECT (NULL::{data_type}) AS x")).at(0, 1), modifier, "{data_type}");

@@ -52,6 +52,13 @@ fn with_backslashes(pattern: &str, escape: Option<char>) -> String {
     out
 }
 
+/// Whether what stands behind ESCAPE is more than one letter.
+pub(super) fn long_escape(escape: Option<&ast::ValueWithSpan>) -> Option<ClientMessage> {
+    let Some(Value::SingleQuotedString(text)) = escape.map(|value| &value.value) else { return None };
+    let message = ClientMessage::new(SqlState::INVALID_ESCAPE_SEQUENCE, "invalid escape string");
+    (text.chars().count() > 1).then(|| message.with_hint("Escape string must be empty or one character."))
+}
+
 /// `x SIMILAR TO pattern` as a regular expression; `None` if the pattern, or its escape, is no constant.
 pub(super) fn matched(negated: bool, value: &Expr, pattern: &Expr, escape: Option<&ast::ValueWithSpan>) -> Option<Expr> {
     let escape = match escape.map(|value| &value.value) {

@@ -33,7 +33,8 @@ pub(super) fn compared(left: &Expr, op: &BinaryOperator, right: &Expr) -> Option
 }
 
 /// Functions that show the names of a row's columns.
-const NAMING: [&str; 11] = [
+const NAMING: [&str; 12] = [
+    "array_agg",
     "row_to_json",
     "to_json",
     "to_jsonb",
@@ -54,18 +55,17 @@ pub(super) fn name_columns(function: &mut Function) {
     }
     let FunctionArguments::List(list) = &mut function.args else { return };
     for arg in &mut list.args {
-        let FunctionArg::Unnamed(FunctionArgExpr::Expr(value)) = arg else { continue };
-        let members = match &*value {
-            Expr::Tuple(members) => members.clone(),
-            Expr::Function(row) if last(&row.name) == "row" => match members(row) {
-                Some(members) => members,
-                None => continue,
-            },
-            _ => continue,
-        };
-        let named = members.into_iter().enumerate().flat_map(|(at, member)| [string(&format!("f{}", at + 1)), member]);
-        *value = call("named_struct", named.collect());
+        if let FunctionArg::Unnamed(FunctionArgExpr::Expr(value)) = arg {
+            name_row(value);
+        }
     }
+}
+
+/// The columns of `ROW(a, b)` by their names.
+pub(super) fn name_row(value: &mut Expr) {
+    let Some(members) = columns(value) else { return };
+    let named = members.into_iter().enumerate().flat_map(|(at, member)| [string(&format!("f{}", at + 1)), member]);
+    *value = call("named_struct", named.collect());
 }
 
 /// `(a, b) IN ((1, 2), …)`

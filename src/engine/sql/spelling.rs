@@ -66,6 +66,7 @@ impl VisitorMut for Spelling {
     }
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> Flow {
+        super::arguments::spread(expr)?;
         super::quoted::operands(expr);
         if super::quantified::too_deep(expr) {
             let message = ClientMessage::new(SqlState::STATEMENT_TOO_COMPLEX, "statement is too complex");
@@ -94,6 +95,7 @@ impl VisitorMut for Spelling {
                 if let Some(ast::WindowType::WindowSpec(window)) = &mut function.over {
                     super::frames::counted(window.window_frame.as_mut());
                 }
+                super::arguments::of_call(function);
                 super::whole_rows::named(function);
                 super::quantified::gathered(function);
             }
@@ -125,6 +127,7 @@ impl VisitorMut for Spelling {
 
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> Flow {
         super::ties::sampled(factor)?;
+        super::arguments::of_table(factor);
         super::quoted::series(factor);
         super::laterals::rewritten(factor);
         super::tables::word(factor);
@@ -161,13 +164,17 @@ impl VisitorMut for Spelling {
             return ControlFlow::Break(Box::new(refusal));
         }
         open_slices(expr);
+        if let Expr::Array(array) = expr {
+            array.elem.iter_mut().for_each(super::rows::name_row);
+        }
         let respelled = match expr {
+            Expr::CompoundFieldAccess { root, access_chain } => slices(root, access_chain),
             Expr::Array(array) if super::scalars::names_columns(&array.elem) => Some(call("make_array", array.elem.clone())),
             Expr::Extract { field, expr, .. } => Some(extract(&field.to_string(), expr)),
             Expr::AtTimeZone { timestamp, time_zone } => {
                 Some(call("timezone", vec![time_zone.as_ref().clone(), timestamp.as_ref().clone()]))
             }
-            Expr::Interval(interval) => interval_text(interval),
+            Expr::Interval(interval) => super::intervals::constant(interval),
             Expr::Cast { data_type, .. } if casting::refused(data_type) => return refuse("arrays of this type are not supported"),
             Expr::Cast { kind: CastKind::Cast | CastKind::DoubleColon, expr, data_type, .. } => casting::cast(expr, data_type),
             Expr::TypedString(typed) => match &typed.value.value {
@@ -175,6 +182,9 @@ impl VisitorMut for Spelling {
                 _ => None,
             },
             Expr::SimilarTo { negated, expr, pattern, escape_char } => {
+                if let Some(refusal) = patterns::long_escape(escape_char.as_ref()) {
+                    return ControlFlow::Break(Box::new(refusal));
+                }
                 match patterns::matched(*negated, expr, pattern, escape_char.as_ref()) {
                     Some(matched) => Some(matched),
                     None => return refuse("SIMILAR TO is supported with a constant pattern only"),
@@ -219,6 +229,23 @@ fn open_slices(expr: &mut Expr) {
             upper_bound.get_or_insert_with(|| number("2147483647"));
         }
     }
+}
+
+/// `a[1:2][2:3]`: a slice of several dimensions, among which a place stands for all up to it.
+fn slices(root: &Expr, access_chain: &[ast::AccessExpr]) -> Option<Expr> {
+    let bounds = |access: &ast::AccessExpr| match access {
+        ast::AccessExpr::Subscript(ast::Subscript::Slice { lower_bound: Some(lower), upper_bound: Some(upper), stride: None }) => {
+            Some((true, [lower.clone(), upper.clone()]))
+        }
+        ast::AccessExpr::Subscript(ast::Subscript::Index { index }) => Some((false, [number("1"), index.clone()])),
+        _ => None,
+    };
+    let bounds = access_chain.iter().map(bounds).collect::<Option<Vec<_>>>()?;
+    if bounds.len() < 2 || !bounds.iter().any(|(slice, _)| *slice) {
+        return None;
+    }
+    let bounds = bounds.into_iter().flat_map(|(_, bounds)| bounds);
+    Some(call("meshgate_slices", std::iter::once(root.clone()).chain(bounds).collect()))
 }
 
 /// Operators of one value that are functions.
@@ -400,37 +427,6 @@ fn extract(field: &str, value: &Expr) -> Expr {
     call("meshgate_extract", vec![string(field.trim_matches(['\'', '"'])), value.clone()])
 }
 
-/// An interval is read by the rules that parameters are read by.
-fn interval_text(interval: &ast::Interval) -> Option<Expr> {
-    use ast::DateTimeField as Field;
-    let text = literal(&interval.value)?;
-    if interval.leading_field.is_none() && simple_interval(text) {
-        return None;
-    }
-    let precise = interval.leading_precision.is_some() || interval.fractional_seconds_precision.is_some();
-    let number = text.trim().parse::<f64>().is_ok();
-    let text = match (&interval.leading_field, &interval.last_field) {
-        (None, None) => text.to_owned(),
-        (Some(unit), None) if number => format!("{} {}", text.trim(), unit.to_string().to_lowercase()),
-        (Some(Field::Year), Some(Field::Month)) | (Some(Field::Day | Field::Hour), Some(Field::Second)) => text.to_owned(),
-        (Some(Field::Day | Field::Hour), Some(Field::Minute)) if text.matches(':').count() == 1 => text.to_owned(),
-        (Some(Field::Minute), Some(Field::Second)) if text.matches(':').count() == 1 => format!("00:{}", text.trim()),
-        _ => return None,
-    };
-    Some(cast_to(string(&text), DataType::Interval { fields: None, precision: None })).filter(|_| !precise)
-}
-
-/// Whether the engine reads it as PostgreSQL does. Bounds of window frames must stay literals.
-fn simple_interval(text: &str) -> bool {
-    let mut words = text.split_ascii_whitespace();
-    let (Some(count), Some(unit), None) = (words.next(), words.next(), words.next()) else { return false };
-    let unit = unit.strip_suffix('s').unwrap_or(unit);
-    let whole = count.strip_prefix('-').unwrap_or(count);
-    (1..=6).contains(&whole.len())
-        && whole.bytes().all(|digit| digit.is_ascii_digit())
-        && matches!(unit, "year" | "month" | "week" | "day" | "hour" | "minute" | "second")
-}
-
 pub(super) fn cast_to(expr: Expr, data_type: DataType) -> Expr {
     Expr::Cast { kind: CastKind::Cast, expr: Box::new(expr), data_type, array: false, format: None }
 }
@@ -456,10 +452,6 @@ fn named(function: &mut Function) -> Option<Expr> {
         "date" | "int2" | "int4" | "int8" | "float4" | "float8" | "bool" | "text" => return converted(function, &name),
         // The engine's own takes the first of equal elements only.
         "array_replace" => "array_replace_all",
-        "make_interval" => {
-            by_place(function, &["years", "months", "weeks", "days", "hours", "mins", "secs"]);
-            return None;
-        }
         "mod" => {
             let FunctionArguments::List(list) = &function.args else { return None };
             let [FunctionArg::Unnamed(FunctionArgExpr::Expr(left)), FunctionArg::Unnamed(FunctionArgExpr::Expr(right))] =
@@ -470,7 +462,7 @@ fn named(function: &mut Function) -> Option<Expr> {
             let (left, right) = (Box::new(left.clone()), Box::new(right.clone()));
             return Some(Expr::Nested(Box::new(Expr::BinaryOp { left, op: BinaryOperator::Modulo, right })));
         }
-        _ => return None,
+        name => return super::operator_calls::respelled(function, name),
     };
     function.name = ObjectName::from(vec![Ident::new(other)]);
     None
@@ -513,40 +505,5 @@ fn one_argument(function: &Function) -> Option<Expr> {
     match list.args.as_slice() {
         [FunctionArg::Unnamed(FunctionArgExpr::Expr(value))] => Some(value.clone()),
         _ => None,
-    }
-}
-
-/// Arguments by name in the places of their names; what is left out is zero.
-fn by_place(function: &mut Function, names: &[&str]) {
-    let FunctionArguments::List(list) = &mut function.args else { return };
-    let mut places: Vec<Expr> = Vec::new();
-    for arg in &list.args {
-        let (name, value) = match arg {
-            FunctionArg::Named { name, arg: FunctionArgExpr::Expr(value), .. } => (Some(name.value.to_lowercase()), value),
-            FunctionArg::ExprNamed { name: Expr::Identifier(name), arg: FunctionArgExpr::Expr(value), .. } => {
-                (Some(name.value.to_lowercase()), value)
-            }
-            FunctionArg::Unnamed(FunctionArgExpr::Expr(value)) => (None, value),
-            _ => return,
-        };
-        let Some(place) = name.map_or(Some(places.len()), |name| names.iter().position(|known| *known == name)) else { return };
-        while places.len() <= place {
-            places.push(number("0"));
-        }
-        if let Some(slot) = places.get_mut(place) {
-            *slot = value.clone();
-        }
-    }
-    list.args = places.into_iter().map(|value| FunctionArg::Unnamed(FunctionArgExpr::Expr(value))).collect();
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn plain_intervals_stay_literals() {
-        assert!(simple_interval("1 day") && simple_interval("-10 weeks"));
-        assert!(!simple_interval("1 day 2 hours") && !simple_interval("1.5 hours") && !simple_interval("1 fortnight"));
     }
 }

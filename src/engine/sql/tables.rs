@@ -261,9 +261,15 @@ fn record(name: &str, args: &[Expr], alias: &TableAlias) -> Option<(Vec<Expr>, V
     };
     let member = |column: &TableAliasColumnDef| {
         let key = string(&folded(&column.name));
-        let text = call("json_extract_path_text", vec![row.clone(), key]);
         let data_type = column.data_type.clone()?;
-        Some(Expr::Cast { kind: ast::CastKind::Cast, expr: Box::new(text), data_type, array: false, format: None })
+        let of = |function: &str| call(function, vec![row.clone(), key.clone()]);
+        let value = match &data_type {
+            // A JSON is the part as it stands, and an array the text that spells it.
+            ast::DataType::JSON | ast::DataType::JSONB => call("meshgate_json_part", vec![of("json_extract_path")]),
+            ast::DataType::Array(_) => call("meshgate_json_as_array", vec![of("json_extract_path")]),
+            _ => of("json_extract_path_text"),
+        };
+        Some(Expr::Cast { kind: ast::CastKind::Cast, expr: Box::new(value), data_type, array: false, format: None })
     };
     let members = alias.columns.iter().map(member).collect::<Option<Vec<_>>>()?;
     Some((members, alias.columns.iter().map(|column| folded(&column.name)).collect()))

@@ -19,6 +19,11 @@ use super::lexer::Piece;
 pub(super) fn respelled(tokens: &[TokenWithSpan]) -> Vec<TokenWithSpan> {
     let limited = limited(tokens);
     let tokens = limited.as_deref().unwrap_or(tokens);
+    let enclosed = super::arguments::enclosed(tokens);
+    each_respelled(enclosed.as_deref().unwrap_or(tokens))
+}
+
+fn each_respelled(tokens: &[TokenWithSpan]) -> Vec<TokenWithSpan> {
     let mut out: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len());
     let mut rest = tokens.iter().peekable();
     while let Some(token) = rest.next() {
@@ -56,6 +61,10 @@ pub(super) fn respelled(tokens: &[TokenWithSpan]) -> Vec<TokenWithSpan> {
             }
             // `'1 day'::interval PRECEDING`: the parser reads no cast there.
             Token::DoubleColon if last.is_some_and(quoted) && bounds_a_frame(&mut rest) => as_interval(&mut out, token.span),
+            // `interval(2) '…'`: the parser would drop the digits.
+            found if is(found, "interval") && precise(&rest).is_some() => precise_constant(token, &mut rest, &mut out),
+            // An argument by its name, in the older of the two ways.
+            Token::Assignment => out.push(placed(Token::RArrow, token.span)),
             // `inet 'x'`: the parser knows few types before a constant.
             Token::Word(found) if named_constant(found, last, &mut rest) => cast_constant(token, &mut rest, &mut out),
             // No table here has others that inherit from it.
@@ -163,7 +172,7 @@ fn bared(tokens: &[TokenWithSpan], (open, close): (usize, usize), out: &mut Opti
 }
 
 /// The place of the parenthesis that closes one.
-fn closing(tokens: &[TokenWithSpan], open: usize) -> Option<usize> {
+pub(super) fn closing(tokens: &[TokenWithSpan], open: usize) -> Option<usize> {
     let mut depth = 0_usize;
     for (at, token) in tokens.iter().enumerate().skip(open) {
         match token.token {
@@ -295,20 +304,20 @@ pub(super) fn refused(tokens: &[TokenWithSpan]) -> Option<ClientMessage> {
     None
 }
 
-fn blank(token: &TokenWithSpan) -> bool {
+pub(super) fn blank(token: &TokenWithSpan) -> bool {
     matches!(token.token, Token::Whitespace(_))
 }
 
 /// Whether a token is this word, not quoted.
-fn is(token: &Token, word: &str) -> bool {
+pub(super) fn is(token: &Token, word: &str) -> bool {
     matches!(token, Token::Word(found) if found.quote_style.is_none() && found.value.eq_ignore_ascii_case(word))
 }
 
-fn placed(token: Token, span: Span) -> TokenWithSpan {
+pub(super) fn placed(token: Token, span: Span) -> TokenWithSpan {
     TokenWithSpan { token, span }
 }
 
-fn word(value: &str, keyword: Keyword) -> Token {
+pub(super) fn word(value: &str, keyword: Keyword) -> Token {
     Token::Word(Word { value: value.to_owned(), quote_style: None, keyword })
 }
 
@@ -390,7 +399,11 @@ fn opens(rest: &mut Peekable<Iter<'_, TokenWithSpan>>) -> bool {
 
 /// Whether a word is a type before a constant of it that the parser would not read.
 fn named_constant(found: &Word, last: Option<&TokenWithSpan>, rest: &mut Peekable<Iter<'_, TokenWithSpan>>) -> bool {
-    let named = found.quote_style.is_none() && PgType::named(&found.value.to_lowercase()).and_then(Carried::of).is_some();
+    let carried = || PgType::named(&found.value.to_lowercase()).and_then(Carried::of).is_some();
+    let named = match found.quote_style {
+        None => found.value.eq_ignore_ascii_case("name") || carried(),
+        Some(_) => found.value == "char",
+    };
     let begins = last.is_none_or(|last| !matches!(last.token, Token::DoubleColon | Token::Period) && !ends_a_value(&last.token));
     let mut ahead = rest.clone();
     let constant = |token: &TokenWithSpan| matches!(token.token, Token::SingleQuotedString(_) | Token::EscapedStringLiteral(_));
@@ -402,6 +415,24 @@ fn cast_constant(named: &TokenWithSpan, rest: &mut Peekable<Iter<'_, TokenWithSp
     out.extend(rest.find(|token| !blank(token)).cloned());
     out.push(placed(Token::DoubleColon, named.span));
     out.push(named.clone());
+}
+
+/// `(2) '…'`, if it comes next.
+fn precise<'a>(rest: &Peekable<Iter<'a, TokenWithSpan>>) -> Option<[&'a TokenWithSpan; 4]> {
+    let next: Vec<&TokenWithSpan> = rest.clone().filter(|token| !blank(token)).take(4).collect();
+    let [open, digits, close, text] = <[&TokenWithSpan; 4]>::try_from(next).ok()?;
+    let fits = open.token == Token::LParen
+        && matches!(digits.token, Token::Number(..))
+        && close.token == Token::RParen
+        && matches!(text.token, Token::SingleQuotedString(_) | Token::EscapedStringLiteral(_));
+    fits.then_some([open, digits, close, text])
+}
+
+/// Takes `(2) '…'` behind `interval`, as a constant that is cast.
+fn precise_constant(named: &TokenWithSpan, rest: &mut Peekable<Iter<'_, TokenWithSpan>>, out: &mut Vec<TokenWithSpan>) {
+    let Some([open, digits, close, text]) = precise(rest) else { return };
+    out.extend([text.clone(), placed(Token::DoubleColon, named.span), named.clone(), open.clone(), digits.clone(), close.clone()]);
+    (0..4).for_each(|_| _ = rest.find(|token| !blank(token)));
 }
 
 /// The sign in `OPERATOR(pg_catalog.=) ANY`, which the parser reads before a value only.
@@ -491,6 +522,9 @@ mod tests {
         assert_eq!((split("||-"), split("@-"), split("<->")), (None, None, None));
         assert_eq!(spelled("from a join b using (x)"), "from a join b using (x)");
         assert_eq!(spelled("'a'\n'b'"), "'ab'");
+        assert_eq!(spelled("interval(2) '1 day', x::interval(2)"), "'1 day'::interval(2), x::interval(2)");
+        assert_eq!(spelled("f(a := 1)"), "f(a => 1)");
+        assert_eq!(spelled("select name 'a', \"char\" 'b', t.name"), "select 'a'::name, 'b'::\"char\", t.name");
         assert_eq!(spelled("a operator(pg_catalog.=) any (b)"), "a = any (b)");
         assert_eq!(spelled("a operator(pg_catalog.=) b"), "a operator(pg_catalog.=) b");
         assert_eq!(

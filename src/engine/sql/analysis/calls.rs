@@ -10,6 +10,7 @@ use crate::catalog::PgType;
 use crate::catalog::resolution::{self, Argument, Choice};
 use crate::error::SqlState;
 
+use super::super::arguments::VARIADIC;
 use super::types::folded;
 use super::{Analyst, NOWHERE, Result, Typed};
 
@@ -75,7 +76,7 @@ impl Analyst<'_> {
                     return if one.is_unknown() && !other.is_unknown() { Ok(Typed::of(other.oid).at(place)) } else { self.settled(one) };
                 }
             }
-            "row" => return Ok(Typed::open()),
+            "row" | VARIADIC => return Ok(Typed::open()),
             "grouping" => return Ok(Typed::of(PgType::INT4.oid)),
             _ => {}
         }
@@ -232,7 +233,8 @@ impl Analyst<'_> {
 
 /// Whether the last argument is an array of arguments.
 fn variadic(list: &FunctionArgumentList) -> bool {
-    list.args.iter().any(|argument| argument.to_string().to_lowercase().starts_with("variadic "))
+    let named = |call: &Function| call.name.0.last().and_then(|part| part.as_ident()).is_some_and(|name| name.value == VARIADIC);
+    list.args.last().and_then(value_of).is_some_and(|value| matches!(value, Expr::Function(call) if named(call)))
 }
 
 fn value_of(argument: &FunctionArg) -> Option<&Expr> {
