@@ -17,7 +17,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, BooleanArray, RecordBatch, RecordBatchOptions};
-use datafusion::arrow::compute::{BatchCoalescer, and, prep_null_mask_filter};
+use datafusion::arrow::compute::{BatchCoalescer, and, not, prep_null_mask_filter};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::TreeNodeRecursion;
@@ -26,6 +26,7 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::EquivalenceProperties;
 use datafusion::physical_expr::expressions::{Column, DynamicFilterPhysicalExpr};
+use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_plan::execution_plan::{CardinalityEffect, ReplaceChildrenOptions};
 use datafusion::physical_plan::filter_pushdown::{
     ChildFilterDescription, ChildPushdownResult, FilterDescription, FilterPushdownPhase, FilterPushdownPropagation,
@@ -39,7 +40,7 @@ use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 
 use crate::policy::DecisionId;
-use crate::ports::{Kept, NumberedBatch, NumberedScan, Reading, Reduction, Without, reduced, tested, waits};
+use crate::ports::{Kept, NumberedBatch, NumberedScan, Reading, Reduction, Without, marked, reduced, refusal, tested, waits};
 use crate::product::ProductRef;
 
 use super::Error;
@@ -88,15 +89,34 @@ pub(super) struct Terms {
     pub(super) predicates: Vec<Arc<dyn PhysicalExpr>>,
     /// Those among them that the source may skip rows by.
     pub(super) hints: Vec<Arc<dyn PhysicalExpr>>,
+    /// The source must not learn what else is asked of rows: it fails by rows, hidden ones too.
+    pub(super) secret: bool,
+    /// If the source marks values that do not fit.
+    pub(super) marking: Option<Marking>,
     /// No partition needs to deliver more visible rows than this.
     pub(super) row_limit: Option<usize>,
     /// So many filters of the source's are the whole row filter and all predicates; `None` if it was not offered all of them.
     pub(super) offered: Option<usize>,
 }
 
+/// Of a source that marks values that do not fit, and leaves it to the barrier to refuse those of visible rows.
+#[derive(Debug, Clone)]
+pub(super) struct Marking {
+    /// The source.
+    pub(super) scan: Arc<dyn ExecutionPlan>,
+    /// So many of the input's first columns are what the statement asks for; the others only the policy reads.
+    pub(super) asked: usize,
+}
+
 impl Terms {
     fn hide_rows(&self) -> bool {
         self.row_filter.is_some() || !self.exclusions.is_empty()
+    }
+
+    /// Whether a row is hidden or shown by what is in the column.
+    fn tests(&self, position: usize) -> bool {
+        let reads = |filter: &Arc<dyn PhysicalExpr>| collect_columns(filter).iter().any(|column| column.index() == position);
+        self.row_filter.as_ref().is_some_and(reads) || self.exclusions.iter().any(|(excluded, _)| *excluded == position)
     }
 
     /// Those of states that a source has made under these.
@@ -112,6 +132,8 @@ impl Terms {
             shown: (0..columns).map(Shown::AsItIs).collect(),
             predicates: Vec::new(),
             hints: Vec::new(),
+            secret: self.secret,
+            marking: None,
             row_limit: None,
             offered: None,
         }
@@ -261,7 +283,7 @@ impl GovernedExec {
 
     /// The dynamic filter over the input's columns, if it is one over bare unmasked columns.
     fn admitted(&self, filter: &Arc<dyn PhysicalExpr>) -> Option<Arc<dyn PhysicalExpr>> {
-        let dynamic = filter.downcast_ref::<DynamicFilterPhysicalExpr>()?;
+        let dynamic = filter.downcast_ref::<DynamicFilterPhysicalExpr>().filter(|_| !self.terms.secret)?;
         let (schema, input) = (self.properties.eq_properties.schema(), self.input.schema());
         let below = |operand: &Arc<dyn PhysicalExpr>| {
             let column = operand.downcast_ref::<Column>()?;
@@ -525,6 +547,10 @@ impl Governor {
         let batch = match arrival {
             Arrival::Read(batch) | Arrival::Numbered(NumberedBatch { batch, .. }) => batch,
         };
+        let permitted = match &self.terms.marking {
+            Some(marking) => self.fitting(&batch, permitted, marking)?,
+            None => permitted,
+        };
         let visible = self.visible(&batch, permitted)?;
         if self.terms.kept == 0 {
             let rows = visible.as_ref().map_or(batch.num_rows(), BooleanArray::true_count);
@@ -590,6 +616,23 @@ impl Governor {
             remaining = Some(both(remaining, probe.visible(subjects)?)?);
         }
         Ok(remaining)
+    }
+
+    /// Which of the rows that the policy lets through have what it looks at. What the statement asks for of them must fit its type, or it ends.
+    fn fitting(&self, batch: &RecordBatch, mut permitted: Option<BooleanArray>, marking: &Marking) -> Result<Option<BooleanArray>> {
+        let columns = || batch.columns().iter().enumerate().filter_map(|(position, column)| Some((position, marked(column)?)));
+        for (position, marked) in columns() {
+            if self.terms.tests(position) {
+                permitted = Some(both(permitted, not(&marked)?)?);
+            }
+        }
+        for (position, marked) in columns().filter(|(position, _)| *position < marking.asked) {
+            let visible = both(permitted.clone(), marked)?;
+            if visible.true_count() > 0 {
+                return Err(port_error(&self.terms, refusal(&marking.scan, position)));
+            }
+        }
+        Ok(permitted)
     }
 
     /// Which of the rows that are let through are asked for; `None`: all. Never NULL.

@@ -18,11 +18,11 @@ use datafusion::logical_expr::{Expr, LogicalPlan, TableProviderFilterPushDown, T
 use datafusion::physical_plan::{ExecutionPlan, PhysicalExpr};
 
 use crate::policy::Decision;
-use crate::ports::{Coarsening, coarsened};
+use crate::ports::{Coarsening, Without, coarsened, leaving_out, marking, may_fail_by_row};
 use crate::product::{PortName, Product};
 
 use super::Error;
-use super::barrier::{GovernedExec, Shown, Terms};
+use super::barrier::{GovernedExec, Marking, Shown, Terms};
 use super::compiled::CompiledDecision;
 use super::error::PortCause;
 use super::leakproof::is_leakproof;
@@ -192,22 +192,13 @@ impl GovernedTable {
         if !filters.iter().all(|filter| self.leakproof(decision, filter)) {
             return Err(Error::Internal { invariant: "a predicate that the barrier has taken over stays leakproof" }.into());
         }
-        let leakproof = filters.to_vec();
-        for column in leakproof.iter().flat_map(Expr::column_refs) {
+        for column in filters.iter().flat_map(Expr::column_refs) {
             decision.require_covered(self.schema.index_of(&column.name)?, &self.schema)?;
         }
-        let Columns { read: columns, kept, asked } = self.columns(decision, shown, &leakproof);
-        let policy_pushed = decision.row_filter().map(|filter| offered(filter, &self.schema)).unwrap_or_default();
-        let parts = decision.row_filter().map_or(0, |filter| split_conjunction(filter).len());
-        let affordable_all = affordable(&leakproof).len() == leakproof.len();
-        let whole = policy_pushed.len() == parts && affordable_all;
-        let pushed: Vec<Expr> = policy_pushed.into_iter().chain(affordable(&leakproof)).cloned().collect();
-        // INVARIANT: a limit reaches the source only if each of its rows is shown.
-        let source_limit = if decision.hides_rows() || !filters.is_empty() { None } else { limit };
-        let scanned = self.scan_source(state, &columns, &pushed, source_limit).await;
-        let input = scanned.map_err(|source| self.port_error(source))?;
-        let asked = Asked { first: asked, filters: affordable(&leakproof) };
-        let (input, recall) = match recalled(state, decision, &input, &asked).map_err(|source| self.port_error(source))? {
+        let Columns { read: columns, kept, asked } = self.columns(decision, shown, filters);
+        let Offer { scan: input, told, whole, secret } = self.offer(state, decision, &columns, filters, limit).await?;
+        let statement = Asked { first: asked, filters: told };
+        let (input, recall) = match recalled(state, decision, &input, &statement).map_err(|source| self.port_error(source))? {
             Recalled::Less(less, recall) => (less, Some(recall)),
             Recalled::AsItIs => (input, None),
             Recalled::AsItIsAndStudied(study) => {
@@ -216,12 +207,14 @@ impl GovernedTable {
             }
         };
         let input = coarsened(input, &coarse(decision, shown, &columns, &self.schema));
+        let marking = if decision.hides_rows() { marking(&input) } else { None };
+        let input = marking.clone().unwrap_or(input);
         self.require_delivered(&columns, &input.schema())?;
 
         let read_schema = DFSchema::try_from(input.schema())?;
         let physical = |expr: &Expr| state.create_physical_expr(unqualified(expr)?, &read_schema);
         let row_filter = decision.row_filter().map(physical).transpose()?;
-        let predicates = leakproof.iter().map(physical).collect::<Result<Vec<Arc<dyn PhysicalExpr>>>>()?;
+        let predicates = filters.iter().map(physical).collect::<Result<Vec<Arc<dyn PhysicalExpr>>>>()?;
         let exclusions = decision.exclusion().into_iter().map(|(index, probe)| {
             let position = columns.iter().position(|column| column == index);
             Ok((position.ok_or(Error::Internal { invariant: "the subject column is read" })?, probe.clone()))
@@ -236,13 +229,46 @@ impl GovernedTable {
             recall,
             kept,
             shown: self.shown(decision, shown, &columns)?,
-            hints: affordable(&predicates).to_vec(),
-            // Filters above the barrier still take rows away: then a limit is none of ours.
-            row_limit: if leakproof.len() == filters.len() { limit } else { None },
+            marking: marking.map(|scan| Marking { scan, asked }),
+            hints: predicates.get(..told.len()).unwrap_or_default().to_vec(),
+            secret,
+            row_limit: limit,
             predicates,
-            offered: whole.then_some(pushed.len()),
+            offered: whole,
         };
         Ok(Arc::new(GovernedExec::new(input, Arc::new(self.schema.project(shown)?), terms)))
+    }
+
+    /// The source's scan. It is told what the policy and the statement ask of rows, as far as that is safe.
+    ///
+    /// INVARIANT: where to read a hidden row can fail at the source, the statement does not choose which are read.
+    async fn offer<'a>(
+        &self,
+        state: &dyn Session,
+        decision: &CompiledDecision,
+        columns: &Vec<usize>,
+        filters: &'a [Expr],
+        limit: Option<usize>,
+    ) -> Result<Offer<'a>> {
+        let of_policy = decision.row_filter().map(|filter| offered(filter, &self.schema)).unwrap_or_default();
+        let of_policy: Vec<Expr> = of_policy.into_iter().cloned().collect();
+        let told = affordable(filters);
+        let pushed: Vec<Expr> = of_policy.iter().chain(told).cloned().collect();
+        // INVARIANT: a limit reaches the source only if each of its rows is shown.
+        let source_limit = if decision.hides_rows() || !filters.is_empty() { None } else { limit };
+        let scan = self.scan_source(state, columns, &pushed, source_limit).await.map_err(|source| self.port_error(source))?;
+        if decision.hides_rows() && may_fail_by_row(&scan) {
+            let scan = self.scan_source(state, columns, &of_policy, None).await.map_err(|source| self.port_error(source))?;
+            let erased = decision.exclusion().and_then(|(index, probe)| {
+                let column = columns.iter().position(|column| column == index)?;
+                Some(Without { column, subjects: probe.few()? })
+            });
+            let scan = erased.and_then(|erased| leaving_out(&scan, &erased)).unwrap_or(scan);
+            return Ok(Offer { scan, told: &[], whole: None, secret: true });
+        }
+        let parts = decision.row_filter().map_or(0, |filter| split_conjunction(filter).len());
+        let all = of_policy.len() == parts && told.len() == filters.len();
+        Ok(Offer { scan, told, whole: all.then_some(pushed.len()), secret: false })
     }
 
     /// Has every row tested by the policy, and remembered, while the statement goes on. That it cannot be done is of no consequence.
@@ -262,6 +288,17 @@ impl GovernedTable {
     fn port_error(&self, source: datafusion::error::DataFusionError) -> datafusion::error::DataFusionError {
         Error::Port { product: self.product.reference.clone(), cause: PortCause::new(source) }.into()
     }
+}
+
+/// What a source was asked for.
+struct Offer<'a> {
+    scan: Arc<dyn ExecutionPlan>,
+    /// Those of the statement's filters that it was told.
+    told: &'a [Expr],
+    /// How many filters it was told of, if these are all of the policy's and of the statement's.
+    whole: Option<usize>,
+    /// Whether it must learn nothing else of the statement.
+    secret: bool,
 }
 
 /// The columns of a scan.

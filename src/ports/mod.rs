@@ -24,6 +24,7 @@ mod schema;
 mod shape;
 mod statement;
 mod texts;
+mod unfit;
 
 #[cfg(test)]
 pub(crate) mod conformance;
@@ -46,9 +47,10 @@ pub use foreground::{Foreground, waits};
 pub use joining::{Joining, Origin, Pair, Side, joined, joined_whole};
 pub use parquet::{NumberedBatch, NumberedFile, NumberedScan, Reading, SourceColumn};
 pub use postgres::{IdError, IdTable, read_ids};
-pub use reduction::{Aggregate, Kept, OrderKey, Reduction, Subjects, Without, reduced, tested};
+pub use reduction::{Aggregate, Kept, OrderKey, Reduction, Subjects, Without, leaving_out, reduced, tested};
 pub use schema::{PG_TYPE, PG_TYPMOD, arrow_schema};
 pub use statement::Statement;
+pub use unfit::{marked, marking, may_fail_by_row, refusal};
 
 use crate::error::chain;
 use crate::product::{OutputPort, PortFormat, Product, TlsMode};

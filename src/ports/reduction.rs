@@ -149,6 +149,11 @@ pub fn tested(scan: &Arc<dyn ExecutionPlan>) -> Option<usize> {
     Some(scan.downcast_ref::<PostgresExec>()?.tested())
 }
 
+/// The scan that leaves these out, if its source can be asked for it. Which filters it tests stays as it was.
+pub fn leaving_out(scan: &Arc<dyn ExecutionPlan>, without: &Without) -> Option<Arc<dyn ExecutionPlan>> {
+    Some(Arc::new(scan.downcast_ref::<PostgresExec>()?.leaving_out(without)?))
+}
+
 /// The scan of a port that keeps no more than that; `None` if its source cannot be asked for it, or is none that can.
 pub fn reduced(scan: &Arc<dyn ExecutionPlan>, reduction: &Reduction) -> Option<Arc<dyn ExecutionPlan>> {
     Some(Arc::new(scan.downcast_ref::<PostgresExec>()?.reduced(reduction)?))

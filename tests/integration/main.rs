@@ -74,4 +74,6 @@ mod twins;
 #[cfg(test)]
 mod under_load;
 #[cfg(test)]
+mod unfit;
+#[cfg(test)]
 mod web;

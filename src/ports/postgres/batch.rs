@@ -12,7 +12,6 @@ use super::decode;
 use super::exec::Query;
 use super::server::query_error;
 use crate::ports::error::Error;
-use crate::ports::schema::type_name;
 
 /// A batch of wide rows ends early.
 const BATCH_BYTES: usize = 8 << 20;
@@ -53,13 +52,12 @@ impl Batcher {
     }
 
     fn append_value(&mut self, index: usize, value: Option<&[u8]>) -> Result<(), Error> {
-        let appended = self.builders.get_mut(index).and_then(|builder| builder.append(value));
-        appended.ok_or_else(|| match self.query.columns.get(index) {
-            Some(column) => {
-                Error::Unfit { at: self.query.at.clone(), column: column.field.name().clone(), expected: type_name(&column.field) }
-            }
-            None => Error::Internal { at: self.query.at.clone(), broken: "a server's row has more columns than were asked for" },
-        })
+        let more = || Error::Internal { at: self.query.at.clone(), broken: "a server's row has more columns than were asked for" };
+        let builder = self.builders.get_mut(index).ok_or_else(more)?;
+        if builder.append(value).is_some() || (self.query.marking && builder.append_mark().is_some()) {
+            return Ok(());
+        }
+        Err(self.query.columns.get(index).map_or_else(more, |column| self.query.unfit(column)))
     }
 
     /// The rows so far; `None` if there are none.

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use arrow::array::{
     ArrayRef, BinaryBuilder, BooleanBuilder, Date32Builder, Decimal128Builder, Float32Builder, Float64Builder, Int16Builder, Int32Builder,
-    Int64Builder, IntervalMonthDayNanoBuilder, ListArray, StringViewBuilder, Time64MicrosecondBuilder, TimestampMicrosecondBuilder,
+    Int64Builder, IntervalMonthDayNanoBuilder, ListArray, PrimitiveBuilder, StringViewBuilder, Time64MicrosecondBuilder,
+    TimestampMicrosecondBuilder,
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{DataType, Field, FieldRef, IntervalMonthDayNano};
@@ -12,6 +13,7 @@ use arrow::datatypes::{DataType, Field, FieldRef, IntervalMonthDayNano};
 use super::decode::{self, Number};
 use super::types::element_of;
 use crate::ports::schema::{TextKind, text_kind};
+use crate::ports::unfit::Mark;
 
 /// A column that is being built.
 pub(super) enum Builder {
@@ -36,6 +38,8 @@ pub(super) enum Builder {
 pub(super) struct ListBuilder {
     element: FieldRef,
     offsets: Vec<i32>,
+    /// Elements so far.
+    appended: i32,
     valid: Vec<bool>,
     values: Builder,
 }
@@ -64,7 +68,7 @@ impl Builder {
             DataType::List(_) => {
                 let element = Arc::clone(element_of(field)?);
                 let values = Self::new(&element)?;
-                Self::List(Box::new(ListBuilder { element, offsets: vec![0], valid: Vec::new(), values }))
+                Self::List(Box::new(ListBuilder { element, offsets: vec![0], appended: 0, valid: Vec::new(), values }))
             }
             _ => return None,
         })
@@ -102,6 +106,28 @@ impl Builder {
         Some(())
     }
 
+    /// Appends a mark in the place of a value that does not fit. `None`: the type holds whatever a server sends.
+    pub(super) fn append_mark(&mut self) -> Option<()> {
+        match self {
+            Self::Decimal(builder, _, _) => mark(builder),
+            Self::Date(builder) => mark(builder),
+            Self::Time(builder) => mark(builder),
+            Self::Timestamp(builder) => mark(builder),
+            Self::Interval(builder) => mark(builder),
+            Self::List(builder) => builder.append_mark()?,
+            Self::Boolean(_)
+            | Self::Int16(_)
+            | Self::Int32(_)
+            | Self::Int64(_)
+            | Self::Float32(_)
+            | Self::Float64(_)
+            | Self::Text(_)
+            | Self::Uuid(_)
+            | Self::Bytes(_) => return None,
+        }
+        Some(())
+    }
+
     /// The column so far; the builder starts again. `None` only if a list outgrew its offsets.
     pub(super) fn finish(&mut self) -> Option<ArrayRef> {
         Some(match self {
@@ -123,24 +149,42 @@ impl Builder {
     }
 }
 
+fn mark<T: Mark>(builder: &mut PrimitiveBuilder<T>) {
+    builder.append_values(&[T::MARK], &[false]);
+}
+
 impl ListBuilder {
     fn append(&mut self, value: Option<&[u8]>) -> Option<()> {
-        let added = match value {
-            None => 0,
-            Some(bytes) => self.append_elements(bytes)?,
-        };
+        if let Some(bytes) = value {
+            self.append_elements(bytes)?;
+        }
         self.valid.push(value.is_some());
-        self.offsets.push(self.offsets.last()?.checked_add(added)?);
+        self.offsets.push(self.appended);
+        Some(())
+    }
+
+    /// A NULL with an element. Elements of the list that did not fit may be before that.
+    fn append_mark(&mut self) -> Option<()> {
+        self.append_element(None)?;
+        self.valid.push(false);
+        self.offsets.push(self.appended);
+        Some(())
+    }
+
+    fn append_element(&mut self, value: Option<&[u8]>) -> Option<()> {
+        let appended = self.appended.checked_add(1)?;
+        self.values.append(value)?;
+        self.appended = appended;
         Some(())
     }
 
     /// `array_send`: dimensions, a flag, the element type, each dimension's length and first index, then the elements.
-    fn append_elements(&mut self, mut bytes: &[u8]) -> Option<i32> {
+    fn append_elements(&mut self, mut bytes: &[u8]) -> Option<()> {
         let dimensions: i32 = decode::take(&mut bytes)?;
         let _has_nulls: i32 = decode::take(&mut bytes)?;
         let _element_oid: u32 = decode::take(&mut bytes)?;
         if dimensions == 0 {
-            return Some(0);
+            return Some(());
         }
         let length: i32 = decode::take(&mut bytes)?;
         let _first_index: i32 = decode::take(&mut bytes)?;
@@ -158,14 +202,15 @@ impl ListBuilder {
                     Some(head)
                 }
             };
-            self.values.append(element)?;
+            self.append_element(element)?;
         }
-        Some(length)
+        Some(())
     }
 
     fn finish(&mut self) -> Option<ArrayRef> {
         let offsets = std::mem::replace(&mut self.offsets, vec![0]);
         let valid = std::mem::take(&mut self.valid);
+        self.appended = 0;
         let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
         let list = ListArray::try_new(Arc::clone(&self.element), offsets, self.values.finish()?, Some(NullBuffer::from(valid)));
         list.ok().map(|list| Arc::new(list) as ArrayRef)

@@ -36,8 +36,9 @@ SELECT a.attname::pg_catalog.text, \
        COALESCE(l.collisdeterministic, true), pg_catalog.current_setting('server_encoding') = 'UTF8', c.tuples::pg_catalog.int8, \
        c.heaps, c.relhassubclass, \
        EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid AND i.indkey[0] = a.attnum), \
-       COALESCE(d.typtype, e.typtype) = 'e' IS TRUE, a.attcollation::pg_catalog.int8 \
-FROM (SELECT c.oid, c.relhassubclass, \
+       COALESCE(d.typtype, e.typtype) = 'e' IS TRUE, a.attcollation::pg_catalog.int8, \
+       c.relkind IN ('v', 'f') OR COALESCE(pg_catalog.to_jsonb(a) ->> 'attgenerated' = 'v', false) \
+FROM (SELECT c.oid, c.relkind, c.relhassubclass, \
              CASE WHEN c.relkind = 'p' THEN parts.tuples ELSE c.reltuples END AS tuples, \
              CASE WHEN pg_catalog.current_setting('server_version_num')::pg_catalog.int4 < 140000 THEN NULL \
                   WHEN c.relkind = 'p' THEN parts.heaps \
@@ -80,6 +81,8 @@ pub(super) struct Described {
     pub(super) own_timeout: u64,
     /// The pages of what can be read by ranges of pages: of a table, or of each partition. Nothing of what cannot.
     pub(super) heaps: Vec<u64>,
+    /// Its columns may be expressions that are computed when they are read: those of a view, of another server's table, or generated ones.
+    pub(super) computed: bool,
     /// Its rows may lie in several tables.
     pub(super) several: bool,
 }
@@ -113,10 +116,12 @@ pub(super) async fn describe(at: &Place, server: &Server, location: &TableLocati
         rows: count.and_then(|count| usize::try_from(count).ok()).filter(|count| *count > 0),
         own_timeout: own_timeout(at, server).await?,
         heaps: heaps.unwrap_or_default().into_iter().map(|pages| u64::try_from(pages).unwrap_or(0)).collect(),
+        computed: false,
         several: first.try_get(10).map_err(failed)?,
     };
     let oid = |oid: i64| u32::try_from(oid).map_err(|_| Error::Internal { at: at.clone(), broken: "an OID has more than 32 bits" });
     for row in &rows {
+        described.computed |= row.try_get::<_, bool>(14).map_err(failed)?;
         described.columns.push(SourceColumn {
             name: row.try_get(0).map_err(failed)?,
             oid: oid(row.try_get(1).map_err(failed)?)?,

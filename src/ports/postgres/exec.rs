@@ -26,7 +26,7 @@ use super::bulk::{Bulk, BulkScan};
 use super::filter::{Parameter, Translator};
 use super::hints;
 use super::joined::joined;
-use super::reduced::reduced;
+use super::reduced::{exclusion, reduced};
 use super::scan::Scan;
 use super::server::Server;
 use super::table::{PgColumn, select_list};
@@ -70,6 +70,10 @@ pub(super) struct Query {
     /// The columns of the result, in its order.
     pub(super) columns: Vec<PgColumn>,
     pub(super) schema: SchemaRef,
+    /// Whether its columns may be expressions at the server, that a row can make fail.
+    pub(super) computed: bool,
+    /// Whether values that do not fit are marked, and refused by whoever asks.
+    pub(super) marking: bool,
     /// About how many rows there are, as the server estimates them.
     pub(super) rows: Option<usize>,
     /// About how many of them come, or states of them; `None` if nobody has asked.
@@ -95,6 +99,11 @@ impl Query {
             sql.push_str(&format!(" LIMIT {limit}"));
         }
         sql
+    }
+
+    /// That a value of the column does not fit.
+    pub(super) fn unfit(&self, column: &PgColumn) -> Error {
+        Error::Unfit { at: self.at.clone(), column: column.field.name().clone(), expected: type_name(&column.field) }
     }
 
     /// The conditions of hints, and the parameters of all conditions.
@@ -175,6 +184,32 @@ impl PostgresExec {
             return Some(Self::new(copied, Some(Bulk::new(&[], Vec::new()))));
         }
         Some(Self::new(asked, None))
+    }
+
+    /// The same scan without these rows. A copy takes no values beside it.
+    pub(in crate::ports) fn leaving_out(&self, without: &Without) -> Option<Self> {
+        if self.bulk.is_some() {
+            return None;
+        }
+        let mut query = Query::clone(&self.query);
+        let condition = exclusion(&query.columns, without, &mut query.parameters)?;
+        query.conditions.push(condition);
+        Some(Self { query: Arc::new(query), ..self.clone() })
+    }
+
+    /// The same scan, which marks what does not fit.
+    pub(in crate::ports) fn marking(&self) -> Self {
+        Self { query: Arc::new(Query { marking: true, ..Query::clone(&self.query) }), ..self.clone() }
+    }
+
+    /// Whether a row can make the server's part of the scan fail.
+    pub(in crate::ports) fn may_fail_by_row(&self) -> bool {
+        self.query.computed
+    }
+
+    /// That a value of the column does not fit.
+    pub(in crate::ports) fn refusal(&self, column: usize) -> Option<Error> {
+        self.query.columns.get(column).map(|column| self.query.unfit(column))
     }
 
     /// Whether it does nothing but wait until it has a few rows.

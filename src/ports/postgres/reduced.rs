@@ -35,7 +35,11 @@ pub(super) fn reduced(query: &Query, reduction: &Reduction) -> Option<Query> {
     }
     match &reduction.kept {
         Kept::First { keys, rows } => first(&mut reduced, keys, *rows)?,
-        Kept::States { groups, aggregates, schema } => states(&mut reduced, groups, aggregates, schema)?,
+        Kept::States { groups, aggregates, schema } => {
+            // They are made of rows that may be seen, and nobody looks for marks in them.
+            reduced.marking = false;
+            states(&mut reduced, groups, aggregates, schema)?;
+        }
     }
     Some(reduced)
 }

@@ -63,7 +63,7 @@ impl PgColumn {
             field: Arc::clone(field),
             name,
             alias: None,
-            access: Access { cast: "", oid },
+            access: Access { cast: "", oid, checked: false },
             family: Family::Opaque,
             uncast: false,
             collation: 0,
@@ -78,7 +78,7 @@ impl PgColumn {
     fn new(field: &FieldRef, source: &SourceColumn, utf8: bool) -> Option<Self> {
         let access = access(source, field)?;
         Some(Self {
-            family: family(field, source, utf8),
+            family: if access.checked { Family::Opaque } else { family(field, source, utf8) },
             uncast: INTEGERS.contains(&source.oid) && family(field, source, utf8) == Family::Int,
             field: Arc::clone(field),
             name: source.name.clone(),
@@ -107,7 +107,7 @@ impl PgColumn {
     /// The column as it travels.
     pub(super) fn full_sql(&self) -> String {
         let coarse = self.coarse.and_then(|to| coarse_sql(self, to));
-        coarse.unwrap_or_else(|| format!("{}{}", self.name_sql(), self.access.cast))
+        coarse.unwrap_or_else(|| self.access.of(&self.name_sql()))
     }
 
     /// Whether what was planned with another look at the column holds.
@@ -298,6 +298,8 @@ impl TableProvider for PostgresTable {
             tail: String::new(),
             limit,
             reduced: false,
+            computed: described.computed,
+            marking: false,
             columns,
             schema: self.shape.projected(&indices),
             rows: at_most(described.rows, limit),

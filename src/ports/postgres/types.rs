@@ -40,6 +40,22 @@ pub(super) struct Access {
     pub(super) cast: &'static str,
     /// The type that its values travel as.
     pub(super) oid: u32,
+    /// The cast fails for some values, which are told as infinity instead. Such a column is read, and nothing else: to be compared it would be cast.
+    pub(super) checked: bool,
+}
+
+/// The last day that is a moment, too.
+const LAST_DAY_OF_MOMENTS: &str = "'294276-12-31'::pg_catalog.date";
+
+impl Access {
+    /// The column of that name as it is asked for.
+    pub(super) fn of(&self, name: &str) -> String {
+        let cast = format!("{name}{}", self.cast);
+        if !self.checked {
+            return cast;
+        }
+        format!("CASE WHEN {name} > {LAST_DAY_OF_MOMENTS} AND {name} < 'infinity' THEN 'infinity' ELSE {cast} END")
+    }
 }
 
 /// How a source column is asked for so that it shows as the field; `None` if it cannot.
@@ -47,7 +63,8 @@ pub(super) fn access(source: &SourceColumn, field: &ArrowField) -> Option<Access
     let wire = wire_type(field)?;
     let fits = fits(source, field);
     let cast = if source.oid == wire.oid() && !source.is_domain { "" } else { cast_to(&wire)? };
-    fits.then(|| Access { cast, oid: wire.oid() })
+    let checked = wire == Type::TIMESTAMP && source.oid == Type::DATE.oid();
+    fits.then(|| Access { cast, oid: wire.oid(), checked })
 }
 
 /// The cast to what values of a field travel as, and its OID.
@@ -196,6 +213,8 @@ fn fits(source: &SourceColumn, field: &ArrowField) -> bool {
                 tokio_postgres::types::Kind::Array(inner) => Some(inner.clone()),
                 _ => None,
             });
+            // Days as moments would need a look at each.
+            let inner = inner.filter(|inner| *inner != Type::DATE || element.data_type() == &ArrowType::Date32);
             let text = element.data_type() == &ArrowType::Utf8View && text_kind(element) == TextKind::Text;
             (source.is_enum_array && text) || inner.is_some_and(|inner| fits(&source.element(&inner), element))
         }
