@@ -23,6 +23,7 @@ use tokio_postgres::Column;
 use tokio_postgres::error::SqlState;
 
 use super::bulk::{Bulk, BulkScan};
+use super::fault;
 use super::filter::{Parameter, Translator};
 use super::hints;
 use super::joined::joined;
@@ -209,7 +210,8 @@ impl PostgresExec {
 
     /// That a value of the column does not fit.
     pub(in crate::ports) fn refusal(&self, column: usize) -> Option<Error> {
-        self.query.columns.get(column).map(|column| self.query.unfit(column))
+        let refusal = self.query.columns.get(column).map(|column| self.query.unfit(column));
+        refusal.inspect(fault::tell)
     }
 
     /// Whether it does nothing but wait until it has a few rows.
@@ -302,7 +304,7 @@ impl ExecutionPlan for PostgresExec {
             }
             None => futures::stream::once(Scan::start(query, hints, context)).map_ok(Scan::batches).try_flatten().boxed(),
         };
-        let rows = rows.map_err(DataFusionError::from).map(|batch: Result<RecordBatch>| batch);
+        let rows = rows.inspect_err(fault::tell).map_err(DataFusionError::from).map(|batch: Result<RecordBatch>| batch);
         Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.query.schema), rows)))
     }
 }

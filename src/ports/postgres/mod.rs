@@ -13,6 +13,7 @@ mod described;
 mod dial;
 mod driver;
 mod exec;
+mod fault;
 mod filter;
 mod gathered;
 mod hints;
