@@ -82,6 +82,7 @@ impl Listed {
         let opened = self.store.get_opts(&self.file.location, options).await?;
         check(&self.file, &opened.meta)?;
         let listed = self.file;
+        let ranges = roomy(&ranges, listed.size).ok_or_else(|| changed(&listed, "it is shorter than its footer says"))?;
         let GetResultPayload::File(mut file, _) = opened.payload else { return Err(changed(&listed, "it is no file")) };
         let read = move || {
             let failed = |source: std::io::Error| match source.kind() {
@@ -90,8 +91,8 @@ impl Listed {
             };
             let before = file.metadata().and_then(|metadata| metadata.modified()).map_err(failed)?;
             let mut found = Vec::with_capacity(ranges.len());
-            for range in ranges {
-                found.push(read_range(&mut file, &range).map_err(failed)?);
+            for (range, room) in ranges {
+                found.push(read_range(&mut file, &range, room).map_err(failed)?);
             }
             let metadata = file.metadata().map_err(failed)?;
             if metadata.modified().map_err(failed)? != before || metadata.len() != listed.size {
@@ -106,12 +107,20 @@ impl Listed {
     }
 }
 
-fn read_range(file: &mut std::fs::File, range: &Range<u64>) -> std::io::Result<Bytes> {
-    let length = usize::try_from(range.end.saturating_sub(range.start)).map_err(std::io::Error::other)?;
+/// Room for each range of a file of so many bytes: none for a range that is not in it. What a damaged footer asks for can be more than there is memory.
+fn roomy(ranges: &[Range<u64>], size: u64) -> Option<Vec<(Range<u64>, Vec<u8>)>> {
+    let room = |range: &Range<u64>| {
+        let length = range.end.checked_sub(range.start).filter(|_| range.end <= size)?;
+        Some((range.clone(), Vec::with_capacity(usize::try_from(length).ok()?)))
+    };
+    ranges.iter().map(room).collect()
+}
+
+fn read_range(file: &mut std::fs::File, range: &Range<u64>, mut bytes: Vec<u8>) -> std::io::Result<Bytes> {
+    let length = range.end.saturating_sub(range.start);
     file.seek(SeekFrom::Start(range.start))?;
-    let mut bytes = Vec::with_capacity(length);
-    file.take(range.end.saturating_sub(range.start)).read_to_end(&mut bytes)?;
-    if bytes.len() == length { Ok(bytes.into()) } else { Err(std::io::ErrorKind::UnexpectedEof.into()) }
+    file.take(length).read_to_end(&mut bytes)?;
+    if u64::try_from(bytes.len()) == Ok(length) { Ok(bytes.into()) } else { Err(std::io::ErrorKind::UnexpectedEof.into()) }
 }
 
 /// A name that no other version of any file has.
@@ -223,6 +232,18 @@ mod tests {
         assert!(matches!(pinned.get_range(&named, 3..5).await, Err(Error::Precondition { .. })));
         std::fs::remove_file(folder.path().join("a")).unwrap();
         assert!(matches!(pinned.get_ranges(&named, &[7..9, 0..2]).await, Err(Error::NotFound { .. })));
+    }
+
+    #[tokio::test]
+    async fn a_range_behind_the_end_is_an_error_and_takes_no_memory() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, file) = listed(folder.path(), b"0123456789").await;
+        let pinned = Pinned::new(store, Arc::default(), true, std::slice::from_ref(&file));
+        let named = Pinned::named(&file).location;
+        assert_eq!(pinned.get_ranges(&named, &[5..10, 10..10]).await.unwrap(), ["56789", ""]);
+        for end in [11, 1 << 50, u64::MAX] {
+            assert!(matches!(pinned.get_ranges(&named, &[0..2, 5..end]).await, Err(Error::Precondition { .. })), "{end}");
+        }
     }
 
     #[test]
