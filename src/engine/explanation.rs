@@ -94,8 +94,11 @@ impl Pipeline {
 
     async fn product_lines(&self, used: &ProductUse, decision: &Decision, judged: &Principal) -> Vec<PolicyLine> {
         let policy = &self.world.policy;
-        let clauses =
-            if policy.may_discover(judged, &used.product) { policy.explain(decision) } else { vec![policy.explain_undiscoverable()] };
+        let clauses = if policy.may_discover(judged, &used.product, self.attempt.at()) {
+            policy.explain(decision)
+        } else {
+            vec![policy.explain_undiscoverable()]
+        };
         let port = used.product.output_port(&used.port);
         let conditions = clauses.iter().any(|clause| clause.condition.is_some());
         let source = match port {

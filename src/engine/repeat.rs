@@ -209,8 +209,13 @@ fn constant(plan: &Arc<dyn ExecutionPlan>) -> Option<RecordBatch> {
     RecordBatch::try_new(projection.schema(), values.collect::<Option<Vec<_>>>()?).ok()
 }
 
-/// Whether a text, or a value that is read as one, may stand for the moment at which it is read.
+/// Whether a text, or a value that is read as one, may stand for the moment at which it is read. What a constant with escapes (`E'…'`, `U&'…'`)
+/// spells is not looked into.
 fn names_a_moment(text: &str, values: &[ScalarValue]) -> bool {
+    let escapes = |pair: &[u8]| matches!(pair, [b'e' | b'E' | b'&', b'\'']);
+    if text.as_bytes().windows(2).any(escapes) {
+        return true;
+    }
     let values = values.iter().filter_map(|value| value.try_as_str().flatten());
     std::iter::once(text).chain(values).any(|text| {
         let mut words = text.split(|letter: char| !letter.is_ascii_alphabetic());
@@ -411,4 +416,22 @@ fn in_place_of(constant: &Expr, value: &ScalarValue) -> Option<Expr> {
         _ => return None,
     };
     Some(Expr::Literal(value, metadata.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_stand_for_a_moment_is_seen() {
+        for text in
+            ["select 'Now'::timestamptz", "select E'n\\x6fw'::timestamptz", "select U&'\\006eow'::date", "select e'2026-01-01'::date"]
+        {
+            assert!(names_a_moment(text, &[]), "{text}");
+        }
+        assert!(names_a_moment("select $1::date", &[ScalarValue::from("today")]));
+        for text in ["select knowledge from t where name = 'x'", "select note from t where a like 'E%'"] {
+            assert!(!names_a_moment(text, &[]), "{text}");
+        }
+    }
 }

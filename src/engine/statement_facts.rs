@@ -39,8 +39,8 @@ impl StatementFacts {
 
     fn gather(&self, pipeline: &Pipeline) -> SessionFacts {
         let discover = {
-            let (world, principal) = (Arc::clone(&pipeline.world), Arc::clone(&pipeline.principal));
-            Arc::new(move |product: &Product| world.policy.may_discover(&principal, product))
+            let (world, principal, now) = (Arc::clone(&pipeline.world), Arc::clone(&pipeline.principal), pipeline.attempt.at());
+            Arc::new(move |product: &Product| world.policy.may_discover(&principal, product, now))
         };
         SessionFacts {
             database: pipeline.shared.options.database.clone(),

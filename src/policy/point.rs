@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
@@ -18,7 +18,7 @@ use super::contract::{Column, Contract, ProductPackage};
 use super::course::{ALWAYS, Course, Rows, Span, common};
 use super::file::BundleFault;
 use super::guard::{Refusal, complete_masks, confirm, is_masked_at_a_guess, mark_feeding, public_message, require_keys};
-use super::rego::{Rego, RegoValue, Session};
+use super::rego::{Rego, RegoValue, Session, from_json};
 use super::residual::{Record, RecordQuestion, Residual};
 use super::{
     AccessRequest, Decision, DecisionId, DenyReason, Exclusion, Mask, MaskKeys, Obligations, Outcome, Question, RowRule, SubjectSet, input,
@@ -210,9 +210,9 @@ impl DecisionPoint {
         (decision, course)
     }
 
-    /// Whether the principal may know that the product exists. A bundle without the rule `may_discover` shows everything to everyone who
+    /// Whether the principal may know at that time that the product exists. A bundle without the rule `may_discover` shows everything to everyone who
     /// has logged in; with it, whatever is not exactly true hides the product.
-    pub fn may_discover(&self, principal: &Principal, product: &Product) -> bool {
+    pub fn may_discover(&self, principal: &Principal, product: &Product, now: DateTime<Utc>) -> bool {
         if product.is_own() {
             return true;
         }
@@ -225,8 +225,8 @@ impl DecisionPoint {
         if !schema::is_request(&input) {
             return false;
         }
-        let answer = self.rego.ask(&format!("{ENTRY_PACKAGE}.may_discover"), Some(&input));
-        matches!(answer, Ok(Some(Value::Bool(true))))
+        let mut session = self.rego.session(Some(from_json(&input)), now.timestamp_nanos_opt());
+        matches!(session.ask(&format!("{ENTRY_PACKAGE}.may_discover")), Ok(Some(RegoValue::Bool(true))))
     }
 
     fn judge(&self, request: &AccessRequest, trace: &mut Trace) -> Result<Outcome, Refusal> {

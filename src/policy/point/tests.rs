@@ -296,7 +296,7 @@ fn the_metadata_role_reads_no_row_and_discovers() {
     let product = customer_360();
     let everything = ["metadata", "pii_authorized", "restricted"];
     assert_eq!(denied(&decide(&product, &everything, &["tier"])), ["data_mesh.governance.metadata_only"]);
-    assert!(point(shipped(), &product).may_discover(&principal(&["metadata"]), &product));
+    assert!(point(shipped(), &product).may_discover(&principal(&["metadata"]), &product, now()));
 }
 
 // The ways in which a rule fails open, each closed.
@@ -356,7 +356,7 @@ fn an_unknown_field_product_or_port_is_denied_before_the_rules_are_asked() {
     other.reference.version.major = 3;
     let point = point(shipped(), &product);
     assert_eq!(denied(&point.decide(&request(&other, principal(&[]), &["tier"]))), ["guard.unknown_product"]);
-    assert!(!point.may_discover(&principal(&[]), &other));
+    assert!(!point.may_discover(&principal(&[]), &other, now()));
     let mut elsewhere = request(&product, principal(&[]), &["tier"]);
     elsewhere.port = PortName::parse("stream").unwrap();
     assert_eq!(denied(&point.decide(&elsewhere)), ["guard.unknown_port"]);
@@ -597,13 +597,17 @@ fn a_missing_package_denies_only_if_the_bundle_requires_it() {
 #[test]
 fn discovery_is_the_rules_and_anything_but_true_hides() {
     let product = customer_360();
-    let found = |files: Vec<BundleFile>| point(files, &product).may_discover(&principal(&["guest"]), &product);
+    let found = |files: Vec<BundleFile>| point(files, &product).may_discover(&principal(&["guest"]), &product, now());
     assert!(found(shipped()));
     assert!(found(rules(LAX)));
     for rule in ["may_discover := false", "may_discover := \"yes\"", "may_discover if input.nothing", "may_discover if 1 / count([]) > 0"] {
         assert!(!found(rules(&format!("{LAX}\n{rule}"))), "{rule}");
     }
     assert!(!found(rules(&format!("{LAX}\nmay_discover if not \"guest\" in input.subject.roles"))));
+    // By the time of the statement, not of the machine.
+    let at = now().timestamp_nanos_opt().unwrap();
+    assert!(found(rules(&format!("{LAX}\nmay_discover if time.now_ns() == {at}"))));
+    assert!(!found(rules(&format!("{LAX}\nmay_discover if time.now_ns() > {at}"))));
 }
 
 // A policy in the style that per-record engines are given: message texts, a registry, and records that this gateway does not show it.
