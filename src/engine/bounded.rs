@@ -21,7 +21,7 @@ const MADE_BYTES_MAX: i64 = 16 << 20;
 const PUT_TOGETHER_BYTES_MAX: i64 = 128 << 20;
 
 /// The functions that make much, how it is measured, and its bound.
-const BOUNDED: [(&str, Measure, i64); 10] = [
+const BOUNDED: [(&str, Measure, i64); 11] = [
     ("repeat", size::repeated, MADE_BYTES_MAX),
     ("lpad", size::padded, MADE_BYTES_MAX),
     ("rpad", size::padded, MADE_BYTES_MAX),
@@ -32,6 +32,7 @@ const BOUNDED: [(&str, Measure, i64); 10] = [
     ("concat", size::joined, PUT_TOGETHER_BYTES_MAX),
     ("concat_ws", size::separated, PUT_TOGETHER_BYTES_MAX),
     ("overlay", size::joined, PUT_TOGETHER_BYTES_MAX),
+    ("array_to_string", size::spelled, PUT_TOGETHER_BYTES_MAX),
 ];
 
 /// Functions that PostgreSQL does not have, and that make a value of any size from a number.

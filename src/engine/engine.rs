@@ -29,7 +29,7 @@ use super::session::Session;
 use super::session_request::SessionRequest;
 use super::signals::Sessions;
 use super::sql::{ParameterTypes, PgOperators, TextLimits};
-use super::{Worlds, fault, kept_types, semantics};
+use super::{Worlds, fault, gathered, kept_types, semantics};
 
 /// Tells the time.
 pub type Clock = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
@@ -207,6 +207,7 @@ fn template(options: &EngineOptions) -> datafusion::error::Result<SessionState> 
     for function in semantics::always() {
         state.register_udf(function)?;
     }
+    gathered::account(&mut state)?;
     state.register_udaf(Arc::new(semantics::single()))?;
     Ok(state)
 }

@@ -18,6 +18,7 @@ mod engine;
 mod executor;
 mod explanation;
 pub(crate) mod fault;
+mod gathered;
 mod hints;
 mod in_force;
 mod in_order;

@@ -22,6 +22,7 @@ use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use crate::enforcement::{self, GovernedExec};
 
 use super::cooperation::YieldingJoins;
+use super::gathered::AccountedWindows;
 use super::in_order::InOrderExec;
 
 /// The engine's rules as one, so that they can be run for another number of partitions than the session's.
@@ -35,6 +36,7 @@ impl SerialPlans {
     pub(super) fn new() -> Self {
         let mut rules = PhysicalOptimizer::new().rules;
         rules.push(Arc::new(YieldingJoins));
+        rules.push(Arc::new(AccountedWindows));
         Self { rules }
     }
 

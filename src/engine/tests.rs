@@ -1,5 +1,6 @@
 //! What a session does with a statement, over a small world: who may and who may not, and what each leaves in the records.
 
+mod memory;
 mod mesh;
 mod repeats;
 mod whole_rows;

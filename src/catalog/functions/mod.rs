@@ -250,15 +250,34 @@ impl ScalarUDFImpl for Function {
                 args.args.iter().map(|arg| if let ColumnarValue::Scalar(found) = arg { value(found) } else { Value::Null }).collect();
             return Ok(ColumnarValue::Scalar(self.apply(&values)?));
         }
-        let arrays = ColumnarValue::values_to_arrays(&args.args)?;
         let mut results = Vec::with_capacity(args.number_rows);
+        let mut bytes = 0usize;
         for row in 0..args.number_rows {
-            let values = arrays.iter().map(|array| Ok(value(&ScalarValue::try_from_array(array, row)?)));
-            results.push(self.apply(&values.collect::<Result<Vec<_>, DataFusionError>>()?)?);
+            // A constant can be long, so it is not made as often as there are rows.
+            let values = args.args.iter().map(|arg| match arg {
+                ColumnarValue::Scalar(found) => Ok(value(found)),
+                ColumnarValue::Array(array) => Ok(value(&ScalarValue::try_from_array(array, row)?)),
+            });
+            let made = self.apply(&values.collect::<Result<Vec<_>, DataFusionError>>()?)?;
+            bytes = bytes.saturating_add(made.try_as_str().flatten().map_or(0, str::len));
+            if bytes > MADE_BYTES_MAX {
+                return Err(too_long());
+            }
+            results.push(made);
         }
         let array: ArrayRef = if results.is_empty() { new_empty_array(&self.returns) } else { ScalarValue::iter_to_array(results)? };
         Ok(ColumnarValue::Array(array))
     }
+}
+
+/// Bytes of text that a function makes for one batch of rows at most.
+const MADE_BYTES_MAX: usize = 128 << 20;
+
+fn too_long() -> DataFusionError {
+    client(
+        ClientMessage::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "requested length too large")
+            .with_hint("A function may put 128 MiB together for a batch of rows."),
+    )
 }
 
 fn coerced(found: &DataType, kind: Kind) -> DataType {

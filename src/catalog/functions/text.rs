@@ -10,7 +10,7 @@ use crate::catalog::rows::Value;
 use crate::error::{ClientMessage, SqlState};
 
 use super::Kind::{Any, Bool, Text};
-use super::{Function, bool_of, client, list_of, text_of};
+use super::{Function, MADE_BYTES_MAX, bool_of, client, list_of, text_of, too_long};
 
 pub(super) fn all(_facts: &Arc<SessionFacts>) -> Vec<Function> {
     let ident = Function::new("quote_ident", &[Text], Utf8, |values| Ok(quote_ident(text_of(values, 0)).into()));
@@ -415,7 +415,7 @@ fn format_text(pattern: &str, arguments: &[Value]) -> Result<String, DataFusionE
             next += 1;
         }
         next = specification.argument.unwrap_or(next);
-        out.push_str(&padded(&converted(kind, argument(next)?)?, left, width));
+        push(&mut out, &converted(kind, argument(next)?)?, left, width)?;
         next += 1;
     }
     out.push_str(rest);
@@ -434,10 +434,21 @@ fn converted(kind: char, argument: &Value) -> Result<String, DataFusionError> {
     }
 }
 
-/// Widths are bounded, for a client may ask for any.
-fn padded(text: &str, left: bool, width: usize) -> String {
-    let width = width.min(10_000);
-    if left { format!("{text:<width$}") } else { format!("{text:>width$}") }
+/// Adds a text in its width, of which a client may ask for any.
+fn push(out: &mut String, text: &str, left: bool, width: usize) -> Result<(), DataFusionError> {
+    let blanks = width.saturating_sub(text.chars().count());
+    if out.len().saturating_add(text.len()).saturating_add(blanks) > MADE_BYTES_MAX {
+        return Err(too_long());
+    }
+    let blanks = std::iter::repeat_n(' ', blanks);
+    if left {
+        out.push_str(text);
+        out.extend(blanks);
+    } else {
+        out.extend(blanks);
+        out.push_str(text);
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -492,5 +503,8 @@ mod tests {
         for pattern in ["%", "%1", "%0$s", "%*0$s", "%1$*2s", "%x", "%5%", "%9$s", "%99999999999s"] {
             assert!(format_text(pattern, &wide).is_err(), "{pattern}");
         }
+        assert_eq!(format_text("%20000s", &arguments).unwrap().len(), 20_000);
+        assert!(format_text("%1$999999999s", &arguments).is_err());
+        assert!(format_text("%1$99999999s%1$99999999s", &arguments).is_err());
     }
 }

@@ -64,6 +64,44 @@ pub(super) fn separated(args: &[ColumnarValue], rows: usize) -> Option<i64> {
     between.checked_add(joined(args.get(1..)?, rows)?)
 }
 
+/// The elements of a list with a text between them, and perhaps one for each NULL.
+pub(super) fn spelled(args: &[ColumnarValue], rows: usize) -> Option<i64> {
+    let others = args.get(1..)?.iter().map(lengths).collect::<Option<Vec<_>>>()?;
+    let lists = match args.first()? {
+        ColumnarValue::Array(array) => Arc::clone(array),
+        ColumnarValue::Scalar(scalar) => scalar.to_array().ok()?,
+    };
+    total(rows, |row| {
+        let (bytes, elements) = elements(&lists.slice(row.min(lists.len().checked_sub(1)?), 1))?;
+        let beside = others.iter().try_fold(0_i64, |all, other| all.checked_add(other.at(row).unwrap_or(0)))?;
+        beside.checked_mul(elements.max(1))?.checked_add(bytes)
+    })
+}
+
+/// The bytes of the elements of lists, and how many there are.
+fn elements(values: &ArrayRef) -> Option<(i64, i64)> {
+    let inside = match values.data_type() {
+        DataType::List(_) => {
+            let lists = values.as_list::<i32>();
+            let (first, last) = (*lists.value_offsets().first()?, *lists.value_offsets().last()?);
+            let (first, last) = (usize::try_from(first).ok()?, usize::try_from(last).ok()?);
+            lists.values().slice(first, last.checked_sub(first)?)
+        }
+        DataType::LargeList(_) => {
+            let lists = values.as_list::<i64>();
+            let (first, last) = (*lists.value_offsets().first()?, *lists.value_offsets().last()?);
+            let (first, last) = (usize::try_from(first).ok()?, usize::try_from(last).ok()?);
+            lists.values().slice(first, last.checked_sub(first)?)
+        }
+        _ => {
+            let texts = lengths(&ColumnarValue::Array(Arc::clone(values)))?;
+            let bytes = total(values.len(), |row| Some(texts.at(row).unwrap_or(0)))?;
+            return Some((bytes, i64::try_from(values.len()).ok()?));
+        }
+    };
+    elements(&inside)
+}
+
 /// The elements from a start to a stop, in steps.
 pub(super) fn series(args: &[ColumnarValue], rows: usize) -> Option<i64> {
     let (start, stop) = match args {
@@ -194,6 +232,16 @@ mod tests {
         assert_eq!(substituted(&args, 2), Some((3 * 4 + 3) + 2));
         assert_eq!(joined(&args, 2), Some(3 + 1 + 5));
         assert_eq!(separated(&args, 2), Some(3 * 3 + 1 + 5));
+    }
+
+    #[test]
+    fn a_list_is_measured_with_what_stands_between() {
+        let lists = ScalarValue::new_list(&[ScalarValue::from("abc"), ScalarValue::from("d")], &DataType::Utf8, true);
+        let both = [ScalarValue::List(Arc::clone(&lists)), ScalarValue::List(Arc::clone(&lists))];
+        let nested = ScalarValue::new_list(&both, lists.data_type(), true);
+        let between = ColumnarValue::Scalar(ScalarValue::from("xx"));
+        assert_eq!(spelled(&[ColumnarValue::Scalar(ScalarValue::List(lists)), between.clone()], 3), Some(3 * (4 + 4)));
+        assert_eq!(spelled(&[ColumnarValue::Scalar(ScalarValue::List(nested)), between], 1), Some(8 + 8));
     }
 
     #[test]

@@ -4,9 +4,12 @@ use std::sync::Arc;
 
 use arrow::datatypes::DataType;
 use datafusion::common::{DFSchema, ScalarValue};
-use datafusion::logical_expr::expr::{AggregateFunction, Cast, Sort, WindowFunction};
-use datafusion::logical_expr::{AggregateUDF, Expr, ExprSchemable, WindowFunctionDefinition, cast};
+use datafusion::logical_expr::expr::{AggregateFunction, Cast, Sort, WindowFunction, WindowFunctionParams};
+use datafusion::logical_expr::{
+    AggregateUDF, Expr, ExprSchemable, WindowFrame, WindowFrameBound, WindowFrameUnits, WindowFunctionDefinition, cast,
+};
 
+use crate::engine::gathered;
 use crate::error::SqlState;
 
 use super::function::{Result, fault};
@@ -28,6 +31,7 @@ pub(super) fn aggregated(mut call: AggregateFunction, schema: &DFSchema, facts: 
     if let Some(function) = standing(&name, &mut call.params.args, schema, facts) {
         call.func = function;
     }
+    delimited(&name, &mut call.params.args, schema);
     sortable(&call.params.order_by, schema, facts)?;
     for key in &mut call.params.order_by {
         key.expr = expression::sort_key(std::mem::take(&mut key.expr), schema);
@@ -60,6 +64,11 @@ pub(super) fn windowed(mut call: WindowFunction, schema: &DFSchema, facts: Facts
             {
                 function = anew;
             }
+            delimited(function.name(), &mut call.params.args, schema);
+            let argument = call.params.args.first().and_then(|arg| arg.get_type(schema).ok());
+            if let Some(accounted) = gathered::windowed(&function, argument.as_ref(), whole(&mut call.params)) {
+                function = accounted;
+            }
             call.fun = WindowFunctionDefinition::AggregateUDF(function);
         }
         WindowFunctionDefinition::WindowUDF(function) => match function.name() {
@@ -73,6 +82,38 @@ pub(super) fn windowed(mut call: WindowFunction, schema: &DFSchema, facts: Facts
     excluded::apart(&mut call, schema)?;
     Ok(call)
 }
+
+/// Has what stands between texts be there once, however many rows there are: each argument is a column, and this one can be long.
+fn delimited(name: &str, args: &mut [Expr], schema: &DFSchema) {
+    if let ("string_agg", [_, between]) = (name, args)
+        && between.get_type(schema).is_ok_and(|found| found == DataType::Utf8 || found == DataType::LargeUtf8)
+    {
+        *between = cast(std::mem::take(between), DataType::Utf8View);
+    }
+}
+
+/// Whether all rows of a partition have one frame, so that one result is made for all of them.
+///
+/// A filter hides how many they are. There the frame ends so far behind each row that it is the same, and each row has a result of its own.
+fn whole(params: &mut WindowFunctionParams) -> bool {
+    let frame = &params.window_frame;
+    let of_all = |bound: &WindowFrameBound| match bound {
+        WindowFrameBound::CurrentRow => frame.units == WindowFrameUnits::Range && params.order_by.is_empty(),
+        bound => bound.is_unbounded(),
+    };
+    if !of_all(&frame.start_bound) || !of_all(&frame.end_bound) {
+        return false;
+    }
+    if params.filter.is_none() {
+        return true;
+    }
+    let end = WindowFrameBound::Following(ScalarValue::UInt64(Some(BEHIND_ALL_ROWS)));
+    params.window_frame = WindowFrame::new_bounds(WindowFrameUnits::Rows, params.window_frame.start_bound.clone(), end);
+    false
+}
+
+/// As many rows are in no partition.
+const BEHIND_ALL_ROWS: u64 = 1 << 40;
 
 /// Refuses keys of types that have no order.
 fn sortable(keys: &[Sort], schema: &DFSchema, facts: Facts) -> Result<()> {

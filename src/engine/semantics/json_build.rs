@@ -224,12 +224,27 @@ fn joined(elements: &ArrayRef) -> Result<Vec<&str>> {
     Ok(texts.iter().map(|text| text.unwrap_or("null")).collect())
 }
 
+/// Bytes of the texts that one call puts together.
+const PUT_TOGETHER_BYTES_MAX: usize = 512 << 20;
+
+/// Whether there is room for the parts of one more text.
+fn fits(made: &mut usize, parts: &[impl AsRef<str>]) -> Result<()> {
+    *made = parts.iter().fold(*made, |made, part| made.saturating_add(part.as_ref().len() + ", ".len()));
+    if *made > PUT_TOGETHER_BYTES_MAX {
+        return Err(fault(SqlState::PROGRAM_LIMIT_EXCEEDED, "JSON texts of 512 MiB are too large"));
+    }
+    Ok(())
+}
+
 /// `json_agg(x)` of the list that array_agg() has made of JSON values.
 fn list(name: &'static str, binary: bool) -> Function {
     let computes = move |args: &[ArrayRef], rows: usize| {
+        let mut made = 0;
         let one = |row: usize| match elements(args, 0, row)? {
             Some((elements, _)) => {
-                let joined = joined(&elements)?.join(", ");
+                let joined = joined(&elements)?;
+                fits(&mut made, &joined)?;
+                let joined = joined.join(", ");
                 Ok(Some(done(format!("[{}]", joined.trim_start()), binary)))
             }
             None => Ok(None),
@@ -243,10 +258,13 @@ fn list(name: &'static str, binary: bool) -> Function {
 /// `json_object_agg(key, value)` of a list of keys and a list of JSON values.
 fn pairs(name: &'static str, binary: bool, facts: Facts) -> Function {
     let computes = move |args: &[ArrayRef], rows: usize| {
+        let mut made = 0;
         let one = |row: usize| {
             let (Some((keys, inner)), Some((members, _))) = (elements(args, 0, row)?, elements(args, 1, row)?) else { return Ok(None) };
             let keys = values(&keys, Some(&inner), facts)?;
             let members = joined(&members)?;
+            fits(&mut made, &members)?;
+            fits(&mut made, &keys)?;
             let members = keys.iter().zip(members).map(|(name, value)| Ok(format!("{} : {value}", key(name)?)));
             Ok(Some(done(format!("{{ {} }}", members.collect::<Result<Vec<_>>>()?.join(", ")), binary)))
         };

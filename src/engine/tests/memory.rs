@@ -1,0 +1,59 @@
+//! One statement may need more memory than there is: it ends, and nothing else does.
+
+use crate::error::SqlState;
+
+use super::world::TestWorld;
+
+async fn ends(sql: &str) -> SqlState {
+    TestWorld::new().session("guest", &[]).rows(sql).await.unwrap_err().sqlstate
+}
+
+const RUNNING: &str = "over (order by n rows unbounded preceding)";
+
+#[tokio::test]
+async fn aggregates_ask_before_they_grow() {
+    for aggregate in ["string_agg(n::text, repeat('x', 300000))", "string_agg(n::text, repeat('x', 300000) order by -n)"] {
+        let sql = format!("select length({aggregate}) from generate_series(1, 500) n");
+        assert_eq!(ends(&sql).await, SqlState::OUT_OF_MEMORY, "{sql}");
+        let sql = format!("select n % 2, length({aggregate}) from generate_series(1, 500) n group by 1");
+        assert_eq!(ends(&sql).await, SqlState::OUT_OF_MEMORY, "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn a_value_is_no_longer_than_postgres_lets_it_be() {
+    let sql = "select length(string_agg(n::text, repeat('x', 8000000))) from generate_series(1, 500) n";
+    assert_eq!(ends(sql).await, SqlState::PROGRAM_LIMIT_EXCEEDED);
+    let sql = "select length(array_to_string(array_agg(n), repeat('x', 8000000))) from generate_series(1, 500) n";
+    assert_eq!(ends(sql).await, SqlState::PROGRAM_LIMIT_EXCEEDED);
+    let sql = "select length(format('%1$s%1$s%1$s%1$s%1$s%1$s%1$s%1$s%1$s%1$s', repeat('a', 16000000)))";
+    assert_eq!(ends(sql).await, SqlState::PROGRAM_LIMIT_EXCEEDED);
+    let sql = "select max(length(quote_literal(n || repeat('a', 1000000)))) from generate_series(1, 150) n";
+    assert_eq!(ends(sql).await, SqlState::PROGRAM_LIMIT_EXCEEDED);
+}
+
+#[tokio::test]
+async fn each_result_of_a_window_is_charged_before_it_is_made() {
+    for call in ["string_agg(n::text, repeat('x', 3000))", "array_agg(n::text)", "array_agg(n)", "json_agg(n)", "json_object_agg(n, n)"] {
+        for window in [RUNNING, "over ()", "over (order by n rows between 3000 preceding and current row)"] {
+            let sql = format!("select count(x) from (select {call} {window} x from generate_series(1, 6000) n) t");
+            assert_eq!(ends(&sql).await, SqlState::OUT_OF_MEMORY, "{sql}");
+        }
+        let sql = format!("select count(x) from (select {call} filter (where n > 100) over () x from generate_series(1, 6000) n) t");
+        assert_eq!(ends(&sql).await, SqlState::OUT_OF_MEMORY, "{sql}");
+    }
+    let sql = format!("select count(x) from (select max(repeat('x', 90000) || n) {RUNNING} x from generate_series(1, 500) n) t");
+    assert_eq!(ends(&sql).await, SqlState::OUT_OF_MEMORY);
+}
+
+#[tokio::test]
+async fn results_that_have_left_a_window_are_charged_no_longer() {
+    let mut guest = TestWorld::new().session("guest", &[]);
+    let sql = "select sum(length(x)) from (select string_agg(repeat('x', 400), ',') over (order by n rows 1 preceding) x from generate_series(1, 60000) n) t";
+    assert_eq!(guest.rows(sql).await.unwrap(), ["48059599"]);
+    let sql =
+        "select max(length(x)) from (select string_agg(n::text, ',') over (partition by n % 600) x from generate_series(1, 6000) n) t";
+    for _ in 0..3 {
+        assert_eq!(guest.rows(sql).await.unwrap(), ["48"]);
+    }
+}
