@@ -4,6 +4,7 @@
 //! a client sends changes either. A prepared statement keeps a tree, never a decision. Every statement that comes in, whatever becomes of
 //! it, is an `Attempt` and leaves its records.
 
+mod budget;
 mod cursors;
 mod explaining;
 mod held;
@@ -45,6 +46,7 @@ use super::statement_facts::StatementFacts;
 use super::stream::StopCause;
 use super::transaction::{Savepoint, Transaction};
 use super::values::Given;
+use budget::{Budget, Part};
 use held::Held;
 use prepared::no_statement;
 use recorded::Recorded;
@@ -66,6 +68,8 @@ struct Made {
     /// By PREPARE, not by the protocol.
     by_sql: bool,
     at: DateTime<Utc>,
+    /// What it takes of the session's budget.
+    _part: Part,
 }
 
 /// A statement with its parameters, ready to run.
@@ -75,6 +79,8 @@ struct Bound {
     given: Given,
     /// How many savepoints stood when it was bound.
     level: usize,
+    /// What its values take of the session's budget.
+    _part: Arc<Part>,
 }
 
 /// One client's session.
@@ -91,6 +97,7 @@ pub struct Session {
     recorded: Recorded,
     stop_cause: StopCause,
     settings: Arc<Mutex<Settings>>,
+    budget: Budget,
     transaction: Transaction,
     statements: Arc<HashMap<String, Prepared>>,
     portals: HashMap<String, Bound>,
@@ -120,6 +127,7 @@ impl Session {
             ("meshgate.notices", if shared.options.notices { "on" } else { "off" }.to_owned()),
         ];
         let settings = Settings::new(&facts, &request.parameters)?;
+        let budget = Budget::new(&shared.template.runtime_env().memory_pool);
         let started = shared.now();
         let id = Uuid::now_v7();
         let presence = shared.sessions.enter(request.process_id, &principal.name, request.stopper);
@@ -138,6 +146,7 @@ impl Session {
             started,
             stop_cause: request.stop_cause,
             settings: Arc::new(Mutex::new(settings)),
+            budget,
             transaction: Transaction::default(),
             statements: Arc::default(),
             portals: HashMap::new(),
@@ -511,6 +520,9 @@ impl Session {
             Kind::Commit { chain: true } | Kind::Rollback { chain: true } => Some(self.modes()?),
             _ => None,
         };
+        if let Kind::Savepoint(name) = kind {
+            self.with_settings(|settings| settings.check_room(name))?;
+        }
         let outcome = self.transaction.apply(kind)?;
         if let Some(warning) = outcome.warning {
             self.notices.push(warning);

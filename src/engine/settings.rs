@@ -3,6 +3,7 @@
 //! INVARIANT: no setting changes who the principal is or what a policy decides; `meshgate.purpose` is a claim and is recorded as one.
 
 mod definitions;
+mod room;
 mod units;
 
 use std::collections::BTreeMap;
@@ -25,6 +26,15 @@ use super::time_zone;
 /// Values and custom settings.
 type Saved = (Arc<BTreeMap<&'static str, String>>, Arc<BTreeMap<String, String>>);
 
+/// What ROLLBACK TO goes back to.
+#[derive(Debug, Clone)]
+struct Savepoint {
+    saved: Saved,
+    local: BTreeMap<&'static str, String>,
+    /// The bytes of what is kept for it and those before it.
+    bytes: usize,
+}
+
 /// The settings of one session. Every statement runs in a transaction, so saving them is cheap: maps are copied when they change.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -38,7 +48,7 @@ pub struct Settings {
     /// What ROLLBACK goes back to.
     saved: Option<Saved>,
     /// What ROLLBACK TO goes back to, for each savepoint.
-    savepoints: Vec<(Saved, BTreeMap<&'static str, String>)>,
+    savepoints: Vec<Savepoint>,
     reported: BTreeMap<&'static str, String>,
     /// The values of which all changes have been reported. While it is held nobody changes it in place.
     told: Option<Arc<BTreeMap<&'static str, String>>>,
@@ -76,12 +86,14 @@ impl Settings {
     /// SET. `None` is DEFAULT.
     pub fn set(&mut self, name: &str, value: Option<&str>, local: bool) -> Result<(), ClientMessage> {
         if name.contains('.') && !name.starts_with("meshgate.") {
-            let custom = Arc::make_mut(&mut self.custom);
+            let value = value.unwrap_or_default();
+            room::check_custom(&self.custom, name, value)?;
             // What was set once stays known, as empty.
-            custom.insert(name.to_owned(), value.unwrap_or_default().to_owned());
+            Arc::make_mut(&mut self.custom).insert(name.to_owned(), value.to_owned());
             return Ok(());
         }
         let definition = definition(name)?;
+        room::check_value(value.unwrap_or_default())?;
         let value = match value {
             Some(value) => canonical(definition, value, self.value(definition.name))?,
             None if matches!(definition.shape, Shape::Fixed) && !matches!(name, "role" | "session_authorization") => fixed(definition, "")?,
@@ -211,7 +223,22 @@ impl Settings {
 
     /// A savepoint is set.
     pub fn set_savepoint(&mut self) {
-        self.savepoints.push(((Arc::clone(&self.values), Arc::clone(&self.custom)), self.local.clone()));
+        let bytes = self.bytes_with_savepoint();
+        self.savepoints.push(Savepoint { saved: (Arc::clone(&self.values), Arc::clone(&self.custom)), local: self.local.clone(), bytes });
+    }
+
+    /// Whether there is room for one more savepoint, of this name.
+    pub fn check_room(&self, name: &str) -> Result<(), ClientMessage> {
+        room::check_savepoints(self.bytes_with_savepoint().saturating_add(name.len()))
+    }
+
+    /// What savepoints keep if there is one more: maps that have not changed since the last one are its own.
+    fn bytes_with_savepoint(&self) -> usize {
+        let last = self.savepoints.last();
+        let values = last.filter(|last| Arc::ptr_eq(&last.saved.0, &self.values)).map_or_else(|| room::of(self.values.iter()), |_| 0);
+        let custom = last.filter(|last| Arc::ptr_eq(&last.saved.1, &self.custom)).map_or_else(|| room::of(self.custom.iter()), |_| 0);
+        let before = last.map_or(0, |last| last.bytes);
+        before.saturating_add(values).saturating_add(custom).saturating_add(room::of(self.local.iter())).saturating_add(room::ENTRY_BYTES)
     }
 
     /// Savepoints are released but for the first ones.
@@ -222,7 +249,7 @@ impl Settings {
     /// Goes back to a savepoint, which stays.
     pub fn roll_back_to(&mut self, savepoint: usize) {
         self.savepoints.truncate(savepoint + 1);
-        if let Some(((values, custom), local)) = self.savepoints.last() {
+        if let Some(Savepoint { saved: (values, custom), local, .. }) = self.savepoints.last() {
             self.in_force = OnceLock::new();
             self.values.clone_from(values);
             self.custom.clone_from(custom);
@@ -287,11 +314,21 @@ fn invalid(name: &str, value: &str) -> ClientMessage {
     ClientMessage::new(SqlState::INVALID_PARAMETER_VALUE, format!("invalid value for parameter \"{}\": \"{value}\"", shown_name(name)))
 }
 
+/// A name as PostgreSQL keeps it where programs show it: cut, and with a question mark for each byte that is no printable letter of ASCII.
+fn plain_name(value: &str) -> String {
+    let kept = value.get(..value.floor_char_boundary(NAME_BYTES_MAX)).unwrap_or_default();
+    kept.bytes().map(|byte| if matches!(byte, b' '..=b'~') { char::from(byte) } else { '?' }).collect()
+}
+
+/// The longest name.
+const NAME_BYTES_MAX: usize = 63;
+
 /// The canonical form of a value, or why it is none.
 fn canonical(definition: &Definition, value: &str, before: &str) -> Result<String, ClientMessage> {
     let name = definition.name;
     let trimmed = value.trim();
     match definition.shape {
+        Shape::Text if name == "application_name" => Ok(plain_name(value)),
         Shape::Text => Ok(value.to_owned()),
         Shape::Path if names_of(value).is_none() => Err(invalid(name, trimmed).with_detail("List syntax is invalid.")),
         Shape::Path => Ok(value.to_owned()),

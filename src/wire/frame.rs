@@ -102,9 +102,10 @@ impl FrameReader {
 fn split_frame(buffer: &mut BytesMut, frame_bytes_max: usize) -> Result<Option<Frame>, FrameError> {
     let Some(&kind) = buffer.first() else { return Ok(None) };
     let limit = match kind {
-        b'Q' | b'P' | b'B' | b'F' | b'd' => frame_bytes_max,
+        b'Q' | b'P' | b'B' => frame_bytes_max,
         b'p' => PROOF_BYTES_MAX.min(frame_bytes_max),
-        b'C' | b'D' | b'E' | b'H' | b'S' | b'X' | b'c' | b'f' => SMALL_FRAME_BYTES.min(frame_bytes_max),
+        // There is no COPY FROM whose data `d` could be, and no function that `F` could call.
+        b'C' | b'D' | b'E' | b'F' | b'H' | b'S' | b'X' | b'c' | b'd' | b'f' => SMALL_FRAME_BYTES.min(frame_bytes_max),
         other => return Err(FrameError::Kind(other)),
     };
     let Some(mut header) = buffer.get(1..5) else { return Ok(None) };
@@ -191,6 +192,15 @@ mod tests {
         assert!(matches!(split(b"Q\x7f\xff\xff\xff"), Err(FrameError::Length)));
         assert!(matches!(split(b"Q\0\0\x03\xe9"), Err(FrameError::Length)));
         assert!(matches!(split(b"Q\0\0\x03\xe8"), Ok(None)));
+    }
+
+    #[test]
+    fn kinds_that_carry_nothing_here_are_short() {
+        let long = |kind: u8| split_frame(&mut BytesMut::from(&[kind, 0, 0, 0x27, 0x15][..]), 64 << 20);
+        for kind in *b"CDEFHSXcdf" {
+            assert!(matches!(long(kind), Err(FrameError::Length)), "{}", char::from(kind));
+        }
+        assert!(matches!(long(b'B'), Ok(None)));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::engine::values::Given;
 use crate::engine::{answers, values};
 use crate::error::{ClientMessage, SqlState};
 
-use super::{Bound, INVALID, Made, Prepared, Session, clipped, duplicate_cursor};
+use super::{Bound, INVALID, Made, Prepared, Session, budget, clipped, duplicate_cursor};
 
 /// What a prepared statement takes and answers.
 pub struct Description {
@@ -72,7 +72,8 @@ impl Session {
         }
         let declared = parameter_oids.iter().map(|oid| declared_type(*oid)).collect::<Result<Vec<_>, _>>()?;
         let text = text.to_owned();
-        let made = Made { text, by_sql: false, at: self.shared.now() };
+        let part = self.budget.take(budget::of_statement(&text), "prepared statements")?;
+        let made = Made { text, by_sql: false, at: self.shared.now(), _part: part };
         let prepared = self.describe(statement, &declared, made).await?;
         self.store(name, prepared)
     }
@@ -122,9 +123,10 @@ impl Session {
                 parameter::bound(&value, *pg_type, &settings.time_zone, || settings.facts(now))
             })
             .collect::<Result<Vec<_>, _>>()?;
+        let part = Arc::new(self.budget.take(budget::of_values(&values), "values of portals")?);
         let given = Given::new(values, prepared.parameters.clone());
         let level = self.transaction.savepoints();
-        self.portals.insert(portal.to_owned(), Bound { prepared, given, level });
+        self.portals.insert(portal.to_owned(), Bound { prepared, given, level, _part: part });
         Ok(())
     }
 
@@ -259,8 +261,9 @@ impl Session {
         }
         let declared = types.iter().map(|name| named_type(name).map(Some)).collect::<Result<Vec<_>, _>>()?;
         let statement = Statement { text: query.text.clone(), kind: Kind::Query(query.clone()) };
-        let prepared =
-            self.describe(Some(statement), &declared, Made { text: text.to_owned(), by_sql: true, at: self.shared.now() }).await?;
+        let part = self.budget.take(budget::of_statement(text), "prepared statements")?;
+        let made = Made { text: text.to_owned(), by_sql: true, at: self.shared.now(), _part: part };
+        let prepared = self.describe(Some(statement), &declared, made).await?;
         self.store(name, prepared)?;
         Ok(Reply::Done("PREPARE".to_owned()))
     }
