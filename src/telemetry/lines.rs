@@ -1,5 +1,6 @@
 //! How events are written: as the library writes them, but for the steps of a query, which come several at once and get a line each.
 
+use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 
 use chrono::{SecondsFormat, Utc};
@@ -30,7 +31,9 @@ where
 {
     fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         if event.metadata().target() != TARGET || event.metadata().fields().field(STEPS).is_none() {
-            return self.inner.format_event(context, writer, event);
+            let mut line = String::new();
+            self.inner.format_event(context, Writer::new(&mut line), event)?;
+            return writer.write_str(&one_line(&line, self.format));
         }
         let mut steps = Steps::default();
         event.record(&mut steps);
@@ -61,6 +64,26 @@ where
         }
         writer.write_str(&lines)
     }
+}
+
+/// What an event says, on a line of its own.
+///
+/// INVARIANT: an event quotes what clients send, and none of it begins a line that is not the gateway's, or drives a terminal.
+fn one_line(line: &str, format: Format) -> Cow<'_, str> {
+    let text = line.strip_suffix('\n').unwrap_or(line);
+    if !text.contains(char::is_control) {
+        return Cow::Borrowed(line);
+    }
+    let mut plain = String::with_capacity(line.len());
+    for letter in text.chars() {
+        match format {
+            _ if !letter.is_control() => plain.push(letter),
+            Format::Text => plain.extend(letter.escape_default()),
+            Format::Json => plain.push_str(&format!("\\u{:04x}", u32::from(letter))),
+        }
+    }
+    plain.push('\n');
+    Cow::Owned(plain)
 }
 
 impl<F> Lines<F> {

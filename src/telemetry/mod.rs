@@ -43,9 +43,8 @@ pub fn init(format: Format, filter: &str) -> Result<Output, Error> {
     let output = Output::start(Box::new(io::stderr()));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(output.lines());
     match format {
-        Format::Text => {
-            builder.with_ansi(io::IsTerminal::is_terminal(&io::stderr())).map_event_format(|inner| Lines { inner, format }).try_init()
-        }
+        // Without colours, whose letters could not be told from those that a client sends.
+        Format::Text => builder.with_ansi(false).map_event_format(|inner| Lines { inner, format }).try_init(),
         Format::Json => builder.json().flatten_event(true).map_event_format(|inner| Lines { inner, format }).try_init(),
     }
     .map_err(|_| Error::AlreadySet)?;

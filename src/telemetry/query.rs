@@ -241,6 +241,22 @@ mod tests {
     }
 
     #[test]
+    fn nobody_writes_a_line_of_his_own() {
+        let lines = Written::default();
+        let writer = lines.clone();
+        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone());
+        let subscriber = subscriber.map_event_format(|inner| Lines { inner, format: Format::Text }).finish();
+        tracing::subscriber::with_default(subscriber, || {
+            let _connection = tracing::info_span!("connection", name = %"a\r\nb").entered();
+            tracing::warn!(user = %"eve\n2026-11-22T03:50:00Z  INFO forged \u{1b}[31m\u{9b}2J", "login refused\n");
+        });
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(text.lines().count(), 1, "{text}");
+        assert!(text.ends_with('\n') && !text.trim_end().contains(char::is_control), "{text:?}");
+        assert!(text.contains(r"eve\n2026") && text.contains(r"\u{1b}[31m"), "{text}");
+    }
+
+    #[test]
     fn the_log_for_people_has_a_line_a_step_too() {
         let lines = Written::default();
         let writer = lines.clone();

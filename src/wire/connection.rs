@@ -21,6 +21,7 @@ use super::conversation::Conversation;
 use super::failures::Failures;
 use super::frame::{FrameReader, FrameWriter, Socket};
 use super::proof::PROOF_BYTES_MAX;
+use super::refusals::Refusals;
 use super::respond;
 use super::signal::Signal;
 use super::start_ups::StartUps;
@@ -45,6 +46,8 @@ pub(super) struct Shared<B> {
     pub(super) kill: Arc<Signal>,
     /// Logins that failed of late.
     pub(super) failures: Failures,
+    /// Logins that were refused before a proof.
+    pub(super) refusals: Refusals,
 }
 
 impl<B> Shared<B> {
@@ -57,6 +60,7 @@ impl<B> Shared<B> {
             shutdown,
             kill: Arc::default(),
             failures: Failures::new(options.failed_logins),
+            refusals: Refusals::default(),
             options,
         }
     }
@@ -146,7 +150,8 @@ fn shutting_down() -> ClientMessage {
 /// A certificate that is not good counts like a wrong password; whose it would have been is not known.
 async fn refuse_certificate<B: Backend>(shared: &Shared<B>, client_address: SocketAddr, reason: String) {
     let sqlstate = SqlState::INVALID_AUTHORIZATION_SPECIFICATION;
-    shared.backend.login_refused(&LoginRefused { user: String::new(), database: String::new(), client_address, sqlstate, reason });
+    let refused = LoginRefused { user: String::new(), database: String::new(), client_address, sqlstate, reason };
+    shared.refusals.note(&shared.backend, refused);
     shared.failures.turn(client_address.ip(), "").await.failed().await;
 }
 

@@ -20,6 +20,7 @@ mod frontend;
 mod oauth;
 mod proof;
 mod recode;
+mod refusals;
 mod respond;
 mod rows;
 mod signal;

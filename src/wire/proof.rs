@@ -28,14 +28,17 @@ pub(super) const PROOF_BYTES_MAX: usize = 65 << 10;
 pub(super) enum Unproved {
     /// There is nobody to tell, or the client has only asked how to log in.
     Ended(Ended),
-    /// The client is told one thing, the operator why.
-    Refused { message: Box<ClientMessage>, reason: String },
+    /// The client is told one thing, the operator why. `tried`: with a proof, which was wrong.
+    Refused { message: Box<ClientMessage>, reason: String, tried: bool },
 }
 
 impl From<Ended> for Unproved {
     fn from(ended: Ended) -> Self {
         match ended {
-            Ended::Refused(message) => Self::Refused { reason: message.message.clone(), message: Box::new(message) },
+            Ended::Refused(message) => {
+                let tried = message.sqlstate == SqlState::INVALID_PASSWORD;
+                Self::Refused { reason: message.message.clone(), message: Box::new(message), tried }
+            }
             other => Self::Ended(other),
         }
     }
@@ -118,6 +121,7 @@ impl<B: Backend> Exchange<'_, B> {
                 Err(Unproved::Refused {
                     message: Box::new(message),
                     reason: format!("the certificate does not stand for this login: {}", shown(names)),
+                    tried: true,
                 })
             }
         }
@@ -200,9 +204,11 @@ impl<B: Backend> Exchange<'_, B> {
         let token = body.text()?;
         body.end()?;
         let told = format!("password authentication failed for user \"{}\"", self.user);
-        self.check_token(&token)
-            .await
-            .map_err(|reason| Unproved::Refused { message: Box::new(refusal(SqlState::INVALID_PASSWORD, told)), reason })
+        self.check_token(&token).await.map_err(|reason| Unproved::Refused {
+            message: Box::new(refusal(SqlState::INVALID_PASSWORD, told)),
+            reason,
+            tried: true,
+        })
     }
 
     async fn oauth(&mut self, first: Option<Bytes>) -> Result<Caller, Unproved> {
@@ -222,7 +228,7 @@ impl<B: Backend> Exchange<'_, B> {
         } else {
             match self.check_token(token).await {
                 Ok(caller) => return Ok(caller),
-                Err(reason) => Unproved::Refused { message: Box::new(message), reason },
+                Err(reason) => Unproved::Refused { message: Box::new(message), reason, tried: true },
             }
         };
         let challenge = self.shared.options.tokens.as_ref().map(TokenOffer::challenge).unwrap_or_default();

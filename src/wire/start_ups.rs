@@ -85,7 +85,7 @@ impl Drop for StartUpPlace<'_> {
 }
 
 /// What stands for all addresses of one machine.
-fn network(address: IpAddr) -> IpAddr {
+pub(super) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & IPV6_NETWORK)),
         address => address,

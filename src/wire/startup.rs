@@ -304,8 +304,13 @@ pub(super) async fn log_in<B: Backend>(
     let caller = match exchange.prove().await {
         Ok(caller) => caller,
         Err(Unproved::Ended(ended)) => return Err(ended),
-        Err(Unproved::Refused { message, reason }) => {
-            note_refused(shared, client, (&user, &database), &message, reason);
+        Err(Unproved::Refused { message, reason, tried }) => {
+            let refused = refused(client, (&user, &database), &message, reason);
+            if tried {
+                shared.backend.login_refused(&refused);
+            } else {
+                shared.refusals.note(&shared.backend, refused);
+            }
             return Err(Ended::Refused(*message));
         }
     };
@@ -314,7 +319,7 @@ pub(super) async fn log_in<B: Backend>(
         return Err(ClientMessage::new(SqlState::INVALID_CATALOG_NAME, message).into());
     }
     let permit = connection::admit(shared).inspect_err(|message| {
-        note_refused(shared, client, (&user, &database), message, "too many connections".to_owned());
+        shared.refusals.note(&shared.backend, refused(client, (&user, &database), message, "too many connections".to_owned()));
     })?;
     let registration = shared.registry.enter(start.minor >= PROTOCOL_MINOR);
     let request = SessionRequest {
@@ -340,25 +345,38 @@ fn check_encryption<B: Backend>(shared: &Shared<B>, client: &Client, user: &str,
     if client.is_encrypted() || may {
         return Ok(());
     }
-    let message = format!("no entry for user \"{user}\", database \"{database}\", no encryption");
+    let message = format!("no entry for user \"{}\", database \"{}\", no encryption", name(user), name(database));
     let hint = match &shared.options.tls {
         Some(_) => "Connect with sslmode=require.",
         None => "The gateway has no certificate, so it serves clients on its own machine only.",
     };
     let refusal = ClientMessage::new(SqlState::INVALID_AUTHORIZATION_SPECIFICATION, message).with_hint(hint);
-    note_refused(shared, client, (user, database), &refusal, "the connection is not encrypted".to_owned());
+    shared.refusals.note(&shared.backend, refused(client, (user, database), &refusal, "the connection is not encrypted".to_owned()));
     Err(refusal)
 }
 
-/// Tells the backend of a login that is refused.
-fn note_refused<B: Backend>(shared: &Shared<B>, client: &Client, (user, database): (&str, &str), message: &ClientMessage, reason: String) {
-    shared.backend.login_refused(&LoginRefused {
-        user: user.to_owned(),
-        database: database.to_owned(),
+/// What the backend is told of a login that is refused.
+fn refused(client: &Client, (user, database): (&str, &str), message: &ClientMessage, reason: String) -> LoginRefused {
+    LoginRefused {
+        user: name(user).to_owned(),
+        database: name(database).to_owned(),
         client_address: client.address,
         sqlstate: message.sqlstate,
-        reason,
-    });
+        reason: cut(&reason, REASON_BYTES_MAX).to_owned(),
+    }
+}
+
+/// So much of a name is recorded: PostgreSQL has none that are longer.
+fn name(text: &str) -> &str {
+    cut(text, NAME_BYTES_MAX)
+}
+
+const NAME_BYTES_MAX: usize = 63;
+/// A reason can quote what the client sent.
+const REASON_BYTES_MAX: usize = 500;
+
+fn cut(text: &str, bytes_max: usize) -> &str {
+    text.get(..text.floor_char_boundary(bytes_max)).unwrap_or_default()
 }
 
 /// What a client is told of its new session, but for ReadyForQuery.

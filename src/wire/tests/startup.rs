@@ -307,3 +307,17 @@ async fn what_was_slipped_in_before_tls_is_never_read_as_encrypted() {
     assert!(connector(certificate, false).connect("localhost".try_into().unwrap(), stream).await.is_err());
     assert!(server.backend.refused.lock().unwrap().is_empty());
 }
+
+#[tokio::test]
+async fn refusals_before_a_proof_fill_no_log() {
+    let server = start(WireOptions { plain: PlainClients::Refused, ..WireOptions::default() }).await;
+    let name = "é".repeat(4_000);
+    for _ in 0..25 {
+        let mut raw = Raw::connect(server.address).await;
+        raw.start_up(0x0003_0000, &[("user", &name), ("database", "mesh")]).await;
+        raw.ends_with("28000").await;
+    }
+    let refused = server.backend.refused.lock().unwrap();
+    assert_eq!(refused.len(), 20);
+    assert!(refused.iter().all(|refused| refused.user == "é".repeat(31) && refused.database == "mesh"));
+}
