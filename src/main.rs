@@ -270,7 +270,11 @@ fn run(command: Command) -> anyhow::Result<u8> {
             let config = load(&config)?;
             let listen = (!listen.is_empty()).then_some(listen);
             let clock = now.map(server::clock_standing_at);
-            runtime()?.block_on(serve(config, StartOptions { listen, clock, allow_lowered_protection })).map(code)
+            let runtime = runtime()?;
+            let served = runtime.block_on(serve(config, StartOptions { listen, clock, allow_lowered_protection }));
+            // A thread may still compute what nobody waits for any more.
+            runtime.shutdown_background();
+            served.map(code)
         }
         Command::Check { config } => commands::check(&load(&config)?, out).map(code),
         Command::Passwd { iterations } => {

@@ -244,11 +244,11 @@ impl Pipeline {
         if is_prompt(&plan) {
             let foreground = Arc::<Foreground>::default();
             let context = self.shared.context(self.told_to_sources(), Some(Arc::clone(&foreground)));
-            return Ok(executor.begin(execute_stream(plan, context)?, foreground));
+            return Ok(executor.begin(planning::within(execute_stream(plan, context)?, self.bounds()), foreground));
         }
         // What an operator spawns as it starts belongs on the query threads, too.
         let _entered = executor.enter();
-        Ok(executor.stream(execute_stream(plan, self.shared.context(self.told_to_sources(), None))?))
+        Ok(executor.stream(planning::within(execute_stream(plan, self.shared.context(self.told_to_sources(), None))?, self.bounds())))
     }
 
     /// What the client is told of a fault of the engine.

@@ -8,6 +8,8 @@ use std::cell::RefCell;
 use std::future::Future;
 use std::pin::pin;
 
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::time::Instant;
 
@@ -62,7 +64,17 @@ pub(super) async fn apart<F: Future>(step: F, bounds: &Bounds) -> F::Output {
     .await
 }
 
-/// Fails if the statement that this thread plans is past its deadline, or was stopped.
+/// The same rows; while they are computed, [`check`] knows the bounds: a function that takes long over one batch looks at them, too.
+pub(super) fn within(mut batches: SendableRecordBatchStream, bounds: Bounds) -> SendableRecordBatchStream {
+    let schema = batches.schema();
+    let polled = futures::stream::poll_fn(move |context| {
+        let _before = Before(BOUNDS.replace(Some(bounds.clone())));
+        futures::Stream::poll_next(batches.as_mut(), context)
+    });
+    Box::pin(RecordBatchStreamAdapter::new(schema, polled))
+}
+
+/// Fails if the statement that this thread plans, or computes, is past its deadline, or was stopped.
 pub(super) fn check() -> Result<(), ClientMessage> {
     BOUNDS.with_borrow(|bounds| bounds.as_ref().map_or(Ok(()), Bounds::check))
 }

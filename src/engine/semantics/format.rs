@@ -106,9 +106,22 @@ fn in_quotes(quoted: &str) -> (String, &str) {
     (text, "")
 }
 
+/// The longest pattern is shorter.
+const PATTERN_BYTES_MAX: usize = 16;
+/// Each letter of a template is looked at again and again.
+const TEMPLATE_BYTES_MAX: usize = 10_000;
+
+/// Refuses a template that nobody writes.
+pub(super) fn check_length(template: &str) -> Result<()> {
+    if template.len() > TEMPLATE_BYTES_MAX {
+        return Err(fault(SqlState::PROGRAM_LIMIT_EXCEEDED, "formatting template is too long"));
+    }
+    Ok(())
+}
+
 /// The pattern that a template starts with. Numbers may be written in either case.
 fn pattern(rest: &str, _fill: bool) -> Result<Option<(&'static str, &str)>> {
-    let upper = rest.to_ascii_uppercase();
+    let upper = rest.get(..rest.floor_char_boundary(PATTERN_BYTES_MAX)).unwrap_or_default().to_ascii_uppercase();
     let longest = |list: &'static [&'static str]| {
         let found = list.iter().filter(|name| rest.starts_with(**name) || numeric_pattern(name) && upper.starts_with(**name));
         found.max_by_key(|name| name.len()).copied()
@@ -151,6 +164,7 @@ fn to_char(facts: Facts) -> Function {
 }
 
 fn shown(values: &ArrayRef, row: usize, template: &str, facts: Facts) -> Result<String> {
+    check_length(template)?;
     if let Some(array) = values.as_any().downcast_ref::<Float64Array>() {
         return number_text::written(template, Number::Float(array.value(row)));
     }

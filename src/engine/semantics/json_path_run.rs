@@ -13,7 +13,7 @@ use datafusion::logical_expr::ScalarUDF;
 
 use crate::error::{ClientMessage, SqlState};
 
-use super::function::{Function, Result, arg, client, fault};
+use super::function::{Function, Result, arg, client, fault, in_time};
 use super::json::{self, Parts, kind_of};
 use super::json_build::{canonical, quoted};
 use super::json_path::{Comparison, Condition, JsonPath, Method, Path, parsed};
@@ -177,6 +177,7 @@ fn members(text: &str) -> Option<Vec<(String, String)>> {
 
 impl Run<'_> {
     fn found(&self, path: &Path, scope: &Scope<'_>) -> Found<Vec<String>> {
+        in_time().map_err(Fault::Other)?;
         let found = match path {
             Path::Root => vec![self.root.trim().to_owned()],
             Path::Current => vec![scope.current.trim().to_owned()],

@@ -41,6 +41,7 @@ mod json_edit;
 mod json_path;
 mod json_path_run;
 mod lateral;
+mod linear;
 mod lists;
 mod literals;
 mod matching;

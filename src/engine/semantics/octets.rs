@@ -10,10 +10,12 @@ use crate::error::SqlState;
 
 use super::bytewise::Bytewise;
 use super::function::{Function, Result, arg, fault};
+use super::linear;
 
 /// The functions by name, and those that the engine has for texts alone.
 pub(super) fn all() -> Vec<Arc<ScalarUDF>> {
     use datafusion::functions::{string, unicode};
+
     vec![
         got("get_byte", 8).udf(),
         got("get_bit", 1).udf(),
@@ -24,11 +26,11 @@ pub(super) fn all() -> Vec<Arc<ScalarUDF>> {
         convert_to().udf(),
         convert().udf(),
         Bytewise::udf(unicode::substr(), part("substr")),
-        Bytewise::udf(unicode::strpos(), place()),
+        Bytewise::udf(linear::strpos(), place()),
         Bytewise::udf(string::octet_length(), length()),
-        Bytewise::udf(string::btrim(), trimmed("btrim", true, true)),
-        Bytewise::udf(string::ltrim(), trimmed("ltrim", true, false)),
-        Bytewise::udf(string::rtrim(), trimmed("rtrim", false, true)),
+        Bytewise::udf(linear::btrim(), trimmed("btrim", true, true)),
+        Bytewise::udf(linear::ltrim(), trimmed("ltrim", true, false)),
+        Bytewise::udf(linear::rtrim(), trimmed("rtrim", false, true)),
     ]
 }
 
@@ -282,13 +284,31 @@ fn place() -> Function {
         let (values, parts) = (arg::<BinaryArray>(args, 0)?, arg::<BinaryArray>(args, 1)?);
         let one = |(bytes, part): (Option<&[u8]>, Option<&[u8]>)| {
             let (bytes, part) = (bytes?, part?);
-            let found = if part.is_empty() { Some(0) } else { bytes.windows(part.len()).position(|window| window == part) };
+            let found = place_of(bytes, part);
             Some(found.and_then(|place| i32::try_from(place + 1).ok()).unwrap_or(0))
         };
         Ok(Arc::new(values.iter().zip(parts.iter()).map(one).collect::<Int32Array>()) as ArrayRef) as Result<ArrayRef>
     };
     Function::new("strpos", bytes_and([DataType::Binary]), |_| Some(DataType::Int32), computes)
 }
+
+/// Where a part begins.
+fn place_of(bytes: &[u8], part: &[u8]) -> Option<usize> {
+    if part.is_empty() {
+        return Some(0);
+    }
+    if part.len() <= SHORT_PART {
+        return bytes.windows(part.len()).position(|window| window == part);
+    }
+    // A long part is looked for as a text with a letter for each byte: that takes the sum of both lengths, and not their product.
+    let letters = |bytes: &[u8]| bytes.iter().copied().map(char::from).collect::<String>();
+    let text = letters(bytes);
+    let at = text.find(&letters(part))?;
+    text.get(..at).map(|before| before.chars().count())
+}
+
+/// A part of so many bytes is compared at each place.
+const SHORT_PART: usize = 16;
 
 /// Without the bytes of a set at the start and at the end.
 fn trimmed(name: &'static str, start: bool, end: bool) -> Function {
@@ -300,14 +320,18 @@ fn trimmed(name: &'static str, start: bool, end: bool) -> Function {
     Function::new(name, bytes_and([DataType::Binary]), |_| Some(DataType::Binary), computes)
 }
 
-fn inside<'a>(mut bytes: &'a [u8], set: &[u8], start: bool, end: bool) -> &'a [u8] {
-    while let Some(rest) = bytes.split_first().filter(|(byte, _)| start && set.contains(byte)).map(|(_, rest)| rest) {
-        bytes = rest;
+fn inside<'a>(bytes: &'a [u8], set: &[u8], start: bool, end: bool) -> &'a [u8] {
+    let mut within = [false; 256];
+    for byte in set {
+        if let Some(member) = within.get_mut(usize::from(*byte)) {
+            *member = true;
+        }
     }
-    while let Some(rest) = bytes.split_last().filter(|(byte, _)| end && set.contains(byte)).map(|(_, rest)| rest) {
-        bytes = rest;
-    }
-    bytes
+    let other = |byte: &u8| !within.get(usize::from(*byte)).copied().unwrap_or(false);
+    let first = if start { bytes.iter().position(other).unwrap_or(bytes.len()) } else { 0 };
+    let bytes = bytes.get(first..).unwrap_or_default();
+    let last = if end { bytes.iter().rposition(other).map_or(0, |last| last + 1) } else { bytes.len() };
+    bytes.get(..last).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -321,6 +345,27 @@ mod tests {
         assert_eq!(bounds(5, 4, None).unwrap(), (3, 5));
         assert_eq!(bounds(5, 9, Some(2)).unwrap(), (5, 5));
         assert!(bounds(5, 1, Some(-1)).is_err());
+    }
+
+    #[test]
+    fn long_parts_are_found_where_short_ones_are() {
+        let bytes: Vec<u8> = (0..=255_u8).cycle().take(2_000).collect();
+        for (from, length) in [(0, 3), (200, 16), (200, 17), (130, 300), (0, 256)] {
+            assert_eq!(place_of(&bytes, &bytes[from..from + length]), Some(from), "{from} {length}");
+        }
+        assert_eq!((place_of(&bytes, &[0; 40]), place_of(&[], &[0; 40]), place_of(&bytes, &[])), (None, None, Some(0)));
+        // The product of these lengths is out of reach.
+        assert_eq!(place_of(&[b'a'; 4_000_000], &[&[b'a'; 2_000_000][..], b"b"].concat()), None);
+    }
+
+    #[test]
+    fn a_set_is_trimmed_however_long_it_is() {
+        assert_eq!(inside(b"xyaxyx", b"xy", true, true), b"a");
+        assert_eq!(
+            (inside(b"xa", b"x", false, true), inside(b"ax", b"x", true, false), inside(b"xx", b"x", true, true)),
+            (&b"xa"[..], &b"ax"[..], &b""[..])
+        );
+        assert_eq!(inside(&[b'a'; 1_000_000], &[&[b'b'; 1_000_000][..], b"a"].concat(), true, true), b"");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use datafusion::error::DataFusionError;
 
 use crate::error::SqlState;
 
-use super::format::{MONTHS, Piece, numeric_pattern, pieces};
+use super::format::{MONTHS, Piece, check_length, numeric_pattern, pieces};
 use super::function::{Result, fault};
 
 pub(super) use moment::Moment;
@@ -23,6 +23,7 @@ fn out_of_range() -> DataFusionError {
 
 /// The moment that a text tells by a template. What it does not tell is the first of its kind; the year is the last before Christ.
 pub(super) fn read(text: &str, template: &str) -> Result<Moment> {
+    check_length(template)?;
     let pieces = pieces(template)?;
     let mut reader = Reader { rest: text, fields: Fields::default(), exact: false, passed: 0, minus: false };
     for (at, piece) in pieces.iter().enumerate() {
