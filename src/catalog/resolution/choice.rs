@@ -64,6 +64,8 @@ pub enum Operator {
 struct Candidate {
     takes: Vec<u32>,
     routine: &'static Routine,
+    /// It takes an array of its last arguments.
+    gathers: bool,
 }
 
 /// The function that a call of this name means.
@@ -80,7 +82,10 @@ pub fn function(name: &str, arguments: &[Argument]) -> Choice {
     if types.contains(&OPEN) {
         return Choice::Open;
     }
-    let all: Vec<Candidate> = known.iter().filter_map(|routine| candidate(routine, arguments)).collect();
+    let mut all: Vec<Candidate> = known.iter().filter_map(|routine| candidate(routine, arguments)).collect();
+    // What takes the same arguments one by one comes before what gathers them.
+    let single: Vec<Vec<u32>> = all.iter().filter(|candidate| !candidate.gathers).map(|candidate| candidate.takes.clone()).collect();
+    all.retain(|candidate| !candidate.gathers || !single.contains(&candidate.takes));
     if let Some(exact) = all.iter().find(|candidate| candidate.takes == types) {
         return chosen(exact, &types);
     }
@@ -115,10 +120,10 @@ fn candidate(routine: &'static Routine, arguments: &[Argument]) -> Option<Candid
         let (last, before) = routine.takes.split_last()?;
         let element = polymorphic::element_of(*last)?;
         let takes = before.iter().copied().chain(std::iter::repeat_n(element, count - before.len())).collect();
-        return Some(Candidate { takes, routine });
+        return Some(Candidate { takes, routine, gathers: true });
     }
     let fits = count <= routine.takes.len() && routine.takes.len() - routine.defaults.len() <= count;
-    fits.then(|| Candidate { takes: routine.takes.iter().copied().take(count).collect(), routine })
+    fits.then(|| Candidate { takes: routine.takes.iter().copied().take(count).collect(), routine, gathers: false })
 }
 
 fn by_name(routine: &'static Routine, arguments: &[Argument]) -> Option<Candidate> {
@@ -130,7 +135,7 @@ fn by_name(routine: &'static Routine, arguments: &[Argument]) -> Option<Candidat
     let required = routine.takes.len() - routine.defaults.len().min(routine.takes.len());
     let complete = (0..required).all(|at| places.contains(&at));
     let takes = places.iter().map(|at| routine.takes.get(*at).copied()).collect::<Option<Vec<u32>>>()?;
-    complete.then_some(Candidate { takes, routine })
+    complete.then_some(Candidate { takes, routine, gathers: false })
 }
 
 fn chosen(candidate: &Candidate, types: &[u32]) -> Choice {

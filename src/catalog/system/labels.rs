@@ -184,6 +184,9 @@ fn type_label(data_type: &DataType) -> String {
     if let DataType::Array(ArrayElemTypeDef::SquareBracket(element, _) | ArrayElemTypeDef::AngleBracket(element)) = data_type {
         return type_label(element);
     }
+    if let DataType::Interval { .. } = data_type {
+        return "interval".to_owned();
+    }
     if let DataType::Timestamp(_, TimezoneInfo::WithTimeZone | TimezoneInfo::Tz) = data_type {
         return "timestamptz".to_owned();
     }

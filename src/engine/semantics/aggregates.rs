@@ -32,6 +32,7 @@ pub(super) fn aggregated(mut call: AggregateFunction, schema: &DFSchema, facts: 
         call.func = function;
     }
     delimited(&name, &mut call.params.args, schema);
+    joined_bytes::unordered(&call, schema)?;
     sortable(&call.params.order_by, schema, facts)?;
     for key in &mut call.params.order_by {
         key.expr = expression::sort_key(std::mem::take(&mut key.expr), schema);
@@ -147,7 +148,10 @@ fn standing(name: &str, args: &mut [Expr], schema: &DFSchema, facts: Facts) -> O
     if let ("string_agg", [found, _], [_, delimiter]) = (name, types.as_slice(), &mut *args)
         && found.is_binary()
     {
-        *delimiter = casts::literal_as(std::mem::take(delimiter), &DataType::Binary, facts);
+        *delimiter = match std::mem::take(delimiter) {
+            Expr::Literal(value, _) if value.is_null() => Expr::Literal(ScalarValue::Binary(None), None),
+            delimiter => casts::literal_as(delimiter, &DataType::Binary, facts),
+        };
         return Some(Arc::new(joined_bytes::joined()));
     }
     let (function, arity) = accrued::standing_for(name)?;

@@ -58,7 +58,7 @@ pub(super) fn unsupported(pattern: &str) -> DataFusionError {
 pub(super) fn pieces(template: &str) -> Result<Vec<Piece>> {
     let mut pieces = Vec::new();
     let mut rest = template;
-    let mut fill = true;
+    let (mut fill, mut local) = (true, false);
     while let Some(first) = rest.chars().next() {
         if let Some(quoted) = rest.strip_prefix('"') {
             let (text, after) = in_quotes(quoted);
@@ -71,6 +71,7 @@ pub(super) fn pieces(template: &str) -> Result<Vec<Piece>> {
             fill = false;
             rest = after;
         } else if let Some(after) = ["TM", "tm"].iter().find_map(|prefix| rest.strip_prefix(prefix)) {
+            local = true;
             rest = after;
         } else if let Some(after) = ["FX", "fx"].iter().find_map(|prefix| rest.strip_prefix(prefix)) {
             pieces.push(Piece::Exact);
@@ -81,8 +82,9 @@ pub(super) fn pieces(template: &str) -> Result<Vec<Piece>> {
                 (_, Some(after)) => (Some(false), after),
                 _ => (None, after),
             };
-            pieces.push(Piece::Pattern { name, fill, ordinal });
-            fill = true;
+            // Names in the words of a locale are not filled up.
+            pieces.push(Piece::Pattern { name, fill: fill && (!local || numeric_pattern(name)), ordinal });
+            (fill, local) = (true, false);
             rest = after;
         } else {
             pieces.push(Piece::Text(first.to_string()));

@@ -2,10 +2,11 @@
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{DataType, Field, FieldRef};
-use datafusion::common::ScalarValue;
+use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::DataFusionError;
+use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
-use datafusion::logical_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, Signature, Volatility};
+use datafusion::logical_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, ExprSchemable as _, Signature, Volatility};
 
 use crate::error::SqlState;
 
@@ -17,6 +18,15 @@ const BYTES_MAX: usize = 1 << 28;
 /// `string_agg(bytea, bytea)`.
 pub(super) fn joined() -> AggregateUDF {
     AggregateUDF::new_from_impl(Joined { signature: Signature::user_defined(Volatility::Immutable) })
+}
+
+/// Refuses an order of bytes that are joined: nothing would keep it.
+pub(super) fn unordered(call: &AggregateFunction, schema: &DFSchema) -> Result<()> {
+    let [value, ..] = call.params.args.as_slice() else { return Ok(()) };
+    if call.func.name() != "string_agg" || call.params.order_by.is_empty() || !value.get_type(schema).is_ok_and(|found| found.is_binary()) {
+        return Ok(());
+    }
+    Err(fault(SqlState::FEATURE_NOT_SUPPORTED, "string_agg of bytea in an order is not supported"))
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]

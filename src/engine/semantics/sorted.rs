@@ -11,6 +11,7 @@ use datafusion::logical_expr::logical_plan::{Aggregate, Filter, Limit, Projectio
 use datafusion::logical_expr::{Expr, LogicalPlan};
 
 use super::function::Result;
+use super::joined_bytes;
 
 /// Aggregates whose answer hangs on the order of the rows.
 const ORDERED: [&str; 2] = ["array_agg", "string_agg"];
@@ -151,6 +152,7 @@ fn gathered(aggregate: Aggregate) -> Result<Transformed<LogicalPlan>> {
             Ok(match expr {
                 Expr::AggregateFunction(mut call) if listed(&Expr::AggregateFunction(call.clone())) => {
                     call.params.order_by.clone_from(&keys);
+                    joined_bytes::unordered(&call, input.schema())?;
                     Transformed::yes(Expr::AggregateFunction(call))
                 }
                 other => Transformed::no(other),

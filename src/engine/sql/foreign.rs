@@ -22,6 +22,7 @@ const WORDS: &[&str] = &[
     "grouping",
     "array",
     "row",
+    super::arguments::VARIADIC,
     "xmlelement",
     "xmlforest",
     "xmlconcat",
