@@ -48,22 +48,27 @@ impl VisitorMut for Merging<'_> {
             let columns = self.of_query(&table.query).map(|columns| renamed(columns, Some(&table.alias)));
             self.defined.push((folded(&table.alias.name), columns));
         }
+        if let SetExpr::Select(select) = query.body.as_mut() {
+            // What cannot be named is refused where the joins are looked at.
+            let _named = select.from.iter_mut().all(|from| self.named(from).is_some());
+        }
+        using::ordered(query, &|factor| self.of_factor(factor));
         ControlFlow::Continue(())
     }
 
     fn post_visit_select(&mut self, select: &mut Select) -> Flow {
-        if !select.from.iter().flat_map(|from| &from.joins).any(using::merges) {
+        if !select.from.iter().any(using::merges_within) {
             return ControlFlow::Continue(());
         }
         self.found = true;
-        for from in select.from.iter_mut().filter(|from| from.joins.iter().any(using::natural)) {
+        for from in &mut select.from {
             if self.named(from).is_none() {
                 return refuse("this NATURAL JOIN is not supported; write USING");
             }
         }
         let told = using::resolve(select, &|factor| self.of_factor(factor));
         // The columns of an inner join are alike on both sides.
-        if told || !select.from.iter().flat_map(|from| &from.joins).any(using::takes_side) {
+        if told || !select.from.iter().any(using::takes_side_within) {
             ControlFlow::Continue(())
         } else {
             refuse("all columns of this outer join with USING are not supported; name them")
@@ -74,6 +79,14 @@ impl VisitorMut for Merging<'_> {
 impl Merging<'_> {
     /// Names the columns that its NATURAL joins merge; `None` if they are not known, or there are none.
     fn named(&self, from: &mut TableWithJoins) -> Option<()> {
+        for factor in std::iter::once(&mut from.relation).chain(from.joins.iter_mut().map(|join| &mut join.relation)) {
+            if let TableFactor::NestedJoin { table_with_joins, .. } = factor {
+                self.named(table_with_joins)?;
+            }
+        }
+        if !from.joins.iter().any(using::natural) {
+            return Some(());
+        }
         let mut left = self.of_factor(&from.relation)?;
         for join in &mut from.joins {
             let right = self.of_factor(&join.relation)?;
@@ -113,6 +126,7 @@ impl Merging<'_> {
                 Some(renamed(columns?, alias.as_ref()))
             }
             TableFactor::Derived { subquery, alias, .. } => Some(renamed(self.of_query(subquery)?, alias.as_ref())),
+            TableFactor::NestedJoin { table_with_joins, alias } => Some(renamed(self.of_from(table_with_joins)?, alias.as_ref())),
             _ => None,
         }
     }

@@ -27,6 +27,7 @@ mod members;
 mod merging;
 mod misplaced;
 mod modifiers;
+mod nested_joins;
 mod operator_calls;
 mod operators;
 mod order_names;

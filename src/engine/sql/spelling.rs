@@ -36,6 +36,7 @@ impl VisitorMut for Spelling {
         }
         super::quoted::counts(query);
         super::quantified::in_keys(query);
+        super::using::ordered(query, &|_| None);
         super::whole_rows::counted(query);
         super::limits::numbered(query)?;
         super::ties::united(query)?;

@@ -14,11 +14,14 @@ use crate::error::{ClientMessage, SqlState};
 
 use super::grammar::syntax_error;
 use super::lexer::Piece;
+use super::nested_joins;
 
 /// The tokens as the parser reads them.
 pub(super) fn respelled(tokens: &[TokenWithSpan]) -> Vec<TokenWithSpan> {
     let limited = limited(tokens);
     let tokens = limited.as_deref().unwrap_or(tokens);
+    let nested = nested_joins::parenthesized(tokens);
+    let tokens = nested.as_deref().unwrap_or(tokens);
     let enclosed = super::arguments::enclosed(tokens);
     each_respelled(enclosed.as_deref().unwrap_or(tokens))
 }

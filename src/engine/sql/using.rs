@@ -1,18 +1,20 @@
 //! Columns that `USING` merges, by the table that has their value.
 //!
 //! The engine takes the value of either table whatever the join, and does not know the merged name in WHERE. Here each unqualified name, and
-//! `*`, becomes what PostgreSQL means by it. What cannot be told without the tables' columns is left until they are known.
+//! `*`, becomes what PostgreSQL means by it, and so does what a later join compares. What cannot be told without the tables' columns is left
+//! until they are known.
 
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, ExcludeSelectItem, Expr, GroupByExpr, Ident, Join, JoinConstraint, JoinOperator, ObjectName, Query, Select, SelectItem,
-    SelectItemQualifiedWildcardKind, TableFactor, TableWithJoins, VisitMut, VisitorMut, WildcardAdditionalOptions,
+    BinaryOperator, ExcludeSelectItem, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Ident, Join, JoinConstraint,
+    JoinOperator, ObjectName, OrderByKind, Query, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, TableFactor,
+    TableWithJoins, VisitMut, VisitorMut, WildcardAdditionalOptions,
 };
 
 use crate::catalog::folded;
 
-use super::spelling::call;
+use super::spelling::{call, last};
 
 /// A merged column: its name, and what stands for it if that is known.
 struct Merged {
@@ -27,23 +29,19 @@ pub(super) type Columns<'a> = &'a dyn Fn(&TableFactor) -> Option<Vec<String>>;
 
 /// Puts what merged columns mean in the place of their names; whether all of it could be told.
 pub(super) fn resolve(select: &mut Select, columns: Columns<'_>) -> bool {
-    if !select.from.iter().flat_map(|from| &from.joins).any(merges) {
+    if !select.from.iter().any(merges_within) {
         return true;
     }
     let told = starred(select, columns);
-    let [from] = select.from.as_slice() else { return told };
-    if from.joins.iter().any(natural) {
-        return false;
-    }
-    let merged = merged(&from.relation, &from.joins, columns);
+    let [from] = select.from.as_slice() else {
+        return told && select.from.iter_mut().all(|from| compared(from, columns));
+    };
+    let Some(merged) = known(from, columns) else { return false };
     if merged.is_empty() {
         return told;
     }
-    if merged.iter().any(|column| column.outer && column.meaning.is_none()) {
-        return false;
-    }
-    let conditions: Vec<Option<Expr>> = (0..from.joins.len()).map(|number| condition(from, number, columns)).collect();
     let mut names = Names { merged: &merged, depth: 0 };
+    let _ = select.distinct.visit(&mut names);
     for item in &mut select.projection {
         if let SelectItem::UnnamedExpr(Expr::Identifier(ident)) = item
             && let Some(meaning) = names.meaning(ident)
@@ -64,55 +62,79 @@ pub(super) fn resolve(select: &mut Select, columns: Columns<'_>) -> bool {
             let _ = condition.visit(&mut names);
         }
     }
-    if told {
-        let joins = select.from.iter_mut().flat_map(|from| &mut from.joins);
-        for (join, condition) in joins.zip(conditions) {
-            if let (Some(condition), Some(constraint)) = (condition, constraint_mut(&mut join.join_operator)) {
-                *constraint = JoinConstraint::On(condition);
-            }
+    // Only once nothing asks any more which columns are merged.
+    told && select.from.iter_mut().all(|from| compared(from, columns))
+}
+
+/// Puts what merged columns mean in the keys of ORDER BY, but where a key is the name of a column of the result.
+pub(super) fn ordered(query: &mut Query, columns: Columns<'_>) {
+    let SetExpr::Select(select) = query.body.as_ref() else { return };
+    let [from] = select.from.as_slice() else { return };
+    let Some(OrderByKind::Expressions(keys)) = query.order_by.as_mut().map(|order| &mut order.kind) else { return };
+    if !merges_within(from) {
+        return;
+    }
+    let Some(merged) = known(from, columns) else { return };
+    let shown = |name: &Ident| {
+        select.projection.iter().any(|item| match item {
+            SelectItem::ExprWithAlias { alias, .. } => folded(alias) == folded(name),
+            SelectItem::UnnamedExpr(Expr::Identifier(ident)) => folded(ident) == folded(name),
+            SelectItem::UnnamedExpr(Expr::CompoundIdentifier(parts)) => parts.last().is_some_and(|part| folded(part) == folded(name)),
+            SelectItem::UnnamedExpr(_) => false,
+            _ => true,
+        })
+    };
+    for key in keys {
+        if !matches!(&key.expr, Expr::Identifier(name) if shown(name)) {
+            let _ = key.expr.visit(&mut Names { merged: &merged, depth: 0 });
         }
     }
-    told
 }
 
-/// What a join with USING compares, if a column of its left side is merged of an outer join: the planner compares the column of one of its tables.
-fn condition(from: &TableWithJoins, number: usize, columns_of: Columns<'_>) -> Option<Expr> {
-    let (join, before) = (from.joins.get(number)?, from.joins.get(..number)?);
-    let Some((JoinConstraint::Using(columns), _)) = constraint(&join.join_operator) else { return None };
-    let known = merged(&from.relation, before, columns_of);
-    let right = alias(&join.relation)?;
-    let (mut all, mut apart) = (None, false);
-    for column in columns {
-        let ident = column.0.last().and_then(|part| part.as_ident())?;
-        let left = match known.iter().find(|known| known.name == folded(ident)) {
-            Some(column) => {
-                apart |= column.outer;
-                column.meaning.clone()?
-            }
-            None => sole(&from.relation, before, ident, columns_of)?,
+/// The merged columns of a part of FROM; `None` if what one of an outer join means is not known.
+fn known(from: &TableWithJoins, columns: Columns<'_>) -> Option<Vec<Merged>> {
+    if natural_within(from) {
+        return None;
+    }
+    let merged = merged(&from.relation, &from.joins, columns);
+    merged.iter().all(|column| !column.outer || column.meaning.is_some()).then_some(merged)
+}
+
+/// Says by ON what a join compares if the engine would take another value for a column that an outer join before it has merged; whether
+/// all of that could be told.
+fn compared(from: &mut TableWithJoins, columns_of: Columns<'_>) -> bool {
+    // From the last to the first, and from the outside in: what those before have merged is still written in them.
+    for number in (0..from.joins.len()).rev() {
+        let Some((before, [join, ..])) = from.joins.split_at_checked(number) else { return false };
+        let Some((JoinConstraint::Using(columns), _)) = constraint(&join.join_operator) else { continue };
+        let (of_left, of_right) = (merged(&from.relation, before, columns_of), within(&join.relation, columns_of));
+        let outer = |name: &Ident| [&of_left, &of_right].into_iter().flatten().any(|column| column.outer && column.name == folded(name));
+        let Some(names) = columns.iter().map(column_name).collect::<Option<Vec<_>>>() else { return false };
+        if !names.iter().any(outer) {
+            continue;
+        }
+        let equal = |name: &Ident| {
+            let left = value(&of_left, &from.relation, before, name, columns_of)?;
+            let right = value(&of_right, &join.relation, &[], name, columns_of)?;
+            Some(Expr::BinaryOp { left: Box::new(left), op: BinaryOperator::Eq, right: Box::new(right) })
         };
-        let right = Expr::CompoundIdentifier(vec![right.clone(), ident.clone()]);
-        let same = Expr::BinaryOp { left: Box::new(left), op: BinaryOperator::Eq, right: Box::new(right) };
-        all = Some(match all {
-            Some(all) => Expr::BinaryOp { left: Box::new(all), op: BinaryOperator::And, right: Box::new(same) },
-            None => same,
-        });
+        let Some(conditions) = names.iter().map(equal).collect::<Option<Vec<_>>>() else { return false };
+        let both = |left, right| Expr::BinaryOp { left: Box::new(left), op: BinaryOperator::And, right: Box::new(right) };
+        if let (Some(condition), Some(join)) = (conditions.into_iter().reduce(both), from.joins.get_mut(number))
+            && let Some(constraint) = constraint_mut(&mut join.join_operator)
+        {
+            *constraint = JoinConstraint::On(condition);
+        }
     }
-    all.filter(|_| apart)
+    let mut factors = std::iter::once(&mut from.relation).chain(from.joins.iter_mut().map(|join| &mut join.relation));
+    factors.all(|factor| match factor {
+        TableFactor::NestedJoin { table_with_joins, alias: None } => compared(table_with_joins, columns_of),
+        _ => true,
+    })
 }
 
-/// The column of that name of the only table before a join that has it.
-fn sole(first: &TableFactor, before: &[Join], name: &Ident, columns_of: Columns<'_>) -> Option<Expr> {
-    let of = |factor: &TableFactor| alias(factor).map(|alias| Expr::CompoundIdentifier(vec![alias, name.clone()]));
-    if before.is_empty() {
-        return of(first);
-    }
-    let tables = std::iter::once(first).chain(before.iter().map(|join| &join.relation));
-    let having = tables.map(|factor| Some((factor, columns_of(factor)?.contains(&folded(name))))).collect::<Option<Vec<_>>>()?;
-    match having.into_iter().filter(|(_, has)| *has).collect::<Vec<_>>().as_slice() {
-        [(factor, _)] => of(factor),
-        _ => None,
-    }
+fn column_name(column: &ObjectName) -> Option<Ident> {
+    column.0.last().and_then(|part| part.as_ident()).cloned()
 }
 
 /// Puts what `*` stands for in its place; whether it could be told.
@@ -135,44 +157,63 @@ enum Part {
     Table(ObjectName, Vec<Ident>, Option<Vec<String>>),
 }
 
-/// What `*` stands for: the merged columns, then the others of each table; `None` if that cannot be told without the tables' columns.
+/// What `*` stands for; `None` if that cannot be told without the tables' columns.
 fn all_columns(first: &TableFactor, joins: &[Join], columns_of: Columns<'_>) -> Option<Vec<SelectItem>> {
-    let mut parts = vec![Part::Table(qualifier(first)?, Vec::new(), columns_of(first))];
+    Some(parts(first, joins, columns_of)?.into_iter().map(item).collect())
+}
+
+/// The merged columns, then the others of each table.
+fn parts(first: &TableFactor, joins: &[Join], columns_of: Columns<'_>) -> Option<Vec<Part>> {
+    let mut parts = parts_of(first, columns_of)?;
     for (number, join) in joins.iter().enumerate() {
-        let table = qualifier(&join.relation)?;
+        let mut right = parts_of(&join.relation, columns_of)?;
         let columns = match constraint(&join.join_operator) {
             Some((JoinConstraint::Using(columns), _)) => columns.as_slice(),
             Some((JoinConstraint::Natural, _)) => return None,
             _ => &[],
         };
-        let columns = columns.iter().map(|column| column.0.last().and_then(|part| part.as_ident()).cloned()).collect::<Option<Vec<_>>>()?;
         let joined = merged(first, joins.get(..=number)?, columns_of);
         let mut together = Vec::new();
-        for column in &columns {
-            let name = folded(column);
+        for column in columns {
+            let column = column_name(column)?;
+            let name = folded(&column);
             let meaning = joined.iter().find(|known| known.name == name)?.meaning.clone()?;
-            let known = parts.iter().position(|part| matches!(part, Part::Merged(known, _) if *known == name));
-            match (known, parts.as_mut_slice()) {
-                (Some(at), _) => drop(parts.remove(at)),
-                (None, [Part::Table(_, excluded, _)]) => excluded.push(column.clone()),
-                (None, parts) => {
-                    let has = |part: &Part| match part {
-                        Part::Table(_, _, Some(columns)) => Some(columns.contains(&name)),
-                        Part::Table(_, _, None) => None,
-                        Part::Merged(..) => Some(false),
-                    };
-                    let having = parts.iter().map(has).collect::<Option<Vec<bool>>>()?;
-                    let at = having.iter().position(|has| *has)?;
-                    if let Some(Part::Table(_, excluded, _)) = parts.get_mut(at) {
-                        excluded.push(column.clone());
-                    }
-                }
-            }
+            taken(&mut parts, &column)?;
+            taken(&mut right, &column)?;
             together.push(Part::Merged(name, Box::new(meaning)));
         }
-        parts = together.into_iter().chain(parts).chain([Part::Table(table, columns, columns_of(&join.relation))]).collect();
+        parts = together.into_iter().chain(parts).chain(right).collect();
     }
-    Some(parts.into_iter().map(item).collect())
+    Some(parts)
+}
+
+fn parts_of(factor: &TableFactor, columns_of: Columns<'_>) -> Option<Vec<Part>> {
+    match factor {
+        TableFactor::NestedJoin { table_with_joins, alias: None } => parts(&table_with_joins.relation, &table_with_joins.joins, columns_of),
+        factor => Some(vec![Part::Table(qualifier(factor)?, Vec::new(), columns_of(factor))]),
+    }
+}
+
+/// Leaves a column out; `None` if it is not known which of the parts has it.
+fn taken(parts: &mut Vec<Part>, column: &Ident) -> Option<()> {
+    let name = folded(column);
+    if let Some(at) = parts.iter().position(|part| matches!(part, Part::Merged(known, _) if *known == name)) {
+        parts.remove(at);
+        return Some(());
+    }
+    let having = |part: &Part| match part {
+        Part::Table(_, _, Some(columns)) => Some(columns.contains(&name)),
+        Part::Table(_, _, None) => None,
+        Part::Merged(..) => Some(false),
+    };
+    let at = match parts.as_slice() {
+        [_] => 0,
+        parts => parts.iter().map(having).collect::<Option<Vec<bool>>>()?.into_iter().position(|has| has)?,
+    };
+    if let Some(Part::Table(_, excluded, _)) = parts.get_mut(at) {
+        excluded.push(column.clone());
+    }
+    Some(())
 }
 
 fn item(part: Part) -> SelectItem {
@@ -190,30 +231,80 @@ fn item(part: Part) -> SelectItem {
     }
 }
 
+/// The columns that the joins of a part of FROM merge.
 fn merged(first: &TableFactor, joins: &[Join], columns_of: Columns<'_>) -> Vec<Merged> {
-    let mut merged: Vec<Merged> = Vec::new();
+    let mut merged = within(first, columns_of);
     for (number, join) in joins.iter().enumerate() {
-        let Some((JoinConstraint::Using(columns), side)) = constraint(&join.join_operator) else { continue };
-        for column in columns {
-            let Some(ident) = column.0.last().and_then(|part| part.as_ident()) else { continue };
-            let name = folded(ident);
-            let of = |factor: &TableFactor| alias(factor).map(|alias| Expr::CompoundIdentifier(vec![alias, ident.clone()]));
-            let known = merged.iter().position(|column| column.name == name).map(|at| merged.swap_remove(at));
-            let outer = known.as_ref().is_some_and(|column| column.outer) || side != Side::Left;
-            let left = match known {
-                Some(column) => column.meaning,
-                None => sole(first, joins.get(..number).unwrap_or_default(), ident, columns_of),
-            };
-            let meaning = match (left, of(&join.relation), side) {
-                (left, _, Side::Left) => left,
-                (_, right, Side::Right) => right,
-                (Some(left), Some(right), Side::Both) => Some(call("coalesce", vec![left, right])),
-                (_, _, Side::Both) => None,
-            };
-            merged.push(Merged { name, meaning, outer });
+        let of_right = within(&join.relation, columns_of);
+        let mut together = Vec::new();
+        if let Some((JoinConstraint::Using(columns), side)) = constraint(&join.join_operator) {
+            for ident in columns.iter().filter_map(column_name) {
+                let outer = [&merged, &of_right].into_iter().flatten().any(|column| column.outer && column.name == folded(&ident));
+                let left = joins.get(..number).and_then(|before| value(&merged, first, before, &ident, columns_of));
+                let right = value(&of_right, &join.relation, &[], &ident, columns_of);
+                let meaning = match (left, right, side) {
+                    (left, _, Side::Left) => left,
+                    (_, right, Side::Right) => right,
+                    (Some(left), Some(right), Side::Both) => Some(either(left, right)),
+                    (_, _, Side::Both) => None,
+                };
+                together.push(Merged { name: folded(&ident), meaning, outer: outer || side != Side::Left });
+            }
         }
+        merged.extend(of_right);
+        merged.retain(|column| together.iter().all(|other| other.name != column.name));
+        merged.extend(together);
     }
     merged
+}
+
+/// The first of two values that is known; a list of several of them stays one list.
+fn either(left: Expr, right: Expr) -> Expr {
+    match left {
+        Expr::Function(mut known) if last(&known.name) == "coalesce" => {
+            if let FunctionArguments::List(list) = &mut known.args {
+                list.args.push(FunctionArg::Unnamed(FunctionArgExpr::Expr(right)));
+            }
+            Expr::Function(known)
+        }
+        left => call("coalesce", vec![left, right]),
+    }
+}
+
+/// The columns that a join in parentheses merges.
+fn within(factor: &TableFactor, columns_of: Columns<'_>) -> Vec<Merged> {
+    match factor {
+        TableFactor::NestedJoin { table_with_joins, alias: None } => {
+            merged(&table_with_joins.relation, &table_with_joins.joins, columns_of)
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// What a column of a part of FROM is that merges these; `None` if any of several tables may have it.
+fn value(merged: &[Merged], first: &TableFactor, joins: &[Join], name: &Ident, columns_of: Columns<'_>) -> Option<Expr> {
+    match merged.iter().find(|column| column.name == folded(name)) {
+        Some(column) => column.meaning.clone(),
+        None => own(first, joins, name, columns_of),
+    }
+}
+
+/// What a column of a part of FROM is that nothing in it merges.
+fn own(first: &TableFactor, joins: &[Join], name: &Ident, columns_of: Columns<'_>) -> Option<Expr> {
+    match (first, joins) {
+        (TableFactor::NestedJoin { table_with_joins, alias: None }, []) => {
+            own(&table_with_joins.relation, &table_with_joins.joins, name, columns_of)
+        }
+        (first, []) => alias(first).map(|alias| Expr::CompoundIdentifier(vec![alias, name.clone()])),
+        (first, joins) => {
+            let factors = std::iter::once(first).chain(joins.iter().map(|join| &join.relation));
+            let having = factors.map(|factor| Some((factor, columns_of(factor)?.contains(&folded(name))))).collect::<Option<Vec<_>>>()?;
+            match having.into_iter().filter(|(_, has)| *has).collect::<Vec<_>>().as_slice() {
+                [(factor, _)] => own(factor, &[], name, columns_of),
+                _ => None,
+            }
+        }
+    }
 }
 
 /// Whose value a merged column has.
@@ -241,14 +332,38 @@ pub(super) fn natural(join: &Join) -> bool {
 }
 
 /// Whether it is an outer join that merges columns.
-pub(super) fn takes_side(join: &Join) -> bool {
+fn takes_side(join: &Join) -> bool {
     let inner = matches!(join.join_operator, JoinOperator::Join(_) | JoinOperator::Inner(_));
     merges(join) && !inner
 }
 
 /// Whether it merges columns.
-pub(super) fn merges(join: &Join) -> bool {
+fn merges(join: &Join) -> bool {
     matches!(constraint(&join.join_operator), Some((JoinConstraint::Natural | JoinConstraint::Using(_), _)))
+}
+
+/// Whether any of a part of FROM's joins merges columns, those in parentheses, too.
+pub(super) fn merges_within(from: &TableWithJoins) -> bool {
+    any_join(from, &merges)
+}
+
+/// Whether any of them is a NATURAL join.
+fn natural_within(from: &TableWithJoins) -> bool {
+    any_join(from, &natural)
+}
+
+/// Whether any of them is an outer join that merges columns.
+pub(super) fn takes_side_within(from: &TableWithJoins) -> bool {
+    any_join(from, &takes_side)
+}
+
+fn any_join(from: &TableWithJoins, wanted: &dyn Fn(&Join) -> bool) -> bool {
+    let mut factors = std::iter::once(&from.relation).chain(from.joins.iter().map(|join| &join.relation));
+    let inside = |factor: &TableFactor| match factor {
+        TableFactor::NestedJoin { table_with_joins, alias: None } => any_join(table_with_joins, wanted),
+        _ => false,
+    };
+    from.joins.iter().any(wanted) || factors.any(inside)
 }
 
 /// What a join is of, where it says so, and whose values its merged columns have.
@@ -287,7 +402,7 @@ pub(super) fn qualifier(factor: &TableFactor) -> Option<ObjectName> {
 }
 
 /// The name by which a table's columns are qualified.
-fn alias(factor: &TableFactor) -> Option<Ident> {
+pub(super) fn alias(factor: &TableFactor) -> Option<Ident> {
     match factor {
         TableFactor::Table { name, alias, .. } => match alias {
             Some(alias) => Some(alias.name.clone()),
@@ -369,6 +484,39 @@ mod tests {
     }
 
     #[test]
+    fn a_later_join_compares_what_is_merged() {
+        for (sql, expected) in [
+            (
+                "SELECT x FROM a FULL JOIN b USING (x) FULL JOIN c USING (x)",
+                "SELECT coalesce(a.x, b.x, c.x) AS x FROM a FULL JOIN b USING(x) FULL JOIN c ON coalesce(a.x, b.x) = c.x",
+            ),
+            (
+                "SELECT x FROM a RIGHT JOIN b USING (x) JOIN c USING (x) LEFT JOIN f USING (x)",
+                "SELECT b.x AS x FROM a RIGHT JOIN b USING(x) JOIN c ON b.x = c.x LEFT JOIN f ON b.x = f.x",
+            ),
+            (
+                "SELECT * FROM a LEFT JOIN (b FULL JOIN c USING (x)) USING (x)",
+                "SELECT a.x AS \"x\", a.* EXCLUDE (x), b.* EXCLUDE (x), c.* EXCLUDE (x) \
+                 FROM a LEFT JOIN (b FULL JOIN c USING(x)) ON a.x = coalesce(b.x, c.x)",
+            ),
+            ("SELECT 1 FROM a LEFT JOIN b USING (x) JOIN c USING (x)", "SELECT 1 FROM a LEFT JOIN b USING(x) JOIN c USING(x)"),
+        ] {
+            assert_eq!(resolved(sql).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn keys_of_the_order_are_merged_columns_or_those_of_the_result() {
+        let order = |sql: &str| {
+            let Statement::Query(mut query) = Parser::parse_sql(&PostgreSqlDialect {}, sql).unwrap().remove(0) else { panic!("no query") };
+            ordered(&mut query, &|_| None);
+            query.order_by.unwrap().to_string()
+        };
+        assert_eq!(order("SELECT y FROM a RIGHT JOIN b USING (x) ORDER BY x, -x"), "ORDER BY b.x, -b.x");
+        assert_eq!(order("SELECT x, y FROM a RIGHT JOIN b USING (x) ORDER BY x, x + 1"), "ORDER BY x, b.x + 1");
+    }
+
+    #[test]
     fn a_star_is_the_merged_columns_and_the_others() {
         for (sql, expected) in [
             ("SELECT * FROM b LEFT JOIN a USING (x)", "SELECT b.x AS \"x\", b.* EXCLUDE (x), a.* EXCLUDE (x) FROM"),
@@ -380,20 +528,6 @@ mod tests {
             ),
         ] {
             assert!(resolved(sql).unwrap().starts_with(expected), "{}", resolved(sql).unwrap());
-        }
-    }
-
-    #[test]
-    fn a_merged_column_of_an_outer_join_is_compared_as_such() {
-        for (sql, expected) in [
-            (
-                "SELECT 1 FROM a FULL JOIN b USING (x) LEFT JOIN c USING (x)",
-                "SELECT 1 FROM a FULL JOIN b USING(x) LEFT JOIN c ON coalesce(a.x, b.x) = c.x",
-            ),
-            ("SELECT x FROM a RIGHT JOIN b USING (x) JOIN c USING (x)", "SELECT b.x AS x FROM a RIGHT JOIN b USING(x) JOIN c ON b.x = c.x"),
-            ("SELECT 1 FROM a JOIN b USING (x) LEFT JOIN c USING (x)", "SELECT 1 FROM a JOIN b USING(x) LEFT JOIN c USING(x)"),
-        ] {
-            assert_eq!(resolved(sql).unwrap(), expected);
         }
     }
 
