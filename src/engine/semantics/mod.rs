@@ -101,7 +101,7 @@ pub(super) use literals::bound;
 pub(super) use meanings::{Meaning, json_kind, json_member, list_of_text, matched, numeric_of, of_json, operator, timed};
 pub(super) use numeric::{UNCONSTRAINED, UNCONSTRAINED_LIST};
 pub(super) use octets::{found, overlaid, parted};
-pub(super) use parse::elements_of;
+pub(super) use parse::{elements_of, interval_of};
 pub(super) use rule::apply;
 pub(super) use single::single;
 pub(super) use sought::ANY;

@@ -105,6 +105,14 @@ pub(in crate::engine) fn elements_of(text: &str) -> Option<Vec<Option<String>>> 
     Some(elements.iter().map(|element| element.map(str::to_owned)).collect())
 }
 
+/// The months, days and microseconds of the interval that a text spells.
+pub(in crate::engine) fn interval_of(text: &str) -> Option<(i32, i32, i64)> {
+    match as_parameter(text, PgType::INTERVAL, &TimeZone::default()).ok()? {
+        ScalarValue::IntervalMonthDayNano(Some(value)) => Some((value.months, value.days, value.nanoseconds / 1_000)),
+        _ => None,
+    }
+}
+
 fn decoded(text: &str, pg_type: PgType, facts: Facts) -> std::result::Result<ScalarValue, ClientMessage> {
     let decode = |text: &str| as_parameter(text, pg_type, &facts.time_zone);
     let moment = [PgType::DATE, PgType::TIME, PgType::TIMESTAMP, PgType::TIMESTAMPTZ].contains(&pg_type);

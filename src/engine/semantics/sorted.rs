@@ -1,25 +1,31 @@
 //! The order of a sorted subquery, which a query without an order of its own keeps, as PostgreSQL does.
 //!
 //! The engine may give up an order that nothing asks for. So the query asks for it: by the columns that it still has of those that the
-//! subquery was sorted by.
+//! subquery was sorted by. Aggregates and windows that take the rows in their order ask for it by all of these: what the subquery does not
+//! return is carried up beside its columns, and nothing above names it.
 
 use std::sync::Arc;
 
+use datafusion::common::Column;
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::logical_expr::expr::Sort as SortExpr;
-use datafusion::logical_expr::logical_plan::{Aggregate, Filter, Limit, Projection, Sort, SubqueryAlias};
-use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::logical_expr::expr::{Sort as SortExpr, WindowFunction};
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::logical_plan::{Aggregate, Filter, Limit, Projection, Sort, SubqueryAlias, Window};
+use datafusion::logical_expr::{Expr, LogicalPlan, WindowFrameUnits, WindowFunctionDefinition};
 
 use super::function::Result;
 use super::joined_bytes;
 
 /// Aggregates whose answer hangs on the order of the rows.
 const ORDERED: [&str; 2] = ["array_agg", "string_agg"];
+/// Windows whose answer hangs on it though all rows are in their frames.
+const PLACED: [&str; 7] = ["row_number", "first_value", "last_value", "nth_value", "lag", "lead", "ntile"];
 
 /// The plan in which orders of subqueries are kept.
 pub(super) fn in_order(plan: LogicalPlan) -> Result<LogicalPlan> {
     let plan = plan.transform_up_with_subqueries(|node| match node {
         LogicalPlan::Aggregate(aggregate) => gathered(aggregate),
+        LogicalPlan::Window(window) => windowed(window),
         node => Ok(Transformed::no(node)),
     })?;
     lifted(plan.data)
@@ -77,60 +83,70 @@ fn renamed(keys: Vec<SortExpr>, name: impl Fn(&Expr) -> Option<Expr>) -> Vec<Sor
     keys.into_iter().map_while(|key| name(&key.expr).map(|expr| SortExpr { expr, ..key })).collect()
 }
 
-/// A plan with all that its rows are sorted by among its columns, and these keys; columns that it has not are added behind its own.
-fn exposed(plan: &LogicalPlan) -> Result<Option<(LogicalPlan, Vec<SortExpr>)>> {
+/// The plan with all that its rows are sorted by among its columns; `None` if they are not sorted.
+fn carried(plan: &LogicalPlan) -> Result<Option<(LogicalPlan, Vec<SortExpr>)>> {
     Ok(match plan {
+        // A key that is another each time cannot be asked for again.
+        LogicalPlan::Sort(sort) if sort.expr.iter().any(|key| key.expr.is_volatile()) => None,
         LogicalPlan::Sort(sort) => Some((plan.clone(), sort.expr.clone())),
-        LogicalPlan::Limit(Limit { input, .. }) | LogicalPlan::Filter(Filter { input, .. }) => match exposed(input)? {
-            Some((input, keys)) => Some((plan.with_new_exprs(plan.expressions(), vec![input])?, keys)),
+        LogicalPlan::Limit(limit) => {
+            carried(&limit.input)?.map(|(input, keys)| (LogicalPlan::Limit(Limit { input: Arc::new(input), ..limit.clone() }), keys))
+        }
+        LogicalPlan::Filter(filter) => match carried(&filter.input)? {
+            Some((input, keys)) => Some((LogicalPlan::Filter(Filter::try_new(filter.predicate.clone(), Arc::new(input))?), keys)),
             None => None,
         },
-        LogicalPlan::SubqueryAlias(alias) => match exposed(&alias.input)? {
+        LogicalPlan::SubqueryAlias(alias) => match carried(&alias.input)? {
             Some((input, keys)) => {
-                let (input, keys) = with_columns(input, keys)?;
                 let inner = input.schema().columns();
                 let plan = LogicalPlan::SubqueryAlias(SubqueryAlias::try_new(Arc::new(input), alias.alias.clone())?);
                 let outer = plan.schema().columns();
-                let keys = renamed(keys, |key| {
-                    let at = inner.iter().position(|column| matches!(key, Expr::Column(known) if known == column))?;
-                    outer.get(at).cloned().map(Expr::Column)
-                });
+                let keys = keys.into_iter().map(|key| requalified(key, &inner, &outer)).collect::<Result<Vec<_>>>()?;
                 Some((plan, keys))
             }
             None => None,
         },
-        LogicalPlan::Projection(projection) => match exposed(&projection.input)? {
-            Some((input, keys)) => Some(projected(projection.expr.clone(), input, keys)?),
+        LogicalPlan::Projection(projection) => projected(projection)?,
+        LogicalPlan::Window(window) => match carried(&window.input)? {
+            Some((input, keys)) => Some((LogicalPlan::Window(Window::try_new(window.window_expr.clone(), Arc::new(input))?), keys)),
             None => None,
         },
         _ => None,
     })
 }
 
-/// The plan with columns for those of its keys that are none.
-fn with_columns(plan: LogicalPlan, keys: Vec<SortExpr>) -> Result<(LogicalPlan, Vec<SortExpr>)> {
-    if keys.iter().all(|key| matches!(key.expr, Expr::Column(_))) {
-        return Ok((plan, keys));
-    }
-    let columns = plan.schema().columns().into_iter().map(Expr::Column).collect();
-    projected(columns, plan, keys)
+/// The key in the columns that stand in the place of others.
+fn requalified(key: SortExpr, inner: &[Column], outer: &[Column]) -> Result<SortExpr> {
+    let named = |part: Expr| {
+        Ok(match part {
+            Expr::Column(column) => match inner.iter().position(|known| *known == column).and_then(|at| outer.get(at)) {
+                Some(other) => Transformed::yes(Expr::Column(other.clone())),
+                None => Transformed::no(Expr::Column(column)),
+            },
+            part => Transformed::no(part),
+        })
+    };
+    let expr = key.expr.clone().transform_up(named)?.data;
+    Ok(SortExpr { expr, ..key })
 }
 
-/// A projection that has the keys among its columns, too.
-fn projected(mut exprs: Vec<Expr>, input: LogicalPlan, keys: Vec<SortExpr>) -> Result<(LogicalPlan, Vec<SortExpr>)> {
-    let mut places = Vec::new();
+/// A select list, with the keys that are not in it beside it.
+fn projected(projection: &Projection) -> Result<Option<(LogicalPlan, Vec<SortExpr>)>> {
+    let Some((input, keys)) = carried(&projection.input)? else { return Ok(None) };
+    let mut exprs = projection.expr.clone();
+    let mut places = Vec::with_capacity(keys.len());
     for key in &keys {
         let known = exprs.iter().position(|expr| expr.clone().unalias() == key.expr);
         places.push(known.unwrap_or(exprs.len()));
         if known.is_none() {
-            exprs.push(key.expr.clone().alias(format!("meshgate_sort_key_{}", exprs.len())));
+            exprs.push(key.expr.clone().alias(format!("meshgate_order_{}", exprs.len())));
         }
     }
     let plan = LogicalPlan::Projection(Projection::try_new(exprs, Arc::new(input))?);
     let columns = plan.schema().columns();
-    let of = |(key, at): (SortExpr, usize)| columns.get(at).cloned().map(|column| SortExpr { expr: Expr::Column(column), ..key });
-    let keys = keys.into_iter().zip(places).map_while(of).collect();
-    Ok((plan, keys))
+    let named = |(key, at): (SortExpr, usize)| columns.get(at).map(|column| SortExpr { expr: Expr::Column(column.clone()), ..key });
+    let keys = keys.into_iter().zip(places).map_while(named).collect();
+    Ok(Some((plan, keys)))
 }
 
 /// Aggregates without an order take the rows as the subquery sorts them.
@@ -142,24 +158,63 @@ fn gathered(aggregate: Aggregate) -> Result<Transformed<LogicalPlan>> {
     if !aggregate.aggr_expr.iter().any(|expr| expr.exists(|expr| Ok(listed(expr))).unwrap_or(false)) {
         return Ok(Transformed::no(LogicalPlan::Aggregate(aggregate)));
     }
-    let Some((input, keys)) = exposed(&aggregate.input)?.filter(|(_, keys)| !keys.is_empty()) else {
-        return Ok(Transformed::no(LogicalPlan::Aggregate(aggregate)));
+    let Some((input, keys)) = carried(&aggregate.input)? else { return Ok(Transformed::no(LogicalPlan::Aggregate(aggregate))) };
+    let ordered = |expr: Expr| match expr {
+        Expr::AggregateFunction(mut call) if listed(&Expr::AggregateFunction(call.clone())) => {
+            call.params.order_by.clone_from(&keys);
+            joined_bytes::unordered(&call, input.schema())?;
+            Ok(Transformed::yes(Expr::AggregateFunction(call)))
+        }
+        other => Ok(Transformed::no(other)),
     };
-    let names = datafusion::logical_expr::expr_rewriter::NamePreserver::new_for_projection();
-    let ordered = |expr: Expr| {
-        let name = names.save(&expr);
-        let expr = expr.transform_up(|expr| {
-            Ok(match expr {
-                Expr::AggregateFunction(mut call) if listed(&Expr::AggregateFunction(call.clone())) => {
-                    call.params.order_by.clone_from(&keys);
-                    joined_bytes::unordered(&call, input.schema())?;
-                    Transformed::yes(Expr::AggregateFunction(call))
-                }
-                other => Transformed::no(other),
-            })
-        })?;
-        Ok(name.restore(expr.data))
-    };
-    let exprs = aggregate.aggr_expr.into_iter().map(ordered).collect::<Result<Vec<_>>>()?;
+    let exprs = each(aggregate.aggr_expr, &ordered)?;
     Ok(Transformed::yes(LogicalPlan::Aggregate(Aggregate::try_new(Arc::new(input), aggregate.group_expr, exprs)?)))
+}
+
+/// So do windows without an order whose answers hang on one.
+fn windowed(window: Window) -> Result<Transformed<LogicalPlan>> {
+    if !window.window_expr.iter().any(|expr| expr.exists(|expr| Ok(takes_order(expr))).unwrap_or(false)) {
+        return Ok(Transformed::no(LogicalPlan::Window(window)));
+    }
+    let Some((input, keys)) = carried(&window.input)? else { return Ok(Transformed::no(LogicalPlan::Window(window))) };
+    let ordered = |expr: Expr| match expr {
+        Expr::WindowFunction(mut call) if takes_order(&Expr::WindowFunction(call.clone())) => {
+            call.params.order_by.clone_from(&keys);
+            Ok(Transformed::yes(Expr::WindowFunction(call)))
+        }
+        other => Ok(Transformed::no(other)),
+    };
+    // Windows of one node have one order.
+    let (sorted, others): (Vec<Expr>, Vec<Expr>) =
+        window.window_expr.into_iter().partition(|expr| expr.exists(|part| Ok(takes_order(part))).unwrap_or(false));
+    let mut plan = Window::try_new(each(sorted, &ordered)?, Arc::new(input))?;
+    if !others.is_empty() {
+        plan = Window::try_new(others, Arc::new(LogicalPlan::Window(plan)))?;
+    }
+    Ok(Transformed::yes(LogicalPlan::Window(plan)))
+}
+
+/// Whether a window of one partition takes the rows as they come, and an order of them leaves its frames as they are.
+fn takes_order(expr: &Expr) -> bool {
+    let Expr::WindowFunction(call) = expr else { return false };
+    let WindowFunction { fun, params } = call.as_ref();
+    let frame = &params.window_frame;
+    let whole = frame.start_bound.is_unbounded() && frame.end_bound.is_unbounded();
+    let hangs = match fun {
+        WindowFunctionDefinition::WindowUDF(function) => PLACED.contains(&function.name()),
+        WindowFunctionDefinition::AggregateUDF(function) => {
+            frame.units == WindowFrameUnits::Rows && !whole || ORDERED.contains(&function.name())
+        }
+    };
+    params.order_by.is_empty() && hangs && (whole || frame.units == WindowFrameUnits::Rows)
+}
+
+/// The expressions with their parts in other forms, by their own names.
+fn each(exprs: Vec<Expr>, changed: &dyn Fn(Expr) -> Result<Transformed<Expr>>) -> Result<Vec<Expr>> {
+    let names = NamePreserver::new_for_projection();
+    let one = |expr: Expr| {
+        let name = names.save(&expr);
+        Ok(name.restore(expr.transform_up(changed)?.data))
+    };
+    exprs.into_iter().map(one).collect()
 }

@@ -3,8 +3,8 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, DataType, Expr, Function, NamedWindowExpr, Select, Statement, UnaryOperator, Value, Visit, Visitor, WindowFrame,
-    WindowFrameBound, WindowFrameUnits, WindowSpec, WindowType,
+    Expr, Function, NamedWindowExpr, Select, Statement, UnaryOperator, Value, Visit, Visitor, WindowFrame, WindowFrameBound,
+    WindowFrameUnits, WindowSpec, WindowType,
 };
 
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
@@ -110,50 +110,10 @@ fn is_mark(key: &Expr) -> bool {
     matches!(key, Expr::Value(value) if matches!(&value.value, Value::SingleQuotedString(text) if mark(text)))
 }
 
-/// A whole number that constants make; none below zero, which is told of where it stands.
-fn whole(count: &Expr) -> Option<u64> {
-    match count {
-        Expr::Nested(inner) => whole(inner),
-        Expr::Cast { expr, data_type, .. } => {
-            let integer = matches!(
-                data_type,
-                DataType::SmallInt(None)
-                    | DataType::Int2(None)
-                    | DataType::Int(None)
-                    | DataType::Integer(None)
-                    | DataType::Int4(None)
-                    | DataType::BigInt(None)
-                    | DataType::Int8(None)
-            );
-            whole(expr).filter(|_| integer)
-        }
-        Expr::BinaryOp { left, op, right } => match op {
-            BinaryOperator::Plus => whole(left)?.checked_add(whole(right)?),
-            BinaryOperator::Minus => whole(left)?.checked_sub(whole(right)?),
-            BinaryOperator::Multiply => whole(left)?.checked_mul(whole(right)?),
-            _ => None,
-        },
-        Expr::Value(value) => match &value.value {
-            Value::Number(digits, _) => digits.parse::<u64>().ok().filter(|count| i64::try_from(*count).is_ok()),
-            _ => None,
-        },
-        _ => None,
-    }
-}
-
 /// Parameters that count rows of a frame become numbers that stand for them.
 pub(super) fn counted(frame: Option<&mut WindowFrame>) {
-    let Some(frame) = frame else { return };
+    let Some(frame) = frame.filter(|frame| frame.units != WindowFrameUnits::Range) else { return };
     for bound in std::iter::once(&mut frame.start_bound).chain(&mut frame.end_bound) {
-        if let WindowFrameBound::Preceding(Some(count)) | WindowFrameBound::Following(Some(count)) = bound
-            && !matches!(count.as_ref(), Expr::Value(_))
-            && let Some(whole) = whole(count)
-        {
-            **count = Expr::Value(Value::Number(whole.to_string(), false).into());
-        }
-        if frame.units == WindowFrameUnits::Range {
-            continue;
-        }
         if let WindowFrameBound::Preceding(Some(count)) | WindowFrameBound::Following(Some(count)) = bound
             && let Expr::Value(value) = count.as_mut()
             && let Value::Placeholder(name) = &value.value

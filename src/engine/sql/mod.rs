@@ -28,6 +28,7 @@ mod merging;
 mod misplaced;
 mod modifiers;
 mod nested_joins;
+mod offsets;
 mod operator_calls;
 mod operators;
 mod order_names;

@@ -35,6 +35,7 @@ impl VisitorMut for Spelling {
             query.body = select;
         }
         super::quoted::counts(query);
+        super::windows::written_out(query);
         super::quantified::in_keys(query);
         super::using::ordered(query, &|_| None);
         super::whole_rows::counted(query);
@@ -52,7 +53,7 @@ impl VisitorMut for Spelling {
     }
 
     fn pre_visit_select(&mut self, select: &mut ast::Select) -> Flow {
-        super::windows::written_out(select);
+        super::windows::of_one(select);
         for window in &mut select.named_window {
             if let ast::NamedWindowExpr::WindowSpec(window) = &mut window.1 {
                 super::frames::counted(window.window_frame.as_mut());
@@ -97,6 +98,7 @@ impl VisitorMut for Spelling {
                     super::frames::counted(window.window_frame.as_mut());
                 }
                 super::arguments::of_call(function);
+                super::offsets::constant(function)?;
                 super::whole_rows::named(function);
                 super::quantified::gathered(function);
             }

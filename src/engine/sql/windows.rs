@@ -1,51 +1,84 @@
-//! Windows that are made of others: `OVER (w ROWS 1 PRECEDING)`, `WINDOW w2 AS (w ORDER BY x)`. The planner forgets what the other one says.
+//! Windows with names, each written out where it is used.
+//!
+//! The engine knows a name only where nothing is added to it, and only in the select list. A window that is made of another has that one's
+//! partition and order, and its own frame.
 
 use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::{Expr, Ident, NamedWindowExpr, Query, Select, VisitMut, VisitorMut, WindowSpec, WindowType};
+use datafusion::sql::sqlparser::ast::{
+    Expr, NamedWindowDefinition, NamedWindowExpr, OrderBy, OrderByKind, Query, Select, SetExpr, VisitMut, VisitorMut, WindowSpec,
+    WindowType,
+};
 
 use crate::catalog::folded;
 
-/// Writes out what windows of a SELECT take from its named ones.
-pub(super) fn written_out(select: &mut Select) {
+/// Writes out the windows of a query's select list and of its order.
+pub(super) fn written_out(query: &mut Query) {
+    let Query { body, order_by, .. } = query;
+    if let SetExpr::Select(select) = body.as_mut() {
+        of_select(select, order_by.as_mut());
+    }
+}
+
+/// Writes out those of a SELECT that may be one of several of a query.
+pub(super) fn of_one(select: &mut Select) {
+    of_select(select, None);
+}
+
+/// Writes them out in a SELECT, and in the order of the query that it is all of.
+fn of_select(select: &mut Select, order: Option<&mut OrderBy>) {
     if select.named_window.is_empty() {
         return;
     }
-    let mut known: Vec<(String, WindowSpec)> = Vec::new();
-    for window in &mut select.named_window {
-        let whole = match &window.1 {
-            NamedWindowExpr::NamedWindow(name) => found(&known, name).cloned(),
-            NamedWindowExpr::WindowSpec(spec) => Some(whole(spec, &known)),
-        };
-        let Some(whole) = whole else { return };
-        known.push((folded(&window.0), whole.clone()));
-        window.1 = NamedWindowExpr::WindowSpec(whole);
-    }
-    let mut windows = Windows { known, depth: 0 };
+    let mut windows = Windows { known: known(&select.named_window), depth: 0 };
     let _ = select.projection.visit(&mut windows);
-}
-
-fn found<'a>(known: &'a [(String, WindowSpec)], name: &Ident) -> Option<&'a WindowSpec> {
-    let name = folded(name);
-    known.iter().find(|(known, _)| *known == name).map(|(_, spec)| spec)
-}
-
-/// A window with what it takes from the one that it names.
-fn whole(spec: &WindowSpec, known: &[(String, WindowSpec)]) -> WindowSpec {
-    let Some(base) = spec.window_name.as_ref().and_then(|name| found(known, name)) else { return spec.clone() };
-    let order_by = if spec.order_by.is_empty() { &base.order_by } else { &spec.order_by };
-    WindowSpec {
-        window_name: None,
-        // What its own frame leaves out may be marked among its keys.
-        partition_by: base.partition_by.iter().chain(&spec.partition_by).cloned().collect(),
-        order_by: order_by.clone(),
-        window_frame: spec.window_frame.clone(),
+    let _ = select.distinct.visit(&mut windows);
+    if let Some(OrderBy { kind: OrderByKind::Expressions(keys), .. }) = order {
+        let _ = keys.visit(&mut windows);
     }
+    // Those that others are made of are complete, too, so that each of them can be checked.
+    for NamedWindowDefinition(name, window) in &mut select.named_window {
+        if let Some((_, spec)) = windows.known.iter().find(|(known, _)| *known == folded(name)) {
+            *window = NamedWindowExpr::WindowSpec(spec.clone());
+        }
+    }
+}
+
+/// What each name stands for, without names.
+fn known(named: &[NamedWindowDefinition]) -> Vec<(String, WindowSpec)> {
+    let mut known: Vec<(String, WindowSpec)> = Vec::new();
+    for NamedWindowDefinition(name, window) in named {
+        let spec = match window {
+            NamedWindowExpr::WindowSpec(spec) => complete(spec, &known),
+            NamedWindowExpr::NamedWindow(other) => found(&known, &folded(other)).cloned(),
+        };
+        if let Some(spec) = spec {
+            known.push((folded(name), spec));
+        }
+    }
+    known
+}
+
+fn found<'a>(known: &'a [(String, WindowSpec)], name: &str) -> Option<&'a WindowSpec> {
+    known.iter().find(|(known, _)| known == name).map(|(_, spec)| spec)
+}
+
+/// A window with what the one that it is made of has; `None` if that is not there.
+fn complete(spec: &WindowSpec, known: &[(String, WindowSpec)]) -> Option<WindowSpec> {
+    let mut own = spec.clone();
+    let Some(name) = own.window_name.take() else { return Some(own) };
+    let base = found(known, &folded(&name))?;
+    // What it has of its own in front are marks of what its frame leaves out.
+    own.partition_by.extend(base.partition_by.iter().cloned());
+    if own.order_by.is_empty() {
+        own.order_by.clone_from(&base.order_by);
+    }
+    Some(own)
 }
 
 struct Windows {
     known: Vec<(String, WindowSpec)>,
-    /// Subqueries around the place; their windows are their own.
+    /// Subqueries around the place, whose windows are their own.
     depth: usize,
 }
 
@@ -63,11 +96,19 @@ impl VisitorMut for Windows {
     }
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-        if self.depth == 0
-            && let Expr::Function(function) = expr
-            && let Some(WindowType::WindowSpec(spec)) = &mut function.over
+        if self.depth > 0 {
+            return ControlFlow::Continue(());
+        }
+        if let Expr::Function(function) = expr
+            && let Some(window) = &function.over
         {
-            *spec = whole(spec, &self.known);
+            let spec = match window {
+                WindowType::NamedWindow(name) => found(&self.known, &folded(name)).cloned(),
+                WindowType::WindowSpec(spec) => complete(spec, &self.known),
+            };
+            if let Some(spec) = spec {
+                function.over = Some(WindowType::WindowSpec(spec));
+            }
         }
         ControlFlow::Continue(())
     }
@@ -75,22 +116,35 @@ impl VisitorMut for Windows {
 
 #[cfg(test)]
 mod tests {
-    use datafusion::sql::sqlparser::ast::SetExpr;
-    use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
-    use datafusion::sql::sqlparser::parser::Parser;
+    use datafusion::sql::sqlparser::ast::Statement;
+    use datafusion::sql::sqlparser::{dialect::PostgreSqlDialect, parser::Parser};
 
     use super::*;
 
+    fn spelled(sql: &str) -> String {
+        let Statement::Query(mut query) = Parser::parse_sql(&PostgreSqlDialect {}, sql).unwrap().remove(0) else { panic!("no query") };
+        written_out(&mut query);
+        query.to_string()
+    }
+
     #[test]
-    fn a_window_has_what_the_one_that_it_names_says() {
-        let sql = "SELECT sum(x) OVER (w ROWS 1 PRECEDING), sum(x) OVER v FROM t WINDOW w AS (PARTITION BY a ORDER BY x), v AS (w)";
-        let mut query = Parser::new(&PostgreSqlDialect {}).try_with_sql(sql).unwrap().parse_query().unwrap();
-        let SetExpr::Select(select) = query.body.as_mut() else { panic!("no select") };
-        written_out(select);
-        assert_eq!(
-            select.to_string(),
-            "SELECT sum(x) OVER (PARTITION BY a ORDER BY x ROWS 1 PRECEDING), sum(x) OVER v FROM t \
-             WINDOW w AS (PARTITION BY a ORDER BY x), v AS (PARTITION BY a ORDER BY x)"
-        );
+    fn a_window_has_what_it_is_made_of() {
+        let windows = "WINDOW w AS (PARTITION BY a ORDER BY b), v AS (w ROWS 1 PRECEDING)";
+        for (over, expected) in [
+            ("w", "(PARTITION BY a ORDER BY b)"),
+            ("v", "(PARTITION BY a ORDER BY b ROWS 1 PRECEDING)"),
+            ("(w ROWS 2 PRECEDING)", "(PARTITION BY a ORDER BY b ROWS 2 PRECEDING)"),
+            ("(w PARTITION BY ('mark'))", "(PARTITION BY ('mark'), a ORDER BY b)"),
+        ] {
+            let made = spelled(&format!("SELECT sum(x) OVER {over} FROM t {windows} ORDER BY sum(y) OVER {over}"));
+            assert!(made.starts_with(&format!("SELECT sum(x) OVER {expected} FROM t")), "{made}");
+            assert!(made.ends_with(&format!("ORDER BY sum(y) OVER {expected}")), "{made}");
+        }
+    }
+
+    #[test]
+    fn windows_of_subqueries_are_their_own() {
+        let sql = "SELECT (SELECT sum(x) OVER w FROM u WINDOW w AS (ORDER BY x)) FROM t WINDOW w AS (ORDER BY y)";
+        assert_eq!(spelled(sql), sql);
     }
 }

@@ -135,12 +135,28 @@ impl Analyst<'_> {
             let (WindowFrameBound::Preceding(Some(offset)) | WindowFrameBound::Following(Some(offset))) = bound else { continue };
             let value = self.expr(offset)?;
             match frame.units {
-                WindowFrameUnits::Range => self.leave(&value),
+                WindowFrameUnits::Range => {
+                    self.leave(&value);
+                    self.ranged(window, &value, offset)?;
+                }
                 WindowFrameUnits::Rows => self.assigned(offset, &value, PgType::INT8.oid, "ROWS")?,
                 WindowFrameUnits::Groups => self.assigned(offset, &value, PgType::INT8.oid, "GROUPS")?,
             }
         }
         Ok(())
+    }
+
+    /// Moments lie an interval apart, and not a number.
+    fn ranged(&mut self, window: &WindowSpec, offset: &Typed, written: &Expr) -> Result<()> {
+        let [key] = window.order_by.as_slice() else { return Ok(()) };
+        let key = self.expr(&key.expr)?;
+        if resolution::category(key.oid) != 'D' || resolution::category(offset.oid) != 'N' {
+            return Ok(());
+        }
+        let (column, given) = (resolution::shown(key.oid), resolution::shown(offset.oid));
+        let text = format!("RANGE with offset PRECEDING/FOLLOWING is not supported for column type {column} and offset type {given}");
+        let fault = self.message(SqlState::FEATURE_NOT_SUPPORTED, text, self.spots.start(written));
+        Err(Box::new(fault.with_hint("Cast the offset value to an appropriate type.")))
     }
 
     /// Keys of an order, which are texts if they have no type.
