@@ -161,6 +161,8 @@ codes! {
     SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION = "42000";
     /// A wrong reference to a column.
     INVALID_COLUMN_REFERENCE = "42P10";
+    /// A recursive query of another form than recursion takes.
+    INVALID_RECURSION = "42P19";
     /// A window function where there is none.
     WINDOWING_ERROR = "42P20";
     /// Not possible in the current state.

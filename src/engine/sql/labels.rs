@@ -5,10 +5,14 @@
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::{self, Expr, Ident, SelectItem, Statement, Value, VisitMut, VisitorMut};
+use datafusion::sql::sqlparser::ast::{
+    self, Expr, Ident, SelectItem, SetExpr, Statement, TableFactor, TableWithJoins, Value, VisitMut, VisitorMut,
+};
 
 use crate::catalog::folded;
 use crate::catalog::system::{client_label, label, numbered};
+
+use super::using;
 
 /// Gives every unnamed output expression of every SELECT in the query its PostgreSQL label.
 pub(super) fn name_columns(statement: &mut Statement) {
@@ -20,7 +24,27 @@ struct Labeller;
 impl VisitorMut for Labeller {
     type Break = ();
 
+    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
+        // What a column of another item of FROM is called, the planner tells by where it is from.
+        if let TableFactor::Derived { lateral: true, subquery, .. } = factor
+            && let SetExpr::Select(select) = subquery.body.as_mut()
+        {
+            select.projection.iter_mut().for_each(by_own_name);
+        }
+        ControlFlow::Continue(())
+    }
+
     fn post_visit_select(&mut self, select: &mut ast::Select) -> ControlFlow<()> {
+        let relations: Vec<String> = select.from.iter().flat_map(names).collect();
+        for item in &mut select.projection {
+            // Neither is a field of a row a column by its own name.
+            if let SelectItem::UnnamedExpr(Expr::CompoundIdentifier(parts)) = item
+                && let [relation, _] = parts.as_slice()
+                && !relations.contains(&folded(relation))
+            {
+                by_own_name(item);
+            }
+        }
         let mut taken: HashSet<String> = select.projection.iter().filter_map(explicit_name).collect();
         let mut seen: HashSet<String> = HashSet::new();
         let mut doubled: HashSet<String> = HashSet::new();
@@ -58,6 +82,29 @@ impl VisitorMut for Labeller {
         }
         ControlFlow::Continue(())
     }
+}
+
+/// Gives a column the last of its names as its alias.
+fn by_own_name(item: &mut SelectItem) {
+    let name = match item {
+        SelectItem::UnnamedExpr(Expr::Identifier(ident)) => Some(folded(ident)),
+        SelectItem::UnnamedExpr(Expr::CompoundIdentifier(parts)) => parts.last().map(folded),
+        _ => None,
+    };
+    if let (SelectItem::UnnamedExpr(expr), Some(name)) = (&mut *item, name) {
+        let expr = std::mem::replace(expr, Expr::Value(Value::Null.into()));
+        *item = SelectItem::ExprWithAlias { expr, alias: Ident::with_quote('"', name) };
+    }
+}
+
+/// The names that the relations of a part of FROM go by.
+fn names(from: &TableWithJoins) -> Vec<String> {
+    let factors = std::iter::once(&from.relation).chain(from.joins.iter().map(|join| &join.relation));
+    let named = |factor: &TableFactor| match factor {
+        TableFactor::NestedJoin { table_with_joins, alias: None } => names(table_with_joins),
+        factor => using::alias(factor).map(|alias| folded(&alias)).into_iter().collect(),
+    };
+    factors.flat_map(named).collect()
 }
 
 /// A name of several values means none of them: each is numbered, so that the bare name is not found.

@@ -1,13 +1,14 @@
-//! Functions of several rows with several columns in a select list: `(json_each(x)).key`, `(json_each(x)).*`, `json_each(x)`.
+//! Functions of several rows with several columns in a select list: `(json_each(x)).key`, `(json_each(x)).*`, `json_each(x)`; and columns of
+//! rows that are written out: `(row(a, b)).f1`.
 //!
-//! Each column is a list whose elements become rows beside each other; the whole is a row of them.
+//! Each column of such a function is a list whose elements become rows beside each other; the whole is a row of them.
 
 use datafusion::sql::sqlparser::ast::{AccessExpr, Expr, Function, Ident, SelectItem};
 
 use crate::catalog::folded;
 
-use super::rows::when;
-use super::spelling::{call, last};
+use super::rows::{self, when};
+use super::spelling::call;
 use super::tables;
 
 /// What `*` is behind a value in parentheses, which the parser does not read.
@@ -18,22 +19,7 @@ pub(super) fn respelled(expr: &Expr) -> Option<Expr> {
     let Expr::CompoundFieldAccess { root, access_chain } = expr else { return None };
     let [AccessExpr::Dot(Expr::Identifier(name))] = access_chain.as_slice() else { return None };
     let name = folded(name);
-    if let Some(member) = of_row(root, &name) {
-        return Some(member);
-    }
     columns(root)?.into_iter().find(|(column, _)| *column == name).map(|(_, expr)| expr)
-}
-
-/// `(ROW(a, b)).f1` is a.
-fn of_row(root: &Expr, name: &str) -> Option<Expr> {
-    let place = name.strip_prefix('f')?.parse::<usize>().ok()?.checked_sub(1)?;
-    let members = match root {
-        Expr::Nested(inner) => return of_row(inner, name),
-        Expr::Tuple(members) => members.clone(),
-        Expr::Function(function) if last(&function.name) == "row" => super::rows::members(function)?,
-        _ => return None,
-    };
-    members.into_iter().nth(place).map(|member| Expr::Nested(Box::new(member)))
 }
 
 /// All columns of such a function as a row.
@@ -76,9 +62,18 @@ pub(super) fn asks_for_all(access_chain: &[AccessExpr]) -> bool {
 fn columns(root: &Expr) -> Option<Vec<(String, Expr)>> {
     match root {
         Expr::Nested(inner) => columns(inner),
-        Expr::Function(function) => members(function),
-        _ => None,
+        Expr::Function(function) => rows::fields(root).or_else(|| members(function)),
+        root => rows::fields(root),
     }
+}
+
+/// The name of a column that is asked of a row which is written out and does not have it.
+pub(super) fn missing(expr: &Expr) -> Option<String> {
+    let Expr::CompoundFieldAccess { root, access_chain } = expr else { return None };
+    let [AccessExpr::Dot(Expr::Identifier(name))] = access_chain.as_slice() else { return None };
+    let row = if let Expr::Nested(inner) = root.as_ref() { inner } else { root };
+    rows::fields(row)?;
+    Some(folded(name))
 }
 
 fn members(function: &Function) -> Option<Vec<(String, Expr)>> {
@@ -107,7 +102,8 @@ mod tests {
         assert_eq!(of("(json_each_text(x)).value").unwrap().to_string(), "unnest(meshgate_json_values_text(x))");
         assert_eq!(of("(json_each_text(x)).other"), None);
         assert_eq!(of("(f(x)).value"), None);
-        assert_eq!(of("(ROW(a, b)).f2").unwrap().to_string(), "(b)");
-        assert_eq!(of("(ROW(a, b)).f3"), None);
+        assert_eq!(of("(row(a, 2)).f2").unwrap().to_string(), "(2)");
+        let written = Parser::new(&PostgreSqlDialect {}).try_with_sql("(row(a, 2)).f3").unwrap().parse_expr().unwrap();
+        assert_eq!((respelled(&written), missing(&written)), (None, Some("f3".to_owned())));
     }
 }

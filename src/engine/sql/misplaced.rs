@@ -3,8 +3,8 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, Function, GroupByExpr, JoinConstraint, JoinOperator, LimitClause, OrderByKind, Query, Select, SelectItem, SetExpr, Spanned,
-    Statement, TableFactor, Value, Visit, Visitor,
+    Expr, Function, FunctionArgumentClause, FunctionArguments, GroupByExpr, JoinConstraint, JoinOperator, LimitClause, OrderByKind, Query,
+    Select, SelectItem, SetExpr, Spanned, Statement, TableFactor, Value, Visit, Visitor,
 };
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan};
 
@@ -12,6 +12,7 @@ use crate::error::{ClientMessage, SqlState};
 
 use super::lexer::Piece;
 use super::spelling::last;
+use super::tables;
 
 type Flow = ControlFlow<Box<ClientMessage>>;
 
@@ -121,6 +122,16 @@ fn first_call(node: &impl Visit, wanted: Option<Call>) -> Option<(Call, Location
     }
 }
 
+/// Where the first aggregate of an expression stands, if there is one.
+pub(super) fn first_aggregate(node: &impl Visit) -> Option<Location> {
+    first_call(node, Some(Call::Aggregate)).map(|(_, place)| place)
+}
+
+/// Whether it is the call of an aggregate.
+pub(super) fn is_aggregate(function: &Function) -> bool {
+    call_of(function) == Some(Call::Aggregate)
+}
+
 /// How many columns a query has, if it says so, and where the first of them stands.
 fn width(body: &SetExpr) -> Option<(usize, Location)> {
     match body {
@@ -161,7 +172,23 @@ impl Misplaced<'_> {
         self.refuse(SqlState::WINDOWING_ERROR, &format!("window functions are not allowed in {clause}"), place)
     }
 
+    /// A form that makes no several rows of one.
+    fn of_one_row(&self, node: &impl Visit, form: &str) -> Flow {
+        let Some(place) = tables::first_series(node) else { return ControlFlow::Continue(()) };
+        let mut message = ClientMessage::new(SqlState::FEATURE_NOT_SUPPORTED, format!("set-returning functions are not allowed in {form}"))
+            .with_hint("You might be able to move the set-returning function into a LATERAL FROM item.");
+        message.position = self.piece.position(place);
+        ControlFlow::Break(Box::new(message))
+    }
+
     fn called(&self, function: &Function) -> Flow {
+        if let FunctionArguments::List(list) = &function.args
+            && !function.within_group.is_empty()
+            && list.clauses.iter().any(|clause| matches!(clause, FunctionArgumentClause::OrderBy(_)))
+        {
+            let text = "cannot use multiple ORDER BY clauses with WITHIN GROUP";
+            return self.refuse(SqlState::SYNTAX_ERROR, text, function.name.span().start);
+        }
         let own = call_of(function);
         let inner = match own {
             Some(Call::Aggregate) => first_call(&function.args, None),
@@ -313,6 +340,8 @@ impl Visitor for Misplaced<'_> {
 
     fn pre_visit_expr(&mut self, expr: &Expr) -> Flow {
         match expr {
+            Expr::Case { .. } => self.of_one_row(expr, "CASE"),
+            Expr::Function(function) if last(&function.name) == "coalesce" => self.of_one_row(&function.args, "COALESCE"),
             Expr::Function(function) => self.called(function),
             _ => ControlFlow::Continue(()),
         }
@@ -360,6 +389,14 @@ mod tests {
             ("VALUES (1), (2, 3)", "42601", 14, "VALUES lists must all be the same length"),
             ("SELECT * FROM (SELECT 1)", "42601", 15, "subquery in FROM must have an alias"),
             ("SELECT * FROM (VALUES (1))", "42601", 15, "VALUES in FROM must have an alias"),
+            ("SELECT CASE WHEN a THEN generate_series(1, 2) END", "0A000", 25, "set-returning functions are not allowed in CASE"),
+            ("SELECT coalesce(1, unnest(a)) FROM t", "0A000", 20, "set-returning functions are not allowed in COALESCE"),
+            (
+                "SELECT percentile_cont(0.5 ORDER BY a) WITHIN GROUP (ORDER BY a) FROM t",
+                "42601",
+                8,
+                "cannot use multiple ORDER BY clauses with WITHIN GROUP",
+            ),
             ("SELECT a FROM t LIMIT a", "42P10", 23, "argument of LIMIT must not contain variables"),
         ] {
             assert_eq!(told(sql), (state.to_owned(), Some(position), text.to_owned()), "{sql}");
@@ -370,6 +407,7 @@ mod tests {
     fn what_stands_in_its_place_is_left() {
         for sql in [
             "SELECT a FROM t WHERE a > (SELECT max(b) FROM u)",
+            "SELECT CASE WHEN a IN (SELECT generate_series(1, 2)) THEN 1 END FROM t",
             "SELECT sum(count(*)) OVER () FROM t GROUP BY a HAVING count(*) > 1 ORDER BY 1, sum(a)",
             "SELECT (SELECT 1 UNION SELECT 2 LIMIT 1) FROM (SELECT 1) AS s, LATERAL (SELECT 2) u",
             "SELECT * FROM t ORDER BY 7",

@@ -16,7 +16,8 @@ use super::grammar::syntax_error;
 use super::lexer::{self, Piece};
 use super::modifiers::Modifiers;
 use super::{
-    Query, TextLimits, ctes, foreign, frames, grouping_sets, labels, limits, malformed, misplaced, sizes, spelling, tokens as words, widths,
+    Query, TextLimits, ctes, foreign, frames, grouping_sets, labels, limits, malformed, misplaced, once, recursion, sizes, spelling,
+    tokens as words, widths,
 };
 
 /// The query that these tokens spell. The inner error is a refusal: well-formed, and not done here.
@@ -64,7 +65,8 @@ pub(super) fn parse(
         if let Err(refusal) = malformed::check(&statement, piece, tokens) {
             return Ok(Err(refusal));
         }
-        if let Err(refusal) = misplaced::check(&statement, piece, tokens) {
+        let checks = [misplaced::check(&statement, piece, tokens), recursion::check(&statement, piece), once::check(&statement)];
+        if let Some(refusal) = checks.into_iter().find_map(Result::err) {
             return Ok(Err(refusal));
         }
         system::normalize(&mut statement);

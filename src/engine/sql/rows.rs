@@ -84,6 +84,11 @@ pub(super) fn listed(row: &Expr, list: &[Expr], negated: bool) -> Option<Expr> {
     Some(if negated { Expr::UnaryOp { op: datafusion::sql::sqlparser::ast::UnaryOperator::Not, expr: Box::new(any) } } else { any })
 }
 
+/// The columns of a row that is written out, by their names.
+pub(super) fn fields(expr: &Expr) -> Option<Vec<(String, Expr)>> {
+    Some(columns(expr)?.into_iter().zip(1..).map(|(column, place)| (format!("f{place}"), Expr::Nested(Box::new(column)))).collect())
+}
+
 fn columns(expr: &Expr) -> Option<Vec<Expr>> {
     match expr {
         Expr::Tuple(columns) => Some(columns.clone()),
@@ -93,7 +98,7 @@ fn columns(expr: &Expr) -> Option<Vec<Expr>> {
 }
 
 /// The columns of `ROW(a, b)`.
-pub(super) fn members(row: &Function) -> Option<Vec<Expr>> {
+fn members(row: &Function) -> Option<Vec<Expr>> {
     let FunctionArguments::List(list) = &row.args else { return None };
     let member = |arg: &FunctionArg| match arg {
         FunctionArg::Unnamed(FunctionArgExpr::Expr(member)) => Some(member.clone()),

@@ -59,6 +59,7 @@ impl VisitorMut for Spelling {
                 super::frames::counted(window.window_frame.as_mut());
             }
         }
+        super::one_group::made(select);
         super::members::spread(&mut select.projection);
         select.projection.iter_mut().for_each(super::quantified::in_list);
         super::quoted::conditions(select);
@@ -81,7 +82,14 @@ impl VisitorMut for Spelling {
             Expr::CompoundFieldAccess { access_chain, .. } if super::members::asks_for_all(access_chain) => {
                 return refuse("the columns of this value are not supported as a *; name them");
             }
-            Expr::CompoundFieldAccess { .. } => super::members::respelled(expr),
+            Expr::CompoundFieldAccess { .. } => match (super::members::respelled(expr), super::members::missing(expr)) {
+                (None, Some(name)) => {
+                    let text = format!("could not identify column \"{name}\" in record data type");
+                    return ControlFlow::Break(Box::new(ClientMessage::new(SqlState::UNDEFINED_COLUMN, text)));
+                }
+                (respelled, _) => respelled,
+            },
+            Expr::Subquery(query) => super::outer_aggregates::value(query).map(|value| Expr::Nested(Box::new(value.clone()))),
             // Before what is inside them, so that nothing that is written twice is written twice again.
             Expr::BinaryOp { left, op, right } => super::rows::compared(left, op, right),
             Expr::InList { expr, list, negated } => super::rows::listed(expr, list, *negated),

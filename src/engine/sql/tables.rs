@@ -5,11 +5,12 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    self, Expr, FunctionArg, FunctionArgExpr, Ident, ObjectName, Select, SelectItem, SetExpr, TableAlias, TableAliasColumnDef, TableFactor,
-    VisitMut, VisitorMut,
+    self, Expr, FunctionArg, FunctionArgExpr, Ident, ObjectName, Query, Select, SelectItem, SetExpr, Spanned as _, TableAlias,
+    TableAliasColumnDef, TableFactor, VisitMut, VisitorMut,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
+use datafusion::sql::sqlparser::tokenizer::Location;
 
 use crate::catalog::folded;
 
@@ -114,6 +115,37 @@ pub(super) fn several_in(item: &SelectItem) -> bool {
     let mut finder = Finder(false);
     let _ = ast::Visit::visit(item, &mut finder);
     finder.0
+}
+
+/// Where the first function of several rows stands; those of subqueries are their own.
+pub(super) fn first_series(node: &impl ast::Visit) -> Option<Location> {
+    struct Finder(usize);
+    impl ast::Visitor for Finder {
+        type Break = Location;
+
+        fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<Location> {
+            self.0 += 1;
+            ControlFlow::Continue(())
+        }
+
+        fn post_visit_query(&mut self, _: &Query) -> ControlFlow<Location> {
+            self.0 = self.0.saturating_sub(1);
+            ControlFlow::Continue(())
+        }
+
+        fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Location> {
+            match expr {
+                Expr::Function(function) if self.0 == 0 && columns(&last(&function.name)).is_some() => {
+                    ControlFlow::Break(function.name.span().start)
+                }
+                _ => ControlFlow::Continue(()),
+            }
+        }
+    }
+    match node.visit(&mut Finder(0)) {
+        ControlFlow::Break(place) => Some(place),
+        ControlFlow::Continue(()) => None,
+    }
 }
 
 /// The lists whose elements a select list makes rows of; `None` if there are none, or they cannot be named twice.

@@ -70,8 +70,8 @@ fn each_respelled(tokens: &[TokenWithSpan]) -> Vec<TokenWithSpan> {
             Token::Assignment => out.push(placed(Token::RArrow, token.span)),
             // `inet 'x'`: the parser knows few types before a constant.
             Token::Word(found) if named_constant(found, last, &mut rest) => cast_constant(token, &mut rest, &mut out),
-            // No table here has others that inherit from it.
-            found if is(found, "only") && after("from") && !opens(&mut rest) => {}
+            // No table here has others that inherit from it; the sets of GROUP BY stay as many as they are unless it says so.
+            found if is(found, "only") && after("from") && !opens(&mut rest) || is(found, "all") && groups(&out) => {}
             found if is(found, "operator") => match quantified(&mut rest) {
                 Some(operator) => out.push(placed(operator, token.span)),
                 None => out.push(token.clone()),
@@ -332,6 +332,12 @@ fn ends_a_value(token: &Token) -> bool {
         Token::Number(..) | Token::SingleQuotedString(_) | Token::RParen | Token::RBracket | Token::Placeholder(_) => true,
         _ => false,
     }
+}
+
+/// Whether `GROUP BY` ends here.
+fn groups(out: &[TokenWithSpan]) -> bool {
+    let mut words = out.iter().rev().filter(|token| !blank(token));
+    words.next().is_some_and(|by| is(&by.token, "by")) && words.next().is_some_and(|group| is(&group.token, "group"))
 }
 
 /// Takes `NO OTHERS`, if it comes next.

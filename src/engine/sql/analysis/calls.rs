@@ -11,6 +11,7 @@ use crate::catalog::resolution::{self, Argument, Choice};
 use crate::error::SqlState;
 
 use super::super::arguments::VARIADIC;
+use super::super::misplaced;
 use super::types::folded;
 use super::{Analyst, NOWHERE, Result, Typed};
 
@@ -41,6 +42,18 @@ const BARE: [(&str, u32); 12] = [
 
 impl Analyst<'_> {
     pub(super) fn call(&mut self, call: &Function) -> Result<Typed> {
+        let before = self.scopes.forget();
+        let value = self.called_by_name(call)?;
+        if call.over.is_none() && misplaced::is_aggregate(call) && self.scopes.of_others() {
+            let text = "an aggregate of the rows of a query around is not supported";
+            let fault = self.message(SqlState::FEATURE_NOT_SUPPORTED, text, call.name.span().start);
+            return Err(Box::new(fault.with_hint("Compute it in that query.")));
+        }
+        self.scopes.remember(before);
+        Ok(value)
+    }
+
+    fn called_by_name(&mut self, call: &Function) -> Result<Typed> {
         let parts: Vec<String> = call.name.0.iter().filter_map(|part| part.as_ident()).map(folded).collect();
         let place = call.name.span().start;
         let (schema, name) = match parts.as_slice() {

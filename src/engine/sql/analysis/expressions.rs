@@ -12,6 +12,7 @@ use crate::error::SqlState;
 use super::spots::trim_function;
 use super::types::{constant, folded, foreign, named, number};
 use super::{Analyst, Result, Typed};
+use crate::engine::sql::outer_aggregates;
 use crate::engine::sql::parameters::number_of;
 
 const BOOL: u32 = PgType::BOOL.oid;
@@ -359,6 +360,10 @@ impl Analyst<'_> {
 
     /// The value of a subquery.
     pub(super) fn scalar(&mut self, subquery: &Tree) -> Result<Typed> {
+        if let Some(value) = outer_aggregates::value(subquery) {
+            let value = self.expr(value)?;
+            return self.settled(&value);
+        }
         let columns = self.query(subquery, true)?;
         Ok(match columns.as_deref() {
             Some([(_, only)]) => Typed::of(only.oid),

@@ -1,5 +1,6 @@
 //! The names that stand for relations and columns in a place.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use crate::catalog::resolution;
@@ -23,6 +24,8 @@ pub(super) struct Scopes {
     ctes: Vec<BTreeMap<String, Shape>>,
     /// The names of each query's select list while its conditions are looked at, which do not see them.
     hidden: Vec<Vec<String>>,
+    /// How many queries stand around the innermost one that has been named a column of.
+    named: Cell<Option<usize>>,
 }
 
 impl Scopes {
@@ -85,6 +88,21 @@ impl Scopes {
         listed && !self.levels.iter().flatten().any(stands)
     }
 
+    /// Forgets which queries columns have been named of, and answers what was known.
+    pub(super) fn forget(&self) -> Option<usize> {
+        self.named.take()
+    }
+
+    /// Whether columns have been named since, and only of queries around the innermost.
+    pub(super) fn of_others(&self) -> bool {
+        self.named.get().is_some_and(|level| level + 1 < self.levels.len())
+    }
+
+    /// Goes on from what was known.
+    pub(super) fn remember(&self, before: Option<usize>) {
+        self.named.set(self.named.get().max(before));
+    }
+
     /// Whether any relation goes by a name.
     pub(super) fn knows(&self, relation: &str) -> bool {
         self.levels.iter().flatten().any(|known| known.name == relation || known.name.is_empty())
@@ -92,21 +110,27 @@ impl Scopes {
 
     /// The type of a column without a qualifier.
     pub(super) fn column(&self, name: &str) -> u32 {
-        for level in self.levels.iter().rev() {
+        for (at, level) in self.levels.iter().enumerate().rev() {
             let mut found = None;
             for relation in level {
-                let Some(columns) = &relation.columns else { return resolution::OPEN };
+                let Some(columns) = &relation.columns else {
+                    self.remember(Some(at));
+                    return resolution::OPEN;
+                };
                 for (_, oid) in columns.iter().filter(|(known, _)| known == name) {
                     // Of two columns of one name the statement will be told that they are.
                     if found.replace(*oid).is_some_and(|before| before != *oid) {
+                        self.remember(Some(at));
                         return resolution::OPEN;
                     }
                 }
             }
             if let Some(oid) = found {
+                self.remember(Some(at));
                 return oid;
             }
             if level.iter().any(|relation| relation.name == name) {
+                self.remember(Some(at));
                 return resolution::OPEN;
             }
         }
@@ -115,7 +139,10 @@ impl Scopes {
 
     /// The type of a column of the relation that goes by a name.
     pub(super) fn qualified(&self, relation: &str, name: &str) -> u32 {
-        let found = self.levels.iter().rev().find_map(|level| level.iter().find(|known| known.name == relation));
+        let mut levels = self.levels.iter().enumerate().rev();
+        let found = levels.find_map(|(at, level)| level.iter().find(|known| known.name == relation).map(|known| (at, known)));
+        self.remember(found.map(|(at, _)| at));
+        let found = found.map(|(_, relation)| relation);
         let columns = found.and_then(|relation| relation.columns.as_ref());
         let mut named = columns.into_iter().flatten().filter(|(known, _)| known == name);
         match (named.next(), named.next()) {
