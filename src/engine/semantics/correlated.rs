@@ -4,15 +4,19 @@
 //! stands beside at least one row of the subquery, real or not; one that is not real counts for nothing, and nothing is computed of it.
 //! The rows are read once, so that their numbers mean the same to both sides.
 
+mod nested;
 mod shape;
 
+use std::sync::Arc;
+
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{Column, DFSchema, JoinType, ScalarValue};
+use datafusion::common::{Column, DFSchema, JoinType, NullHandling, RecursionUnnestOption, ScalarValue, UnnestOptions};
 use datafusion::functions_aggregate::first_last::first_value_udaf;
+use datafusion::functions_nested::expr_fn::cardinality;
 use datafusion::functions_window::expr_fn::row_number;
 use datafusion::logical_expr::expr::{AggregateFunction, Sort};
-use datafusion::logical_expr::logical_plan::{Aggregate, Distinct, Filter, Join, Limit, Projection, SubqueryAlias};
-use datafusion::logical_expr::{Expr, ExprFunctionExt as _, LogicalPlan, LogicalPlanBuilder, lit, when};
+use datafusion::logical_expr::logical_plan::{Aggregate, Distinct, Filter, Join, Limit, Projection, SubqueryAlias, Unnest};
+use datafusion::logical_expr::{Expr, ExprFunctionExt as _, LogicalPlan, LogicalPlanBuilder, is_true, lit, when};
 
 use super::function::Result;
 use super::single::single;
@@ -41,7 +45,7 @@ pub(super) fn is_lateral(plan: &LogicalPlan) -> bool {
 /// A join with a LATERAL subquery.
 fn lateral(join: &Join, number: usize) -> Result<Option<LogicalPlan>> {
     let optional = join.join_type == JoinType::Left;
-    if !optional && join.join_type != JoinType::Inner || !shape::lateral(&join.right) || !shape::hard(&join.right) {
+    if !optional && join.join_type != JoinType::Inner || !shape::lateral(&join.right) || !hard(&join.right) {
         return Ok(None);
     }
     let mut beside = Beside::new(&join.left, number)?;
@@ -99,9 +103,9 @@ fn valued(input: &LogicalPlan, exprs: &[Expr], number: usize) -> Result<Option<(
     let mut found = 0;
     let mut replaced = Vec::with_capacity(exprs.len());
     for expr in exprs {
-        let done = expr.clone().transform_up(|part| {
+        let done = nested::counted(expr.clone())?.transform_up(|part| {
             let Expr::ScalarSubquery(subquery) = &part else { return Ok(Transformed::no(part)) };
-            if !shape::hard(&subquery.subquery) && !shape::several(&subquery.subquery) {
+            if !hard(&subquery.subquery) && !shape::several(&subquery.subquery) {
                 return Ok(Transformed::no(part));
             }
             let mut beside = Beside::new(&plan, number * 1_000 + found)?;
@@ -115,6 +119,11 @@ fn valued(input: &LogicalPlan, exprs: &[Expr], number: usize) -> Result<Option<(
         replaced.push(done.data);
     }
     Ok((found > 0).then_some((plan, replaced)))
+}
+
+/// Whether the planner cannot make a join of it.
+fn hard(plan: &LogicalPlan) -> bool {
+    shape::hard(plan) || nested::reaches(plan)
 }
 
 /// A subquery on its way beside the rows.
@@ -169,8 +178,8 @@ impl Beside {
             LogicalPlan::Subquery(subquery) => self.onto(&subquery.subquery),
             LogicalPlan::Projection(projection) => self.computed(projection),
             LogicalPlan::Filter(filter) => {
-                let Some(made) = self.onto(&filter.input)? else { return Ok(None) };
-                match self.moved(&filter.predicate, filter.input.schema(), &made.own)? {
+                let Some(mut made) = self.onto(&filter.input)? else { return Ok(None) };
+                match self.moved_whole(&filter.predicate, filter.input.schema(), &mut made)? {
                     Some(predicate) => self.kept(made, predicate).map(Some),
                     None => Ok(None),
                 }
@@ -192,6 +201,7 @@ impl Beside {
                 self.gathered(made, keys, Vec::new()).map(Some)
             }
             LogicalPlan::Aggregate(aggregate) => self.aggregated(aggregate),
+            LogicalPlan::Unnest(unnest) => self.unnested(unnest),
             _ => Ok(None),
         }
     }
@@ -249,6 +259,34 @@ impl Beside {
         Ok(known.then_some(moved.data))
     }
 
+    /// The same with the values of the subqueries that it holds, which name columns that are there now.
+    fn moved_whole(&mut self, expr: &Expr, schema: &DFSchema, made: &mut Made) -> Result<Option<Expr>> {
+        let named = |column: Column| match schema.index_of_column(&column).ok().and_then(|at| made.own.get(at)) {
+            Some(own) => Some(own.clone()),
+            None => self.left.schema().has_column(&column).then_some(column),
+        };
+        let mut values = Vec::new();
+        let apart = expr.clone().transform_up(|part| {
+            if !shape::subquery(&part) {
+                return Ok(Transformed::no(part));
+            }
+            let Some(value) = nested::renamed(part.clone(), &named)? else { return Ok(Transformed::no(part)) };
+            values.push(value);
+            Ok(Transformed::yes(nested::placed(values.len())))
+        })?;
+        let Some(moved) = self.moved(&apart.data, schema, &made.own)? else { return Ok(None) };
+        let whole = moved.transform_up(|part| Ok(nested::replaced(part, &values)))?.data;
+        self.names += 1;
+        let number = self.number.saturating_mul(1_000).saturating_add(self.names);
+        Ok(Some(match valued(&made.plan, std::slice::from_ref(&whole), number)? {
+            Some((plan, mut exprs)) => {
+                made.plan = plan;
+                exprs.pop().unwrap_or(whole)
+            }
+            None => whole,
+        }))
+    }
+
     /// Rows that the condition does not hold for are no longer real.
     fn kept(&mut self, made: Made, condition: Expr) -> Result<Made> {
         let real = when(Expr::Column(made.real.clone()).is_not_null().and(condition), lit(true)).end()?;
@@ -279,11 +317,11 @@ impl Beside {
     }
 
     fn computed(&mut self, projection: &Projection) -> Result<Option<Made>> {
-        let Some(made) = self.onto(&projection.input)? else { return Ok(None) };
+        let Some(mut made) = self.onto(&projection.input)? else { return Ok(None) };
         let real = Expr::Column(made.real.clone());
         let (mut own, mut added) = (Vec::new(), vec![real.clone()]);
         for expr in &projection.expr {
-            let Some(moved) = self.moved(expr, projection.input.schema(), &made.own)? else { return Ok(None) };
+            let Some(moved) = self.moved_whole(expr, projection.input.schema(), &mut made)? else { return Ok(None) };
             let (name, value) = (self.name(), moved.unalias());
             let safe = made.alone || matches!(value, Expr::Column(_) | Expr::Literal(..));
             let value = if safe { value } else { when(real.clone().is_not_null(), value).end()? };
@@ -292,6 +330,31 @@ impl Beside {
         }
         let plan = self.with(made.plan, &[], &made.order, added)?;
         Ok(Some(Made { plan, own, ..made }))
+    }
+
+    /// Lists whose elements become rows; where there is none, a row stays that is not real.
+    fn unnested(&mut self, unnest: &Unnest) -> Result<Option<Made>> {
+        // Each list becomes one column in its place.
+        let plain = unnest.struct_type_columns.is_empty() && unnest.schema.fields().len() == unnest.input.schema().fields().len();
+        let Some(made) = self.onto(&unnest.input)?.filter(|_| plain && !unnest.list_type_columns.is_empty()) else { return Ok(None) };
+        let (mut lists, mut some) = (Vec::new(), lit(false));
+        for (at, list) in &unnest.list_type_columns {
+            let Some(column) = made.own.get(*at).cloned() else { return Ok(None) };
+            some = some.or(is_true(cardinality(Expr::Column(column.clone())).gt(lit(0_u64))));
+            lists.push((*at, column, Column::from_name(self.name()), list.depth));
+        }
+        let mut made = self.kept(made, some)?;
+        let (mut columns, mut recursions) = (Vec::new(), Vec::new());
+        for (at, input_column, output_column, depth) in lists {
+            if let Some(own) = made.own.get_mut(at) {
+                own.clone_from(&output_column);
+            }
+            columns.push(input_column.clone());
+            recursions.push(RecursionUnnestOption { input_column, output_column, depth });
+        }
+        let options = UnnestOptions { null_handling: NullHandling::PreserveAndExpandEmpty, recursions };
+        made.plan = LogicalPlan::Unnest(Unnest::try_new(Arc::new(made.plan), columns, options)?);
+        Ok(Some(made))
     }
 
     fn limited(&mut self, limit: &Limit) -> Result<Option<Made>> {

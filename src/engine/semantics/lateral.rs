@@ -28,9 +28,11 @@ pub(super) fn flattened(plan: LogicalPlan) -> Result<LogicalPlan> {
 }
 
 fn computed(join: &Join, number: usize) -> Result<Option<LogicalPlan>> {
-    let unconditional = join.on.is_empty() && join.filter.as_ref().is_none_or(truth);
+    let conditions = join.on.iter().map(|(left, right)| left.clone().eq(right.clone()));
+    let condition = conditions.chain(join.filter.clone().filter(|filter| !truth(filter))).reduce(Expr::and);
     let optional = join.join_type == JoinType::Left;
-    if !unconditional || !lateral(&join.right) || !optional && join.join_type != JoinType::Inner {
+    let kind = if optional { condition.is_none() } else { join.join_type == JoinType::Inner };
+    if !kind || !lateral(&join.right) {
         return Ok(None);
     }
     let mut graft = Graft { left: &join.left, optional, number, names: 0 };
@@ -38,7 +40,12 @@ fn computed(join: &Join, number: usize) -> Result<Option<LogicalPlan>> {
     let kept = join.left.schema().columns().into_iter().map(Expr::Column);
     let added = own.into_iter().zip(join.right.schema().iter());
     let added = added.map(|(column, (qualifier, field))| Expr::Column(column).alias_qualified(qualifier.cloned(), field.name()));
-    LogicalPlanBuilder::from(plan).project(kept.chain(added))?.build().map(Some)
+    let beside = LogicalPlanBuilder::from(plan).project(kept.chain(added))?;
+    let beside = match condition {
+        Some(condition) => beside.filter(condition)?,
+        None => beside,
+    };
+    beside.build().map(Some)
 }
 
 fn truth(filter: &Expr) -> bool {

@@ -1,10 +1,11 @@
-//! LATERAL subqueries in forms that the planner can turn into joins: the first rows of each group, and VALUES of a row's own columns.
+//! LATERAL subqueries in forms that the planner can turn into joins: the first rows of each group, and VALUES or a UNION ALL of a row's own
+//! columns.
 //!
 //! INVARIANT: the columns that a client sees, and their order, stay what they are.
 
 use datafusion::sql::sqlparser::ast::{
-    Array, BinaryOperator, Distinct, Expr, GroupByExpr, Ident, LimitClause, OrderByKind, Query, SelectItem, SetExpr, TableFactor, Value,
-    WindowType,
+    Array, BinaryOperator, Distinct, Expr, GroupByExpr, Ident, LimitClause, OrderByKind, Query, SelectItem, SetExpr, SetOperator,
+    SetQuantifier, TableFactor, Value, WindowType,
 };
 use datafusion::sql::sqlparser::dialect::{GenericDialect, PostgreSqlDialect};
 use datafusion::sql::sqlparser::parser::Parser;
@@ -17,32 +18,70 @@ const KEYS_MAX: usize = 8;
 
 /// Puts the form in place of the factor's subquery, if there is one.
 pub(super) fn rewritten(factor: &mut TableFactor) {
-    if let TableFactor::Derived { lateral: true, subquery, .. } = factor
-        && let Some(query) = unpivoted(subquery).or_else(|| ranked(subquery))
-    {
+    let TableFactor::Derived { lateral, subquery, .. } = factor else { return };
+    let query = if *lateral { unpivoted(subquery, false).or_else(|| ranked(subquery)) } else { unpivoted(subquery, true) };
+    if let Some(query) = query {
         **subquery = query;
     }
 }
 
-/// `LATERAL (VALUES ('a', t.a), ('b', t.b))`: lists of the columns, side by side.
-fn unpivoted(query: &Query) -> Option<Query> {
-    let SetExpr::Values(values) = query.body.as_ref() else { return None };
+/// `LATERAL (VALUES ('a', t.a), ('b', t.b))`, or the same as `SELECT … UNION ALL SELECT …`: lists of the columns, side by side. Within a
+/// subquery of an expression the columns may be of the query around it without the word; then nothing else is `outer`.
+fn unpivoted(query: &Query, outer: bool) -> Option<Query> {
     if query.with.is_some() || query.order_by.is_some() || query.limit_clause.is_some() || query.fetch.is_some() {
         return None;
     }
-    let width = values.rows.first()?.content.len();
-    if width == 0 || values.rows.iter().any(|row| row.content.len() != width) {
+    let mut rows: Vec<Vec<&Expr>> = Vec::new();
+    let names = match query.body.as_ref() {
+        SetExpr::Values(values) => {
+            rows.extend(values.rows.iter().map(|row| row.content.iter().collect()));
+            (1..=rows.first()?.len()).map(|at| Ident::new(format!("column{at}"))).collect()
+        }
+        SetExpr::SetOperation { .. } => united(&query.body, &mut rows)?,
+        _ => return None,
+    };
+    let width = names.len();
+    if width == 0 || rows.iter().any(|row| row.len() != width) || outer && rows.iter().flatten().all(|value| constant(value)) {
         return None;
     }
-    let column = |at: usize| {
-        let elem = values.rows.iter().filter_map(|row| row.content.get(at).cloned()).collect();
-        let elements = call("unnest", vec![Expr::Array(Array { elem, named: true })]);
-        SelectItem::ExprWithAlias { expr: elements, alias: Ident::new(format!("column{}", at + 1)) }
+    let column = |(at, alias): (usize, Ident)| {
+        let elem = rows.iter().filter_map(|row| row.get(at).map(|value| (*value).clone())).collect();
+        SelectItem::ExprWithAlias { expr: call("unnest", vec![Expr::Array(Array { elem, named: true })]), alias }
     };
     let mut query = Parser::new(&PostgreSqlDialect {}).try_with_sql("SELECT 1").ok()?.parse_query().ok()?;
     let SetExpr::Select(select) = query.body.as_mut() else { return None };
-    select.projection = (0..width).map(column).collect();
+    select.projection = names.into_iter().enumerate().map(column).collect();
     Some(*query)
+}
+
+/// The rows of SELECTs without tables that UNION ALL puts one after the other, and the names of their columns.
+fn united<'a>(body: &'a SetExpr, rows: &mut Vec<Vec<&'a Expr>>) -> Option<Vec<Ident>> {
+    match body {
+        SetExpr::SetOperation { op: SetOperator::Union, set_quantifier: SetQuantifier::All, left, right } => {
+            let names = united(left, rows)?;
+            united(right, rows)?;
+            Some(names)
+        }
+        SetExpr::Select(select) => {
+            let ungrouped = matches!(&select.group_by, GroupByExpr::Expressions(keys, _) if keys.is_empty());
+            let plain = select.from.is_empty() && select.selection.is_none() && select.having.is_none() && select.distinct.is_none();
+            let several = |item: &SelectItem| super::scalars::aggregates_in(item) || super::tables::several_in(item);
+            if !ungrouped || !plain || select.projection.iter().any(several) {
+                return None;
+            }
+            let named = |item: &'a SelectItem| match item {
+                SelectItem::ExprWithAlias { expr, alias } => Some((expr, alias.clone())),
+                SelectItem::UnnamedExpr(expr @ Expr::Identifier(name)) => Some((expr, name.clone())),
+                SelectItem::UnnamedExpr(expr @ Expr::CompoundIdentifier(parts)) => Some((expr, parts.last()?.clone())),
+                SelectItem::UnnamedExpr(expr) => Some((expr, Ident::with_quote('"', "?column?"))),
+                _ => None,
+            };
+            let (row, names) = select.projection.iter().map(named).collect::<Option<Vec<_>>>()?.into_iter().unzip();
+            rows.push(row);
+            Some(names)
+        }
+        _ => None,
+    }
 }
 
 /// `LATERAL (SELECT … WHERE inner = outer ORDER BY … LIMIT n)`: rows that are numbered within their group.
@@ -244,5 +283,12 @@ mod tests {
             spelled("VALUES ('a', c.a), ('b', c.b)"),
             "LATERAL (SELECT unnest(ARRAY['a', 'b']) AS column1, unnest(ARRAY[c.a, c.b]) AS column2) AS x"
         );
+        assert_eq!(
+            spelled("SELECT 'a' AS k, c.a UNION ALL SELECT 'b', c.b AS z UNION ALL SELECT 'd', c.d"),
+            "LATERAL (SELECT unnest(ARRAY['a', 'b', 'd']) AS k, unnest(ARRAY[c.a, c.b, c.d]) AS a) AS x"
+        );
+        for kept in ["SELECT c.a UNION SELECT c.b", "SELECT c.a UNION ALL SELECT t.b FROM t", "SELECT c.a UNION ALL SELECT c.b LIMIT 1"] {
+            assert_eq!(spelled(kept), format!("LATERAL ({kept}) AS x"));
+        }
     }
 }

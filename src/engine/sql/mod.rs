@@ -51,6 +51,7 @@ mod steps;
 mod tables;
 mod ties;
 mod tokens;
+mod unions;
 mod unterminated;
 mod using;
 mod whole_rows;

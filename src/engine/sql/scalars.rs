@@ -178,7 +178,7 @@ pub(super) fn names_columns(node: &impl Visit) -> bool {
 }
 
 /// Whether a name in it is qualified by a table that no FROM within it has.
-fn names_outer(select: &Select) -> bool {
+pub(super) fn names_outer(select: &Select) -> bool {
     Tables::of(select).outer(select)
 }
 

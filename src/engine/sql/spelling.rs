@@ -70,6 +70,9 @@ impl VisitorMut for Spelling {
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> Flow {
         super::arguments::spread(expr)?;
+        if let Some(parts) = super::unions::apart(expr) {
+            *expr = parts;
+        }
         super::quoted::operands(expr);
         if super::quantified::too_deep(expr) {
             let message = ClientMessage::new(SqlState::STATEMENT_TOO_COMPLEX, "statement is too complex");
