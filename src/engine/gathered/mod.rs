@@ -175,6 +175,10 @@ impl AggregateUDFImpl for Gathered {
 
     // INVARIANT: what is computed in the other direction asks for memory, too.
     fn reverse_expr(&self) -> ReversedUDAF {
+        // What is gathered over rows in the other order comes in the other order; a window does not turn it back.
+        if matches!(self.asks, Asks::Window { .. }) {
+            return ReversedUDAF::NotSupported;
+        }
         match self.inner.reverse_udf() {
             ReversedUDAF::Reversed(inner) => {
                 ReversedUDAF::Reversed(Arc::new(AggregateUDF::new_from_impl(self.around(inner.as_ref().clone()))))
