@@ -91,6 +91,46 @@ pub(super) fn in_list(item: &mut SelectItem) {
     }
 }
 
+/// The same for what a condition makes of the answer of an IN. The planner's join with its subquery answers true or not, so it serves where
+/// NULL is as good as false: as the condition itself, or beneath AND and OR alone. A NOT IN serves as a part of the condition only.
+pub(super) fn in_condition(condition: &mut Expr) {
+    match condition {
+        Expr::Nested(inner) => in_condition(inner),
+        Expr::BinaryOp { left, op: BinaryOperator::And, right } => {
+            in_condition(left);
+            in_condition(right);
+        }
+        Expr::UnaryOp { op: UnaryOperator::Not, expr } if is_sought(unnested(expr)) => {}
+        part if is_sought(part) => {}
+        part => in_choice(part),
+    }
+}
+
+/// Beneath OR.
+fn in_choice(condition: &mut Expr) {
+    match condition {
+        Expr::Nested(inner) => in_choice(inner),
+        Expr::BinaryOp { left, op: BinaryOperator::And | BinaryOperator::Or, right } => {
+            in_choice(left);
+            in_choice(right);
+        }
+        Expr::InSubquery { negated: false, .. } | Expr::AnyOp { compare_op: BinaryOperator::Eq, .. } => {}
+        part => _ = VisitMut::visit(part, &mut Outermost { depth: 0, keys: false }),
+    }
+}
+
+/// Whether it is an IN, or another comparison with the rows of a subquery.
+fn is_sought(expr: &Expr) -> bool {
+    matches!(expr, Expr::InSubquery { .. } | Expr::AnyOp { .. } | Expr::AllOp { .. })
+}
+
+fn unnested(expr: &Expr) -> &Expr {
+    match expr {
+        Expr::Nested(inner) => unnested(inner),
+        expr => expr,
+    }
+}
+
 /// The same for the keys of ORDER BY, where EXISTS counts rows: the planner computes one only as a condition or in a select list.
 pub(super) fn in_keys(query: &mut Query) {
     if let Some(OrderByKind::Expressions(keys)) = query.order_by.as_mut().map(|order| &mut order.kind) {

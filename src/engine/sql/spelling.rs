@@ -62,6 +62,7 @@ impl VisitorMut for Spelling {
         super::one_group::made(select);
         super::members::spread(&mut select.projection);
         select.projection.iter_mut().for_each(super::quantified::in_list);
+        [&mut select.selection, &mut select.having].into_iter().flatten().for_each(super::quantified::in_condition);
         super::quoted::conditions(select);
         super::tables::name_values(select);
         qualify_wildcards(select);
