@@ -11,6 +11,7 @@ use datafusion::logical_expr::logical_plan::Aggregate;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 
 use super::function::Result;
+use super::subquery;
 
 /// The plan whose aggregates take columns where they took subqueries.
 pub(super) fn columns(plan: LogicalPlan) -> Result<LogicalPlan> {
@@ -22,8 +23,7 @@ pub(super) fn columns(plan: LogicalPlan) -> Result<LogicalPlan> {
 }
 
 fn holds_query(expr: &Expr) -> bool {
-    let query = |part: &Expr| matches!(part, Expr::Exists(_) | Expr::InSubquery(_) | Expr::ScalarSubquery(_) | Expr::SetComparison(_));
-    expr.exists(|part| Ok(query(part))).unwrap_or(false)
+    expr.exists(|part| Ok(subquery::of(part).is_some())).unwrap_or(false)
 }
 
 fn of_columns(aggregate: Aggregate) -> Result<LogicalPlan> {

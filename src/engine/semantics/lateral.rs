@@ -10,6 +10,7 @@ use datafusion::common::{Column, DFSchema, JoinType, NullHandling, RecursionUnne
 use datafusion::logical_expr::{EmptyRelation, Expr, Join, LogicalPlan, LogicalPlanBuilder, SubqueryAlias, Unnest};
 
 use super::function::Result;
+use super::subquery;
 
 /// Puts what each such join computes on top of its left side.
 pub(super) fn flattened(plan: LogicalPlan) -> Result<LogicalPlan> {
@@ -103,10 +104,8 @@ impl Graft<'_> {
 
     /// The expressions over the columns that are there now.
     fn moved(&self, exprs: &[Expr], schema: &DFSchema, own: &[Column]) -> Result<Option<Vec<Expr>>> {
-        let subquery =
-            |part: &Expr| matches!(part, Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_) | Expr::SetComparison(_));
         for expr in exprs {
-            if expr.exists(|part| Ok(subquery(part)))? {
+            if expr.exists(|part| Ok(subquery::of(part).is_some()))? {
                 return Ok(None);
             }
         }

@@ -74,6 +74,7 @@ mod spaced;
 mod spans;
 mod spread;
 mod steps;
+mod subquery;
 mod template;
 mod temporal;
 mod text;

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use datafusion::common::Column;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::expr::Sort as SortExpr;
-use datafusion::logical_expr::logical_plan::{Sort, Subquery};
+use datafusion::logical_expr::logical_plan::Sort;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 
 use super::function::Result;
+use super::subquery;
 
 /// The plan in which no key of a sort holds a subquery.
 pub(super) fn beside(plan: LogicalPlan) -> Result<LogicalPlan> {
@@ -28,7 +29,7 @@ fn movable(sort: &Sort) -> Result<bool> {
     let (mut found, mut known) = (false, true);
     for key in &sort.expr {
         key.expr.apply(|part| {
-            if let Some(subquery) = subquery(part) {
+            if let Some(subquery) = subquery::of(part) {
                 found = true;
                 known &= !subquery.outer_ref_columns.iter().any(outer);
             }
@@ -38,22 +39,12 @@ fn movable(sort: &Sort) -> Result<bool> {
     Ok(found && known)
 }
 
-fn subquery(expr: &Expr) -> Option<&Subquery> {
-    match expr {
-        Expr::ScalarSubquery(subquery) => Some(subquery),
-        Expr::Exists(exists) => Some(&exists.subquery),
-        Expr::InSubquery(within) => Some(&within.subquery),
-        Expr::SetComparison(compared) => Some(&compared.subquery),
-        _ => None,
-    }
-}
-
 fn moved(sort: Sort) -> Result<LogicalPlan> {
     let shown: Vec<Expr> = sort.input.schema().columns().into_iter().map(Expr::Column).collect();
     let mut columns = shown.clone();
     let mut keys = Vec::new();
     for (at, key) in sort.expr.into_iter().enumerate() {
-        if !key.expr.exists(|part| Ok(subquery(part).is_some()))? {
+        if !key.expr.exists(|part| Ok(subquery::of(part).is_some()))? {
             keys.push(key);
             continue;
         }

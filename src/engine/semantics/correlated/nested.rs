@@ -14,6 +14,7 @@ use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, lit};
 
 use super::super::function::Result;
+use super::super::subquery;
 
 /// Whether a subquery within the plan names columns of rows that are not the plan's own.
 pub(super) fn reaches(plan: &LogicalPlan) -> bool {
@@ -23,22 +24,12 @@ pub(super) fn reaches(plan: &LogicalPlan) -> bool {
         node.apply_expressions(|expr| {
             expr.apply(|part| {
                 let outside = |outer: &Expr| matches!(outer, Expr::OuterReferenceColumn(_, column) if !schema.has_column(column));
-                found |= within(part).is_some_and(|subquery| subquery.outer_ref_columns.iter().any(outside));
+                found |= subquery::of(part).is_some_and(|subquery| subquery.outer_ref_columns.iter().any(outside));
                 Ok(TreeNodeRecursion::Continue)
             })
         })
     });
     found || visited.is_err()
-}
-
-fn within(expr: &Expr) -> Option<&Subquery> {
-    match expr {
-        Expr::ScalarSubquery(subquery) => Some(subquery),
-        Expr::Exists(exists) => Some(&exists.subquery),
-        Expr::InSubquery(within) => Some(&within.subquery),
-        Expr::SetComparison(compared) => Some(&compared.subquery),
-        _ => None,
-    }
 }
 
 /// EXISTS as a value, of subqueries in which others reach further.
@@ -94,7 +85,7 @@ fn moved(subquery: Subquery, name: &dyn Fn(Column) -> Option<Column>) -> Result<
     let plan = Arc::unwrap_or_clone(subquery.subquery).transform_down(|node| {
         node.map_expressions(|expr| {
             expr.transform_up(|part| {
-                known &= within(&part).is_none();
+                known &= subquery::of(&part).is_none();
                 Ok(match part {
                     Expr::OuterReferenceColumn(field, column) => match name(column.clone()) {
                         Some(column) => Transformed::yes(Expr::OuterReferenceColumn(field, column)),

@@ -17,7 +17,7 @@ pub(super) fn lateral(plan: &LogicalPlan) -> bool {
 
 /// Whether the expression is a subquery.
 pub(super) fn subquery(expr: &Expr) -> bool {
-    matches!(expr, Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_) | Expr::SetComparison(_))
+    super::super::subquery::of(expr).is_some()
 }
 
 /// Whether anything in the plan names a column of the rows around it.
