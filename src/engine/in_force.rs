@@ -73,7 +73,15 @@ impl InForce {
 
     /// What expressions may know of a statement that began then.
     pub(super) fn facts(&self, now: DateTime<Utc>) -> Facts {
-        Facts { now, time_zone: self.time_zone, date_order: self.date_style.order, styled: self.styled(), lenient: false }
+        Facts {
+            now,
+            time_zone: self.time_zone,
+            date_order: self.date_style.order,
+            styled: self.styled(),
+            // Whatever is more than none means the same, and drivers ask for 2 or 3.
+            float_digits: self.extra_float_digits.min(1),
+            lenient: false,
+        }
     }
 
     /// Dates, intervals and bytes are not written by default.

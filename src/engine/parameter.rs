@@ -20,6 +20,7 @@ use super::semantics::{self, Facts};
 use super::{PgType, TimeZone};
 
 pub(super) use interval::{Field as IntervalField, Fields as IntervalFields, read as read_interval};
+pub(super) use number::{float4, float8};
 
 /// How a value is written on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

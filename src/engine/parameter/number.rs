@@ -32,7 +32,7 @@ fn out_of_range(message: &str) -> ClientMessage {
     ClientMessage::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, message)
 }
 
-pub(super) fn float4(value: &str) -> Result<f32, ClientMessage> {
+pub(in crate::engine) fn float4(value: &str) -> Result<f32, ClientMessage> {
     let number: f32 = value.trim().parse().map_err(|_| invalid_text(Kind::Float4, value))?;
     if overflowed(value, number.is_infinite(), number == 0.0) {
         return Err(out_of_range(&format!("\"{value}\" is out of range for type real")));
@@ -40,7 +40,7 @@ pub(super) fn float4(value: &str) -> Result<f32, ClientMessage> {
     Ok(number)
 }
 
-pub(super) fn float8(value: &str) -> Result<f64, ClientMessage> {
+pub(in crate::engine) fn float8(value: &str) -> Result<f64, ClientMessage> {
     let number: f64 = value.trim().parse().map_err(|_| invalid_text(Kind::Float8, value))?;
     if overflowed(value, number.is_infinite(), number == 0.0) {
         return Err(out_of_range(&format!("\"{value}\" is out of range for type double precision")));

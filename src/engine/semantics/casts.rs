@@ -194,6 +194,9 @@ fn from_text(value: Expr, to: DataType, facts: Facts) -> Expr {
     if let Some(function) = parse::read(&to, facts) {
         return function.call(vec![value]);
     }
+    if let Some(function) = parse::float(&to).filter(|_| !text_literal(&value)) {
+        return function.call(vec![value]);
+    }
     if parse::plain(&to).is_some() && !text_literal(&value) {
         return cast(datafusion::functions::string::expr_fn::btrim(vec![value]), to);
     }

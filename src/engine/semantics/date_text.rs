@@ -310,6 +310,7 @@ mod tests {
             time_zone: crate::engine::TimeZone::parse("+02").unwrap(),
             date_order,
             styled: Default::default(),
+            float_digits: 1,
             lenient: false,
         };
         normalized(text, facts)

@@ -159,6 +159,7 @@ fn called(call: ScalarFunction, schema: &DFSchema, facts: Facts) -> Result<Expr>
         numeric::AVERAGE => Some(mean(std::mem::take(&mut call.args), schema)?),
         numeric::UNCONSTRAINED_LIST => call.args.first().and_then(|arg| casts::numeric_list(arg, facts)),
         numeric::UNCONSTRAINED => call.args.first().and_then(|arg| unconstrained(arg, schema, facts)),
+        "array_to_string" => call.args.first_mut().and_then(|list| put_together(list, schema, facts)),
         "generate_series" | "meshgate_generate_series" => spaced::called(&call.args, schema, facts)?,
         "date_trunc" => match type_of(1) {
             Some(found) => truncation::truncated(&call.args, &found, facts).transpose()?,
@@ -430,6 +431,19 @@ fn shown(expr: Expr, schema: &DFSchema, facts: Facts, letters: bool) -> Expr {
         Ok(DataType::Boolean) if letters => text::letter().call(vec![expr]),
         _ => expr,
     }
+}
+
+/// Has the elements of an array written as PostgreSQL writes them before they are put together; answers the refusal of what cannot be.
+fn put_together(list: &mut Expr, schema: &DFSchema, facts: Facts) -> Option<Expr> {
+    let found = list.get_type(schema).ok()?;
+    let leaf = text::leaf(&found)?;
+    if let Some(fault) = casts::styled(leaf, facts) {
+        return Some(fault);
+    }
+    if text::differs(leaf) || *leaf == DataType::Boolean {
+        *list = text::elements(facts).call(vec![std::mem::take(list)]);
+    }
+    None
 }
 
 /// What stands for an operator.

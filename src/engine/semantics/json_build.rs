@@ -332,6 +332,7 @@ mod tests {
             time_zone: Default::default(),
             date_order: Default::default(),
             styled: Default::default(),
+            float_digits: 1,
             lenient: false,
         }
     }

@@ -119,6 +119,8 @@ pub(super) struct Facts {
     pub(super) date_order: DateOrder,
     /// The session wants values of these kinds written otherwise than their texts are made here: dates, intervals, bytes.
     pub(super) styled: (bool, bool, bool),
+    /// Digits of floating-point numbers beyond those that any has; 1 for all that tell a number apart.
+    pub(super) float_digits: i32,
     /// System relations are read, whose types are not all PostgreSQL's.
     pub(super) lenient: bool,
 }

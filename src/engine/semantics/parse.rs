@@ -5,7 +5,7 @@
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, Date32Array, StringArray};
+use arrow::array::{ArrayRef, AsArray, Date32Array, Float32Array, Float64Array, StringArray};
 use arrow::datatypes::{DataType, Field, IntervalUnit, TimeUnit};
 use bytes::Bytes;
 use chrono::{Datelike as _, NaiveDate};
@@ -45,6 +45,28 @@ pub(super) fn read(data_type: &DataType, facts: Facts) -> Option<Function> {
 /// A function from a text to an array, whose type its elements alone do not tell.
 pub(super) fn read_as(pg_type: PgType, gives: DataType, facts: Facts) -> Function {
     reader(pg_type, gives, 1_000_000 + u64::from(pg_type.oid), facts)
+}
+
+/// A function from a text to a floating-point number, which is infinite or zero only where the text says so; `None` for other types.
+pub(super) fn float(data_type: &DataType) -> Option<Function> {
+    let (pg_type, number) = match data_type {
+        DataType::Float32 => (PgType::FLOAT4, 7),
+        DataType::Float64 => (PgType::FLOAT8, 8),
+        _ => return None,
+    };
+    let computes = move |args: &[ArrayRef], _rows: usize| {
+        let texts = arg::<StringArray>(args, 0)?;
+        let fault = |message| client(quiet(&message, pg_type));
+        Ok(if pg_type == PgType::FLOAT4 {
+            let read = texts.iter().map(|text| text.map(parameter::float4).transpose().map_err(fault));
+            Arc::new(read.collect::<Result<Float32Array>>()?) as ArrayRef
+        } else {
+            let read = texts.iter().map(|text| text.map(parameter::float8).transpose().map_err(fault));
+            Arc::new(read.collect::<Result<Float64Array>>()?)
+        })
+    };
+    let gives = data_type.clone();
+    Some(Function::new("read_text", |_| Some(vec![DataType::Utf8]), move |_| Some(gives.clone()), computes).variant(number))
 }
 
 fn reader(pg_type: PgType, gives: DataType, number: u64, facts: Facts) -> Function {
@@ -261,6 +283,7 @@ mod tests {
             time_zone: Default::default(),
             date_order: Default::default(),
             styled: Default::default(),
+            float_digits: 1,
             lenient: false,
         };
         for text in ["secret", "2024-13-01", "infinity"] {

@@ -1,8 +1,9 @@
 //! Values as PostgreSQL writes them: the text of a cast, of `||` and of concat().
 
+use std::fmt::LowerExp;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, StringArray, StructArray};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, ListArray, StringArray, StructArray};
 use arrow::datatypes::{
     DataType, Date32Type, Field, FieldRef, Float32Type, Float64Type, IntervalMonthDayNanoType, IntervalUnit, Time64MicrosecondType,
     TimeUnit, TimestampMicrosecondType,
@@ -53,12 +54,52 @@ pub(super) fn text(facts: Facts) -> Function {
     Function::new("value_text", takes, |_| Some(DataType::Utf8), computes).of_statement(facts)
 }
 
+/// An array with the text of each element, however deep it lies.
+pub(super) fn elements(facts: Facts) -> Function {
+    let takes = |types: &[DataType]| types.iter().map(written_as).collect();
+    let computes = move |args: &[ArrayRef], _rows: usize| texts_within(first(args)?, facts);
+    Function::new("element_texts", takes, |types| types.first().map(of_texts), computes).of_statement(facts)
+}
+
+/// The type of the innermost elements of an array; `None` for other types.
+pub(super) fn leaf(data_type: &DataType) -> Option<&DataType> {
+    match data_type {
+        DataType::List(field) | DataType::LargeList(field) | DataType::FixedSizeList(field, _) => {
+            Some(leaf(field.data_type()).unwrap_or(field.data_type()))
+        }
+        _ => None,
+    }
+}
+
+fn of_texts(data_type: &DataType) -> DataType {
+    match data_type {
+        DataType::List(field) | DataType::LargeList(field) | DataType::FixedSizeList(field, _) => {
+            DataType::List(Arc::new(Field::new_list_field(of_texts(field.data_type()), true)))
+        }
+        _ => DataType::Utf8,
+    }
+}
+
+fn texts_within(array: &ArrayRef, facts: Facts) -> Result<ArrayRef> {
+    match array.data_type() {
+        DataType::List(_) => {
+            let list = array.as_list::<i32>();
+            let values = texts_within(list.values(), facts)?;
+            let field = Arc::new(Field::new_list_field(values.data_type().clone(), true));
+            Ok(Arc::new(ListArray::try_new(field, list.offsets().clone(), values, list.nulls().cloned())?))
+        }
+        DataType::Boolean => Ok(Arc::new(letters(array.as_boolean()))),
+        _ => Ok(Arc::new(texts(array, facts)?)),
+    }
+}
+
+fn letters(truths: &BooleanArray) -> StringArray {
+    truths.iter().map(|truth| truth.map(|truth| if truth { "t" } else { "f" })).collect()
+}
+
 /// A truth value as `t` or `f`, which concat() wants.
 pub(super) fn letter() -> Function {
-    let computes = |args: &[ArrayRef], _rows: usize| {
-        let truths = arg::<BooleanArray>(args, 0)?;
-        Ok(Arc::new(truths.iter().map(|truth| truth.map(|truth| if truth { "t" } else { "f" })).collect::<StringArray>()) as ArrayRef)
-    };
+    let computes = |args: &[ArrayRef], _rows: usize| Ok(Arc::new(letters(arg::<BooleanArray>(args, 0)?)) as ArrayRef);
     Function::new("truth_letter", |_| Some(vec![DataType::Boolean]), |_| Some(DataType::Utf8), computes)
 }
 
@@ -101,12 +142,8 @@ pub(super) fn texts(array: &ArrayRef, facts: Facts) -> Result<StringArray> {
             values.iter().map(|value| value.map(|value| interval(value.months, value.days, value.nanoseconds / 1000))).collect()
         }
         DataType::Time64(_) => array.as_primitive::<Time64MicrosecondType>().iter().map(|micros| micros.map(clock)).collect(),
-        DataType::Float32 => {
-            array.as_primitive::<Float32Type>().iter().map(|value| value.map(|value| float(&format!("{value:e}"), 6))).collect()
-        }
-        DataType::Float64 => {
-            array.as_primitive::<Float64Type>().iter().map(|value| value.map(|value| float(&format!("{value:e}"), 15))).collect()
-        }
+        DataType::Float32 => array.as_primitive::<Float32Type>().iter().map(|value| value.map(|value| float(value, 6, facts))).collect(),
+        DataType::Float64 => array.as_primitive::<Float64Type>().iter().map(|value| value.map(|value| float(value, 15, facts))).collect(),
         DataType::Binary => array.as_binary::<i32>().iter().map(|bytes| bytes.map(hex)).collect(),
         DataType::List(_) => {
             array.as_list::<i32>().iter().map(|list| list.map(|list| braced(&list, facts)).transpose()).collect::<Result<_>>()?
@@ -265,8 +302,20 @@ pub(super) fn interval(months: i32, days: i32, micros: i64) -> String {
     parts.join(" ")
 }
 
-/// The shortest digits that read back the same, in PostgreSQL's layout; `digits_max` digits before the point at most.
-fn float(scientific: &str, digits_max: i32) -> String {
+/// A floating-point number by `extra_float_digits`: the shortest digits that read back the same, or so many more or fewer than `kept`.
+fn float<T: Copy + LowerExp + Into<f64>>(value: T, kept: i32, facts: Facts) -> String {
+    if facts.float_digits > 0 || !value.into().is_finite() {
+        return laid_out(&format!("{value:e}"), kept);
+    }
+    let digits = kept.saturating_add(facts.float_digits).max(1);
+    let shown = format!("{:.*e}", usize::try_from(digits - 1).unwrap_or(0), value.into());
+    let (mantissa, exponent) = shown.split_once('e').unwrap_or((&shown, "0"));
+    let mantissa = if mantissa.contains('.') { mantissa.trim_end_matches('0').trim_end_matches('.') } else { mantissa };
+    laid_out(&format!("{mantissa}e{exponent}"), digits)
+}
+
+/// Digits in PostgreSQL's layout; `digits_max` of them before the point at most.
+fn laid_out(scientific: &str, digits_max: i32) -> String {
     let (mantissa, exponent) = match scientific.split_once('e') {
         Some((mantissa, exponent)) => (mantissa, exponent.parse::<i32>().unwrap_or(0)),
         None => {
@@ -299,24 +348,41 @@ fn float(scientific: &str, digits_max: i32) -> String {
 mod tests {
     use super::*;
 
+    fn facts() -> Facts {
+        Facts {
+            now: chrono::Utc::now(),
+            time_zone: Default::default(),
+            date_order: Default::default(),
+            styled: Default::default(),
+            float_digits: 1,
+            lenient: false,
+        }
+    }
+
     #[test]
     fn floats_are_laid_out_as_postgres_does() {
         for (value, expected) in
             [(1.5, "1.5"), (1e15, "1e+15"), (1e14, "100000000000000"), (1e-7, "1e-07"), (0.0001, "0.0001"), (-2.0, "-2"), (0.0, "0")]
         {
-            assert_eq!(float(&format!("{value:e}"), 15), expected);
+            assert_eq!(laid_out(&format!("{value:e}"), 15), expected);
         }
     }
 
     #[test]
+    fn floats_have_the_digits_that_the_session_wants() {
+        let sum = 0.1_f64 + 0.2;
+        for (float_digits, double, single) in [(1, "0.30000000000000004", "1.5"), (0, "0.3", "1.5"), (-5, "0.3", "2"), (-15, "0.3", "2")] {
+            let facts = Facts { float_digits, ..facts() };
+            assert_eq!((float(sum, 15, facts).as_str(), float(1.5_f32, 6, facts).as_str()), (double, single), "{float_digits}");
+        }
+        let facts = Facts { float_digits: -3, ..facts() };
+        assert_eq!(float(123_456_789.0_f32, 6, facts), "1.23e+08");
+        assert_eq!([f64::NAN, f64::NEG_INFINITY, 1e300].map(|value| float(value, 15, facts)), ["NaN", "-Infinity", "1e+300"]);
+    }
+
+    #[test]
     fn arrays_are_laid_out_as_postgres_does() {
-        let facts = Facts {
-            now: chrono::Utc::now(),
-            time_zone: Default::default(),
-            date_order: Default::default(),
-            styled: Default::default(),
-            lenient: false,
-        };
+        let facts = facts();
         let words: ArrayRef = Arc::new(StringArray::from(vec![Some("a"), None, Some("b c"), Some(""), Some("nuLL"), Some("q\"\\")]));
         assert_eq!(braced(&words, facts).unwrap(), r#"{a,NULL,"b c","","nuLL","q\"\\"}"#);
         assert_eq!(braced(&(Arc::new(BooleanArray::from(vec![true, false])) as ArrayRef), facts).unwrap(), "{t,f}");
@@ -327,13 +393,7 @@ mod tests {
 
     #[test]
     fn rows_are_laid_out_as_postgres_does() {
-        let facts = Facts {
-            now: chrono::Utc::now(),
-            time_zone: Default::default(),
-            date_order: Default::default(),
-            styled: Default::default(),
-            lenient: false,
-        };
+        let facts = facts();
         let field = |name: &str, data_type: DataType| Arc::new(Field::new(name, data_type, true));
         let columns: Vec<(FieldRef, ArrayRef)> = vec![
             (field("f1", DataType::Utf8), Arc::new(StringArray::from(vec![Some("a b"), None, Some("q\"\\")]))),

@@ -317,6 +317,7 @@ mod tests {
             time_zone: crate::engine::TimeZone::parse("Europe/Paris").unwrap(),
             date_order: Default::default(),
             styled: Default::default(),
+            float_digits: 1,
             lenient: false,
         };
         // On the 29th of March 2026 the clocks of Paris go forward: the day has 23 hours.

@@ -464,6 +464,7 @@ fn named(function: &mut Function) -> Option<Expr> {
         "gen_random_uuid" => return Some(cast_to(call("uuid", Vec::new()), DataType::Uuid)),
         "log" if one_argument(function).is_some() => "log10",
         "current_timestamp" | "localtimestamp" | "current_time" | "localtime" => return precise(function, &name),
+        "to_timestamp" => return seconds(function),
         "date" | "int2" | "int4" | "int8" | "float4" | "float8" | "bool" | "text" => return converted(function, &name),
         // The engine's own takes the first of equal elements only.
         "array_replace" => "array_replace_all",
@@ -505,6 +506,21 @@ fn converted(function: &Function, name: &str) -> Option<Expr> {
         _ => DataType::Text,
     };
     one_argument(function).map(|value| cast_to(value, data_type))
+}
+
+/// `to_timestamp(1e300)`: a constant of any size is a floating-point number there.
+fn seconds(function: &Function) -> Option<Expr> {
+    let double = |number: Expr| match &number {
+        Expr::Value(value) if matches!(value.value, Value::Number(..)) => {
+            Some(casting::cast(&number, &DataType::DoublePrecision).unwrap_or_else(|| cast_to(number.clone(), DataType::DoublePrecision)))
+        }
+        _ => None,
+    };
+    let seconds = match one_argument(function)? {
+        Expr::UnaryOp { op: UnaryOperator::Minus, expr } => Expr::UnaryOp { op: UnaryOperator::Minus, expr: Box::new(double(*expr)?) },
+        number => double(number)?,
+    };
+    Some(call("to_timestamp", vec![seconds]))
 }
 
 /// `current_timestamp(3)`: rounded to so many digits.

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     self, Expr, FunctionArg, FunctionArgExpr, Ident, ObjectName, Query, Select, SelectItem, SetExpr, Spanned as _, TableAlias,
-    TableAliasColumnDef, TableFactor, VisitMut, VisitorMut,
+    TableAliasColumnDef, TableFactor, Value, VisitMut, VisitorMut,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
@@ -226,8 +226,9 @@ pub(super) fn function(factor: &mut TableFactor) -> Flow {
         }
         _ => return ControlFlow::Continue(()),
     };
-    // The engine makes long series of constants a batch at a time.
-    let streamed = name == "generate_series" && !ordinality && args.iter().all(super::spelling::integer);
+    // The engine makes long series of constants a batch at a time; where there is none, it has words of its own.
+    let moves = args.get(2).is_none_or(|step| !zero(step));
+    let streamed = name == "generate_series" && !ordinality && moves && args.iter().all(super::spelling::integer);
     if crate::catalog::system::answers_rows(&name) || streamed && !lateral {
         return ControlFlow::Continue(());
     }
@@ -240,6 +241,15 @@ pub(super) fn function(factor: &mut TableFactor) -> Flow {
         None => return refuse("this form of a function in FROM is not supported"),
     }
     ControlFlow::Continue(())
+}
+
+/// Whether it is a number without a digit that counts.
+fn zero(expr: &Expr) -> bool {
+    match expr {
+        Expr::Value(value) => matches!(&value.value, Value::Number(digits, _) if digits.bytes().all(|digit| digit == b'0')),
+        Expr::UnaryOp { expr, .. } => zero(expr),
+        _ => false,
+    }
 }
 
 /// What a function's rows are made of, and the names of its columns.
