@@ -54,6 +54,7 @@ mod numeric;
 mod octets;
 mod ordered;
 mod parse;
+mod pieces;
 mod regex_places;
 mod regexes;
 mod regrouped;

@@ -8,8 +8,9 @@ mod read;
 use crate::error::SqlState;
 
 use super::function::{Result, fault};
+use super::pieces::suffix;
 
-pub(super) use read::{Digits, number};
+pub(super) use read::{Digits, Reading};
 
 /// The value to be written.
 #[derive(Debug, Clone, Copy)]
@@ -45,7 +46,7 @@ enum Sign {
 
 /// What a template asks for as a whole.
 #[derive(Debug)]
-struct Template {
+pub(super) struct Template {
     pieces: Vec<Piece>,
     /// Digits before and behind the point, and how many of them `V` shifts.
     pre: usize,
@@ -64,23 +65,6 @@ struct Template {
     scientific: bool,
 }
 
-/// The number as the template wants it.
-pub(super) fn written(template: &str, number: Number) -> Result<String> {
-    let template = Template::of(template)?;
-    if let Some(small) = template.roman {
-        return Ok(roman(number, small, template.fill));
-    }
-    if template.scientific {
-        return Ok(scientific(number, template.post, template.pre));
-    }
-    let text = number.text(&template);
-    let (negative, digits) = text.strip_prefix('-').map_or((false, text.as_str()), |digits| (true, digits));
-    let places = digits.find('.').unwrap_or(digits.len());
-    let digits =
-        if places > template.pre { format!("{}.{}", "#".repeat(template.pre), "#".repeat(template.post)) } else { digits.to_owned() };
-    Ok(Writer::new(&template, digits.chars().collect(), negative, template.pre.saturating_sub(places)).all())
-}
-
 /// How many digits a template has behind the point.
 pub(super) fn scale(template: &str) -> Option<usize> {
     Template::of(template).ok().filter(|template| !template.scientific && template.roman.is_none()).map(|template| template.post)
@@ -90,7 +74,7 @@ impl Number {
     /// Rounded to the places of the template.
     fn text(self, template: &Template) -> String {
         let places = template.post + template.shifted;
-        let text = match self {
+        let mut text = match self {
             Self::Float(value) if value.is_finite() => {
                 let whole = format!("{:.0}", value.abs().trunc()).len() + template.shifted;
                 let kept = if whole >= FLOAT_DIGITS { 0 } else { template.post.min(FLOAT_DIGITS - whole) };
@@ -100,45 +84,41 @@ impl Number {
             Self::Float(value) => return if value < 0.0 { "-Infinity" } else { "Infinity" }.to_owned(),
             Self::Decimal(value, scale) => rounded(value, scale, places),
         };
-        let text = shifted(&text, template.shifted);
-        match text.strip_prefix('-') {
-            Some(digits) if !digits.bytes().any(|byte| matches!(byte, b'1'..=b'9')) => digits.to_owned(),
-            _ => text,
+        if template.shifted > 0 {
+            text = shifted(&text, template.shifted);
         }
+        if text.starts_with('-') && !text.bytes().any(|byte| matches!(byte, b'1'..=b'9')) {
+            text.remove(0);
+        }
+        text
     }
 }
 
 /// A decimal rounded half away from zero to so many digits.
 fn rounded(value: i128, scale: usize, digits: usize) -> String {
-    let sign = if value < 0 { "-" } else { "" };
-    let text = value.unsigned_abs().to_string();
-    let text = format!("{}{text}", "0".repeat((scale + 1).saturating_sub(text.len())));
-    let (whole, fraction) = text.split_at_checked(text.len() - scale).unwrap_or((&text, ""));
-    let up = fraction.as_bytes().get(digits).is_some_and(|digit| *digit >= b'5');
-    let kept: String = fraction.chars().chain(std::iter::repeat('0')).take(digits).collect();
-    let mut all: Vec<u8> = whole.bytes().chain(kept.bytes()).collect();
-    if up {
-        for digit in all.iter_mut().rev() {
-            if *digit < b'9' {
-                *digit += 1;
-                break;
-            }
-            *digit = b'0';
-        }
-        if all.iter().all(|digit| *digit == b'0') {
-            all.insert(0, b'1');
-        }
+    let size = value.unsigned_abs();
+    let dropped = u32::try_from(scale.saturating_sub(digits)).unwrap_or(u32::MAX);
+    // A unit that no number reaches leaves nothing of it.
+    let units = 10_u128.checked_pow(dropped).map_or(0, |unit| size / unit + u128::from(size % unit >= unit.div_ceil(2)));
+    let kept = scale.min(digits);
+    let mut text = if value < 0 { "-".to_owned() } else { String::new() };
+    let start = text.len();
+    // The machine's own words are written several times as fast.
+    match u64::try_from(units) {
+        Ok(units) => text.push_str(&units.to_string()),
+        Err(_) => text.push_str(&units.to_string()),
     }
-    let all = String::from_utf8(all).unwrap_or_default();
-    let (whole, fraction) = all.split_at_checked(all.len() - digits).unwrap_or((&all, ""));
-    if digits == 0 { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") }
+    let missing = (kept + 1).saturating_sub(text.len() - start);
+    text.insert_str(start, &"0".repeat(missing));
+    if digits > 0 {
+        text.insert(text.len() - kept, '.');
+        text.extend(std::iter::repeat_n('0', digits - kept));
+    }
+    text
 }
 
 /// The point so many places further to the right.
 fn shifted(text: &str, places: usize) -> String {
-    if places == 0 {
-        return text.to_owned();
-    }
     let (sign, digits) = text.strip_prefix('-').map_or(("", text), |digits| ("-", digits));
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
     let (moved, rest) = fraction.split_at_checked(places).unwrap_or((fraction, ""));
@@ -211,7 +191,27 @@ fn roman(number: Number, small: bool, fill: bool) -> String {
 }
 
 impl Template {
-    fn of(text: &str) -> Result<Self> {
+    /// Writes a number as the template wants it.
+    pub(super) fn write(&self, out: &mut String, number: Number) {
+        if let Some(small) = self.roman {
+            return out.push_str(&roman(number, small, self.fill));
+        }
+        if self.scientific {
+            return out.push_str(&scientific(number, self.post, self.pre));
+        }
+        let text = number.text(self);
+        let (negative, digits) = text.strip_prefix('-').map_or((false, text.as_str()), |digits| (true, digits));
+        let places = digits.find('.').unwrap_or(digits.len());
+        let spaces = self.pre.saturating_sub(places);
+        if places > self.pre {
+            let digits = format!("{}.{}", "#".repeat(self.pre), "#".repeat(self.post));
+            return Writer::new(self, digits.as_bytes(), negative, spaces, out).all();
+        }
+        Writer::new(self, digits.as_bytes(), negative, spaces, out).all();
+    }
+
+    /// The template, taken apart; only its patterns tell whether a number can be read by it.
+    pub(super) fn of(text: &str) -> Result<Self> {
         let mut template = Self {
             pieces: Vec::new(),
             pre: 0,
@@ -320,7 +320,7 @@ impl Template {
 /// A number on its way through a template.
 struct Writer<'a> {
     template: &'a Template,
-    digits: Vec<char>,
+    digits: &'a [u8],
     negative: bool,
     /// Places that the number does not fill.
     spaces: usize,
@@ -334,16 +334,16 @@ struct Writer<'a> {
     sign_written: bool,
     brackets: bool,
     inside: bool,
-    out: String,
+    out: &'a mut String,
 }
 
 impl<'a> Writer<'a> {
-    fn new(template: &'a Template, digits: Vec<char>, negative: bool, spaces: usize) -> Self {
+    fn new(template: &'a Template, digits: &'a [u8], negative: bool, spaces: usize, out: &'a mut String) -> Self {
         let own = template.plus || template.minus;
         let sign_written = if own { template.minus } else { !negative && !template.fill && template.sign == Sign::Plain };
         let brackets = template.brackets && (negative || template.fill);
-        let point = digits.iter().position(|digit| *digit == '.').filter(|_| !template.fill && template.decimal);
-        let mut last = point.map(|point| digits.iter().rposition(|digit| *digit != '0').map_or(point, |last| last.max(point)));
+        let point = digits.iter().position(|digit| *digit == b'.').filter(|_| !template.fill && template.decimal);
+        let mut last = point.map(|point| digits.iter().rposition(|digit| *digit != b'0').map_or(point, |last| last.max(point)));
         if let Some(kept) = &mut last
             && template.zero_end > spaces
         {
@@ -351,10 +351,10 @@ impl<'a> Writer<'a> {
         }
         let more = usize::from(!sign_written && spaces == 0);
         let count = (template.post + template.pre + more).saturating_sub(1);
-        Self { template, digits, negative, spaces, at: 0, place: 0, count, last, sign_written, brackets, inside: false, out: String::new() }
+        Self { template, digits, negative, spaces, at: 0, place: 0, count, last, sign_written, brackets, inside: false, out }
     }
 
-    fn all(mut self) -> String {
+    fn all(mut self) {
         let template = self.template;
         for piece in &template.pieces {
             let (name, small) = match piece {
@@ -375,7 +375,6 @@ impl<'a> Writer<'a> {
                 _ => {}
             }
         }
-        self.out
     }
 
     /// Writes the sign of MI or PL where it has one.
@@ -394,28 +393,20 @@ impl<'a> Writer<'a> {
     }
 
     fn ordinal(&mut self, small: bool) {
-        if self.negative || self.template.decimal || self.digits.first() == Some(&'#') {
+        if self.negative || self.template.decimal || self.digits.first() == Some(&b'#') {
             return;
         }
-        let text: String = self.digits.iter().collect();
-        let teen = ["11", "12", "13"].iter().any(|teen| text.ends_with(teen));
-        let suffix = match self.digits.last() {
-            Some('1') if !teen => "st",
-            Some('2') if !teen => "nd",
-            Some('3') if !teen => "rd",
-            _ => "th",
-        };
-        self.out.push_str(&if small { suffix.to_owned() } else { suffix.to_uppercase() });
+        self.out.push_str(suffix(self.digits, !small));
     }
 
     /// The first digit is a zero that is not written before a point.
     fn bare_point(&self) -> bool {
-        self.template.zero_start.is_none() && self.at == 0 && self.digits.first() == Some(&'0') && self.template.post != 0
+        self.template.zero_start.is_none() && self.at == 0 && self.digits.first() == Some(&b'0') && self.template.post != 0
     }
 
     /// Whether nothing behind the point counts.
     fn whole(&self) -> bool {
-        self.last.is_some_and(|last| self.digits.get(last) == Some(&'.'))
+        self.last.is_some_and(|last| self.digits.get(last) == Some(&b'.'))
     }
 
     fn digit(&mut self, name: &str) {
@@ -433,7 +424,7 @@ impl<'a> Writer<'a> {
             self.inside = true;
         } else {
             match self.digits.get(self.at).copied() {
-                Some('.') => self.out.push('.'),
+                Some(b'.') => self.out.push('.'),
                 Some(_) if self.last.is_some_and(|last| self.at > last) && name != "0" => {}
                 Some(_) if self.bare_point() => {
                     if fill {
@@ -443,7 +434,7 @@ impl<'a> Writer<'a> {
                     }
                 }
                 Some(digit) => {
-                    self.out.push(digit);
+                    self.out.push(char::from(digit));
                     self.inside = true;
                 }
                 None => {}
@@ -479,6 +470,12 @@ impl<'a> Writer<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn written(template: &str, number: Number) -> Result<String> {
+        let mut text = String::new();
+        Template::of(template)?.write(&mut text, number);
+        Ok(text)
+    }
 
     fn decimal(text: &str) -> Number {
         let scale = text.split_once('.').map_or(0, |(_, fraction)| fraction.len());
@@ -526,6 +523,16 @@ mod tests {
             ("5", "FM00000", "00005"),
             ("12.5", "FM99.0", "12.5"),
             ("99.96", "99.9", " ##.#"),
+            ("1234.5", "FM9,999.00", "1,234.50"),
+            ("12", "000", " 012"),
+            ("0.5", "0.99", " 0.50"),
+            ("1234567", "9G999G999", " 1,234,567"),
+            ("1234", "999", " ###"),
+            ("0", "999", "   0"),
+            ("-0.4", "999", "   0"),
+            ("9999999999999999999999.995", "FM999999999999999999999990.00", "10000000000000000000000.00"),
+            ("0.05", "0.0", " 0.1"),
+            ("111", "999TH", " 111TH"),
         ] {
             assert_eq!(written(template, decimal(number)).unwrap(), wanted, "{number} by {template}");
         }

@@ -12,7 +12,9 @@ use datafusion::logical_expr::ScalarUDF;
 use crate::error::SqlState;
 
 use super::function::{Function, Result, arg, fault, first};
-use super::{number_text, numeric};
+use super::number_text::{Digits, Reading};
+use super::numeric;
+use super::pieces::Last;
 
 pub(super) fn all() -> Vec<Arc<ScalarUDF>> {
     vec![
@@ -199,8 +201,9 @@ fn to_number() -> Function {
     let takes = |types: &[DataType]| (types.len() == 2).then(|| vec![DataType::Utf8; 2]);
     let computes = |args: &[ArrayRef], _rows: usize| {
         let (texts, templates) = (arg::<StringArray>(args, 0)?, arg::<StringArray>(args, 1)?);
+        let mut last = Last::NONE;
         let numbers = texts.iter().zip(templates.iter()).map(|pair| match pair {
-            (Some(text), Some(template)) => number_text::number(text, template)?.map(in_column).transpose(),
+            (Some(text), Some(template)) if !template.is_empty() => in_column(last.of(template, Reading::of)?.number(text)?).map(Some),
             _ => Ok(None),
         });
         let numbers: Decimal128Array = numbers.collect::<Result<Vec<_>>>()?.into_iter().collect();
@@ -211,7 +214,7 @@ fn to_number() -> Function {
 }
 
 /// The number with the digits behind its point that a column of them has.
-fn in_column(number: number_text::Digits) -> Result<i128> {
+fn in_column(number: Digits) -> Result<i128> {
     let places = usize::try_from(numeric::QUOTIENT_SCALE).unwrap_or(0);
     let unit = |places: usize| u32::try_from(places).ok().and_then(|places| 10_i128.checked_pow(places)).ok_or_else(numeric::overflow);
     if number.scale <= places {
@@ -223,9 +226,10 @@ fn in_column(number: number_text::Digits) -> Result<i128> {
 
 /// `to_number` of constants, with the digits that the text has; `None` for a template without a letter.
 pub(super) fn constant_number(text: &str, template: &str) -> Result<ScalarValue> {
-    let Some(number) = number_text::number(text, template)? else {
+    if template.is_empty() {
         return Ok(ScalarValue::Decimal128(None, numeric::PRECISION_MAX, 0));
-    };
+    }
+    let number = Reading::of(template)?.number(text)?;
     match i8::try_from(number.scale) {
         Ok(scale @ 0..=37) => Ok(ScalarValue::Decimal128(Some(number.value), numeric::PRECISION_MAX, scale)),
         _ => Err(numeric::overflow()),
@@ -347,7 +351,7 @@ mod tests {
     #[test]
     fn numbers_are_read_by_their_template() {
         let unit = 10_i128.pow(16);
-        let of = |text: &str, template: &str| in_column(number_text::number(text, template).unwrap().unwrap()).unwrap();
+        let of = |text: &str, template: &str| in_column(Reading::of(template).unwrap().number(text).unwrap()).unwrap();
         assert_eq!(of("1,234.50", "9,999.99"), 123_450 * unit / 100);
         assert_eq!(of("-12", "S99"), -12 * unit);
         assert_eq!(of("0.00000000000000015", "9.99999999999999999"), 2);

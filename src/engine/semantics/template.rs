@@ -8,8 +8,9 @@ use datafusion::error::DataFusionError;
 
 use crate::error::SqlState;
 
-use super::format::{MONTHS, Piece, check_length, numeric_pattern, pieces};
+use super::format::MONTHS;
 use super::function::{Result, fault};
+use super::pieces::{Pattern, Piece};
 
 pub(super) use moment::Moment;
 
@@ -22,16 +23,14 @@ fn out_of_range() -> DataFusionError {
 }
 
 /// The moment that a text tells by a template. What it does not tell is the first of its kind; the year is the last before Christ.
-pub(super) fn read(text: &str, template: &str) -> Result<Moment> {
-    check_length(template)?;
-    let pieces = pieces(template)?;
+pub(super) fn read(text: &str, template: &[Piece]) -> Result<Moment> {
     let mut reader = Reader { rest: text, fields: Fields::default(), exact: false, passed: 0, minus: false };
-    for (at, piece) in pieces.iter().enumerate() {
+    for (at, piece) in template.iter().enumerate() {
         // What the text does not reach is as it was.
         if reader.rest.is_empty() {
             break;
         }
-        reader.piece(piece, pieces.get(at + 1), at == 0)?;
+        reader.piece(piece, template.get(at + 1), at == 0)?;
     }
     reader.fields.moment()
 }
@@ -85,19 +84,14 @@ fn separates(letter: char) -> bool {
 }
 
 /// Digits that the text has of a pattern, where the next pattern begins right behind them.
-fn width(name: &str) -> usize {
-    match name {
-        "ID" => 1,
-        "HH12" | "HH24" | "TZH" | "TZM" => 2,
-        "US" => 6,
-        "MS" | "IDDD" => 3,
-        "FF1" => 1,
-        "FF2" => 2,
-        "FF3" => 3,
-        "FF4" => 4,
-        "FF5" => 5,
-        "FF6" => 6,
-        name => name.len(),
+fn width(name: &str, pattern: Pattern) -> usize {
+    match pattern {
+        Pattern::IsoWeekday => 1,
+        Pattern::Hour | Pattern::HourOfHalf | Pattern::ZoneHours | Pattern::ZoneMinutes => 2,
+        Pattern::Millis | Pattern::DayOfIsoYear => 3,
+        Pattern::Micros => 6,
+        Pattern::Fraction(digits) => usize::from(digits),
+        _ => name.len(),
     }
 }
 
@@ -135,7 +129,7 @@ fn near_2020(year: i64) -> i64 {
     }
 }
 
-impl<'a> Reader<'a> {
+impl Reader<'_> {
     fn blanks(&mut self) {
         while let Some(after) = self.rest.strip_prefix(|letter: char| letter.is_ascii_whitespace()) {
             self.rest = after;
@@ -158,9 +152,9 @@ impl<'a> Reader<'a> {
             Piece::Exact => self.exact = true,
             Piece::Text(text) if text.chars().all(|letter| separates(letter) || letter.is_ascii_whitespace()) => self.separator(),
             Piece::Text(text) | Piece::Quoted(text) => text.chars().for_each(|_| self.other()),
-            Piece::Pattern { name, fill, ordinal } => {
+            Piece::Pattern { name, pattern, fill, ordinal } => {
                 let open = !*fill || ordinal.is_some() || !begins_with_digits(next);
-                self.pattern(name, open)?;
+                self.pattern(name, *pattern, open)?;
                 if ordinal.is_some() {
                     self.letter();
                     self.letter();
@@ -192,9 +186,8 @@ impl<'a> Reader<'a> {
     }
 
     /// A number, and how many letters it takes: as many as there are, or as the pattern has.
-    fn number(&mut self, name: &str, open: bool) -> Result<(i64, usize)> {
+    fn number(&mut self, width: usize, open: bool) -> Result<(i64, usize)> {
         self.rest = self.rest.trim_start();
-        let width = width(name);
         let cut = if open || self.rest.len() <= width { self.rest } else { self.rest.get(..width).unwrap_or_default() };
         if !open && self.rest.len() < width {
             return Err(invalid());
@@ -208,20 +201,33 @@ impl<'a> Reader<'a> {
         Ok((value, used))
     }
 
-    /// The place of the name that the text begins with, in any letter case.
-    fn among(&mut self, names: &[&str]) -> Result<usize> {
-        let begins = |name: &&str| self.rest.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name));
+    /// The place of the name that the text begins with, in any letter case, or with three letters of it.
+    fn among(&mut self, names: &[&str], short: bool) -> Result<usize> {
+        let length = |name: &str| if short { 3 } else { name.len() };
+        let begins = |name: &&str| {
+            let length = length(name);
+            self.rest.get(..length).is_some_and(|start| name.get(..length).is_some_and(|name| start.eq_ignore_ascii_case(name)))
+        };
         let at = names.iter().position(begins).ok_or_else(invalid)?;
-        let length = names.get(at).map_or(0, |name| name.len());
+        let length = names.get(at).map_or(0, |name| length(name));
         self.rest = self.rest.get(length..).unwrap_or_default();
         Ok(at)
     }
 
-    fn convention(&mut self, name: &str) -> Result<()> {
-        let iso = match name {
-            "IYYY" | "IYY" | "IY" | "I" | "IW" | "ID" | "IDDD" => true,
-            "Y,YYY" | "YYYY" | "YYY" | "YY" | "Y" | "MM" | "DD" | "DDD" | "D" | "W" | "WW" | "RM" | "rm" => false,
-            name if name.get(..3).is_some_and(|start| start.eq_ignore_ascii_case("mon")) => false,
+    fn convention(&mut self, pattern: Pattern) -> Result<()> {
+        let iso = match pattern {
+            Pattern::IsoYear(_) | Pattern::IsoWeek | Pattern::IsoWeekday | Pattern::DayOfIsoYear => true,
+            Pattern::LongYear
+            | Pattern::Year(_)
+            | Pattern::Month(_)
+            | Pattern::ShortMonth(_)
+            | Pattern::MonthNumber
+            | Pattern::Roman(_)
+            | Pattern::DayOfMonth
+            | Pattern::DayOfYear
+            | Pattern::Weekday
+            | Pattern::Week
+            | Pattern::WeekOfMonth => false,
             _ => return Ok(()),
         };
         match self.fields.iso.replace(iso) {
@@ -234,42 +240,43 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn pattern(&mut self, name: &str, open: bool) -> Result<()> {
-        self.convention(name)?;
-        match name {
-            "Y,YYY" => return self.long_year(),
-            "YYYY" | "IYYY" | "YYY" | "IYY" | "YY" | "IY" | "Y" | "I" => return self.year(name, open),
-            "TZH" | "TZM" => return self.zone(name, open),
-            "ID" => {
-                let (day, _) = self.number(name, open)?;
+    fn pattern(&mut self, name: &str, pattern: Pattern, open: bool) -> Result<()> {
+        self.convention(pattern)?;
+        let width = width(name, pattern);
+        match pattern {
+            Pattern::LongYear => return self.long_year(),
+            Pattern::Year(_) | Pattern::IsoYear(_) => return self.year(width, open),
+            Pattern::ZoneHours | Pattern::ZoneMinutes => return self.zone(pattern, open),
+            Pattern::IsoWeekday => {
+                let (day, _) = self.number(width, open)?;
                 return set(&mut self.fields.weekday, if day >= 7 { 1 } else { day + 1 });
             }
-            "MS" | "US" | "FF1" | "FF2" | "FF3" | "FF4" | "FF5" | "FF6" => return self.fraction(name, open),
-            "TZ" | "tz" | "OF" => {
+            Pattern::Millis | Pattern::Micros | Pattern::Fraction(_) => return self.fraction(pattern, width, open),
+            Pattern::ZoneName { .. } | Pattern::Offset => {
                 let text = format!("formatting field \"{name}\" is only supported in to_char");
                 return Err(fault(SqlState::FEATURE_NOT_SUPPORTED, &text));
             }
-            name if !numeric_pattern(name) => return self.word(name),
+            pattern if !pattern.numeric() => return self.word(pattern),
             _ => {}
         }
-        let (value, _) = self.number(name, open)?;
-        let field = match name {
-            "MM" => &mut self.fields.month,
-            "DD" => &mut self.fields.day,
-            "DDD" | "IDDD" => &mut self.fields.day_of_year,
-            "D" => &mut self.fields.weekday,
-            "WW" | "IW" => &mut self.fields.week,
-            "W" => &mut self.fields.week_of_month,
-            "CC" => &mut self.fields.century,
-            "J" => &mut self.fields.julian,
-            "HH24" => &mut self.fields.hour,
-            "HH12" | "HH" => {
+        let (value, _) = self.number(width, open)?;
+        let field = match pattern {
+            Pattern::MonthNumber => &mut self.fields.month,
+            Pattern::DayOfMonth => &mut self.fields.day,
+            Pattern::DayOfYear | Pattern::DayOfIsoYear => &mut self.fields.day_of_year,
+            Pattern::Weekday => &mut self.fields.weekday,
+            Pattern::Week | Pattern::IsoWeek => &mut self.fields.week,
+            Pattern::WeekOfMonth => &mut self.fields.week_of_month,
+            Pattern::Century => &mut self.fields.century,
+            Pattern::Julian => &mut self.fields.julian,
+            Pattern::Hour => &mut self.fields.hour,
+            Pattern::HourOfHalf => {
                 self.fields.twelve_hours = true;
                 &mut self.fields.hour
             }
-            "MI" => &mut self.fields.minute,
-            "SS" => &mut self.fields.second,
-            "SSSS" | "SSSSS" => &mut self.fields.second_of_day,
+            Pattern::Minute => &mut self.fields.minute,
+            Pattern::Second => &mut self.fields.second,
+            Pattern::SecondOfDay => &mut self.fields.second_of_day,
             // The month tells the quarter.
             _ => return Ok(()),
         };
@@ -288,29 +295,29 @@ impl<'a> Reader<'a> {
         set(&mut self.fields.year, thousands.saturating_mul(1000).saturating_add(years))
     }
 
-    fn year(&mut self, name: &str, open: bool) -> Result<()> {
-        let (year, used) = self.number(name, open)?;
-        let digits = name.len();
+    fn year(&mut self, digits: usize, open: bool) -> Result<()> {
+        let (year, used) = self.number(digits, open)?;
         set(&mut self.fields.year, if digits < 4 && used < 4 { near_2020(year) } else { year })?;
         self.fields.year_digits = digits;
         Ok(())
     }
 
-    fn fraction(&mut self, name: &str, open: bool) -> Result<()> {
-        let (value, used) = self.number(name, open)?;
-        let places = if name == "MS" { 3 } else { 6 };
+    fn fraction(&mut self, pattern: Pattern, width: usize, open: bool) -> Result<()> {
+        let (value, used) = self.number(width, open)?;
+        let millis = pattern == Pattern::Millis;
+        let places = if millis { 3 } else { 6 };
         let unit = 10_i64.pow(u32::try_from(usize::saturating_sub(places, used)).unwrap_or(0));
-        if let Some(digits) = name.strip_prefix("FF") {
-            self.fields.fraction_digits = digits.parse().unwrap_or(0);
+        if let Pattern::Fraction(digits) = pattern {
+            self.fields.fraction_digits = u32::from(digits);
         }
-        let field = if name == "MS" { &mut self.fields.millis } else { &mut self.fields.micros };
+        let field = if millis { &mut self.fields.millis } else { &mut self.fields.micros };
         set(field, value.saturating_mul(unit))
     }
 
-    /// Hours or minutes from UTC. The sign may have been taken for a separator.
-    fn zone(&mut self, name: &str, open: bool) -> Result<()> {
-        if name == "TZM" {
-            let (minutes, _) = self.number(name, open)?;
+    /// Hours or minutes from UTC, of two digits. The sign may have been taken for a separator.
+    fn zone(&mut self, pattern: Pattern, open: bool) -> Result<()> {
+        if pattern == Pattern::ZoneMinutes {
+            let (minutes, _) = self.number(2, open)?;
             self.fields.zone_sign = if self.fields.zone_sign == 0 { 1 } else { self.fields.zone_sign };
             return set(&mut self.fields.zone_minutes, minutes);
         }
@@ -322,44 +329,38 @@ impl<'a> Reader<'a> {
             _ if self.passed > 0 && self.minus => -1,
             _ => 1,
         };
-        let (hours, _) = self.number(name, open)?;
+        let (hours, _) = self.number(2, open)?;
         set(&mut self.fields.zone_hours, hours)
     }
 
-    fn word(&mut self, name: &str) -> Result<()> {
+    fn word(&mut self, pattern: Pattern) -> Result<()> {
         const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
         const ROMAN: [&str; 12] = ["xii", "xi", "x", "ix", "viii", "vii", "vi", "v", "iv", "iii", "ii", "i"];
-        let short = |names: &[&'a str]| names.iter().map(|name| name.get(..3).unwrap_or_default()).collect::<Vec<_>>();
         let place = |at: usize| i64::try_from(at).unwrap_or(0);
-        match name.to_ascii_uppercase().as_str() {
-            "MONTH" => {
-                let at = self.among(&MONTHS)?;
+        match pattern {
+            Pattern::Month(_) | Pattern::ShortMonth(_) => {
+                let at = self.among(&MONTHS, matches!(pattern, Pattern::ShortMonth(_)))?;
                 set(&mut self.fields.month, place(at) + 1)
             }
-            "MON" => {
-                let at = self.among(&short(&MONTHS))?;
-                set(&mut self.fields.month, place(at) + 1)
+            Pattern::Day(_) | Pattern::ShortDay(_) => {
+                let at = self.among(&DAYS, matches!(pattern, Pattern::ShortDay(_)))?;
+                set(&mut self.fields.weekday, place(at) + 1)
             }
-            "RM" => {
-                let at = self.among(&ROMAN)?;
+            Pattern::Roman(_) => {
+                let at = self.among(&ROMAN, false)?;
                 set(&mut self.fields.month, 12 - place(at))
             }
-            "DAY" => {
-                let at = self.among(&DAYS)?;
-                set(&mut self.fields.weekday, place(at) + 1)
+            Pattern::Era { dotted, .. } => {
+                let at = self.among(if dotted { &["a.d.", "b.c."] } else { &["ad", "bc"] }, false)?;
+                self.fields.before_christ = at == 1;
+                Ok(())
             }
-            "DY" => {
-                let at = self.among(&short(&DAYS))?;
-                set(&mut self.fields.weekday, place(at) + 1)
-            }
-            "AD" | "BC" => self.among(&["ad", "bc"]).map(|at| self.fields.before_christ = at == 1),
-            "A.D." | "B.C." => self.among(&["a.d.", "b.c."]).map(|at| self.fields.before_christ = at == 1),
-            letters => {
-                let dotted = letters.contains('.');
-                let at = self.among(if dotted { &["a.m.", "p.m."] } else { &["am", "pm"] })?;
+            Pattern::Half { dotted, .. } => {
+                let at = self.among(if dotted { &["a.m.", "p.m."] } else { &["am", "pm"] }, false)?;
                 (self.fields.afternoon, self.fields.twelve_hours) = (at == 1, true);
                 Ok(())
             }
+            _ => Err(invalid()),
         }
     }
 }
@@ -367,7 +368,9 @@ impl<'a> Reader<'a> {
 /// Whether a number stands right behind a pattern, so that only its width tells where it ends.
 fn begins_with_digits(next: Option<&Piece>) -> bool {
     match next {
-        Some(Piece::Pattern { name, .. }) => numeric_pattern(name) && !name.starts_with("FF") && !matches!(*name, "TZH" | "OF"),
+        Some(Piece::Pattern { pattern, .. }) => {
+            pattern.numeric() && !matches!(pattern, Pattern::Fraction(_) | Pattern::ZoneHours | Pattern::Offset)
+        }
         Some(Piece::Text(text) | Piece::Quoted(text)) => text.starts_with(|letter: char| letter.is_ascii_digit()),
         Some(Piece::Exact) | None => false,
     }

@@ -14,25 +14,31 @@ pub(in super::super) struct Digits {
     pub(in super::super) scale: usize,
 }
 
-/// The number that a text spells; `None` for a template without a letter.
-pub(in super::super) fn number(text: &str, template: &str) -> Result<Option<Digits>> {
-    if template.is_empty() {
-        return Ok(None);
+/// A template by which numbers can be read.
+pub(in super::super) struct Reading(Template);
+
+impl Reading {
+    pub(in super::super) fn of(template: &str) -> Result<Self> {
+        let template = Template::of(template)?;
+        let unsupported = |what: &str| Err(fault(SqlState::FEATURE_NOT_SUPPORTED, &format!("\"{what}\" not supported for input")));
+        if template.roman.is_some() {
+            return unsupported("RN");
+        }
+        if template.scientific {
+            return unsupported("EEEE");
+        }
+        if template.pieces.iter().any(|piece| matches!(piece, Piece::Pattern("V", _))) {
+            return unsupported("V");
+        }
+        Ok(Self(template))
     }
-    let template = Template::of(template)?;
-    let unsupported = |what: &str| Err(fault(SqlState::FEATURE_NOT_SUPPORTED, &format!("\"{what}\" not supported for input")));
-    if template.roman.is_some() {
-        return unsupported("RN");
+
+    /// The number that a text spells.
+    pub(in super::super) fn number(&self, text: &str) -> Result<Digits> {
+        let mut reader = Reader { template: &self.0, text: text.chars().collect(), at: 0, sign: None, digits: String::new(), point: None };
+        reader.all();
+        reader.result()
     }
-    if template.scientific {
-        return unsupported("EEEE");
-    }
-    if template.pieces.iter().any(|piece| matches!(piece, Piece::Pattern("V", _))) {
-        return unsupported("V");
-    }
-    let mut reader = Reader { template: &template, text: text.chars().collect(), at: 0, sign: None, digits: String::new(), point: None };
-    reader.all();
-    reader.result().map(Some)
 }
 
 struct Reader<'a> {
@@ -198,8 +204,8 @@ mod tests {
             ("42nd", "99th", 42, 0),
             ("1.59", "9.9", 15, 1),
         ] {
-            assert_eq!(number(text, template).unwrap(), Some(Digits { value, scale }), "{text} by {template}");
+            assert_eq!(Reading::of(template).unwrap().number(text).unwrap(), Digits { value, scale }, "{text} by {template}");
         }
-        assert!(number("x", "99").is_err() && number("1", "RN").is_err() && number("1", "9V9").is_err());
+        assert!(Reading::of("99").unwrap().number("x").is_err() && Reading::of("RN").is_err() && Reading::of("9V9").is_err());
     }
 }

@@ -149,7 +149,12 @@ impl Fields {
 
 #[cfg(test)]
 mod tests {
-    use super::super::read;
+    use super::super::super::pieces::pieces;
+    use super::*;
+
+    fn read(text: &str, template: &str) -> Result<Moment> {
+        super::super::read(text, &pieces(template).unwrap())
+    }
 
     fn shown(text: &str, template: &str) -> String {
         read(text, template).map_or_else(|fault| fault.to_string(), |moment| moment.local.to_string())
