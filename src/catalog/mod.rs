@@ -36,6 +36,17 @@ pub fn is_postgres_function(name: &str) -> bool {
     statics::function_oid(name).is_some()
 }
 
+/// Whether PostgreSQL has an aggregate of that name, whatever is done with it here.
+pub fn is_postgres_aggregate(name: &str) -> bool {
+    statics::is_aggregate(name)
+}
+
+/// Whether such an aggregate is told of a row that is not there: `rank(2) WITHIN GROUP (ORDER BY x)`. Without the order, its name is that of a
+/// window.
+pub fn is_hypothetical(name: &str) -> bool {
+    matches!(name, "rank" | "dense_rank" | "percent_rank" | "cume_dist")
+}
+
 /// What the functions of PostgreSQL of that name take that take so many arguments: the OIDs of their types.
 pub fn signatures(name: &str, arguments: usize) -> impl Iterator<Item = &'static [u32]> {
     statics::signatures(name).iter().copied().filter(move |takes| takes.len() == arguments)

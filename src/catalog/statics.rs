@@ -3,7 +3,7 @@
 //! A relation's rows are in `fixed/NAME.tsv`, in the text form of COPY and the order of the columns that `relations` declares; functions,
 //! types and relations are their OIDs, and expressions their text. They are read when first asked for.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use arrow::datatypes::DataType;
@@ -178,6 +178,19 @@ pub(crate) fn type_name(oid: u32) -> Option<&'static str> {
 /// The OID of a builtin function; of several with that name, the first.
 pub(crate) fn function_oid(name: &str) -> Option<u32> {
     functions().by_name.get(name).copied()
+}
+
+/// Whether a builtin function makes one value of many rows. Some names are those of windows, too.
+pub(crate) fn is_aggregate(name: &str) -> bool {
+    /// The column of `pg_proc` that tells the kind, which is `a` for aggregates.
+    const KIND: usize = 9;
+    static AGGREGATES: OnceLock<HashSet<&'static str>> = OnceLock::new();
+    let of_line = |line: &'static str| {
+        let mut cells = line.split('\t').skip(1);
+        let name = cells.next()?;
+        (cells.nth(KIND - 2)? == "a").then_some(name)
+    };
+    AGGREGATES.get_or_init(|| text("pg_proc").unwrap_or_default().lines().filter_map(of_line).collect()).contains(name)
 }
 
 /// The name of a builtin function.

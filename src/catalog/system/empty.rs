@@ -10,6 +10,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use crate::catalog::content::always_empty;
+use crate::catalog::{is_hypothetical, statics};
 
 use super::{boolean, call, labels, last_part, null, scope};
 
@@ -65,11 +66,11 @@ fn aggregates_nothing(query: &Query) -> bool {
     ungrouped && query.with.is_none() && select.from.iter().any(empty_from) && is_null_of_nothing(expr) && !holds_parameter(query)
 }
 
-/// An aggregate that is NULL over no row, perhaps within a cast.
+/// An aggregate that is NULL over no row, as all are that count nothing; perhaps within a cast.
 fn is_null_of_nothing(expr: &Expr) -> bool {
     match expr {
         Expr::Cast { expr, .. } | Expr::Nested(expr) => is_null_of_nothing(expr),
-        Expr::Function(function) => last_part(&function.name).is_some_and(|name| is_aggregate(&name) && name != "count"),
+        Expr::Function(function) => last_part(&function.name).is_some_and(|name| is_aggregate(&name) && !name.ends_with("count")),
         _ => false,
     }
 }
@@ -140,30 +141,9 @@ impl Visitor for Aggregates {
     }
 }
 
-/// The aggregates that clients use over catalogs.
+/// Whether it makes one value of many rows: an aggregate, or what stands here for the first row of an order.
 pub(super) fn is_aggregate(name: &str) -> bool {
-    matches!(
-        name,
-        "count"
-            | "sum"
-            | "min"
-            | "max"
-            | "avg"
-            | "array_agg"
-            | "string_agg"
-            | "bool_and"
-            | "bool_or"
-            | "every"
-            | "json_agg"
-            | "jsonb_agg"
-            | "json_object_agg"
-            | "jsonb_object_agg"
-            | "first_value"
-            | "last_value"
-            | "bit_and"
-            | "bit_or"
-            | "xmlagg"
-    )
+    name == "first_value" || statics::is_aggregate(name) && !is_hypothetical(name)
 }
 
 /// A parameter must keep its place, or the client's count of parameters no longer fits.

@@ -8,6 +8,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan};
 
+use crate::catalog;
 use crate::error::{ClientMessage, SqlState};
 
 use super::lexer::Piece;
@@ -15,47 +16,6 @@ use super::spelling::last;
 use super::tables;
 
 type Flow = ControlFlow<Box<ClientMessage>>;
-
-const AGGREGATES: [&str; 38] = [
-    "array_agg",
-    "avg",
-    "bit_and",
-    "bit_or",
-    "bit_xor",
-    "bool_and",
-    "bool_or",
-    "corr",
-    "count",
-    "covar_pop",
-    "covar_samp",
-    "every",
-    "json_agg",
-    "json_object_agg",
-    "jsonb_agg",
-    "jsonb_object_agg",
-    "max",
-    "min",
-    "mode",
-    "percentile_cont",
-    "percentile_disc",
-    "regr_avgx",
-    "regr_avgy",
-    "regr_count",
-    "regr_intercept",
-    "regr_r2",
-    "regr_slope",
-    "regr_sxx",
-    "regr_sxy",
-    "regr_syy",
-    "stddev",
-    "stddev_pop",
-    "stddev_samp",
-    "string_agg",
-    "sum",
-    "var_pop",
-    "var_samp",
-    "variance",
-];
 
 const WINDOWS: [&str; 11] =
     ["row_number", "rank", "dense_rank", "percent_rank", "cume_dist", "ntile", "lag", "lead", "first_value", "last_value", "nth_value"];
@@ -84,7 +44,9 @@ fn call_of(function: &Function) -> Option<Call> {
     if function.over.is_some() {
         return Some(Call::Window);
     }
-    AGGREGATES.contains(&last(&function.name).as_str()).then_some(Call::Aggregate)
+    let name = last(&function.name);
+    let aggregate = catalog::is_postgres_aggregate(&name) && (!catalog::is_hypothetical(&name) || !function.within_group.is_empty());
+    aggregate.then_some(Call::Aggregate)
 }
 
 /// The first call of many rows in an expression, and where it stands; those of subqueries are their own.

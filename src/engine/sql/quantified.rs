@@ -3,9 +3,10 @@
 //! The planner joins with the subquery of an IN that is a condition. Anywhere else the subquery becomes the array of its values, of
 //! which ANY and ALL answer the same, NULL included.
 
+use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Expr, Function, FunctionArguments, GroupByExpr, Ident, ObjectName, OrderByKind, Query, SelectItem, SetExpr, TableAlias,
-    TableAliasColumnDef, TableFactor, UnaryOperator, Value, Visit, VisitMut, Visitor, VisitorMut,
+    BinaryOperator, CaseWhen, Expr, Function, FunctionArguments, GroupByExpr, Ident, ObjectName, OrderByKind, Query, SelectItem, SetExpr,
+    TableAlias, TableAliasColumnDef, TableFactor, UnaryOperator, Value, Visit, VisitMut, Visitor, VisitorMut,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
@@ -29,6 +30,7 @@ pub(super) fn condition(expr: &Expr) -> Option<Expr> {
             respelled.or_else(|| among(left, compare_op, right, false))
         }
         Expr::InSubquery { expr, subquery, negated } => row_within(expr, subquery, *negated),
+        Expr::Exists { subquery, negated } => of_one_group(subquery, *negated),
         Expr::IsDistinctFrom(left, right) => distinct(left, right, true),
         Expr::IsNotDistinctFrom(left, right) => distinct(left, right, false),
         Expr::Between { expr, negated, low, high } => symmetric(expr, *negated, low, high),
@@ -138,6 +140,56 @@ pub(super) fn in_keys(query: &mut Query) {
             let _ = VisitMut::visit(&mut key.expr, &mut Outermost { depth: 0, keys: true });
         }
     }
+}
+
+/// `(SELECT CASE WHEN … THEN 1 ELSE 0 END …) = 1` for an EXISTS over aggregates without groups, which make a row of no row, too: the planner's
+/// join with the rows that fit would find none. Nothing is written twice, for each level of such queries would double.
+fn of_one_group(subquery: &Query, negated: bool) -> Option<Expr> {
+    let mut row = subquery.clone();
+    if row.limit_clause.is_some() || row.fetch.is_some() {
+        return None;
+    }
+    let SetExpr::Select(select) = row.body.as_mut() else { return None };
+    let ungrouped = matches!(&select.group_by, GroupByExpr::Expressions(keys, _) if keys.is_empty()) && select.distinct.is_none();
+    let many = |item: &SelectItem| super::scalars::windows_in(item) || super::tables::several_in(item);
+    if !ungrouped || select.projection.iter().any(many) {
+        return None;
+    }
+    let (condition, missing) = match select.having.take() {
+        Some(having) => (having, "0"),
+        // There is a row, whatever it holds.
+        None if select.projection.iter().any(super::scalars::own_aggregates_in) => (there(&select.projection), "1"),
+        None => return None,
+    };
+    let found = Expr::Case {
+        case_token: AttachedToken::empty(),
+        end_token: AttachedToken::empty(),
+        operand: None,
+        conditions: vec![CaseWhen { condition, result: number("1") }],
+        else_result: Some(Box::new(number("0"))),
+    };
+    select.projection = vec![SelectItem::UnnamedExpr(found)];
+    row.order_by = None;
+    let op = if negated { BinaryOperator::NotEq } else { BinaryOperator::Eq };
+    // Of no row, the planner knows some aggregates and not others.
+    let answer = call("coalesce", vec![Expr::Subquery(Box::new(row)), number(missing)]);
+    Some(Expr::Nested(Box::new(binary(answer, op, number("1")))))
+}
+
+/// What is true of each row of aggregates, and names what is in it once. A condition that holds whatever is counted would be computed ahead, and
+/// the planner would take the row for a missing one.
+fn there(items: &[SelectItem]) -> Expr {
+    let counted = binary(call("count", vec![number("1")]), BinaryOperator::GtEq, number("0"));
+    let made = items.iter().filter(|item| super::scalars::own_aggregates_in(item));
+    let values = made.filter_map(|item| match item {
+        SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => Some(Expr::IsNull(Box::new(expr.clone()))),
+        _ => None,
+    });
+    values.fold(counted, |known, value| binary(known, BinaryOperator::Or, value))
+}
+
+fn binary(left: Expr, op: BinaryOperator, right: Expr) -> Expr {
+    Expr::BinaryOp { left: Box::new(left), op, right: Box::new(right) }
 }
 
 /// `(SELECT count(1) …) > 0` for `EXISTS (SELECT …)`.

@@ -6,45 +6,31 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, FunctionArgumentClause, FunctionArguments, GroupByExpr, LimitClause, OrderByKind, Query, Select, SelectItem, SetExpr,
+    Expr, Function, FunctionArgumentClause, FunctionArguments, GroupByExpr, LimitClause, OrderByKind, Query, Select, SelectItem, SetExpr,
     TableFactor, Value, Visit, Visitor,
 };
 
-use crate::catalog::folded;
+use crate::catalog::{folded, is_hypothetical, is_postgres_aggregate};
 
-use super::spelling::{call, last};
+use super::spelling::{Flow, call, last, refuse};
 
-/// Functions that make one row of many.
-const AGGREGATES: [&str; 20] = [
-    "count",
-    "sum",
-    "avg",
-    "min",
-    "max",
-    "array_agg",
-    "string_agg",
-    "bool_and",
-    "bool_or",
-    "every",
-    "stddev",
-    "variance",
-    "first_value",
-    "last_value",
-    "percentile_cont",
-    "meshgate_percentile_disc",
-    "meshgate_mode",
-    "meshgate_json_agg",
-    "corr",
-    "median",
-];
+/// Whether a call makes one row of many: an aggregate, or what stands here for one. As windows they are no matter for joins either.
+fn one_of_many(function: &Function) -> bool {
+    let name = last(&function.name);
+    let stands_for_one = ["first_value", "last_value", "median", "meshgate_percentile_disc", "meshgate_mode", "meshgate_json_agg"];
+    is_postgres_aggregate(&name) && !is_hypothetical(&name) || stands_for_one.contains(&name.as_str())
+}
 
 /// Makes the subquery an aggregate if it must be one.
-pub(super) fn aggregate(query: &mut Query) {
-    let Some((first, order)) = shape(query) else { return };
-    let SetExpr::Select(select) = query.body.as_mut() else { return };
+pub(super) fn aggregate(query: &mut Query) -> Flow {
+    let Some((first, order)) = shape(query) else { return ControlFlow::Continue(()) };
+    let SetExpr::Select(select) = query.body.as_mut() else { return ControlFlow::Continue(()) };
     let Some(SelectItem::UnnamedExpr(value) | SelectItem::ExprWithAlias { expr: value, .. }) = select.projection.first_mut() else {
-        return;
+        return ControlFlow::Continue(());
     };
+    if windows(value) {
+        return refuse("a window in a correlated subquery is not supported");
+    }
     let taken = std::mem::replace(value, Expr::Value(Value::Null.with_empty_span()));
     let mut call = call(if first { "first_value" } else { "meshgate_single" }, vec![taken]);
     if let (Expr::Function(function), Some(keys)) = (&mut call, order)
@@ -55,6 +41,7 @@ pub(super) fn aggregate(query: &mut Query) {
     *value = call;
     query.order_by = None;
     query.limit_clause = None;
+    ControlFlow::Continue(())
 }
 
 type Keys = Vec<datafusion::sql::sqlparser::ast::OrderByExpr>;
@@ -88,19 +75,53 @@ pub(super) fn aggregates_in(item: &SelectItem) -> bool {
     matches!(item, SelectItem::UnnamedExpr(value) | SelectItem::ExprWithAlias { expr: value, .. } if aggregates(value))
 }
 
+/// Whether the item is made of an aggregate of its own query.
+pub(super) fn own_aggregates_in(item: &SelectItem) -> bool {
+    matches!(item, SelectItem::UnnamedExpr(value) | SelectItem::ExprWithAlias { expr: value, .. } if calls(value, one_of_many, false))
+}
+
+/// Whether the item is made of a window.
+pub(super) fn windows_in(item: &SelectItem) -> bool {
+    matches!(item, SelectItem::UnnamedExpr(value) | SelectItem::ExprWithAlias { expr: value, .. } if windows(value))
+}
+
 fn aggregates(value: &Expr) -> bool {
-    struct Finder(bool);
+    calls(value, one_of_many, true)
+}
+
+fn windows(value: &Expr) -> bool {
+    calls(value, |function| function.over.is_some(), false)
+}
+
+/// Whether such a call is in an expression, or, if `deep`, in a query within it.
+fn calls(value: &Expr, wanted: fn(&Function) -> bool, deep: bool) -> bool {
+    struct Finder {
+        wanted: fn(&Function) -> bool,
+        deep: bool,
+        depth: usize,
+    }
     impl Visitor for Finder {
         type Break = ();
 
+        fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
+            self.depth += 1;
+            ControlFlow::Continue(())
+        }
+
+        fn post_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
+            self.depth = self.depth.saturating_sub(1);
+            ControlFlow::Continue(())
+        }
+
         fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
-            self.0 |= matches!(expr, Expr::Function(function) if AGGREGATES.contains(&last(&function.name).as_str()));
+            let here = self.deep || self.depth == 0;
+            if here && matches!(expr, Expr::Function(function) if (self.wanted)(function)) {
+                return ControlFlow::Break(());
+            }
             ControlFlow::Continue(())
         }
     }
-    let mut finder = Finder(false);
-    let _ = value.visit(&mut finder);
-    finder.0
+    value.visit(&mut Finder { wanted, deep, depth: 0 }).is_break()
 }
 
 /// The tables that the FROMs of a query name.
@@ -191,7 +212,7 @@ mod tests {
 
     fn shaped(sql: &str) -> String {
         let Statement::Query(mut query) = Parser::parse_sql(&PostgreSqlDialect {}, sql).unwrap().remove(0) else { panic!("no query") };
-        aggregate(&mut query);
+        assert!(aggregate(&mut query).is_continue());
         query.to_string()
     }
 
@@ -204,6 +225,14 @@ mod tests {
         );
         for kept in ["SELECT y FROM b WHERE b.x = 1", "SELECT max(y) FROM b WHERE b.x = a.x", "SELECT y FROM b WHERE b.x = a.x LIMIT 2"] {
             assert_eq!(shaped(kept), kept);
+        }
+    }
+
+    #[test]
+    fn every_aggregate_of_postgres_is_one_value() {
+        for name in ["stddev_pop", "var_samp", "bit_xor", "regr_count", "covar_pop", "jsonb_object_agg", "range_agg"] {
+            let kept = format!("SELECT {name}(y) FROM b WHERE b.x = a.x");
+            assert_eq!(shaped(&kept), kept);
         }
     }
 }

@@ -214,10 +214,7 @@ impl VisitorMut for Spelling {
             Expr::Like { pattern, escape_char, .. } | Expr::ILike { pattern, escape_char, .. } => {
                 return patterns::escaped(pattern, escape_char);
             }
-            Expr::Subquery(query) => {
-                super::scalars::aggregate(query);
-                None
-            }
+            Expr::Subquery(query) => return super::scalars::aggregate(query),
             Expr::Identifier(ident) if ident.quote_style.is_none() => match ident.value.to_lowercase().as_str() {
                 word @ ("localtimestamp" | "localtime") => Some(call(word, Vec::new())),
                 _ => None,

@@ -10,34 +10,6 @@ use super::datum::{Datum, Family, Ty};
 use super::tree::{Fold, Node};
 use super::{json, operators};
 
-/// Whether a function of that name is an aggregate.
-pub(super) fn is_aggregate(name: &str) -> bool {
-    matches!(
-        name,
-        "count"
-            | "sum"
-            | "min"
-            | "max"
-            | "avg"
-            | "array_agg"
-            | "string_agg"
-            | "bool_and"
-            | "bool_or"
-            | "every"
-            | "json_agg"
-            | "jsonb_agg"
-            | "json_object_agg"
-            | "jsonb_object_agg"
-            | "bit_and"
-            | "bit_or"
-            | "percentile_cont"
-            | "percentile_disc"
-            | "mode"
-            | "stddev"
-            | "variance"
-    )
-}
-
 type Made = (Vec<Node>, Fold, bool, Ty);
 
 /// An aggregate over these arguments: the arguments as it takes them, what it does, whether it skips NULLs, its type.

@@ -9,6 +9,7 @@ use datafusion::sql::sqlparser::ast::{
 
 use crate::catalog::PgType;
 use crate::catalog::functions::{Function, Kind};
+use crate::catalog::statics::is_aggregate;
 use crate::catalog::system::{last_part, qualifier};
 
 use super::bind::{Binder, Bound, Typed, unsupported};
@@ -32,7 +33,7 @@ impl Binder {
         if call.over.is_some() {
             return self.windowed(&name, call);
         }
-        if aggregates::is_aggregate(&name) {
+        if is_aggregate(&name) {
             let (aggregate, ty) = self.aggregate(&name, call)?;
             let level = self.level()?;
             level.aggregates = true;
@@ -196,7 +197,7 @@ impl Binder {
             "row_number" => (Ranking::RowNumber, PgType::INT8.into()),
             "rank" => (Ranking::Rank, PgType::INT8.into()),
             "dense_rank" => (Ranking::DenseRank, PgType::INT8.into()),
-            name if aggregates::is_aggregate(name) => {
+            name if is_aggregate(name) => {
                 let (aggregate, ty) = self.aggregate_inside(name, call)?;
                 (Ranking::Aggregate(aggregate), ty)
             }
