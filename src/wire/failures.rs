@@ -1,10 +1,11 @@
 //! Slows down who guesses passwords.
 //!
 //! Failures are counted for each login name at each address, and for each address over all names. Beyond a number that honest mistakes
-//! do not reach, the proofs of such a place are looked at one after another, and each wrong one makes the next wait.
+//! do not reach, whoever proves wrong at such a place is told so one after another, each after a wait. Proofs are looked at before that, so a
+//! right one waits for none of these; but for how many are looked at in a second, for silence would tell a guesser, too, that he was wrong.
 //!
-//! INVARIANT: nobody is locked out: a right password is only ever late, and only at the address that guesses. What is kept is
-//! bounded, whatever names and addresses are tried.
+//! INVARIANT: nobody is locked out: a right password is only ever late, only at the address that guesses, and by no more than it takes to look
+//! at what came before it and still waits. What is kept is bounded, whatever names and addresses are tried.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
@@ -12,7 +13,6 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::OwnedMutexGuard;
 use tokio::time::Instant;
 
 /// How many places are remembered.
@@ -20,12 +20,17 @@ const PLACES_MAX: usize = 10_000;
 /// Failures of one address over all names, for each failure that one name has free.
 const NAMES_AT_AN_ADDRESS: u32 = 5;
 
+/// Proofs of a place that are looked at while one wrong proof waits to be told.
+const LOOKS_A_WAIT: u32 = 10;
+/// Those that are looked at at once, where none have been for a while.
+const LOOKS_AT_ONCE: u32 = 100;
+
 /// How logins that fail are slowed down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FailedLogins {
     /// Failures of a name at an address that cost nothing.
     pub free: u32,
-    /// How long each further one makes the next proof wait.
+    /// How long each further one waits before it is told, one after another.
     pub wait: Duration,
     /// After how long one failure is forgotten.
     pub forgotten_after: Duration,
@@ -49,7 +54,29 @@ struct Place {
 struct Entry {
     count: u32,
     last: Instant,
-    gate: Arc<tokio::sync::Mutex<()>>,
+    gates: Arc<Gates>,
+}
+
+/// Where those of a place stand in line whose failures are no longer free.
+#[derive(Debug, Default)]
+struct Gates {
+    /// Before their proofs are looked at: since when the looks so far would have had their time, one after another.
+    looks: tokio::sync::Mutex<Option<Instant>>,
+    /// Before they are told that they were wrong.
+    refusals: tokio::sync::Mutex<()>,
+}
+
+impl Gates {
+    /// Waits until a proof may be looked at, behind those that came before and still wait.
+    async fn look(&self, wait: Duration) {
+        let each = wait / LOOKS_A_WAIT;
+        let mut looked = self.looks.lock().await;
+        let due = looked.unwrap_or_else(Instant::now);
+        if let Some(ahead) = due.checked_sub(each.saturating_mul(LOOKS_AT_ONCE)) {
+            tokio::time::sleep_until(ahead).await;
+        }
+        *looked = Some(due.max(Instant::now()) + each);
+    }
 }
 
 /// Logins that failed of late.
@@ -64,7 +91,6 @@ pub(super) struct Failures {
 pub(super) struct Turn<'a> {
     failures: &'a Failures,
     places: [Place; 2],
-    held: Vec<OwnedMutexGuard<()>>,
 }
 
 impl Failures {
@@ -72,21 +98,20 @@ impl Failures {
         Self { options, hasher: RandomState::new(), table: Mutex::default() }
     }
 
-    /// Waits for the others of a place at which too many have failed.
+    /// Waits until a proof may be looked at.
     pub(super) async fn turn(&self, address: IpAddr, user: &str) -> Turn<'_> {
         let address = network(address);
         let places = [Place { address, user: Some(self.hasher.hash_one(user)) }, Place { address, user: None }];
-        let mut held = Vec::new();
         for place in places {
-            if let Some(gate) = self.gate(place, Instant::now()) {
-                held.push(gate.lock_owned().await);
+            if let Some(gates) = self.gates(place, Instant::now()) {
+                gates.look(self.options.wait).await;
             }
         }
-        Turn { failures: self, places, held }
+        Turn { failures: self, places }
     }
 
-    /// The gate of a place whose failures are no longer free.
-    fn gate(&self, place: Place, now: Instant) -> Option<Arc<tokio::sync::Mutex<()>>> {
+    /// The gates of a place whose failures are no longer free.
+    fn gates(&self, place: Place, now: Instant) -> Option<Arc<Gates>> {
         let mut table = self.locked();
         let entry = table.get_mut(&place)?;
         self.forget_some(entry, now);
@@ -94,7 +119,7 @@ impl Failures {
             table.remove(&place);
             return None;
         }
-        (entry.count >= self.free(place)).then(|| Arc::clone(&entry.gate))
+        (entry.count >= self.free(place)).then(|| Arc::clone(&entry.gates))
     }
 
     fn free(&self, place: Place) -> u32 {
@@ -110,20 +135,20 @@ impl Failures {
         }
     }
 
-    /// Counts a failure; true if it is no longer free.
-    fn count(&self, place: Place, now: Instant) -> bool {
+    /// Counts a failure; answers the gates of its place if it is no longer free.
+    fn count(&self, place: Place, now: Instant) -> Option<Arc<Gates>> {
         let mut table = self.locked();
         if table.len() >= PLACES_MAX && !table.contains_key(&place) {
             make_room(&mut table);
         }
-        let entry = table.entry(place).or_insert_with(|| Entry { count: 0, last: now, gate: Arc::default() });
+        let entry = table.entry(place).or_insert_with(|| Entry { count: 0, last: now, gates: Arc::default() });
         self.forget_some(entry, now);
         if entry.count == 0 {
             entry.last = now;
         }
         // The count has a ceiling, so that a long attack is not held against its place for longer than it takes to forget the ceiling.
         entry.count = entry.count.saturating_add(1).min(self.free(place).saturating_mul(2));
-        entry.count > self.free(place)
+        (entry.count > self.free(place)).then(|| Arc::clone(&entry.gates))
     }
 
     fn forget(&self, place: Place) {
@@ -154,11 +179,14 @@ impl Turn<'_> {
     /// The proof was wrong. Returns when the client may be told.
     pub(super) async fn failed(self) {
         let beyond = self.places.map(|place| self.failures.count(place, Instant::now()));
-        if beyond.contains(&true) {
+        let mut held = Vec::new();
+        for gates in beyond.iter().flatten() {
+            held.push(gates.refusals.lock().await);
+        }
+        if !held.is_empty() {
             // The gates that are held stay shut meanwhile.
             tokio::time::sleep(self.failures.options.wait).await;
         }
-        drop(self.held);
     }
 }
 
@@ -185,27 +213,27 @@ mod tests {
     #[test]
     fn a_few_mistakes_cost_nothing_and_many_do() {
         let (failures, now) = (failures(), Instant::now());
-        let costs = |place| [0; 5].map(|_| failures.count(place, now));
+        let costs = |place| [0; 5].map(|_| failures.count(place, now).is_some());
         assert_eq!(costs(NAME), [false, false, false, true, true]);
         assert_eq!(costs(Place { user: Some(2), ..NAME }), [false, false, false, true, true]);
-        assert!(failures.gate(NAME, now).is_some());
-        assert!(failures.gate(Place { user: Some(3), ..NAME }, now).is_none());
+        assert!(failures.gates(NAME, now).is_some());
+        assert!(failures.gates(Place { user: Some(3), ..NAME }, now).is_none());
     }
 
     #[test]
     fn an_address_that_tries_many_names_is_slowed_too() {
         let (failures, now) = (failures(), Instant::now());
-        assert_eq!((0..20).filter(|_| failures.count(ADDRESS, now)).count(), 5);
+        assert_eq!((0..20).filter(|_| failures.count(ADDRESS, now).is_some()).count(), 5);
     }
 
     #[test]
     fn time_makes_mistakes_forgotten_however_many_there_were() {
         let (failures, now) = (failures(), Instant::now());
         (0..500).for_each(|_| _ = failures.count(NAME, now));
-        assert!(failures.gate(NAME, now + Duration::from_secs(30)).is_some());
-        assert!(failures.gate(NAME, now + Duration::from_secs(40)).is_none());
-        assert!(!failures.count(NAME, now + Duration::from_secs(40)));
-        assert!(failures.gate(NAME, now + Duration::from_secs(100)).is_none());
+        assert!(failures.gates(NAME, now + Duration::from_secs(30)).is_some());
+        assert!(failures.gates(NAME, now + Duration::from_secs(40)).is_none());
+        assert!(failures.count(NAME, now + Duration::from_secs(40)).is_none());
+        assert!(failures.gates(NAME, now + Duration::from_secs(100)).is_none());
         assert!(failures.locked().is_empty());
     }
 
@@ -227,10 +255,43 @@ mod tests {
         for _ in 0..3 {
             failures.turn(HERE, "alice").await.failed().await;
         }
-        let turn = failures.turn(HERE, "alice").await;
-        assert_eq!(turn.held.len(), 1);
-        turn.succeeded();
-        assert!(failures.turn(HERE, "alice").await.held.is_empty());
+        assert_eq!(failures.locked().len(), 2);
+        failures.turn(HERE, "alice").await.succeeded();
+        assert!(failures.locked().keys().all(|place| place.user.is_none()));
+    }
+
+    #[tokio::test]
+    async fn a_right_password_waits_for_no_wrong_one() {
+        let (failures, told) = (failures(), std::cell::Cell::new(0));
+        let wrong = || async {
+            failures.turn(HERE, "alice").await.failed().await;
+            told.set(told.get() + 1);
+        };
+        for _ in 0..3 {
+            wrong().await;
+        }
+        let right = async {
+            failures.turn(HERE, "alice").await.succeeded();
+            told.get()
+        };
+        let guesses = futures::future::join_all((0..60).map(|_| wrong()));
+        let (_, before) = futures::join!(guesses, right);
+        assert_eq!((before, told.get()), (3, 63));
+    }
+
+    #[tokio::test]
+    async fn so_many_proofs_are_looked_at_in_a_while() {
+        let failures = failures();
+        for _ in 0..3 {
+            failures.turn(HERE, "alice").await.failed().await;
+        }
+        let started = Instant::now();
+        let looks = (0..141).map(|_| async {
+            let _turn = failures.turn(HERE, "alice").await;
+            started.elapsed()
+        });
+        let looks = futures::future::join_all(looks).await;
+        assert!(looks.iter().max().is_some_and(|last| *last >= Duration::from_millis(80)));
     }
 
     #[test]
