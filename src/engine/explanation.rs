@@ -92,9 +92,9 @@ impl Pipeline {
         Ok(lines)
     }
 
-    async fn product_lines(&self, used: &ProductUse, decision: &Decision, judged: &Principal) -> Vec<PolicyLine> {
+    async fn product_lines(&self, used: &ProductUse, decision: &Decision, judged: &Arc<Principal>) -> Vec<PolicyLine> {
         let policy = &self.world.policy;
-        let clauses = if policy.may_discover(judged, &used.product, self.attempt.at()) {
+        let clauses = if policy.may_discover(judged, &used.product, self.settings.purpose.as_deref(), self.attempt.at()) {
             policy.explain(decision)
         } else {
             vec![policy.explain_undiscoverable()]

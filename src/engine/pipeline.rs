@@ -39,7 +39,7 @@ use super::notices::notices;
 use super::place::Place;
 use super::planner::Planner;
 use super::planning::Bounds;
-use super::plans::Key;
+use super::plans::{Described, Key};
 use super::prompt::is_prompt;
 use super::repeat::{Known, Made, Read, Run};
 use super::reply::{Notice, RowStream};
@@ -125,8 +125,10 @@ impl Pipeline {
     ) -> Result<(Vec<super::PgType>, Arc<[Column]>), ClientMessage> {
         let oids = declared.iter().map(|pg_type| pg_type.map_or(0, |pg_type| pg_type.oid)).collect();
         let key = self.key(query, oids);
-        if let Some(described) = self.shared.plans.description(&self.world, &key) {
-            return Ok(described);
+        if let Some(described) = self.shared.plans.description(&self.world, &key)
+            && described.products.iter().all(|product| self.finds(product))
+        {
+            return Ok((described.parameters.clone(), Arc::clone(&described.columns)));
         }
         let _place = guarded(Place::take(Arc::clone(&self.shared.queries)), self.deadline).await?;
         let bounds = self.bounds();
@@ -149,11 +151,12 @@ impl Pipeline {
         let plan = planner.plan(query).await.map_err(|fault| self.shown(query, &fault))?;
         let types = inference::parameter_types(&plan, &placed)?;
         let plan = self.bind_and_analyze(&planner.state, plan, &Given::nulls(&types)?, query)?;
-        let described = (types, self.columns(&plan, &query.modifiers));
-        if repeat::is_describable(&plan) {
-            self.shared.plans.keep_description(&self.world, &self.shared.worlds.current(), key, &described);
+        let columns = self.columns(&plan, &query.modifiers);
+        if let Some(products) = repeat::describable(&plan) {
+            let described = Described { parameters: types.clone(), columns: Arc::clone(&columns), products };
+            self.shared.plans.keep_description(&self.world, &self.shared.worlds.current(), key, described);
         }
-        Ok(described)
+        Ok((types, columns))
     }
 
     /// What a plan of the query hangs on.
@@ -332,6 +335,10 @@ impl Pipeline {
     async fn verify_again(&mut self, query: &Query, given: &Given) -> Result<Option<Verified>, ClientMessage> {
         let key = self.key(query, given.key());
         let Some(known) = self.shared.plans.plan(&self.world, &key) else { return Ok(None) };
+        // A product that may no longer be found is no product: planning says so.
+        if !known.uses.iter().all(|used| self.finds(&used.product)) {
+            return Ok(None);
+        }
         self.attempt.trace().done(Step::Plan, "known");
         self.attempt.trace().done(Step::Locate, &known.located);
         self.trace_uses(&known.uses);

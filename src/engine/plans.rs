@@ -1,9 +1,10 @@
 //! What is kept of statements for when they come again: trees, descriptions, plans.
 //!
 //! INVARIANT: nothing here is a permission. A description or a plan is found only by everything that it was made from: the world, the
-//! principal as the directory has it now, the text and its tree, the search path, all that expressions know but the moment, the types of parameters. Whoever runs a
-//! plan again decides anew and opens its table anew under that decision ([`super::repeat`]). Of a world that is no longer the current
-//! one, nothing is found and nothing kept. Trees are made of the text alone.
+//! principal as the directory has it now, the text and its tree, the search path, all that expressions know but the moment, the types of
+//! parameters. Whoever takes one asks anew whether its products may be found; whoever runs a plan again decides anew and opens its table anew under
+//! that decision ([`super::repeat`]). Of a world that is no longer the current one, nothing is found and nothing kept. Trees are made of the
+//! text alone.
 
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
@@ -15,6 +16,7 @@ use datafusion::sql::parser::Statement as Ast;
 
 use crate::error::ClientMessage;
 use crate::identity::Principal;
+use crate::product::Product;
 
 use super::World;
 use super::column::{Column, PgType};
@@ -73,7 +75,13 @@ pub(super) type DescriptionKey = Key<u32>;
 /// The key of a query's plan: of each parameter its value's type, and the OID of what it is to the client.
 pub(super) type PlanKey = Key<(DataType, u32)>;
 /// What a query takes and answers.
-pub(super) type Described = (Vec<PgType>, Arc<[Column]>);
+#[derive(Debug)]
+pub(super) struct Described {
+    pub(super) parameters: Vec<PgType>,
+    pub(super) columns: Arc<[Column]>,
+    /// The products that it reads, which whoever asks again must be allowed to find.
+    pub(super) products: Vec<Arc<Product>>,
+}
 
 /// Entries; what has not been asked for during a generation goes.
 #[derive(Debug)]
@@ -155,14 +163,14 @@ impl Plans {
     }
 
     /// What a query takes and answers in that world.
-    pub(super) fn description(&self, world: &Arc<World>, key: &DescriptionKey) -> Option<Described> {
-        self.made_in(world)?.descriptions.find(key).map(|described| described.as_ref().clone())
+    pub(super) fn description(&self, world: &Arc<World>, key: &DescriptionKey) -> Option<Arc<Described>> {
+        self.made_in(world)?.descriptions.find(key)
     }
 
     /// Keeps what a query takes and answers, if the world in which it was described is the current one.
-    pub(super) fn keep_description(&self, world: &Arc<World>, current: &Arc<World>, key: DescriptionKey, described: &Described) {
+    pub(super) fn keep_description(&self, world: &Arc<World>, current: &Arc<World>, key: DescriptionKey, described: Described) {
         if let Some(mut made) = self.make_in(world, current, &key.text) {
-            made.descriptions.keep(key, Arc::new(described.clone()));
+            made.descriptions.keep(key, Arc::new(described));
         }
     }
 

@@ -28,6 +28,7 @@ use datafusion::physical_plan::{ChildrenPropertiesMode, ExecutionPlan, Execution
 use crate::enforcement::{self, GovernedExec, GovernedTable, ProductUse};
 use crate::lineage::Lineage;
 use crate::policy::Decision;
+use crate::product::Product;
 
 use super::attempt::Accessed;
 use super::column::Column;
@@ -275,9 +276,10 @@ fn is_timeless(plan: &LogicalPlan) -> bool {
     walked.is_ok() && timeless
 }
 
-/// Whether what a query answers is the same at each time in its world.
-pub(super) fn is_describable(plan: &LogicalPlan) -> bool {
-    scans(plan).iter().all(|scan| GovernedTable::of_scan(scan).is_some_and(|table| table.product().schema.is_some()))
+/// The products that a query reads, if what it answers is the same at each time in its world.
+pub(super) fn describable(plan: &LogicalPlan) -> Option<Vec<Arc<Product>>> {
+    let product = |scan: &TableScan| GovernedTable::of_scan(scan).map(|table| Arc::clone(table.product()));
+    scans(plan).iter().map(|scan| product(scan).filter(|product| product.schema.is_some())).collect()
 }
 
 fn scans(plan: &LogicalPlan) -> Vec<TableScan> {

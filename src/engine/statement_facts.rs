@@ -40,7 +40,8 @@ impl StatementFacts {
     fn gather(&self, pipeline: &Pipeline) -> SessionFacts {
         let discover = {
             let (world, principal, now) = (Arc::clone(&pipeline.world), Arc::clone(&pipeline.principal), pipeline.attempt.at());
-            Arc::new(move |product: &Product| world.policy.may_discover(&principal, product, now))
+            let settings = Arc::clone(&pipeline.settings);
+            Arc::new(move |product: &Product| world.policy.may_discover(&principal, product, settings.purpose.as_deref(), now))
         };
         SessionFacts {
             database: pipeline.shared.options.database.clone(),
@@ -65,6 +66,11 @@ impl Pipeline {
     /// The columns of a plan's result.
     pub(super) fn columns(&self, plan: &LogicalPlan, written: &Modifiers) -> Arc<[Column]> {
         columns::of_plan(plan, written, &|table| self.facts().row_type_of(table))
+    }
+
+    /// Whether the caller may find a product now.
+    pub(super) fn finds(&self, product: &Product) -> bool {
+        self.world.policy.may_discover(&self.principal, product, self.settings.purpose.as_deref(), self.attempt.at())
     }
 
     /// What the catalog may know.

@@ -87,8 +87,8 @@ pub(super) fn read(
 }
 
 /// The question whether a product may be found.
-pub(super) fn discover(principal: &Principal, contract: &Contract) -> Value {
-    json!({ "action": "discover", "subject": subject(principal, None), "resource": resource(contract), "context": null })
+pub(super) fn discover(principal: &Principal, purpose: Option<&str>, contract: &Contract) -> Value {
+    json!({ "action": "discover", "subject": subject(principal, purpose), "resource": resource(contract), "context": null })
 }
 
 /// What is recorded of a request that the guard refused before asking.

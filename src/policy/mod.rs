@@ -19,6 +19,7 @@ mod evaluate;
 mod explain;
 mod expression;
 mod file;
+mod found;
 mod guard;
 mod input;
 mod manifest;

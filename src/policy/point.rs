@@ -17,6 +17,7 @@ use super::condition::Condition;
 use super::contract::{Column, Contract, ProductPackage};
 use super::course::{ALWAYS, Course, Rows, Span, common};
 use super::file::BundleFault;
+use super::found::Found;
 use super::guard::{Refusal, complete_masks, confirm, is_masked_at_a_guess, mark_feeding, public_message, require_keys};
 use super::rego::{Rego, RegoValue, Session, from_json};
 use super::residual::{Record, RecordQuestion, Residual};
@@ -49,6 +50,7 @@ pub struct DecisionPoint {
     /// The roles that see all of the gateway's own records.
     auditors: BTreeSet<String>,
     cache: Cache,
+    found: Found,
     sampled: Sampled,
 }
 
@@ -94,7 +96,7 @@ impl DecisionPoint {
         let data = rego.data();
         let cache = Cache::new(bundle.reads());
         let (mask_keys, auditors, sampled) = (MaskKeys::default(), BTreeSet::new(), Sampled::default());
-        let point = Self { bundle, rego, data, contracts, mask_keys, erased, auditors, cache, sampled };
+        let point = Self { bundle, rego, data, contracts, mask_keys, erased, auditors, cache, found: Found::default(), sampled };
         let sampled = proof::prove(&point, &catalog)?;
         Ok(Self { sampled, ..point })
     }
@@ -210,9 +212,9 @@ impl DecisionPoint {
         (decision, course)
     }
 
-    /// Whether the principal may know at that time that the product exists. A bundle without the rule `may_discover` shows everything to everyone who
-    /// has logged in; with it, whatever is not exactly true hides the product.
-    pub fn may_discover(&self, principal: &Principal, product: &Product, now: DateTime<Utc>) -> bool {
+    /// Whether the principal may know at that time, for that purpose, that the product exists. A bundle without the rule `may_discover` shows
+    /// everything to everyone who has logged in; with it, whatever is not exactly true hides the product.
+    pub fn may_discover(&self, principal: &Arc<Principal>, product: &Product, purpose: Option<&str>, now: DateTime<Utc>) -> bool {
         if product.is_own() {
             return true;
         }
@@ -221,12 +223,17 @@ impl DecisionPoint {
         if !mesh.declares("may_discover") {
             return true;
         }
-        let input = input::discover(principal, contract);
-        if !schema::is_request(&input) {
-            return false;
-        }
-        let mut session = self.rego.session(Some(from_json(&input)), now.timestamp_nanos_opt());
-        matches!(session.ask(&format!("{ENTRY_PACKAGE}.may_discover")), Ok(Some(RegoValue::Bool(true))))
+        self.found.of(principal, &product.reference, purpose, || {
+            let input = input::discover(principal, purpose, contract);
+            if !schema::is_request(&input) {
+                return (false, true);
+            }
+            let mut session = self.rego.session(Some(from_json(&input)), now.timestamp_nanos_opt());
+            let answer = session.ask(&format!("{ENTRY_PACKAGE}.may_discover"));
+            // A rule that failed may have run out of time.
+            let lasting = answer.is_ok() && !session.looked_at_clock() && self.bundle.reads().repeatable();
+            (matches!(answer, Ok(Some(RegoValue::Bool(true)))), lasting)
+        })
     }
 
     fn judge(&self, request: &AccessRequest, trace: &mut Trace) -> Result<Outcome, Refusal> {

@@ -141,7 +141,7 @@ impl Rego {
         if let Some(input) = &input {
             engine.set_input(input.clone());
         }
-        Session { engine, input: input.unwrap_or(Value::Undefined), now_ns, known: BTreeMap::new() }
+        Session { engine, input: input.unwrap_or(Value::Undefined), now_ns, looked_at_clock: false, known: BTreeMap::new() }
     }
 
     /// The documents under `data` that are no rules.
@@ -161,6 +161,7 @@ pub(super) struct Session {
     engine: Engine,
     input: Value,
     now_ns: Option<i64>,
+    looked_at_clock: bool,
     known: BTreeMap<String, Value>,
 }
 
@@ -174,7 +175,7 @@ impl Session {
     pub(super) fn with_input(&self, input: &Value) -> Self {
         let mut engine = Engine::clone(&self.engine);
         engine.set_input(input.clone());
-        Self { engine, input: input.clone(), now_ns: self.now_ns, known: BTreeMap::new() }
+        Self { engine, input: input.clone(), now_ns: self.now_ns, looked_at_clock: false, known: BTreeMap::new() }
     }
 
     /// The value of a rule that need not be asked twice.
@@ -212,6 +213,11 @@ impl Session {
         self.now_ns
     }
 
+    /// Whether a rule that was asked has looked at the clock.
+    pub(super) fn looked_at_clock(&self) -> bool {
+        self.looked_at_clock
+    }
+
     /// The value of a rule (`package.rule`); `None` if it is undefined.
     pub(super) fn ask(&mut self, rule: &str) -> Result<Option<Value>, EvaluationError> {
         let path = format!("data.{rule}");
@@ -221,9 +227,10 @@ impl Session {
 
     /// Evaluates by the session's clock; a panic is a failure.
     fn evaluate<T>(&mut self, evaluate: impl FnOnce(&mut Engine) -> anyhow::Result<T>) -> Result<T, EvaluationError> {
-        let before = CLOCK.replace(self.now_ns);
+        let before = (CLOCK.replace(self.now_ns), LOOKED_AT.replace(false));
         let answer = catch_unwind(AssertUnwindSafe(|| evaluate(&mut self.engine)));
-        CLOCK.set(before);
+        self.looked_at_clock |= LOOKED_AT.replace(before.1);
+        CLOCK.set(before.0);
         match answer {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => Err(evaluation_error(&error)),
@@ -243,10 +250,13 @@ pub(super) fn call(builtin: &Builtin, args: &[Value], now_ns: Option<i64>) -> Re
 thread_local! {
     /// The clock of the statement whose rules this thread evaluates.
     static CLOCK: Cell<Option<i64>> = const { Cell::new(None) };
+    /// Whether a rule has asked for it.
+    static LOOKED_AT: Cell<bool> = const { Cell::new(false) };
 }
 
 /// The time that rules are told: the statement's, or the system's where there is no statement.
 fn clock_ns() -> i64 {
+    LOOKED_AT.set(true);
     CLOCK.get().or_else(|| chrono::Utc::now().timestamp_nanos_opt()).unwrap_or(i64::MAX)
 }
 

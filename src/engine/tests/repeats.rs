@@ -71,6 +71,29 @@ async fn a_known_plan_is_nobodys_permission() {
 }
 
 #[tokio::test]
+async fn a_known_plan_is_of_what_may_be_found() {
+    let world = TestWorld::new();
+    // The second of March, at 20:00.
+    world.hide_unless("time.now_ns() < 1772481600000000000");
+    let mut guest = world.session("guest", &[]);
+    let query = "SELECT tier FROM crm.people WHERE id = 1";
+    guest.rows(&format!("PREPARE p AS {query}")).await.unwrap();
+    for _ in 0..2 {
+        assert_eq!(guest.rows(query).await.unwrap(), ["gold"]);
+    }
+    assert!(world.knows(query));
+    world.pass(2);
+    for hidden in [query, "EXECUTE p", "SELECT tier FROM crm.people WHERE id = 2"] {
+        assert_eq!(guest.rows(hidden).await.unwrap_err().sqlstate, SqlState::UNDEFINED_TABLE, "{hidden}");
+    }
+    world.hide_unless("input.subject.purpose == \"billing\"");
+    for (purpose, found) in [("billing", true), ("none", false), ("billing", true)] {
+        guest.rows(&format!("SET meshgate.purpose = '{purpose}'")).await.unwrap();
+        assert_eq!(guest.rows(query).await.is_ok(), found, "{purpose}");
+    }
+}
+
+#[tokio::test]
 async fn what_hangs_on_the_moment_or_the_session_is_planned_each_time() {
     let world = TestWorld::new();
     let mut reader = world.session("reader", &["pii_authorized"]);

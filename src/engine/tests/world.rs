@@ -188,6 +188,12 @@ impl TestWorld {
         self.worlds.replace(world(&self.folder.path().join("catalogs"), ids));
     }
 
+    /// Products may be found under this condition only.
+    pub(super) fn hide_unless(&self, condition: &str) {
+        let rules = |text: String| text.replace("may_discover if {", &format!("may_discover if {{\n\t{condition}"));
+        self.worlds.replace(world_by(&self.folder.path().join("catalogs"), [], rules));
+    }
+
     /// Days pass.
     pub(super) fn pass(&self, days: i64) {
         *self.now.lock().unwrap() += chrono::TimeDelta::days(days);
@@ -249,6 +255,11 @@ fn options(now: &Arc<Mutex<DateTime<Utc>>>) -> EngineOptions {
 }
 
 fn world<const N: usize>(catalogs: &Path, erased: [&str; N]) -> World {
+    world_by(catalogs, erased, |rules| rules)
+}
+
+/// By other rules than those that come with the gateway.
+fn world_by<const N: usize>(catalogs: &Path, erased: [&str; N], rules: impl Fn(String) -> String) -> World {
     let (schema, tables) = crate::catalog::mesh::schema().unwrap();
     let snapshot = Arc::new(locator::load(catalogs).unwrap().with_own(schema, tables));
     let policies = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies");
@@ -257,7 +268,7 @@ fn world<const N: usize>(catalogs: &Path, erased: [&str; N]) -> World {
     let files = of_bundle
         .map(|path| BundleFile {
             path: path.file_name().unwrap().to_str().unwrap().to_owned(),
-            text: std::fs::read_to_string(&path).unwrap(),
+            text: rules(std::fs::read_to_string(&path).unwrap()),
         })
         .collect();
     let bundle = Arc::new(Bundle::parse(files).unwrap());

@@ -2,6 +2,7 @@
 
 mod at_once;
 mod cached;
+mod discovery;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -296,7 +297,7 @@ fn the_metadata_role_reads_no_row_and_discovers() {
     let product = customer_360();
     let everything = ["metadata", "pii_authorized", "restricted"];
     assert_eq!(denied(&decide(&product, &everything, &["tier"])), ["data_mesh.governance.metadata_only"]);
-    assert!(point(shipped(), &product).may_discover(&principal(&["metadata"]), &product, now()));
+    assert!(point(shipped(), &product).may_discover(&Arc::new(principal(&["metadata"])), &product, None, now()));
 }
 
 // The ways in which a rule fails open, each closed.
@@ -356,7 +357,7 @@ fn an_unknown_field_product_or_port_is_denied_before_the_rules_are_asked() {
     other.reference.version.major = 3;
     let point = point(shipped(), &product);
     assert_eq!(denied(&point.decide(&request(&other, principal(&[]), &["tier"]))), ["guard.unknown_product"]);
-    assert!(!point.may_discover(&principal(&[]), &other, now()));
+    assert!(!point.may_discover(&Arc::new(principal(&[])), &other, None, now()));
     let mut elsewhere = request(&product, principal(&[]), &["tier"]);
     elsewhere.port = PortName::parse("stream").unwrap();
     assert_eq!(denied(&point.decide(&elsewhere)), ["guard.unknown_port"]);
@@ -592,24 +593,6 @@ fn a_missing_package_denies_only_if_the_bundle_requires_it() {
     assert_eq!(denied(&decide_by(files, &[], &["tier"])), ["guard.no_product_package"]);
 }
 
-// Discovery.
-
-#[test]
-fn discovery_is_the_rules_and_anything_but_true_hides() {
-    let product = customer_360();
-    let found = |files: Vec<BundleFile>| point(files, &product).may_discover(&principal(&["guest"]), &product, now());
-    assert!(found(shipped()));
-    assert!(found(rules(LAX)));
-    for rule in ["may_discover := false", "may_discover := \"yes\"", "may_discover if input.nothing", "may_discover if 1 / count([]) > 0"] {
-        assert!(!found(rules(&format!("{LAX}\n{rule}"))), "{rule}");
-    }
-    assert!(!found(rules(&format!("{LAX}\nmay_discover if not \"guest\" in input.subject.roles"))));
-    // By the time of the statement, not of the machine.
-    let at = now().timestamp_nanos_opt().unwrap();
-    assert!(found(rules(&format!("{LAX}\nmay_discover if time.now_ns() == {at}"))));
-    assert!(!found(rules(&format!("{LAX}\nmay_discover if time.now_ns() > {at}"))));
-}
-
 // A policy in the style that per-record engines are given: message texts, a registry, and records that this gateway does not show it.
 
 const PER_RECORD: &str = r#"
@@ -681,7 +664,7 @@ fn questions_fit_their_schema() {
     let decision = decide(&masking(), &["analyst"], &["tier", "full_name"]);
     let input = decision.input.to_value();
     assert!(request.is_valid(&input), "{input}");
-    let discover = input::discover(&principal(&[]), &Contract::new(&Arc::new(masking()), &BTreeMap::new()));
+    let discover = input::discover(&principal(&[]), None, &Contract::new(&Arc::new(masking()), &BTreeMap::new()));
     assert!(request.is_valid(&discover), "{discover}");
     let mut incomplete = input;
     incomplete["subject"].as_object_mut().unwrap().remove("roles");
