@@ -50,7 +50,12 @@ impl Pin {
             Some(file) => file,
             None => Arc::new(File::open(&self.path).map_err(|_| self.changed())?),
         };
+        let end = file.metadata().map_err(|e| ParquetError::External(Box::new(e)))?.len();
         let read = ranges.iter().map(|range| {
+            // A damaged footer may ask for more than there is, and than there is memory.
+            if range.end > end {
+                return Err(ParquetError::EOF("a part of the file ends beyond it".to_owned()));
+            }
             let size = usize::try_from(range.end.saturating_sub(range.start)).map_err(|e| ParquetError::External(Box::new(e)))?;
             let mut bytes = vec![0; size];
             file.read_exact_at(&mut bytes, range.start).map_err(|e| ParquetError::External(Box::new(e)))?;
@@ -136,5 +141,25 @@ impl AsyncFileReader for PinnedReader {
             if same { Ok(metadata) } else { Err(self.pin.changed()) }
         }
         .boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::tests::place;
+    use super::*;
+
+    #[test]
+    fn no_memory_is_taken_for_what_the_file_does_not_have() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("short.parquet");
+        std::fs::write(&path, [7; 100]).unwrap();
+        let version = FileVersion::of_now(&path);
+        let pin = Pin { at: place(), name: "short".to_owned(), path, version, groups: Arc::default(), reads: Arc::default() };
+        let read = |range: Range<u64>| pin.read(None, std::slice::from_ref(&range)).map(|(_, parts)| parts);
+        assert_eq!(read(90..100).unwrap(), [vec![7; 10]]);
+        for beyond in [90..101, 0..u64::MAX] {
+            assert!(matches!(read(beyond), Err(ParquetError::EOF(_))));
+        }
     }
 }
