@@ -198,6 +198,8 @@ impl Gateway {
         };
         let engine = Engine::new(options, Arc::new(worlds), ports(folder), audit, None).map_err(|error| anyhow::anyhow!("{error:?}"))?;
         let principal = analyst();
+        // The directory has one of each.
+        let known = Arc::clone(&principal);
         let request = SessionRequest {
             database: "mesh".to_owned(),
             parameters: Vec::new(),
@@ -206,7 +208,7 @@ impl Gateway {
             process_id: 1,
             stop_cause: Arc::new(|| None),
             stopper: Arc::new(|_| {}),
-            whoever: Arc::new(|| Some(analyst())),
+            whoever: Arc::new(move || Some(Arc::clone(&known))),
             everyone: Arc::new(|_| None),
         };
         let session = engine.open_session(principal, request).map_err(|error| anyhow::anyhow!("{error:?}"))?;
