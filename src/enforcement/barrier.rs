@@ -16,17 +16,13 @@
 use std::fmt;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, BooleanArray, RecordBatch, RecordBatchOptions};
-use datafusion::arrow::compute::{BatchCoalescer, and, not, prep_null_mask_filter};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Result, Statistics};
-use datafusion::error::DataFusionError;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::EquivalenceProperties;
 use datafusion::physical_expr::expressions::{Column, DynamicFilterPhysicalExpr};
-use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_plan::execution_plan::{CardinalityEffect, ReplaceChildrenOptions};
 use datafusion::physical_plan::filter_pushdown::{
     ChildFilterDescription, ChildPushdownResult, FilterDescription, FilterPushdownPhase, FilterPushdownPropagation,
@@ -40,105 +36,15 @@ use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 
 use crate::policy::DecisionId;
-use crate::ports::{Kept, NumberedBatch, NumberedScan, Reading, Reduction, Without, marked, reduced, refusal, tested, waits};
+use crate::ports::{Kept, Reduction, Without, reduced, tested, waits};
 use crate::product::ProductRef;
 
 use super::Error;
-use super::error::PortCause;
-use super::exclusion::SubjectProbe;
-use super::mask::{ColumnMask, Memo};
-use super::recall::{Recall, Recorder};
+use super::governor::{Arrival, Governor, arrivals, port_error};
+use super::terms::{Shown, Terms};
 
-/// So many runs of visible rows of one batch are copied as they lie.
-const RUNS_MAX: usize = 32;
 /// What is left of the rows by the user's predicates, for all that is known: as much as the engine takes it to be above the barrier.
 const ROWS_LEFT_BY_PREDICATES: f64 = 0.2;
-
-/// What is shown of a column. Positions are those of the input's columns.
-#[derive(Debug, Clone)]
-pub(super) enum Shown {
-    /// The column at that position.
-    AsItIs(usize),
-    /// A mask of the columns at these positions; a constant has none.
-    Masked {
-        /// In the order of the mask.
-        inputs: Vec<usize>,
-        /// The mask.
-        mask: Arc<ColumnMask>,
-    },
-}
-
-/// What the barrier does to the rows of its input. Positions are those of the input's columns.
-#[derive(Debug, Clone)]
-pub(super) struct Terms {
-    pub(super) product: ProductRef,
-    pub(super) decision: DecisionId,
-    /// Further products whose rows are in the input, if its source joins them, and the decisions on these.
-    pub(super) beside: Vec<(ProductRef, DecisionId)>,
-    /// Rows for which it is not true are hidden.
-    pub(super) row_filter: Option<Arc<dyn PhysicalExpr>>,
-    /// Rows of which a subject is erased are hidden.
-    pub(super) exclusions: Vec<(usize, SubjectProbe)>,
-    /// For which rows it is known already whether these two hide them, and who takes down what is found out about the others.
-    pub(super) recall: Option<Arc<Recall>>,
-    /// So many of the input's first columns are what is shown, or what masks are computed from.
-    pub(super) kept: usize,
-    /// One for each column that leaves.
-    pub(super) shown: Vec<Shown>,
-    /// Leakproof predicates of the user: rows for which one is not true are left out.
-    pub(super) predicates: Vec<Arc<dyn PhysicalExpr>>,
-    /// Those among them that the source may skip rows by.
-    pub(super) hints: Vec<Arc<dyn PhysicalExpr>>,
-    /// The source must not learn what else is asked of rows: it fails by rows, hidden ones too.
-    pub(super) secret: bool,
-    /// If the source marks values that do not fit.
-    pub(super) marking: Option<Marking>,
-    /// No partition needs to deliver more visible rows than this.
-    pub(super) row_limit: Option<usize>,
-    /// So many filters of the source's are the whole row filter and all predicates; `None` if it was not offered all of them.
-    pub(super) offered: Option<usize>,
-}
-
-/// Of a source that marks values that do not fit, and leaves it to the barrier to refuse those of visible rows.
-#[derive(Debug, Clone)]
-pub(super) struct Marking {
-    /// The source.
-    pub(super) scan: Arc<dyn ExecutionPlan>,
-    /// So many of the input's first columns are what the statement asks for; the others only the policy reads.
-    pub(super) asked: usize,
-}
-
-impl Terms {
-    fn hide_rows(&self) -> bool {
-        self.row_filter.is_some() || !self.exclusions.is_empty()
-    }
-
-    /// Whether a row is hidden or shown by what is in the column.
-    fn tests(&self, position: usize) -> bool {
-        let reads = |filter: &Arc<dyn PhysicalExpr>| collect_columns(filter).iter().any(|column| column.index() == position);
-        self.row_filter.as_ref().is_some_and(reads) || self.exclusions.iter().any(|(excluded, _)| *excluded == position)
-    }
-
-    /// Those of states that a source has made under these.
-    pub(super) fn of_states(&self, columns: usize) -> Self {
-        Self {
-            product: self.product.clone(),
-            decision: self.decision,
-            beside: self.beside.clone(),
-            row_filter: None,
-            exclusions: Vec::new(),
-            recall: None,
-            kept: columns,
-            shown: (0..columns).map(Shown::AsItIs).collect(),
-            predicates: Vec::new(),
-            hints: Vec::new(),
-            secret: self.secret,
-            marking: None,
-            row_limit: None,
-            offered: None,
-        }
-    }
-}
 
 /// What a barrier has absorbed, and whether rows may have been hidden below it.
 #[derive(Debug, Clone)]
@@ -423,268 +329,14 @@ impl ExecutionPlan for GovernedExec {
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let input = self.arrivals(partition, &context).map_err(|source| port_error(&self.terms, source))?;
-        let kept: Vec<usize> = (0..self.terms.kept).collect();
-        let kept = Arc::new(self.input.schema().project(&kept)?);
+        let arrivals = self.arrivals(partition, &context).map_err(|source| port_error(&self.terms, source))?;
+        let collected = self.input.schema().project(&(0..self.terms.kept).collect::<Vec<_>>())?;
         let rows_full = context.session_config().batch_size();
-        let governor = Governor {
-            input,
-            schema: self.schema(),
-            collector: BatchCoalescer::new(Arc::clone(&kept), rows_full),
-            kept,
-            rows_full,
-            rows_counted: 0,
-            rows_left: self.terms.row_limit,
-            finished: false,
-            recorder: self.terms.recall.clone().map(Recorder::new),
-            memos: self.terms.shown.iter().map(|_| Memo::default()).collect(),
-            terms: Arc::clone(&self.terms),
-        };
+        let governor = Governor::new(arrivals, Arc::clone(&self.terms), self.schema(), Arc::new(collected), rows_full);
         let batches = futures::stream::try_unfold(governor, |mut governor| async move {
             let batch = governor.next().await?;
             Ok(batch.map(|batch| (batch, governor)))
         });
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), batches)))
     }
-}
-
-/// What a partition of the input delivers. If rows of it come without the columns that the policy tests, it says which these are.
-fn arrivals(
-    input: &Arc<dyn ExecutionPlan>,
-    numbered: bool,
-    partition: usize,
-    context: &Arc<TaskContext>,
-) -> Result<BoxStream<'static, Result<Arrival>>> {
-    match (numbered, NumberedScan::of(input)) {
-        (false, _) => Ok(input.execute(partition, Arc::clone(context))?.map(|batch| batch.map(Arrival::Read)).boxed()),
-        (true, Some(scan)) => Ok(scan.execute_numbered(partition, context)?.map(|batch| batch.map(Arrival::Numbered)).boxed()),
-        (true, None) => Err(Error::Internal { invariant: "rows that are remembered come from a scan that numbers them" }.into()),
-    }
-}
-
-/// A port's error text may hold a value of a hidden row: it goes into the cause, which is for the log.
-fn port_error(terms: &Terms, source: DataFusionError) -> DataFusionError {
-    match source.find_root() {
-        DataFusionError::ResourcesExhausted(_) => source,
-        _ => Error::Port { product: terms.product.clone(), cause: PortCause::new(source) }.into(),
-    }
-}
-
-/// Raw rows.
-enum Arrival {
-    /// With all columns.
-    Read(RecordBatch),
-    /// With their numbers, and perhaps without the columns that only the policy tests.
-    Numbered(NumberedBatch),
-}
-
-/// One partition of the barrier at work.
-struct Governor {
-    input: BoxStream<'static, Result<Arrival>>,
-    terms: Arc<Terms>,
-    schema: SchemaRef,
-    /// The columns that are collected.
-    kept: SchemaRef,
-    /// Holds visible raw rows of the kept columns.
-    collector: BatchCoalescer,
-    /// Rows of a batch of full size.
-    rows_full: usize,
-    /// Visible rows that have not left, where no column is kept.
-    rows_counted: usize,
-    rows_left: Option<usize>,
-    finished: bool,
-    /// Takes down which rows are visible.
-    recorder: Option<Recorder>,
-    /// What masks remember, one for each column that leaves.
-    memos: Vec<Memo>,
-}
-
-impl Governor {
-    async fn next(&mut self) -> Result<Option<RecordBatch>> {
-        loop {
-            if self.rows_left == Some(0) {
-                return Ok(None);
-            }
-            if let Some(batch) = self.collected()? {
-                return self.release(&batch).map(Some);
-            }
-            if self.finished {
-                return Ok(None);
-            }
-            match self.input.next().await {
-                None => {
-                    self.finished = true;
-                    self.collector.finish_buffered_batch()?;
-                }
-                Some(arrival) => {
-                    let arrival = arrival.map_err(|source| port_error(&self.terms, source))?;
-                    if let Some(uncollected) = self.take(arrival)? {
-                        return Ok(Some(uncollected));
-                    }
-                }
-            }
-        }
-    }
-
-    /// A batch of full size, or the last one.
-    fn collected(&mut self) -> Result<Option<RecordBatch>> {
-        if self.terms.kept > 0 {
-            return Ok(self.collector.next_completed_batch());
-        }
-        let ready = self.finished || self.rows_left.is_some_and(|left| self.rows_counted >= left);
-        let rows = self.rows_counted.min(self.rows_full);
-        if rows == 0 || (rows < self.rows_full && !ready) {
-            return Ok(None);
-        }
-        self.rows_counted = self.rows_counted.saturating_sub(rows);
-        let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        Ok(Some(RecordBatch::try_new_with_options(Arc::clone(&self.kept), Vec::new(), &options)?))
-    }
-
-    /// Takes raw rows in. Returns what can leave at once.
-    fn take(&mut self, arrival: Arrival) -> Result<Option<RecordBatch>> {
-        let permitted = self.permitted(&arrival)?;
-        let batch = match arrival {
-            Arrival::Read(batch) | Arrival::Numbered(NumberedBatch { batch, .. }) => batch,
-        };
-        let permitted = match &self.terms.marking {
-            Some(marking) => self.fitting(&batch, permitted, marking)?,
-            None => permitted,
-        };
-        let visible = self.visible(&batch, permitted)?;
-        if self.terms.kept == 0 {
-            let rows = visible.as_ref().map_or(batch.num_rows(), BooleanArray::true_count);
-            self.rows_counted = self.rows_counted.saturating_add(rows);
-            return Ok(None);
-        }
-        let kept = self.kept(&batch)?;
-        let full = kept.num_rows() == self.rows_full && self.collector.is_empty();
-        match visible {
-            // INVARIANT: if rows may be hidden, batches are of full size, even of a file that hides none of them.
-            None if full || !self.terms.hide_rows() => return self.release(&kept).map(Some),
-            None => self.collector.push_batch(kept)?,
-            Some(visible) => {
-                let runs: Vec<(usize, usize)> = visible.values().set_slices().take(RUNS_MAX + 1).collect();
-                match runs[..] {
-                    [(0, end)] if full && end == kept.num_rows() => return self.release(&kept).map(Some),
-                    // Where a few rows are hidden, those between them are copied once: a filter would make a batch that is then copied.
-                    [..] if runs.len() <= RUNS_MAX => {
-                        for (start, end) in runs {
-                            self.collector.push_batch(kept.slice(start, end.saturating_sub(start)))?;
-                        }
-                    }
-                    [..] => self.collector.push_batch_with_filter(kept, &visible)?,
-                }
-            }
-        }
-        if self.rows_left.is_some_and(|left| self.collector.get_buffered_rows() >= left) {
-            self.collector.finish_buffered_batch()?;
-        }
-        Ok(None)
-    }
-
-    /// Which rows the policy lets through; `None`: all. Never NULL.
-    fn permitted(&mut self, arrival: &Arrival) -> Result<Option<BooleanArray>> {
-        let numbered = match arrival {
-            Arrival::Read(batch) => return self.tested(batch),
-            Arrival::Numbered(numbered) => numbered,
-        };
-        let broken = |invariant| DataFusionError::from(Error::Internal { invariant });
-        let recall = self.terms.recall.as_ref().ok_or_else(|| broken("rows by number are asked for by who remembers some"))?;
-        match (numbered.reading, &numbered.numbers) {
-            (Reading::Bare, None) => Ok(None),
-            (Reading::Numbered, Some(numbers)) => recall.visible(numbered.file, numbers).map(Some),
-            (Reading::Whole, Some(numbers)) => {
-                let permitted = self.tested(&numbered.batch)?;
-                if let (Some(recorder), Some(permitted)) = (&mut self.recorder, &permitted) {
-                    recorder.record(numbered.file, numbers, permitted, &numbered.batch)?;
-                }
-                Ok(permitted)
-            }
-            _ => Err(broken("rows come as they were asked for")),
-        }
-    }
-
-    /// The same, by testing the columns.
-    fn tested(&self, batch: &RecordBatch) -> Result<Option<BooleanArray>> {
-        let mut remaining = None;
-        if let Some(filter) = &self.terms.row_filter {
-            remaining = Some(truth(filter, batch)?);
-        }
-        for (position, probe) in &self.terms.exclusions {
-            let subjects = batch.columns().get(*position).ok_or(Error::Internal { invariant: "the subject column is read" })?;
-            remaining = Some(both(remaining, probe.visible(subjects)?)?);
-        }
-        Ok(remaining)
-    }
-
-    /// Which of the rows that the policy lets through have what it looks at. What the statement asks for of them must fit its type, or it ends.
-    fn fitting(&self, batch: &RecordBatch, mut permitted: Option<BooleanArray>, marking: &Marking) -> Result<Option<BooleanArray>> {
-        let columns = || batch.columns().iter().enumerate().filter_map(|(position, column)| Some((position, marked(column)?)));
-        for (position, marked) in columns() {
-            if self.terms.tests(position) {
-                permitted = Some(both(permitted, not(&marked)?)?);
-            }
-        }
-        for (position, marked) in columns().filter(|(position, _)| *position < marking.asked) {
-            let visible = both(permitted.clone(), marked)?;
-            if visible.true_count() > 0 {
-                return Err(port_error(&self.terms, refusal(&marking.scan, position)));
-            }
-        }
-        Ok(permitted)
-    }
-
-    /// Which of the rows that are let through are asked for; `None`: all. Never NULL.
-    fn visible(&self, batch: &RecordBatch, permitted: Option<BooleanArray>) -> Result<Option<BooleanArray>> {
-        let mut remaining = permitted;
-        for predicate in &self.terms.predicates {
-            if remaining.as_ref().is_some_and(|remaining| remaining.true_count() == 0) {
-                break;
-            }
-            remaining = Some(both(remaining, truth(predicate, batch)?)?);
-        }
-        Ok(remaining)
-    }
-
-    fn kept(&self, batch: &RecordBatch) -> Result<RecordBatch> {
-        let columns = batch.columns().iter().take(self.terms.kept).cloned().collect();
-        let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-        Ok(RecordBatch::try_new_with_options(Arc::clone(&self.kept), columns, &options)?)
-    }
-
-    /// Cuts a batch of visible rows to the limit and masks it.
-    fn release(&mut self, batch: &RecordBatch) -> Result<RecordBatch> {
-        let mut batch = batch.clone();
-        if let Some(left) = &mut self.rows_left {
-            batch = batch.slice(0, batch.num_rows().min(*left));
-            *left = left.saturating_sub(batch.num_rows());
-        }
-        let column = |position: &usize| batch.columns().get(*position).cloned();
-        let broken = || DataFusionError::from(Error::Internal { invariant: "what a shown column is made of is kept" });
-        let shown = self.terms.shown.iter().zip(&mut self.memos).map(|(shown, memo)| match shown {
-            Shown::AsItIs(position) => column(position).ok_or_else(broken),
-            Shown::Masked { inputs, mask } => {
-                let inputs = inputs.iter().map(column).collect::<Option<Vec<_>>>().ok_or_else(broken)?;
-                mask.apply(&inputs, batch.num_rows(), memo)
-            }
-        });
-        let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-        Ok(RecordBatch::try_new_with_options(Arc::clone(&self.schema), shown.collect::<Result<_>>()?, &options)?)
-    }
-}
-
-/// The rows for which a condition is true.
-fn truth(condition: &Arc<dyn PhysicalExpr>, batch: &RecordBatch) -> Result<BooleanArray> {
-    let truth = condition.evaluate(batch)?.into_array(batch.num_rows())?;
-    let truth = truth.as_any().downcast_ref::<BooleanArray>();
-    let truth = truth.ok_or(Error::Internal { invariant: "a filter of the barrier is a condition" })?;
-    Ok(if truth.null_count() > 0 { prep_null_mask_filter(truth) } else { truth.clone() })
-}
-
-fn both(before: Option<BooleanArray>, now: BooleanArray) -> Result<BooleanArray> {
-    Ok(match before {
-        Some(before) => and(&before, &now)?,
-        None => now,
-    })
 }

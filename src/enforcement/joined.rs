@@ -23,8 +23,9 @@ use crate::policy::DecisionId;
 use crate::ports::{self, Joining, Kept, Origin, Pair, Reduction, Side};
 use crate::product::ProductRef;
 
-use super::barrier::{GovernedExec, Shown, Terms};
+use super::barrier::GovernedExec;
 use super::size::is_large;
+use super::terms::{Shown, Terms};
 
 /// More products are joined here.
 const PRODUCTS_MAX: usize = 8;

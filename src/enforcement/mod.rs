@@ -17,6 +17,7 @@ mod error;
 mod exclusion;
 mod explain;
 mod govern;
+mod governor;
 mod joined;
 mod leakproof;
 #[cfg(test)]
@@ -32,6 +33,7 @@ mod recall;
 mod row_filter;
 mod size;
 mod table;
+mod terms;
 #[cfg(test)]
 mod testing;
 mod usage;

@@ -22,13 +22,14 @@ use crate::ports::{Coarsening, Without, coarsened, leaving_out, marking, may_fai
 use crate::product::{PortName, Product};
 
 use super::Error;
-use super::barrier::{GovernedExec, Marking, Shown, Terms};
+use super::barrier::GovernedExec;
 use super::compiled::CompiledDecision;
 use super::error::PortCause;
 use super::leakproof::is_leakproof;
 use super::mask::ColumnMask;
 use super::placement::offered;
 use super::recall::{Asked, Recalled, Study, recalled};
+use super::terms::{Marking, Shown, Terms};
 
 /// Predicates of one statement that the source is offered; the barrier tests all of them.
 const PREDICATES_PUSHED_MAX: usize = 32;
