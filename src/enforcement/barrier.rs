@@ -167,7 +167,7 @@ impl GovernedExec {
 
     /// Whether it does nothing but wait for its source until a few rows of it have come.
     pub fn waits(&self) -> bool {
-        self.terms.recall.is_none() && waits(&self.input)
+        waits(&self.input)
     }
 
     /// About how many rows the source has, hidden ones included; `None` if nobody knows.

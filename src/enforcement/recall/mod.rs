@@ -79,9 +79,7 @@ pub(super) fn recalled(
     asked: &Asked<'_>,
 ) -> Result<Recalled> {
     let memory = session.config().get_extension::<Selections>().filter(|memory| memory.is_on());
-    // Of the few rows that a look-up reads, the policy's columns are read for less than what is remembered would cost.
-    let scan = NumberedScan::of(scan).filter(|scan| !scan.looks_up());
-    let (Some(memory), Some(scan)) = (memory, scan) else { return Ok(Recalled::AsItIs) };
+    let (Some(memory), Some(scan)) = (memory, NumberedScan::of(scan)) else { return Ok(Recalled::AsItIs) };
     let Some(files) = scan.files().filter(|files| files.iter().any(|file| file.version.is_some())) else { return Ok(Recalled::AsItIs) };
     let Some(rule) = Rule::of(decision, &scan.columns()) else { return Ok(Recalled::AsItIs) };
     let files: Vec<RecalledFile> = files
@@ -102,7 +100,12 @@ pub(super) fn recalled(
     let (row_groups, remembered) = (known.clone().count(), known.flatten().count());
     tracing::debug!(target: "meshgate::remembered", %product, row_groups, remembered, ?used, "what is remembered of rows");
     // Whoever looks for a few rows reads no row group whole: there would be nothing to remember.
-    if scan.asks_for_few() && files.iter().all(|file| file.known.iter().all(Option::is_none)) {
+    let is_known = |(file, group): (usize, usize)| files.get(file).is_some_and(|file| matches!(file.known.get(group), Some(Some(_))));
+    let of_use = match scan.row_groups_looked_through() {
+        Some(looked_through) => looked_through.into_iter().all(is_known),
+        None => files.iter().any(|file| file.known.iter().any(Option::is_some)),
+    };
+    if !of_use && scan.asks_for_few() {
         let rows = files.iter().filter_map(|file| file.starts.last()).sum();
         let first = files.iter().find_map(|file| file.version.clone());
         let due = first.is_some_and(|version| memory.look_ups().count((version, Arc::clone(&rule.key)), rows));

@@ -274,10 +274,19 @@ async fn rows_that_were_not_read_are_not_remembered() {
 
 #[tokio::test]
 async fn many_look_ups_are_worth_reading_what_the_policy_tests_once() {
-    // Those of the engine's reader, as of files in which a key may lie anywhere.
+    many_look_ups_are_studied(None).await;
+}
+
+#[tokio::test]
+async fn many_look_ups_of_the_engines_reader_are_too() {
+    // As of files in which a key may lie anywhere.
+    many_look_ups_are_studied(Some(false)).await;
+}
+
+async fn many_look_ups_are_studied(parquet_pushdown: Option<bool>) {
     let folder = tempfile::tempdir().unwrap();
     write(&folder.path().join("0.parquet"), &rows(200), 50);
-    let options = PortOptions { parquet_pushdown: Some(false), ..settling(Duration::ZERO) };
+    let options = PortOptions { parquet_pushdown, ..settling(Duration::ZERO) };
     let product = product(PortFormat::Parquet, "*.parquet", Some(columns()));
     let fixture = Fixture::over(folder, product, options, 1 << 20, 1).await;
     let obligations = policy(since(500), Some(&people([7])));
@@ -302,7 +311,9 @@ async fn many_look_ups_are_worth_reading_what_the_policy_tests_once() {
     for id in 0..200 {
         fixture.agree(&look_up(id), &obligations).await;
     }
-    let columns = read(&fixture.plan(&look_up(3), &obligations).await);
+    let plan = fixture.plan(&look_up(3), &obligations).await;
+    assert_eq!(NumberedScan::of(scan(&plan)).unwrap().looks_up(), parquet_pushdown.is_none());
+    let columns = read(&plan);
     assert!(!columns.is_empty() && columns.iter().flatten().all(|name| name != "seen" && name != "subject"), "{columns:?}");
 }
 

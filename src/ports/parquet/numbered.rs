@@ -170,7 +170,17 @@ impl NumberedScan {
 
     /// Whether it reads nothing but the pages that can hold a few rows of a key.
     pub fn looks_up(&self) -> bool {
-        matches!(self.inputs.as_slice(), [input] if self.partitions.is_none() && input.is::<LookUpExec>())
+        !self.inputs.is_empty() && self.inputs.iter().all(|input| input.is::<LookUpExec>())
+    }
+
+    /// The row groups that it looks through then, in order, each with the position of its file.
+    pub fn row_groups_looked_through(&self) -> Option<Vec<(usize, usize)>> {
+        self.look_up().map(|look_up| look_up.row_groups().collect())
+    }
+
+    fn look_up(&self) -> Option<&LookUpExec> {
+        let plain = self.inputs.first().filter(|_| self.partitions.is_none());
+        plain.and_then(|input| input.downcast_ref())
     }
 
     /// Whether it looks for a few rows by their key.
@@ -188,6 +198,9 @@ impl NumberedScan {
         reading: impl Fn(usize, usize) -> Reading,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let recipe = &self.recipe;
+        if let Some(look_up) = self.look_up() {
+            return self.look_up_as(look_up, first, reading);
+        }
         // A row group that is to be remembered has to be read whole.
         let by_key = recipe.table.pushdown.unwrap_or_else(|| self.asks_for_few());
         let mut partitions = self.stretches(session, reading);
@@ -214,14 +227,35 @@ impl NumberedScan {
             }
             inputs.push(Arc::new(BoundaryExec::new(recipe.table.files.at.clone(), scan, None)));
         }
+        Ok(self.having_said(inputs, partitions))
+    }
+
+    /// The same of a look-up.
+    fn look_up_as(&self, look_up: &LookUpExec, first: usize, reading: impl Fn(usize, usize) -> Reading) -> Result<Arc<dyn ExecutionPlan>> {
+        let mut stretches: Vec<Stretch> = Vec::new();
+        for (file, group) in look_up.row_groups() {
+            add(&mut stretches, file, group, reading(file, group));
+        }
+        let mut inputs: Vec<Arc<dyn ExecutionPlan>> = Vec::new();
+        for stretch in &mut stretches {
+            let columns = if stretch.reading == Reading::Whole { self.recipe.indices.len() } else { first };
+            let number = (stretch.reading != Reading::Bare).then(|| self.number());
+            stretch.input = (inputs.len(), 0);
+            inputs.push(Arc::new(look_up.within(stretch.file, &stretch.groups, columns, number)?));
+        }
+        Ok(self.having_said(inputs, vec![stretches]))
+    }
+
+    /// The scan of which it has been said how each row group is read.
+    fn having_said(&self, inputs: Vec<Arc<dyn ExecutionPlan>>, partitions: Vec<Vec<Stretch>>) -> Arc<dyn ExecutionPlan> {
         let (from, count) = (&self.properties, partitions.len().max(1));
         let schema = Arc::clone(from.eq_properties.schema());
         let partitioning = Partitioning::UnknownPartitioning(count);
         let properties = PlanProperties::new(EquivalenceProperties::new(schema), partitioning, from.emission_type, from.boundedness)
             .with_scheduling_type(from.scheduling_type)
             .with_evaluation_type(from.evaluation_type);
-        let (recipe, properties) = (Arc::clone(recipe), Arc::new(properties));
-        Ok(Arc::new(Self { recipe, inputs, partitions: Some(partitions.into()), properties, rows: self.rows }))
+        let (recipe, properties) = (Arc::clone(&self.recipe), Arc::new(properties));
+        Arc::new(Self { recipe, inputs, partitions: Some(partitions.into()), properties, rows: self.rows })
     }
 
     fn scan(&self, source: Arc<dyn FileSource>, groups: Vec<FileGroup>) -> Arc<dyn ExecutionPlan> {
@@ -266,11 +300,8 @@ impl NumberedScan {
             if partitions.len() <= partition {
                 partitions.resize_with(partition + 1, Vec::new);
             }
-            let reading = reading(file, group);
-            let Some(stretches) = partitions.get_mut(partition).filter(|_| reading != Reading::Skipped) else { continue };
-            match stretches.last_mut() {
-                Some(last) if last.file == file && last.reading == reading => last.groups.push(group),
-                _ => stretches.push(Stretch { file, groups: vec![group], reading, input: (0, 0) }),
+            if let Some(stretches) = partitions.get_mut(partition) {
+                add(stretches, file, group, reading(file, group));
             }
         }
         partitions
@@ -294,6 +325,15 @@ impl NumberedScan {
             Ok(batches.map(move |batch| numbered(&at, stretch.file, stretch.reading, batch?)))
         };
         Ok(futures::stream::iter(stretches).map(open).try_flatten().boxed())
+    }
+}
+
+/// Adds a row group to what is read, unless it is skipped.
+fn add(stretches: &mut Vec<Stretch>, file: usize, group: usize, reading: Reading) {
+    match stretches.last_mut() {
+        _ if reading == Reading::Skipped => {}
+        Some(last) if last.file == file && last.reading == reading => last.groups.push(group),
+        _ => stretches.push(Stretch { file, groups: vec![group], reading, input: (0, 0) }),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arrow::datatypes::FieldRef;
 use datafusion::common::Statistics;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::{DataFusionError, Result};
@@ -37,6 +38,17 @@ impl LookUpExec {
         // It waits for another thread before each batch.
         let properties = properties.with_scheduling_type(SchedulingType::Cooperative);
         Self { look_up: Arc::new(look_up), properties: Arc::new(properties) }
+    }
+
+    /// The row groups that it looks through, in order, each with the position of its file in the scan.
+    pub(in super::super) fn row_groups(&self) -> impl Iterator<Item = (usize, usize)> {
+        self.look_up.spots.iter().map(|spot| (spot.at, spot.group))
+    }
+
+    /// The same in these row groups of one file, of the first columns only; and of numbers of rows, if they have a field.
+    pub(in super::super) fn within(&self, file: usize, groups: &[usize], first: usize, number: Option<FieldRef>) -> Result<Self> {
+        let broken = || Error::Internal { at: self.look_up.at.clone(), broken: "a look-up delivers the first of its columns" };
+        Ok(Self::new(self.look_up.within(file, groups, first, number).ok_or_else(broken)?))
     }
 }
 

@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Scalar};
-use arrow::datatypes::{DataType, Field as ArrowField, FieldRef, Fields, SchemaRef};
+use arrow::datatypes::{DataType, Field as ArrowField, FieldRef, Fields, Schema, SchemaRef};
 use datafusion::common::ScalarValue;
 use datafusion::datasource::physical_plan::parquet::metadata::CachedParquetMetaData;
 use datafusion::logical_expr::utils::split_conjunction;
@@ -49,11 +49,13 @@ struct LookUp {
     schema: SchemaRef,
     keys: Vec<Key>,
     spots: Vec<Spot>,
+    /// Whether the last column that is delivered is where in its file a row lies.
+    numbered: bool,
     dictionaries: Arc<Dictionaries>,
 }
 
 /// A column of the key, and its value in the rows that are looked for.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Key {
     /// Its position in the contract.
     column: usize,
@@ -62,24 +64,30 @@ struct Key {
 }
 
 /// Rows of a row group that can have the key.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Spot {
     file: Arc<SearchedFile>,
+    /// The file's position in the scan.
+    at: usize,
     group: usize,
     rows: RowSelection,
 }
 
 /// A file, and how its columns are read.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct SearchedFile {
     name: ObjectPath,
     path: PathBuf,
     version: FileVersion,
     metadata: Arc<ParquetMetaData>,
+    /// Its fields as they are read.
+    fields: Fields,
     /// Each column of the key alone.
     keys: Vec<FieldLevels>,
     /// The others, if there are any.
     others: Option<FieldLevels>,
+    /// Which columns of the file these are.
+    leaves: Vec<usize>,
     /// For each column that is delivered, where it comes from.
     columns: Vec<Origin>,
 }
@@ -135,19 +143,32 @@ pub(super) fn look_up(
     }
     let mut spots = Vec::new();
     let mut rows = 0_usize;
-    for file in files {
+    for (at, file) in files.iter().enumerate() {
         let (searched, places) = SearchedFile::new(table, layout, file, &keys, indices)?;
         let searched = Arc::new(searched);
         for (group, selected) in places {
             rows = rows.saturating_add(selected.row_count());
-            spots.push(Spot { file: Arc::clone(&searched), group, rows: selected });
+            spots.push(Spot { file: Arc::clone(&searched), at, group, rows: selected });
         }
         if rows > ROWS_MAX {
             return None;
         }
     }
     let (at, dictionaries) = (table.files.at.clone(), Arc::clone(&table.files.rooted.dictionaries));
-    Some(LookUpExec::new(LookUp { at, schema: table.shape.projected(indices), keys, spots, dictionaries }))
+    Some(LookUpExec::new(LookUp { at, schema: table.shape.projected(indices), keys, spots, numbered: false, dictionaries }))
+}
+
+impl LookUp {
+    /// The same in these row groups of one file, of the first columns only; and of numbers of rows, if they have a field.
+    fn within(&self, file: usize, groups: &[usize], first: usize, number: Option<FieldRef>) -> Option<Self> {
+        let spots: Vec<&Spot> = self.spots.iter().filter(|spot| spot.at == file && groups.contains(&spot.group)).collect();
+        let searched = Arc::new(spots.first()?.file.of_first(first)?);
+        let spots = spots.into_iter().map(|spot| Spot { file: Arc::clone(&searched), ..spot.clone() }).collect();
+        let numbered = number.is_some();
+        let fields: Vec<FieldRef> = self.schema.fields().get(..first)?.iter().cloned().chain(number).collect();
+        let (at, keys, dictionaries) = (self.at.clone(), self.keys.clone(), Arc::clone(&self.dictionaries));
+        Some(Self { at, schema: Arc::new(Schema::new(fields)), keys, spots, numbered, dictionaries })
+    }
 }
 
 impl SearchedFile {
@@ -165,26 +186,52 @@ impl SearchedFile {
         let leaves = converters.iter().map(StatisticsConverter::parquet_column_index).collect::<Option<Vec<usize>>>()?;
         let wanted = || keys.iter().map(|key| key.column).chain(indices.iter().copied());
         let fields = read_as(table, layout, &file.schema, wanted())?;
-        let levels = |leaves: &[usize]| {
-            let mask = ProjectionMask::leaves(descriptor, leaves.iter().copied());
-            parquet_to_arrow_field_levels(descriptor, mask, Some(&fields)).ok()
-        };
+        let levels = |leaves: &[usize]| levels(&metadata, &fields, leaves);
         let leaf = |index: &usize| converter(*index)?.parquet_column_index();
         let shown = indices.iter().map(leaf).collect::<Option<Vec<usize>>>()?;
         // The decoder delivers columns in the order of the file.
-        let mut others: Vec<usize> = shown.iter().filter(|leaf| !leaves.contains(leaf)).copied().collect();
-        others.sort_unstable();
-        others.dedup();
+        let others = in_order(shown.iter().filter(|leaf| !leaves.contains(leaf)).copied());
         let origin = |leaf: &usize| match leaves.iter().position(|key| key == leaf) {
             Some(key) => Some(Origin::Key(key)),
             None => others.binary_search(leaf).ok().map(Origin::Read),
         };
         let columns = shown.iter().map(origin).collect::<Option<Vec<_>>>()?;
         let keys = leaves.iter().map(|leaf| levels(&[*leaf])).collect::<Option<Vec<_>>>()?;
-        let others = if others.is_empty() { None } else { Some(levels(&others)?) };
-        let name = file.meta.location.clone();
-        Some((Self { name, path, version, metadata: Arc::clone(&metadata), keys, others, columns }, places))
+        let (leaves, others) = (others.clone(), if others.is_empty() { None } else { Some(levels(&others)?) });
+        let (name, metadata) = (file.meta.location.clone(), Arc::clone(&metadata));
+        Some((Self { name, path, version, metadata, fields, keys, others, leaves, columns }, places))
     }
+
+    /// The same file, of which only so many of the columns are delivered.
+    fn of_first(&self, count: usize) -> Option<Self> {
+        let columns = self.columns.get(..count)?;
+        let read = columns.iter().filter_map(|origin| match origin {
+            Origin::Key(_) => None,
+            Origin::Read(place) => self.leaves.get(*place).copied(),
+        });
+        let leaves = in_order(read);
+        let moved = |origin: &Origin| match origin {
+            Origin::Key(key) => Some(Origin::Key(*key)),
+            Origin::Read(place) => leaves.binary_search(self.leaves.get(*place)?).ok().map(Origin::Read),
+        };
+        let columns = columns.iter().map(moved).collect::<Option<Vec<_>>>()?;
+        let others = if leaves.is_empty() { None } else { Some(levels(&self.metadata, &self.fields, &leaves)?) };
+        Some(Self { others, leaves, columns, ..self.clone() })
+    }
+}
+
+/// How these columns of a file are decoded.
+fn levels(metadata: &ParquetMetaData, fields: &Fields, leaves: &[usize]) -> Option<FieldLevels> {
+    let descriptor = metadata.file_metadata().schema_descr();
+    parquet_to_arrow_field_levels(descriptor, ProjectionMask::leaves(descriptor, leaves.iter().copied()), Some(fields)).ok()
+}
+
+/// Columns in the order of the file, each once.
+fn in_order(leaves: impl Iterator<Item = usize>) -> Vec<usize> {
+    let mut leaves: Vec<usize> = leaves.collect();
+    leaves.sort_unstable();
+    leaves.dedup();
+    leaves
 }
 
 /// The file's fields with the types of the contract for these columns, if the decoder delivers those without a conversion.

@@ -3,11 +3,12 @@
 use std::fs::File;
 use std::sync::Arc;
 
-use arrow::array::{Array, RecordBatch, RecordBatchOptions};
+use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, RecordBatchOptions};
 use arrow::compute::kernels::cmp;
 use arrow::compute::prep_null_mask_filter;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::parquet::arrow::arrow_reader::{ParquetRecordBatchReader, RowSelection};
+use datafusion::parquet::file::metadata::RowGroupMetaData;
 
 use super::pages::{Group, OpenFile};
 use super::{LookUp, Origin, SearchedFile, Spot};
@@ -33,6 +34,8 @@ pub(super) struct Search {
 struct Found {
     /// Reads the columns beside the key, if any are wanted.
     others: Option<ParquetRecordBatchReader>,
+    /// Where in the file they lie, if that is wanted.
+    numbers: Option<Int64Array>,
     /// Rows that have not been delivered yet.
     left: usize,
 }
@@ -125,11 +128,27 @@ impl Spot {
             }
         }
         let left = rows.row_count();
+        let numbers = if look_up.numbered { Some(self.numbers(&rows).ok_or_else(short)?) } else { None };
         let others = self.file.others.as_ref().map(|others| {
             let at_once = rows_max.min(left);
             ParquetRecordBatchReader::try_new_with_row_groups(others, &group, at_once, Some(rows))
         });
-        Ok(Some(Found { others: others.transpose()?, left }))
+        Ok(Some(Found { others: others.transpose()?, numbers, left }))
+    }
+
+    /// Where in the file rows of the row group lie.
+    fn numbers(&self, rows: &RowSelection) -> Option<Int64Array> {
+        let before = self.file.metadata.row_groups().get(..self.group)?.iter().map(RowGroupMetaData::num_rows);
+        let mut next = before.sum::<i64>();
+        let mut numbers = Vec::with_capacity(rows.row_count());
+        for selector in rows.iter() {
+            let end = next.checked_add(i64::try_from(selector.row_count).ok()?)?;
+            if !selector.skip {
+                numbers.extend(next..end);
+            }
+            next = end;
+        }
+        Some(numbers.into())
     }
 }
 
@@ -140,13 +159,15 @@ impl Found {
             None => None,
         };
         let rows = read.as_ref().map_or_else(|| self.left.min(rows_max), RecordBatch::num_rows);
+        let numbers = self.numbers.as_ref().map(|all| all.slice(all.len().saturating_sub(self.left), rows.min(self.left)));
         self.left = self.left.checked_sub(rows).filter(|_| rows > 0).ok_or_else(short)?;
         let broken = || Error::Internal { at: look_up.at.clone(), broken: "a column of a look-up comes from somewhere" };
         let columns = file.columns.iter().map(|origin| match origin {
             Origin::Key(key) => look_up.keys.get(*key).ok_or_else(broken)?.value.to_array_of_size(rows),
             Origin::Read(place) => Ok(read.as_ref().and_then(|read| read.columns().get(*place)).map(Arc::clone).ok_or_else(broken)?),
         });
-        let columns = columns.collect::<Result<Vec<_>>>()?;
+        let mut columns = columns.collect::<Result<Vec<_>>>()?;
+        columns.extend(numbers.map(|numbers| Arc::new(numbers) as ArrayRef));
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         Ok(RecordBatch::try_new_with_options(Arc::clone(&look_up.schema), columns, &options)?)
     }

@@ -3,16 +3,17 @@
 use std::path::Path;
 use std::time::Duration;
 
-use arrow::array::{Date32Array, Decimal128Array, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::array::{AsArray, Date32Array, Decimal128Array, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use datafusion::catalog::TableProvider;
 use datafusion::logical_expr::{col, lit};
 use datafusion::parquet::arrow::ArrowWriter;
 use datafusion::parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 use datafusion::prelude::SessionContext;
+use futures::TryStreamExt;
 
 use super::*;
 use crate::ports::tests::{Ask, field, message, open, product, run, scan, texts};
-use crate::ports::{NumberedScan, PortOptions, Ports};
+use crate::ports::{NumberedBatch, NumberedScan, PortOptions, Ports, Reading};
 use crate::product::{DataType as ProductType, Field, PortFormat, Product};
 
 /// So many rows from that one on. Unless they are shuffled, three numbers in seven are those of two rows each.
@@ -139,6 +140,42 @@ async fn columns_come_as_they_are_asked_for_and_rows_without_columns_are_counted
         assert_eq!(batches.iter().map(RecordBatch::num_rows).sum::<usize>(), 2, "{projection:?}");
         assert_eq!(texts(&batches).first().map(String::as_str), Some(expected));
     }
+}
+
+#[tokio::test]
+async fn a_look_up_says_where_its_rows_lie_and_leaves_out_what_it_is_told_to() {
+    let folder = tempfile::tempdir().unwrap();
+    // A number is in both files, and where a row group ends, in two of them.
+    let files = [batch(0, 600, false), batch(300, 450, false)];
+    for (name, rows) in ["1.parquet", "2.parquet"].into_iter().zip(&files) {
+        write(&folder.path().join(name), rows, properties());
+    }
+    let (ours, _) = tables(folder.path()).await;
+    let context = SessionContext::new();
+    let mut seen = 0;
+    for number in [0, 13, 198, 301, 399, 420, 597] {
+        let plan = ours.scan(&context.state(), Some(&vec![6, 1, 0]), &[col("b").eq(lit(number))], None).await.unwrap();
+        let look_up = NumberedScan::of(&plan).unwrap();
+        assert!(!look_up.row_groups_looked_through().unwrap().is_empty());
+        for reading in [Reading::Skipped, Reading::Bare, Reading::Numbered, Reading::Whole] {
+            let read = look_up.read_as(&context.state(), 1, &[], |_, _| reading).unwrap();
+            let read = NumberedScan::of(&read).unwrap();
+            assert_eq!(read.looks_up(), reading != Reading::Skipped);
+            let batches: Vec<NumberedBatch> = read.execute_numbered(0, &context.task_ctx()).unwrap().try_collect().await.unwrap();
+            assert_eq!(batches.is_empty(), reading == Reading::Skipped);
+            for NumberedBatch { file, reading: told, batch, numbers } in batches {
+                assert_eq!((told, batch.num_columns()), (reading, if reading == Reading::Whole { 3 } else { 1 }));
+                assert_eq!(numbers.is_none(), reading == Reading::Bare);
+                let Some(numbers) = numbers else { continue };
+                let rows = arrow::compute::take_record_batch(&files[file], &numbers).unwrap();
+                let expected = rows.project(&[6, 1, 0][..batch.num_columns()]).unwrap();
+                assert_eq!(texts(&[batch]), texts(&[expected]));
+                assert!(rows.column(1).as_primitive::<arrow::datatypes::Int32Type>().values().iter().all(|found| *found == number));
+                seen += numbers.len();
+            }
+        }
+    }
+    assert!(seen > 20, "{seen}");
 }
 
 #[tokio::test]
