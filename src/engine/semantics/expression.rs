@@ -1,5 +1,7 @@
 //! One expression at a time: what stands for an operator, a literal or an aggregate of the engine.
 
+use std::sync::Arc;
+
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, ScalarValue};
@@ -260,6 +262,10 @@ fn picked(call: ScalarFunction, schema: &DFSchema) -> Expr {
 
 /// A text constant among bytes is bytes; another text is none.
 fn of_octets(mut call: ScalarFunction, schema: &DFSchema, facts: Facts) -> Result<ScalarFunction> {
+    // What the engine makes of `position(part IN text)`.
+    if Arc::ptr_eq(&call.func, &datafusion::functions::unicode::strpos()) {
+        call.func = octets::strpos();
+    }
     let name = call.func.name();
     let place = match name {
         name if octets::OF_BYTES.contains(&name) => 0,

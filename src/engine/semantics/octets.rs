@@ -26,7 +26,7 @@ pub(super) fn all() -> Vec<Arc<ScalarUDF>> {
         convert_to().udf(),
         convert().udf(),
         Bytewise::udf(unicode::substr(), part("substr")),
-        Bytewise::udf(linear::strpos(), place()),
+        strpos(),
         Bytewise::udf(string::octet_length(), length()),
         Bytewise::udf(linear::btrim(), trimmed("btrim", true, true)),
         Bytewise::udf(linear::ltrim(), trimmed("ltrim", true, false)),
@@ -276,6 +276,11 @@ fn overlay() -> Function {
         _ => bytes_and([DataType::Binary, DataType::Int64, DataType::Int64])(types),
     };
     Function::new("bytes_overlay", takes, |_| Some(DataType::Binary), computes)
+}
+
+/// `strpos`, of texts and of bytes.
+pub(super) fn strpos() -> Arc<ScalarUDF> {
+    Bytewise::udf(linear::strpos(), place())
 }
 
 /// `strpos(bytes, part)`: 0 if it is not there.
