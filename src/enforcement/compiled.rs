@@ -87,13 +87,18 @@ impl CompiledDecision {
         self.masks.get(index)?.as_ref()
     }
 
-    /// What hangs on the values of a column, but for its own mask.
-    pub(super) fn tests(&self, index: usize, name: &str) -> Option<Obligation> {
+    /// What hides rows by the values of a column.
+    pub(super) fn hides_by(&self, index: usize, name: &str) -> Option<Obligation> {
         if self.row_filter.iter().flat_map(Expr::column_refs).any(|column| column.name == name) {
             return Some(Obligation::RowFilter);
         }
-        if self.exclusion.as_ref().is_some_and(|(subject, _)| *subject == index) {
-            return Some(Obligation::Exclusion);
+        self.exclusion.as_ref().is_some_and(|(subject, _)| *subject == index).then_some(Obligation::Exclusion)
+    }
+
+    /// What hangs on the values of a column, but for its own mask.
+    pub(super) fn tests(&self, index: usize, name: &str) -> Option<Obligation> {
+        if let Some(hides) = self.hides_by(index, name) {
+            return Some(hides);
         }
         let mut others = self.masks.iter().enumerate().filter(|(masked, _)| *masked != index);
         others.any(|(_, mask)| mask.as_ref().is_some_and(|mask| mask.reads().contains(&index))).then_some(Obligation::Mask)

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, BooleanArray, RecordBatch, RecordBatchOptions};
-use datafusion::arrow::compute::{BatchCoalescer, and, not, prep_null_mask_filter};
+use datafusion::arrow::compute::{BatchCoalescer, and, not, or, prep_null_mask_filter};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::Result;
 use datafusion::error::DataFusionError;
@@ -18,7 +18,7 @@ use super::Error;
 use super::error::PortCause;
 use super::mask::Memo;
 use super::recall::Recorder;
-use super::terms::{Marking, Shown, Terms};
+use super::terms::{Shown, Terms, reads};
 
 /// So many runs of visible rows of one batch are copied as they lie.
 const RUNS_MAX: usize = 32;
@@ -147,7 +147,7 @@ impl Governor {
             Arrival::Read(batch) | Arrival::Numbered(NumberedBatch { batch, .. }) => batch,
         };
         let permitted = match &self.terms.marking {
-            Some(marking) => self.fitting(&batch, permitted, marking)?,
+            Some(source) => self.fitting(&batch, permitted, source)?,
             None => permitted,
         };
         let visible = self.visible(&batch, permitted)?;
@@ -217,18 +217,31 @@ impl Governor {
         Ok(remaining)
     }
 
-    /// Which of the rows that the policy lets through have what it looks at. What the statement asks for of them must fit its type, or it ends.
-    fn fitting(&self, batch: &RecordBatch, mut permitted: Option<BooleanArray>, marking: &Marking) -> Result<Option<BooleanArray>> {
-        let columns = || batch.columns().iter().enumerate().filter_map(|(position, column)| Some((position, marked(column)?)));
-        for (position, marked) in columns() {
-            if self.terms.tests(position) {
-                permitted = Some(both(permitted, not(&marked)?)?);
-            }
+    /// Which of the rows that the policy lets through have what it looks at. What the statement sees of them must fit its type, or it ends; what only
+    /// a mask looks at is taken for NULL.
+    fn fitting(
+        &self,
+        batch: &RecordBatch,
+        mut permitted: Option<BooleanArray>,
+        source: &Arc<dyn ExecutionPlan>,
+    ) -> Result<Option<BooleanArray>> {
+        let marks = batch.columns().iter().enumerate().filter_map(|(position, column)| Some((position, marked(column)?)));
+        let marks: Vec<(usize, BooleanArray)> = marks.collect();
+        for (_, marked) in marks.iter().filter(|(position, _)| self.terms.tests(*position)) {
+            permitted = Some(both(permitted, not(marked)?)?);
         }
-        for (position, marked) in columns().filter(|(position, _)| *position < marking.asked) {
-            let visible = both(permitted.clone(), marked)?;
-            if visible.true_count() > 0 {
-                return Err(port_error(&self.terms, refusal(&marking.scan, position)));
+        for (position, marked) in marks.iter().filter(|(position, _)| self.terms.tells(*position)) {
+            let mut wanted = both(permitted.clone(), marked.clone())?;
+            for predicate in &self.terms.predicates {
+                // INVARIANT: row by row, so that the marks of hidden rows change nothing.
+                let mut holds = truth(predicate, batch)?;
+                for (_, unknown) in marks.iter().filter(|(column, _)| reads(predicate, *column)) {
+                    holds = or(&holds, unknown)?;
+                }
+                wanted = and(&wanted, &holds)?;
+            }
+            if wanted.true_count() > 0 {
+                return Err(port_error(&self.terms, refusal(source, *position)));
             }
         }
         Ok(permitted)

@@ -29,7 +29,7 @@ use super::leakproof::is_leakproof;
 use super::mask::ColumnMask;
 use super::placement::offered;
 use super::recall::{Asked, Recalled, Study, recalled};
-use super::terms::{Marking, Shown, Terms};
+use super::terms::{Shown, Terms};
 
 /// Predicates of one statement that the source is offered; the barrier tests all of them.
 const PREDICATES_PUSHED_MAX: usize = 32;
@@ -208,7 +208,8 @@ impl GovernedTable {
             }
         };
         let input = coarsened(input, &coarse(decision, shown, &columns, &self.schema));
-        let marking = if decision.hides_rows() { marking(&input) } else { None };
+        let hiding = || (0..columns.len()).filter(|at| columns.get(*at).is_some_and(|index| hides_by(decision, *index, &self.schema)));
+        let marking = if decision.hides_rows() { marking(&input, hiding) } else { None };
         let input = marking.clone().unwrap_or(input);
         self.require_delivered(&columns, &input.schema())?;
 
@@ -230,7 +231,7 @@ impl GovernedTable {
             recall,
             kept,
             shown: self.shown(decision, shown, &columns)?,
-            marking: marking.map(|scan| Marking { scan, asked }),
+            marking,
             hints: predicates.get(..told.len()).unwrap_or_default().to_vec(),
             secret,
             row_limit: limit,
@@ -312,19 +313,20 @@ struct Columns {
     asked: usize,
 }
 
+/// Whether the policy hides rows by what is in the column.
+fn hides_by(decision: &CompiledDecision, index: usize, schema: &Schema) -> bool {
+    schema.fields().get(index).is_some_and(|field| decision.hides_by(index, field.name()).is_some())
+}
+
 /// Of the columns that are read, those that nothing needs finer than their masks leave them, each with what that is.
 fn coarse(decision: &CompiledDecision, shown: &[usize], read: &[usize], schema: &Schema) -> Vec<(usize, Coarsening)> {
-    let tested = |index: usize| {
-        let named = |filter: &Expr| filter.column_refs().iter().any(|column| schema.index_of(&column.name).is_ok_and(|at| at == index));
-        decision.row_filter().is_some_and(named) || decision.exclusion().is_some_and(|(column, _)| *column == index)
-    };
     let used = |index: usize| {
         let others = shown.iter().filter(|other| **other != index).filter_map(|other| decision.mask(*other));
         others.flat_map(ColumnMask::reads).any(|input| *input == index)
     };
     let columns = read.iter().enumerate().filter_map(|(position, index)| {
         let to = decision.mask(*index)?.coarsening()?;
-        (shown.contains(index) && !tested(*index) && !used(*index)).then_some((position, to))
+        (shown.contains(index) && !hides_by(decision, *index, schema) && !used(*index)).then_some((position, to))
     });
     columns.collect()
 }

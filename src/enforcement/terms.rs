@@ -49,21 +49,12 @@ pub(super) struct Terms {
     pub(super) hints: Vec<Arc<dyn PhysicalExpr>>,
     /// The source must not learn what else is asked of rows: it fails by rows, hidden ones too.
     pub(super) secret: bool,
-    /// If the source marks values that do not fit.
-    pub(super) marking: Option<Marking>,
+    /// The source, if it marks values that do not fit and leaves it to the barrier to refuse those of visible rows.
+    pub(super) marking: Option<Arc<dyn ExecutionPlan>>,
     /// No partition needs to deliver more visible rows than this.
     pub(super) row_limit: Option<usize>,
     /// So many filters of the source's are the whole row filter and all predicates; `None` if it was not offered all of them.
     pub(super) offered: Option<usize>,
-}
-
-/// Of a source that marks values that do not fit, and leaves it to the barrier to refuse those of visible rows.
-#[derive(Debug, Clone)]
-pub(super) struct Marking {
-    /// The source.
-    pub(super) scan: Arc<dyn ExecutionPlan>,
-    /// So many of the input's first columns are what the statement asks for; the others only the policy reads.
-    pub(super) asked: usize,
 }
 
 impl Terms {
@@ -73,8 +64,14 @@ impl Terms {
 
     /// Whether a row is hidden or shown by what is in the column.
     pub(super) fn tests(&self, position: usize) -> bool {
-        let reads = |filter: &Arc<dyn PhysicalExpr>| collect_columns(filter).iter().any(|column| column.index() == position);
-        self.row_filter.as_ref().is_some_and(reads) || self.exclusions.iter().any(|(excluded, _)| *excluded == position)
+        self.row_filter.as_ref().is_some_and(|filter| reads(filter, position))
+            || self.exclusions.iter().any(|(excluded, _)| *excluded == position)
+    }
+
+    /// Whether the column itself is shown, or compared by the statement; masks are neither.
+    pub(super) fn tells(&self, position: usize) -> bool {
+        self.shown.iter().any(|shown| matches!(shown, Shown::AsItIs(shown) if *shown == position))
+            || self.predicates.iter().any(|predicate| reads(predicate, position))
     }
 
     /// Those of states that a source has made under these.
@@ -96,4 +93,9 @@ impl Terms {
             offered: None,
         }
     }
+}
+
+/// Whether a condition reads the column.
+pub(super) fn reads(condition: &Arc<dyn PhysicalExpr>, position: usize) -> bool {
+    collect_columns(condition).iter().any(|column| column.index() == position)
 }

@@ -41,9 +41,10 @@ impl Mark for IntervalMonthDayNanoType {
     const MARK: IntervalMonthDayNano = IntervalMonthDayNano { months: i32::MAX, days: i32::MAX, nanoseconds: i64::MAX };
 }
 
-/// The scan that marks what does not fit; `None` if its source marks nothing, and refuses.
-pub fn marking(scan: &Arc<dyn ExecutionPlan>) -> Option<Arc<dyn ExecutionPlan>> {
-    Some(Arc::new(scan.downcast_ref::<PostgresExec>()?.marking()))
+/// The scan that marks what does not fit; `None` if its source marks nothing, and refuses. A row of which a value does not fit in one of the
+/// `hiding` columns is one that nobody may see.
+pub fn marking<C: Iterator<Item = usize>>(scan: &Arc<dyn ExecutionPlan>, hiding: impl FnOnce() -> C) -> Option<Arc<dyn ExecutionPlan>> {
+    Some(Arc::new(scan.downcast_ref::<PostgresExec>()?.marking(hiding())))
 }
 
 /// Whether to read a row at its source can fail, other than by the source's own failure: its columns may be expressions there.

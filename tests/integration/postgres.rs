@@ -16,12 +16,17 @@ pub(crate) struct Database {
 impl Database {
     /// Makes an empty database of that name, in place of the one that was there.
     pub(crate) async fn create(name: &'static str) -> Self {
+        Self::encoded(name, "UTF8").await
+    }
+
+    /// The same in another encoding.
+    pub(crate) async fn encoded(name: &'static str, encoding: &str) -> Self {
         let address =
             std::env::var("MESHGATE_TEST_POSTGRES").expect("MESHGATE_TEST_POSTGRES is not set; run scripts/test, which starts a Postgres");
         let mut config = Config::from_str(&address).unwrap();
         let server = connect(&config).await;
         server.simple_query(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await.unwrap();
-        server.simple_query(&format!("CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C'")).await.unwrap();
+        server.simple_query(&format!("CREATE DATABASE {name} TEMPLATE template0 ENCODING '{encoding}' LOCALE 'C'")).await.unwrap();
         config.dbname(name);
         Self { config, name }
     }

@@ -37,7 +37,12 @@ SELECT a.attname::pg_catalog.text, \
        c.heaps, c.relhassubclass, \
        EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid AND i.indkey[0] = a.attnum), \
        COALESCE(d.typtype, e.typtype) = 'e' IS TRUE, a.attcollation::pg_catalog.int8, \
-       c.relkind IN ('v', 'f') OR COALESCE(pg_catalog.to_jsonb(a) ->> 'attgenerated' = 'v', false) \
+       c.relkind IN ('v', 'f') OR pg_catalog.row_security_active(c.oid) OR COALESCE(pg_catalog.to_jsonb(a) ->> 'attgenerated' = 'v', false) \
+         OR (c.relhassubclass AND EXISTS \
+           (WITH RECURSIVE heirs AS (SELECT c.oid UNION SELECT i.inhrelid FROM heirs h JOIN pg_catalog.pg_inherits i ON i.inhparent = h.oid) \
+            SELECT FROM heirs h JOIN pg_catalog.pg_class heir ON heir.oid = h.oid \
+            WHERE heir.relkind = 'f' OR EXISTS (SELECT FROM pg_catalog.pg_attribute own \
+                                                WHERE own.attrelid = h.oid AND pg_catalog.to_jsonb(own) ->> 'attgenerated' = 'v'))) \
 FROM (SELECT c.oid, c.relkind, c.relhassubclass, \
              CASE WHEN c.relkind = 'p' THEN parts.tuples ELSE c.reltuples END AS tuples, \
              CASE WHEN pg_catalog.current_setting('server_version_num')::pg_catalog.int4 < 140000 THEN NULL \
@@ -81,7 +86,8 @@ pub(super) struct Described {
     pub(super) own_timeout: u64,
     /// The pages of what can be read by ranges of pages: of a table, or of each partition. Nothing of what cannot.
     pub(super) heaps: Vec<u64>,
-    /// Its columns may be expressions that are computed when they are read: those of a view, of another server's table, or generated ones.
+    /// Expressions are computed when it is read, as its columns or to choose its rows: those of a view, of another server's table, generated ones, be it of
+    /// a partition or an heir only, or of a policy of the server's.
     pub(super) computed: bool,
     /// Its rows may lie in several tables.
     pub(super) several: bool,

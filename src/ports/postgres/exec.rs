@@ -25,6 +25,7 @@ use tokio_postgres::error::SqlState;
 use super::bulk::{Bulk, BulkScan};
 use super::fault;
 use super::filter::{Parameter, Translator};
+use super::fitting::{Fitting, fitting};
 use super::hints;
 use super::joined::joined;
 use super::reduced::{exclusion, reduced};
@@ -75,6 +76,8 @@ pub(super) struct Query {
     pub(super) computed: bool,
     /// Whether values that do not fit are marked, and refused by whoever asks.
     pub(super) marking: bool,
+    /// That values by which rows are hidden fit: a row of which one does not is hidden.
+    pub(super) fitting: Vec<String>,
     /// About how many rows there are, as the server estimates them.
     pub(super) rows: Option<usize>,
     /// About how many of them come, or states of them; `None` if nobody has asked.
@@ -90,7 +93,7 @@ impl Query {
     pub(super) fn sql(&self, further: &[String]) -> String {
         let mut sql = self.select.clone();
         let mut word = " WHERE ";
-        for condition in self.conditions.iter().chain(further) {
+        for condition in self.conditions.iter().chain(&self.fitting).chain(further) {
             sql.push_str(word);
             sql.push_str(condition);
             word = " AND ";
@@ -198,9 +201,18 @@ impl PostgresExec {
         Some(Self { query: Arc::new(query), ..self.clone() })
     }
 
-    /// The same scan, which marks what does not fit.
-    pub(in crate::ports) fn marking(&self) -> Self {
-        Self { query: Arc::new(Query { marking: true, ..Query::clone(&self.query) }), ..self.clone() }
+    /// The same scan, which marks what does not fit. Rows are hidden by these columns.
+    pub(in crate::ports) fn marking(&self, hiding: impl Iterator<Item = usize>) -> Self {
+        let mut query = Query { marking: true, ..Query::clone(&self.query) };
+        for column in hiding {
+            match query.columns.get(column).map(fitting) {
+                Some(Fitting::All) => {}
+                Some(Fitting::If(condition)) => query.fitting.push(condition),
+                // Who looks for marks in each row hides it; the server would count it.
+                Some(Fitting::Unsaid) | None => query.complete = false,
+            }
+        }
+        Self { query: Arc::new(query), ..self.clone() }
     }
 
     /// Whether a row can make the server's part of the scan fail.

@@ -62,6 +62,7 @@ pub(super) fn joined(sides: &[Side<'_>], joining: &Joining, columns: &[Origin], 
         computed: sides.iter().any(|(query, _)| query.computed),
         // Each row of theirs may be seen.
         marking: false,
+        fitting: Vec::new(),
         columns,
         schema,
         rows: expected.and_then(|rows| usize::try_from(rows).ok()),
@@ -102,6 +103,7 @@ impl Writer<'_> {
         if let Some(without) = without {
             conditions.push(exclusion(&query.columns, without, &mut self.parameters)?);
         }
+        conditions.extend(query.fitting.iter().cloned());
         let columns = query.columns.iter().enumerate();
         let mut items: Vec<String> = columns.map(|(column, named)| format!("{} AS {}", named.name_sql(), alias(scan, column))).collect();
         let places = query.places.iter().enumerate();

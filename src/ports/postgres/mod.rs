@@ -15,6 +15,7 @@ mod driver;
 mod exec;
 mod fault;
 mod filter;
+mod fitting;
 mod gathered;
 mod hints;
 mod ids;

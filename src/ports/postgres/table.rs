@@ -124,6 +124,17 @@ impl PgColumn {
         }
     }
 
+    /// Whether its values arrive as text, or texts in a list.
+    fn is_told_as_text(&self) -> bool {
+        fn is_text(shown: &ArrowType) -> bool {
+            match shown {
+                ArrowType::List(element) => is_text(element.data_type()),
+                shown => *shown == ArrowType::Utf8View,
+            }
+        }
+        is_text(self.field.data_type())
+    }
+
     /// Whether the engine and the server order values alike.
     pub(super) fn is_ordered(&self) -> bool {
         !matches!(self.family, Family::Text { ordered: false } | Family::Uuid | Family::Opaque | Family::Bool)
@@ -298,8 +309,10 @@ impl TableProvider for PostgresTable {
             tail: String::new(),
             limit,
             reduced: false,
-            computed: described.computed,
+            // A server of another encoding may not be able to send a text.
+            computed: described.computed || (!described.utf8 && columns.iter().any(PgColumn::is_told_as_text)),
             marking: false,
+            fitting: Vec::new(),
             columns,
             schema: self.shape.projected(&indices),
             rows: at_most(described.rows, limit),
