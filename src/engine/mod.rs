@@ -26,6 +26,7 @@ mod inference;
 mod kept_types;
 mod lineage_run;
 mod notices;
+mod offset;
 mod opener;
 mod own_relations;
 mod parameter;

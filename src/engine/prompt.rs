@@ -20,6 +20,8 @@ use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 
 use crate::enforcement::GovernedExec;
 
+use super::offset::OffsetExec;
+
 /// Whether the plan is one of these.
 pub(super) fn is_prompt(plan: &Arc<dyn ExecutionPlan>) -> bool {
     if plan.output_partitioning().partition_count() != 1 {
@@ -33,7 +35,8 @@ pub(super) fn is_prompt(plan: &Arc<dyn ExecutionPlan>) -> bool {
         || plan.is::<AggregateExec>()
         || plan.is::<SortExec>()
         || plan.is::<GlobalLimitExec>()
-        || plan.is::<LocalLimitExec>();
+        || plan.is::<LocalLimitExec>()
+        || plan.is::<OffsetExec>();
     match plan.children()[..] {
         [below] if known => computes_little(plan) && is_prompt(below),
         _ => false,

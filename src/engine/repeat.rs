@@ -33,6 +33,7 @@ use crate::product::Product;
 use super::attempt::Accessed;
 use super::column::Column;
 use super::in_order::InOrderExec;
+use super::offset::OffsetExec;
 use super::sql;
 
 /// Words that a text may hold and that stand for a moment.
@@ -195,6 +196,7 @@ fn leaf(plan: &Arc<dyn ExecutionPlan>) -> Option<&Arc<dyn ExecutionPlan>> {
         || plan.is::<SortExec>()
         || plan.is::<GlobalLimitExec>()
         || plan.is::<LocalLimitExec>()
+        || plan.is::<OffsetExec>()
         || plan.is::<CoalescePartitionsExec>()
         || plan.is::<InOrderExec>();
     match plan.children()[..] {

@@ -24,6 +24,7 @@ use crate::enforcement::{self, GovernedExec};
 use super::cooperation::YieldingJoins;
 use super::gathered::AccountedWindows;
 use super::in_order::InOrderExec;
+use super::offset;
 
 /// The engine's rules as one, so that they can be run for another number of partitions than the session's.
 #[derive(Debug)]
@@ -50,7 +51,7 @@ impl SerialPlans {
         config: &ConfigOptions,
         statistics: Option<&StatisticsRegistry>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let plan = enforcement::absorb(plan)?;
+        let plan = offset::apart(enforcement::absorb(plan)?)?;
         if enforcement::reads_much(&plan) {
             return merges_in_order(self.run(plan, &Context { config, statistics })?);
         }
