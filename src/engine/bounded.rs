@@ -2,6 +2,7 @@
 //!
 //! INVARIANT: no call makes more than its bound for one batch, whatever its arguments say; more is an error before it is made.
 
+mod joined;
 mod size;
 
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use datafusion::logical_expr::{ColumnarValue, ReturnFieldArgs, ScalarFunctionArg
 
 use crate::error::{ClientMessage, SqlState};
 
+pub(super) use joined::MeasuredConcatenation;
 use size::Measure;
 
 /// Bytes that a call may make for one batch out of little.

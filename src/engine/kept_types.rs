@@ -12,15 +12,17 @@ use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast};
 use datafusion::optimizer::optimizer::Optimizer;
 use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 
+use super::bounded::MeasuredConcatenation;
+
 type Rule = Arc<dyn OptimizerRule + Send + Sync>;
 
 /// The rule that changes types.
 const CHANGES_TYPES: &str = "single_distinct_aggregation_to_group_by";
 
-/// The engine's rules in their order.
+/// The engine's rules in their order, and one of our own behind them.
 pub(super) fn rules() -> Vec<Rule> {
     let kept = |rule: Rule| if rule.name() == CHANGES_TYPES { Arc::new(KeptTypes(rule)) as Rule } else { rule };
-    Optimizer::new().rules.into_iter().map(kept).collect()
+    Optimizer::new().rules.into_iter().map(kept).chain([Arc::new(MeasuredConcatenation) as Rule]).collect()
 }
 
 /// A rule whose columns keep their types.

@@ -6,7 +6,8 @@
 mod account;
 mod ahead;
 mod growth;
-mod weight;
+mod taken;
+pub(super) mod weight;
 mod window;
 mod windows;
 
@@ -26,6 +27,7 @@ use ahead::{Ahead, Grouped, Plain};
 use growth::Growth;
 use window::Windowed;
 
+pub(super) use taken::taking;
 pub(super) use windows::AccountedWindows;
 
 /// The aggregates that hold all of their rows.
@@ -53,6 +55,14 @@ pub(super) fn windowed(function: &Arc<AggregateUDF>, argument: Option<&DataType>
     let inner = function.inner().downcast_ref::<Gathered>().map_or(function, |gathered| &gathered.inner);
     let inner = Arc::clone(inner);
     Some(Arc::new(AggregateUDF::new_from_impl(Gathered { inner, asks: Asks::Window { whole } })))
+}
+
+/// Another aggregate that asks the memory that this one asks.
+pub(super) fn likewise(function: &AggregateUDF, other: Arc<AggregateUDF>) -> Arc<AggregateUDF> {
+    match function.inner().downcast_ref::<Gathered>() {
+        Some(gathered) => Arc::new(AggregateUDF::new_from_impl(Gathered { inner: other, asks: gathered.asks.clone() })),
+        None => other,
+    }
 }
 
 /// Whom an aggregate asks for memory.

@@ -8,7 +8,7 @@ use datafusion::common::ScalarValue;
 const VALUE_BYTES: usize = 16;
 
 /// The bytes of a column.
-pub(super) fn of(column: &dyn Array) -> usize {
+pub(in crate::engine) fn of(column: &dyn Array) -> usize {
     let inside = match column.data_type() {
         fixed if !is_open(fixed) => return column.len().saturating_mul(width(fixed)),
         DataType::Utf8 => between(column.as_string::<i32>().value_offsets()),
@@ -31,7 +31,7 @@ pub(super) fn of_longest(column: &ArrayRef) -> usize {
 }
 
 /// The bytes of a value.
-pub(super) fn of_one(value: &ScalarValue) -> usize {
+pub(in crate::engine) fn of_one(value: &ScalarValue) -> usize {
     let inside = match value {
         ScalarValue::Utf8(Some(text)) | ScalarValue::LargeUtf8(Some(text)) | ScalarValue::Utf8View(Some(text)) => text.len(),
         ScalarValue::Binary(Some(bytes)) | ScalarValue::LargeBinary(Some(bytes)) | ScalarValue::BinaryView(Some(bytes)) => bytes.len(),

@@ -12,7 +12,7 @@ use super::growth::Growth;
 use super::weight;
 
 /// A result is there twice for a while: as a value, and in the column of all of them.
-const COPIES: usize = 2;
+pub(super) const COPIES: usize = 2;
 
 /// The accumulator.
 #[derive(Debug)]

@@ -29,7 +29,7 @@ pub(super) fn aggregated(mut call: AggregateFunction, schema: &DFSchema, facts: 
         call.params.args = regrouped::counted(std::mem::take(&mut call.params.args), schema);
     }
     if let Some(function) = standing(&name, &mut call.params.args, schema, facts) {
-        call.func = function;
+        call.func = gathered::likewise(&call.func, function);
     }
     delimited(&name, &mut call.params.args, schema);
     joined_bytes::unordered(&call, schema)?;
@@ -81,6 +81,12 @@ pub(super) fn windowed(mut call: WindowFunction, schema: &DFSchema, facts: Facts
         },
     }
     excluded::apart(&mut call, schema)?;
+    if let WindowFunctionDefinition::WindowUDF(function) = &call.fun
+        && let Some(Ok(argument)) = call.params.args.first().map(|arg| arg.get_type(schema))
+        && let Some(charged) = gathered::taking(function, &argument)
+    {
+        call.fun = WindowFunctionDefinition::WindowUDF(charged);
+    }
     Ok(call)
 }
 

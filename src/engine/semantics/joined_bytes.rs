@@ -12,8 +12,8 @@ use crate::error::SqlState;
 
 use super::function::{Result, fault};
 
-/// Bytes that one value may have.
-const BYTES_MAX: usize = 1 << 28;
+/// Bytes that one value may have, as in PostgreSQL.
+const BYTES_MAX: usize = (1 << 30) - 1;
 
 /// `string_agg(bytea, bytea)`.
 pub(super) fn joined() -> AggregateUDF {

@@ -4,8 +4,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, new_null_array};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, new_null_array};
 use arrow::compute::interleave;
+use arrow::compute::kernels::nullif::nullif;
 use arrow::datatypes::{DataType, Field, FieldRef, Int64Type};
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::DataFusionError;
@@ -15,7 +16,10 @@ use datafusion::logical_expr::{
     Expr, ExprSchemable, PartitionEvaluator, Signature, Volatility, WindowFunctionDefinition, WindowUDF, WindowUDFImpl, cast,
 };
 
-use super::function::Result;
+use crate::engine::gathered::weight;
+use crate::error::SqlState;
+
+use super::function::{Result, fault};
 use super::{Facts, matching};
 
 /// Puts a function of our own in the place of such a call.
@@ -43,7 +47,13 @@ pub(super) fn shifted(call: &mut WindowFunction, lag: bool, schema: &DFSchema, f
         return Ok(());
     }
     let default = default.unwrap_or(Expr::Literal(ScalarValue::try_from(&found)?, None));
-    let default = if same(&default) { default } else { cast(default, found) };
+    let default = if same(&default) { default } else { cast(default, found.clone()) };
+    // Each argument is a column: as a view, a long constant is there once.
+    let default = match found {
+        DataType::Utf8 | DataType::LargeUtf8 => cast(default, DataType::Utf8View),
+        DataType::Binary | DataType::LargeBinary => cast(default, DataType::BinaryView),
+        _ => default,
+    };
     call.params.args = vec![value, cast(distance, DataType::Int64), default];
     let shift = Shift { lag, signature: Signature::any(3, Volatility::Immutable) };
     call.fun = WindowFunctionDefinition::WindowUDF(Arc::new(WindowUDF::new_from_impl(shift)));
@@ -102,13 +112,28 @@ impl PartitionEvaluator for Shifted {
             }
         };
         let places: Vec<(usize, usize)> = (0..num_rows).map(place).collect();
+        let defaults = as_values(defaults, &places, values.data_type())?;
         Ok(interleave(&[values.as_ref(), defaults.as_ref(), none.as_ref()], &places)?)
     }
 }
 
+/// The defaults that rows take, in the type of the values; the others are NULL.
+fn as_values(defaults: &ArrayRef, places: &[(usize, usize)], wanted: &DataType) -> Result<ArrayRef> {
+    if defaults.data_type() == wanted {
+        return Ok(Arc::clone(defaults));
+    }
+    let untaken: BooleanArray = places.iter().map(|(of, _)| Some(*of != 1)).collect();
+    let taken = nullif(defaults, &untaken)?;
+    // Offsets reach no further.
+    if i32::try_from(weight::of(&taken)).is_err() {
+        return Err(fault(SqlState::PROGRAM_LIMIT_EXCEEDED, "requested length too large"));
+    }
+    Ok(arrow::compute::cast(&taken, wanted)?)
+}
+
 #[cfg(test)]
 mod tests {
-    use arrow::array::{Int32Array, Int64Array};
+    use arrow::array::{Int32Array, Int64Array, StringArray, StringViewArray};
 
     use super::*;
 
@@ -123,5 +148,14 @@ mod tests {
         };
         assert_eq!(of(true), [Some(7), Some(1), None, Some(8)]);
         assert_eq!(of(false), [Some(2), Some(3), None, Some(8)]);
+    }
+
+    #[test]
+    fn a_default_may_be_a_view() {
+        let values = Arc::new(StringArray::from(vec!["a", "b", "c"])) as ArrayRef;
+        let distances = Arc::new(Int64Array::from(vec![2, 1, 2])) as ArrayRef;
+        let defaults = Arc::new(StringViewArray::from(vec![Some("x"), None, Some("z")])) as ArrayRef;
+        let made = Shifted { lag: true }.evaluate_all(&[values, distances, defaults], 3).unwrap();
+        assert_eq!(made.as_string::<i32>().iter().collect::<Vec<_>>(), [Some("x"), Some("a"), Some("a")]);
     }
 }
