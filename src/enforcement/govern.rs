@@ -17,14 +17,15 @@ use datafusion::physical_plan::ExecutionPlan;
 use crate::policy::Decision;
 use crate::product::{PortName, ProductRef};
 
-use super::Error;
 use super::table::GovernedTable;
-use super::usage::observe;
+use super::usage::{ProductUse, observe};
+use super::{Error, keys};
 
 /// Opens the tables of an analyzed plan as the decisions allow. Fails on a deny, on a table without a decision, on a field that a
 /// decision does not cover, and on an obligation that cannot be enforced.
 pub fn govern(plan: LogicalPlan, decisions: &[Arc<Decision>]) -> Result<LogicalPlan, Error> {
-    for usage in observe(&plan)? {
+    let uses = observe(&plan)?;
+    for usage in &uses {
         let product = &usage.product.reference;
         let decision = decision_for(product, &usage.port, decisions)?;
         if let Some(field) = usage.fields.iter().find(|field| !decision.fields.contains(&field.name)) {
@@ -34,7 +35,7 @@ pub fn govern(plan: LogicalPlan, decisions: &[Arc<Decision>]) -> Result<LogicalP
     // The rewriting closure speaks DataFusion's errors; ours is kept aside so that it is not flattened.
     let mut failure = None;
     let rewritten = plan.transform_up_with_subqueries(|node| match node {
-        LogicalPlan::TableScan(scan) => match open(&scan, decisions) {
+        LogicalPlan::TableScan(scan) => match open(&scan, decisions, &uses) {
             Ok(None) => Ok(Transformed::no(LogicalPlan::TableScan(scan))),
             Ok(Some(opened)) => Ok(Transformed::yes(LogicalPlan::TableScan(opened))),
             Err(error) => {
@@ -68,10 +69,12 @@ pub async fn rescan(
     opened.scan(state, scan.projection.as_ref(), &filters, scan.fetch).await.map(Some)
 }
 
-fn open(scan: &TableScan, decisions: &[Arc<Decision>]) -> Result<Option<TableScan>, Error> {
+fn open(scan: &TableScan, decisions: &[Arc<Decision>], uses: &[ProductUse]) -> Result<Option<TableScan>, Error> {
     let Some(table) = GovernedTable::of_scan(scan) else { return Ok(None) };
     let decision = decision_for(&table.product().reference, table.port(), decisions)?;
-    let opened = table.decided(Arc::clone(decision))?;
+    let own = uses.iter().find(|used| used.product.reference == table.product().reference && &used.port == table.port());
+    let keys_kept = own.is_none_or(|own| keys::kept_from(own, uses));
+    let opened = table.decided(Arc::clone(decision))?.keeping_keys(keys_kept);
     Ok(Some(TableScan { source: provider_as_source(Arc::new(opened)), ..scan.clone() }))
 }
 

@@ -19,6 +19,7 @@ mod explain;
 mod govern;
 mod governor;
 mod joined;
+mod keys;
 mod leakproof;
 #[cfg(test)]
 mod leaks;

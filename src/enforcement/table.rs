@@ -42,6 +42,8 @@ pub struct GovernedTable {
     schema: SchemaRef,
     table_oid: u32,
     decision: Option<CompiledDecision>,
+    /// The source is not told what joins find out.
+    keys_kept: bool,
 }
 
 impl std::fmt::Debug for GovernedTable {
@@ -62,7 +64,7 @@ impl GovernedTable {
         let source_schema = source.schema();
         let fields: Vec<Field> = source_schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect();
         let schema = Arc::new(Schema::new_with_metadata(fields, source_schema.metadata().clone()));
-        Self { product, port, source, schema, table_oid, decision: None }
+        Self { product, port, source, schema, table_oid, decision: None, keys_kept: false }
     }
 
     /// The same table under a decision. Fails if it is a deny or cannot be enforced.
@@ -79,7 +81,13 @@ impl GovernedTable {
             schema: Arc::clone(&self.schema),
             table_oid: self.table_oid,
             decision: Some(decision),
+            keys_kept: false,
         })
+    }
+
+    /// The same table, whose source is not told what joins find out.
+    pub(super) fn keeping_keys(self, keys_kept: bool) -> Self {
+        Self { keys_kept, ..self }
     }
 
     /// Fails if the decision tests a column in which damage is read as NULL: a row would be shown for what it does not tell.
@@ -233,7 +241,7 @@ impl GovernedTable {
             shown: self.shown(decision, shown, &columns)?,
             marking,
             hints: predicates.get(..told.len()).unwrap_or_default().to_vec(),
-            secret,
+            secret: secret || self.keys_kept,
             row_limit: limit,
             predicates,
             offered: whole,

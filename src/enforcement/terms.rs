@@ -47,7 +47,7 @@ pub(super) struct Terms {
     pub(super) predicates: Vec<Arc<dyn PhysicalExpr>>,
     /// Those among them that the source may skip rows by.
     pub(super) hints: Vec<Arc<dyn PhysicalExpr>>,
-    /// The source must not learn what else is asked of rows: it fails by rows, hidden ones too.
+    /// The source must not learn what joins find out: it fails by rows, hidden ones too, or keys must not leave where they are.
     pub(super) secret: bool,
     /// The source, if it marks values that do not fit and leaves it to the barrier to refuse those of visible rows.
     pub(super) marking: Option<Arc<dyn ExecutionPlan>>,
