@@ -10,15 +10,29 @@ use crate::product::DataType;
 /// How many products one line names.
 const NAMED_MAX: usize = 5;
 
+/// How many products are asked about their periods: rules for the whole mesh lift that of one as of the next.
+const PERIODS_MAX: usize = 200;
+
 /// The gaps of a world, each a line.
 pub(super) fn gaps(world: &World) -> Vec<String> {
-    missing_packages(world).into_iter().chain(unfit_subjects(world)).chain(unsampled(world)).collect()
+    missing_packages(world).into_iter().chain(unfit_subjects(world)).chain(unsampled(world)).chain(lifted_periods(world)).collect()
 }
 
 /// Products whose filters were not held against the rules that they are made of.
 fn unsampled(world: &World) -> Option<String> {
     let Sampled { products, left_out } = world.policy.sampled();
     (left_out > 0).then(|| format!("rules about records were checked for a sample: {left_out} of {products} products were left out"))
+}
+
+/// Products whose period data stewards are spared by a rule that does not name it.
+fn lifted_periods(world: &World) -> Option<String> {
+    let lifted = world.policy.lifted_periods(PERIODS_MAX);
+    let mut named: Vec<String> = lifted.iter().take(NAMED_MAX).map(|(product, rule)| format!("{product} by {}", rule.rule)).collect();
+    if lifted.len() > NAMED_MAX {
+        named.push("…".to_owned());
+    }
+    let count = lifted.len();
+    (count > 0).then(|| format!("rules lift contract.retention of {count} product(s) for data stewards: {}", named.join(", ")))
 }
 
 /// Logs the gaps of a world that is about to serve.

@@ -101,6 +101,30 @@ pub(super) fn prove(point: &DecisionPoint, catalog: &Value) -> Result<Sampled, V
     if faults.is_empty() { Ok(sampled) } else { Err(faults) }
 }
 
+/// A principal who is nobody in particular.
+pub(super) fn principal(roles: BTreeSet<String>, is_data_steward: bool) -> Arc<Principal> {
+    let (groups, attributes) = (BTreeSet::new(), BTreeMap::new());
+    Arc::new(Principal { product: None, name: "check".to_owned(), roles, groups, is_data_steward, attributes })
+}
+
+/// What such a principal may ask of any product: for rows, and for none of their fields.
+pub(super) fn request(contract: &Contract, principal: &Arc<Principal>) -> Option<AccessRequest> {
+    let port = contract.product.output_ports.first()?;
+    Some(AccessRequest {
+        principal: Arc::clone(principal),
+        purpose: None,
+        product: Arc::clone(&contract.product),
+        port: port.name.clone(),
+        fields: Vec::new(),
+        context: RequestContext {
+            query_id: "check".to_owned(),
+            now: DateTime::from_timestamp_nanos(NOW_NS),
+            application_name: "check".to_owned(),
+            client_address: None,
+        },
+    })
+}
+
 struct Check<'a> {
     point: &'a DecisionPoint,
     rego: Rego,
@@ -140,10 +164,6 @@ impl Check<'_> {
 
     /// Nobody in particular, a steward, and whoever holds what the rules ask for.
     fn principals(&self) -> Vec<Arc<Principal>> {
-        let principal = |roles: BTreeSet<String>, is_data_steward: bool| {
-            let (groups, attributes) = (BTreeSet::new(), BTreeMap::new());
-            Arc::new(Principal { product: None, name: "check".to_owned(), roles, groups, is_data_steward, attributes })
-        };
         let texts = self.point.bundle.records().texts.clone();
         vec![
             principal(BTreeSet::new(), false),
@@ -154,20 +174,7 @@ impl Check<'_> {
     }
 
     fn contract(&self, contract: &Contract, package: &Package, principal: &Arc<Principal>, findings: &mut Findings) {
-        let Some(port) = contract.product.output_ports.first() else { return };
-        let request = AccessRequest {
-            principal: Arc::clone(principal),
-            purpose: None,
-            product: Arc::clone(&contract.product),
-            port: port.name.clone(),
-            fields: Vec::new(),
-            context: RequestContext {
-                query_id: "check".to_owned(),
-                now: DateTime::from_timestamp_nanos(NOW_NS),
-                application_name: "check".to_owned(),
-                client_address: None,
-            },
-        };
+        let Some(request) = request(contract, principal) else { return };
         let Ok(columns) = contract.columns(&request) else { return };
         let governance = &contract.product.governance;
         let resolve = |name: &Option<crate::product::FieldName>| name.as_ref().and_then(|name| Contract::resolve(&columns, name).ok());

@@ -1,10 +1,11 @@
 //! Whether a rule about records has decided that data stewards may read what the contract's period hides from everyone else.
 //!
 //! A rule can be exact about this in two ways: `exemptions contains "retention"` lifts the period by name, and a denial of old records
-//! that begins with `not input.subject.is_data_steward` lets stewards read them. The second counts only if the rules are sure to know the
-//! contract's period: were the steward none, they alone would have to hide every record that the contract hides. So a rule about other
-//! data, another column or a longer period lifts nothing.
+//! that begins with `not input.subject.is_data_steward` lets stewards read them. The second counts only if the rule is the contract's
+//! period, said once more: were the steward none, it would hide the records that the contract hides, and no other. So a rule about other
+//! data, another column or another period, longer or shorter, lifts nothing: who takes more from others has not said a word about that period.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use chrono::TimeDelta;
@@ -15,9 +16,9 @@ use crate::policy::condition::Condition;
 use crate::policy::contract::{Column, Contract};
 use crate::policy::course::Rows;
 use crate::policy::{AccessRequest, RowRule};
-use crate::product::FieldName;
+use crate::product::{FieldName, ProductRef};
 
-use super::{DecisionPoint, Masks, RETENTION_RULE, Trace};
+use super::{DecisionPoint, Masks, RETENTION_RULE, Trace, proof};
 
 /// The finest difference between two dates that a period is about.
 const DATE_RESOLUTION: TimeDelta = TimeDelta::microseconds(1);
@@ -34,8 +35,6 @@ impl DecisionPoint {
         trace: &mut Trace,
     ) -> Option<RowRule> {
         let mesh = self.bundle.mesh().filter(|package| request.principal.is_data_steward && !package.record_rules.is_empty())?;
-        // Rules count days as floating-point numbers.
-        let period = Condition::Since(dated.clone(), age.checked_add(&DATE_RESOLUTION)?);
         let principal = Arc::new(Principal { is_data_steward: false, ..Principal::clone(&request.principal) });
         let of_another = AccessRequest { principal, ..request.clone() };
         let is_masked = |column: &Column| masks.columns.contains_key(&column.name);
@@ -46,16 +45,42 @@ impl DecisionPoint {
         let valid = residual.valid;
         let (rule, _) = row_conditions(mesh, residual, self.bundle.records())
             .into_iter()
-            .find(|(rule, condition)| self.implies(rule, condition, &period, request).unwrap_or(false))?;
+            .find(|(_, condition)| self.is_period(condition, (dated, age), request).unwrap_or(false))?;
         trace.hold_within(valid);
         Some(rule)
     }
 
-    /// Whether nothing is left for the contract's period to hide where the condition of a rule holds; `None` if that cannot be told.
-    fn implies(&self, rule: &RowRule, condition: &Condition, period: &Condition, request: &AccessRequest) -> Option<bool> {
-        let of_rule = (rule.clone(), condition.clone());
-        let of_contract = (RowRule::named(RETENTION_RULE), period.clone());
+    /// Whether the condition of a rule is that records are no older than that, as exactly as rules count: days are floating-point numbers there.
+    fn is_period(&self, condition: &Condition, (dated, age): (&FieldName, TimeDelta), request: &AccessRequest) -> Option<bool> {
+        let longer = Condition::Since(dated.clone(), age.checked_add(&DATE_RESOLUTION)?);
+        let shorter = Condition::Since(dated.clone(), age.checked_sub(&DATE_RESOLUTION)?);
+        Some(self.implies(condition, &longer, request)? && self.implies(&shorter, condition, request)?)
+    }
+
+    /// Whether nothing is left for the second condition to hide where the first holds; `None` if that cannot be told.
+    fn implies(&self, first: &Condition, second: &Condition, request: &AccessRequest) -> Option<bool> {
+        let named = |condition: &Condition| (RowRule::named(RETENTION_RULE), condition.clone());
         let filter = |conditions| Some(Rows { conditions, exclusion: None }.at(&self.erased, request.context.now)?.filter);
-        Some(filter(vec![of_rule.clone()])? == filter(vec![of_rule, of_contract])?)
+        Some(filter(vec![named(first)])? == filter(vec![named(first), named(second)])?)
+    }
+
+    /// The products whose period a rule lifts for data stewards without naming it, each with the rule. No more products than that are asked about.
+    pub fn lifted_periods(&self, products_max: usize) -> Vec<(ProductRef, RowRule)> {
+        let mut contracts: Vec<&Contract> = match self.bundle.mesh() {
+            Some(package) if !package.record_rules.is_empty() => self.contracts.values().collect(),
+            _ => return Vec::new(),
+        };
+        contracts.retain(|contract| contract.retention.is_some());
+        contracts.sort_by_key(|contract| contract.product.reference.to_string());
+        let stewards = [BTreeSet::new(), self.bundle.records().texts.clone()].map(|roles| proof::principal(roles, true));
+        let lifted = |contract: &Contract| {
+            stewards.iter().find_map(|steward| {
+                let mut trace = Trace::default();
+                self.judge(&proof::request(contract, steward)?, &mut trace).ok()?;
+                trace.spared
+            })
+        };
+        let asked = contracts.into_iter().take(products_max);
+        asked.filter_map(|contract| Some((contract.product.reference.clone(), lifted(contract)?))).collect()
     }
 }

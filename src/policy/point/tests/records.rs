@@ -175,7 +175,7 @@ fn a_domain_without_a_period_is_not_read_where_the_rule_needs_one() {
 }
 
 #[test]
-fn a_rule_that_spares_stewards_lifts_the_contracts_period_if_it_knows_it() {
+fn a_rule_that_spares_stewards_lifts_the_contracts_period_if_it_says_just_that() {
     let steward = || Principal { is_data_steward: true, ..principal(&[]) };
     let old = |decision: &Decision| shown(allowed(decision), aged(PERIOD.into(), 1), person("c-1"));
     let undated = |decision: &Decision| shown(allowed(decision), Cell::Null, person("c-1"));
@@ -185,15 +185,57 @@ fn a_rule_that_spares_stewards_lifts_the_contracts_period_if_it_knows_it() {
     assert!(!spared.rules.contains(&"contract.retention".to_owned()));
     let other = decide_within(&customer_360(), Some(PERIOD), principal(&[]), &["tier"]);
     assert!(!old(&other) && !undated(&other) && other.result["enforced"].get("retention_spared_by").is_none());
-    // The rules know of a longer period than the contract's, or say nothing of such data.
+    // The rules know of another period than the contract's, or say nothing of such data.
+    let shorter = decide_within(&customer_360(), Some(PERIOD - 1), steward(), &["tier"]);
     let longer = decide_within(&customer_360(), Some(PERIOD + 1), steward(), &["tier"]);
     let internal = changed(|product| product.governance.data_classification = "internal".to_owned());
     let internal = decide_within(&internal, Some(PERIOD), steward(), &["tier"]);
-    for kept in [longer, internal] {
+    for kept in [shorter, longer, internal] {
         assert!(!old(&kept) && !undated(&kept) && kept.rules.contains(&"contract.retention".to_owned()));
     }
-    let shorter = decide_within(&customer_360(), Some(PERIOD - 1), steward(), &["tier"]);
-    assert!(old(&shorter));
+}
+
+#[test]
+fn a_rule_that_takes_more_from_others_shows_stewards_nothing_more() {
+    let steward = || Principal { is_data_steward: true, ..principal(&[]) };
+    let base = "allow if count(deny) == 0\n\ndefault allow := false\n\n";
+    let created = "input.resource.record_created_ns";
+    let none = format!("{base}deny contains \"none\" if input.action == \"none\"\n");
+    let limit = decide_with(&none, steward()).row_filter.to_string();
+    assert_eq!(limit, "created_at >= ?");
+    for condition in [
+        &format!("{created} < time.now_ns() - (30 * 86400000000000)"),
+        &format!("{created} < time.now_ns()"),
+        &format!("{created} < time.now_ns() - (729 * 86400000000000)"),
+        &format!("{created} < time.now_ns() - (730 * 86400000000000 + 2000)"),
+        &format!("{created} < time.now_ns() - (730 * 86400000000000 - 2000)"),
+        "input.resource.record.tier != \"gold\"",
+    ] {
+        let rules = format!("{base}deny contains \"x\" if {{\n\tnot input.subject.is_data_steward\n\t{condition}\n}}\n");
+        assert_eq!(decide_with(&rules, steward()).row_filter.to_string(), limit, "{condition}");
+    }
+    let same = format!(
+        "{base}deny contains \"x\" if {{\n\tnot input.subject.is_data_steward\n\t{created} < time.now_ns() - (input.resource.retention_days * 86400000000000)\n}}\n"
+    );
+    assert!(decide_with(&same, steward()).row_filter.is_true());
+}
+
+fn decide_with(body: &str, principal: Principal) -> Obligations {
+    let product = customer_360();
+    allowed(&point(rules(body), &product).decide(&request(&product, principal, &["tier"]))).clone()
+}
+
+#[test]
+fn a_lifted_period_is_told_with_its_rule() {
+    let lifted = |files: Vec<BundleFile>, days: u32| {
+        let bundle = Bundle::parse_within(files, Duration::from_secs(5)).unwrap();
+        let point = DecisionPoint::new(Arc::new(bundle), &[Arc::new(customer_360())], &domains(Some(days)), erased()).unwrap();
+        point.lifted_periods(9).into_iter().map(|(product, rule)| (product.name.to_string(), rule.rule)).collect::<Vec<_>>()
+    };
+    assert_eq!(lifted(rules(PER_RECORD), PERIOD), [("customer-360".to_owned(), "data_mesh.governance.deny".to_owned())]);
+    assert_eq!(lifted(rules(PER_RECORD), PERIOD - 1), []);
+    // What is lifted by its name is no surprise.
+    assert_eq!(lifted(shipped(), PERIOD), []);
 }
 
 #[test]
