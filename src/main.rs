@@ -13,6 +13,7 @@ use meshgate::config::{self, Config};
 use meshgate::server::commands::{DiffOptions, EvalOptions, ExplainOptions, ExportOptions, HeadsOf, ReplayOptions, TestRun};
 use meshgate::server::{self, StartOptions, commands};
 use meshgate::telemetry;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Many small and short-lived values on every thread, and arrays that come from one and end on another: what the C library's allocator is
 /// slow at, and does not give back.
@@ -362,6 +363,8 @@ fn load(path: &std::path::Path) -> anyhow::Result<Config> {
 
 async fn serve(config: Config, options: StartOptions) -> anyhow::Result<bool> {
     let (database, example) = (config.database.clone(), config.example);
+    // From here on it ends nothing, whoever sends it.
+    let hangup = signal(SignalKind::hangup())?;
     let running = server::start(config, options).await?;
     for address in running.addresses() {
         let out = &mut std::io::stdout().lock();
@@ -373,7 +376,7 @@ async fn serve(config: Config, options: StartOptions) -> anyhow::Result<bool> {
             writeln!(out, "  connect: psql -h {} -p {} -U <principal> {database}", address.ip(), address.port())?;
         }
     }
-    wait_for_signal().await?;
+    wait_for_end(hangup, &running).await?;
     tracing::info!("shutting down: running statements may end");
     for served in running.stop().await? {
         tracing::info!(connections = served.connections, panics = served.panics, drained = served.drained, "stopped");
@@ -381,13 +384,15 @@ async fn serve(config: Config, options: StartOptions) -> anyhow::Result<bool> {
     Ok(true)
 }
 
-async fn wait_for_signal() -> anyhow::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
+/// Waits for the signal that ends the gateway; the one that asks for a reload does not.
+async fn wait_for_end(mut hangup: Signal, running: &server::Running) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+            Some(()) = hangup.recv() => running.reload(),
+        }
     }
-    Ok(())
 }

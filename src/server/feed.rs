@@ -6,8 +6,8 @@
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::thread;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::thread::{self, Thread};
 use std::time::Duration;
 
 use chrono::Utc;
@@ -56,6 +56,8 @@ pub(super) struct Feed {
     name: String,
     fetch: Fetch,
     state: Mutex<State>,
+    /// Looks at the source.
+    thread: OnceLock<Thread>,
 }
 
 struct State {
@@ -80,10 +82,11 @@ impl Feed {
         let first = fetch(None).map_err(named)?;
         let (content, tag) = first.ok_or_else(|| named("the source gave nothing".to_owned()))?;
         let state = State { digest: content.digest(), content: Arc::new(content), tag, version: 0, fault: None };
-        let feed = Arc::new(Self { name: name.clone(), fetch, state: Mutex::new(state) });
+        let feed = Arc::new(Self { name: name.clone(), fetch, state: Mutex::new(state), thread: OnceLock::new() });
         let (weak, pause) = (Arc::downgrade(&feed), Duration::from_millis(remote.poll_ms));
         let thread = thread::Builder::new().name("meshgate-feed".to_owned());
-        thread.spawn(move || poll(&weak, pause)).map_err(|error| format!("{name}: {error}"))?;
+        let polling = thread.spawn(move || poll(&weak, pause)).map_err(|error| format!("{name}: {error}"))?;
+        feed.thread.get_or_init(|| polling.thread().clone());
         Ok(feed)
     }
 
@@ -106,6 +109,13 @@ impl Feed {
     /// Why the last look failed; `None` if it did not.
     pub(super) fn fault(&self) -> Option<String> {
         self.state().fault.clone()
+    }
+
+    /// Fetches before its time.
+    pub(super) fn fetch_now(&self) {
+        if let Some(thread) = self.thread.get() {
+            thread.unpark();
+        }
     }
 
     fn look(&self) {
@@ -137,7 +147,7 @@ impl Feed {
 
 fn poll(feed: &Weak<Feed>, pause: Duration) {
     loop {
-        thread::sleep(pause);
+        thread::park_timeout(pause);
         let Some(feed) = feed.upgrade() else { return };
         feed.look();
     }
@@ -235,7 +245,7 @@ mod tests {
         });
         let first = Content::Bytes(b"first".to_vec());
         let state = State { digest: first.digest(), content: Arc::new(first.clone()), tag: None, version: 0, fault: None };
-        let feed = Feed { name: "here".to_owned(), fetch, state: Mutex::new(state) };
+        let feed = Feed { name: "here".to_owned(), fetch, state: Mutex::new(state), thread: OnceLock::new() };
         feed.look();
         assert!(feed.fault().is_some());
         assert_eq!(feed.latest(), (0, Arc::new(first)), "what was fetched last serves on");

@@ -25,6 +25,7 @@ use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -72,6 +73,7 @@ pub struct Running {
     emitter: Option<Arc<Emitter>>,
     gateway: Arc<Gateway>,
     wire: WireOptions,
+    reload: Arc<Notify>,
     /// Copies columns of the log, for as long as the gateway serves.
     _copier: Option<Copier>,
 }
@@ -80,6 +82,11 @@ impl Running {
     /// Where it listens; never empty.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// Has everything read anew that may have changed.
+    pub fn reload(&self) {
+        self.reload.notify_one();
     }
 
     /// Serves one client over any stream, as if it had connected from that address. A panic is the caller's.
@@ -183,8 +190,9 @@ pub async fn start(config: Config, start: StartOptions) -> anyhow::Result<Runnin
         tls,
         allow_lowered_protection,
     };
-    tokio::spawn(reloader.run(shutdown.clone()));
-    Ok(Running { addresses, shutdown, serving, audit, heads, clock, emitter, gateway, wire, _copier: copier })
+    let reload = Arc::<Notify>::default();
+    tokio::spawn(reloader.run(Arc::clone(&reload), shutdown.clone()));
+    Ok(Running { addresses, shutdown, serving, audit, heads, clock, emitter, gateway, wire, reload, _copier: copier })
 }
 
 /// Those whose tokens prove a login. What becomes of their keys is noted in the audit log.

@@ -4,6 +4,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::audit::{AuditLog, Event, Reload};
@@ -140,19 +141,24 @@ enum Outcome {
 }
 
 impl Reloader {
-    /// Runs until the shutdown.
-    pub(super) async fn run(mut self, shutdown: CancellationToken) {
+    /// Runs until the shutdown. Whoever asks has all of it read anew.
+    pub(super) async fn run(mut self, asked: Arc<Notify>, shutdown: CancellationToken) {
         let mut looks = 0_u32;
         loop {
-            tokio::select! {
+            let everything = tokio::select! {
                 () = shutdown.cancelled() => return,
-                () = tokio::time::sleep(POLL) => {}
-            }
+                () = asked.notified() => true,
+                () = tokio::time::sleep(POLL) => false,
+            };
             looks = looks.wrapping_add(1);
             let with_catalog = looks.is_multiple_of(CATALOG_EVERY);
             // Reading files blocks; it happens rarely and is short, but not on a worker that serves connections.
             let looked = tokio::task::spawn_blocking(move || {
-                if std::panic::catch_unwind(AssertUnwindSafe(|| self.look(with_catalog))).is_err() {
+                if std::panic::catch_unwind(AssertUnwindSafe(
+                    || if everything { self.look_at_everything() } else { self.look(with_catalog) },
+                ))
+                .is_err()
+                {
                     tracing::error!("a reload panicked; the last valid state keeps serving");
                 }
                 self
@@ -164,22 +170,34 @@ impl Reloader {
 
     fn look(&mut self, with_catalog: bool) {
         let now = Instant::now();
+        let seen = &mut self.seen;
+        let catalogs = with_catalog && seen.catalogs.look(now);
+        let world = [catalogs, seen.policies.look(now), seen.erasures.look(now)].contains(&true);
+        let (principals, certificates) = (seen.principals.look(now), seen.certificates.look(now));
+        self.take_up(principals, certificates, world);
+    }
+
+    /// The same as if all had changed.
+    fn look_at_everything(&mut self) {
+        tracing::info!("asked to reload: everything is read anew");
+        let seen = &mut self.seen;
+        let world = [seen.catalogs.ask(), seen.policies.ask(), seen.erasures.ask()].contains(&true);
+        let (principals, certificates) = (seen.principals.ask(), seen.certificates.ask());
+        self.take_up(principals, certificates, world);
+    }
+
+    /// Takes up what has changed of these.
+    fn take_up(&mut self, principals: bool, certificates: bool, world: bool) {
         self.tell_reach();
-        if self.seen.principals.look(now)
-            && let Some(read) = self.seen.principals.whole(|| load::principals(&self.config))
-        {
+        if principals && let Some(read) = self.seen.principals.whole(|| load::principals(&self.config)) {
             let outcome = read.map(|directory| self.directories.replace(directory));
             self.report(What::Principals, "", outcome.map_or_else(Outcome::Refused, |()| Outcome::Replaced));
         }
-        if self.seen.certificates.look(now)
-            && let Some(read) = self.seen.certificates.whole(|| self.changed_certificates())
-        {
-            let outcome = read.and_then(|material| self.take_up(material));
+        if certificates && let Some(read) = self.seen.certificates.whole(|| self.changed_certificates()) {
+            let outcome = read.and_then(|material| self.serve_certificates(material));
             self.report(What::Certificates, "", outcome.map_or_else(Outcome::Refused, |()| Outcome::Replaced));
         }
-        let catalog = with_catalog && self.seen.catalogs.look(now);
-        let looks = [catalog, self.seen.policies.look(now), self.seen.erasures.look(now)];
-        if looks.contains(&true) {
+        if world {
             self.reload_world();
         }
     }
@@ -191,7 +209,7 @@ impl Reloader {
     }
 
     /// Handshakes from now on use that, if all of it is valid together.
-    fn take_up(&self, material: Option<wire::TlsMaterial>) -> Result<(), LoadFaults> {
+    fn serve_certificates(&self, material: Option<wire::TlsMaterial>) -> Result<(), LoadFaults> {
         let (Some(material), Some(tls)) = (material, &self.tls) else { return Ok(()) };
         tls.replace(&material).map_err(|fault| LoadFaults(vec![format!("{:#}", anyhow::Error::from(fault))]))
     }

@@ -136,6 +136,20 @@ impl Watched {
         changed
     }
 
+    /// Takes it for changed, as an operator asks. What is written just now, or comes from elsewhere, is taken up when it is there.
+    pub(super) fn ask(&mut self) -> bool {
+        let asked = match &mut self.watch {
+            Watch::Nothing => false,
+            Watch::Files(files) => files.ask(),
+            Watch::Feed { feed, .. } => {
+                feed.fetch_now();
+                false
+            }
+        };
+        self.waiting |= asked;
+        asked
+    }
+
     /// What `read` makes of the source; `None` if it changed once more meanwhile, for that may be half of each, and the next look sees the
     /// change.
     pub(super) fn whole<T>(&self, read: impl FnOnce() -> T) -> Option<T> {

@@ -63,6 +63,15 @@ impl FileWatch {
         true
     }
 
+    /// Takes the files for changed as they are now, unless they are in motion: then they are taken up when that ends, like any change.
+    pub(super) fn ask(&mut self) -> bool {
+        if self.motion.is_some() || locator::fingerprint(&self.paths) != self.last {
+            return false;
+        }
+        self.settled.clone_from(&self.last);
+        true
+    }
+
     /// Whether the files are still those that were last taken up; asked after they were read.
     pub(super) fn holds(&self) -> bool {
         locator::fingerprint(&self.paths) == self.settled
@@ -117,6 +126,20 @@ mod tests {
         }
         assert!(looks.any(6));
         assert!(!looks.any(20));
+    }
+
+    #[test]
+    fn who_asks_gets_what_is_there_and_no_half_of_a_change() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("erased.csv");
+        std::fs::write(&path, "1\n").unwrap();
+        let mut looks = Looks::at(&path);
+        assert!(looks.watch.ask() && looks.watch.holds());
+        assert!(!looks.any(20));
+        std::fs::write(&path, "1\n2").unwrap();
+        assert!(!looks.watch.ask());
+        assert!(!looks.any(1) && !looks.watch.ask());
+        assert!(looks.any(6) && looks.watch.ask());
     }
 
     #[test]

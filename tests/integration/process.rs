@@ -45,7 +45,16 @@ impl Process {
 
     /// Asks it to end, as an operator or an orchestrator does.
     pub(crate) fn terminate(&self) {
-        let sent = Command::new("sh").args(["-c", "kill -TERM \"$0\"", &self.child.id().to_string()]).status().unwrap();
+        self.signal("TERM");
+    }
+
+    /// Tells it that the terminal is gone, or that it is to reload.
+    pub(crate) fn hang_up(&self) {
+        self.signal("HUP");
+    }
+
+    fn signal(&self, name: &str) {
+        let sent = Command::new("sh").args(["-c", "kill -\"$0\" \"$1\"", name, &self.child.id().to_string()]).status().unwrap();
         assert!(sent.success());
     }
 

@@ -46,6 +46,29 @@ async fn sigterm_lets_what_runs_end_and_exits_with_0() {
     assert_eq!((&record["outcome"], record["rows"].as_u64()), (&"completed".into(), u64::try_from(LONG_ROWS).ok()), "{record}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn sighup_reloads_and_ends_nothing() {
+    let world = World::quickstart();
+    let mut process = Process::serve(&world);
+    let client = login(process.address(), "analyst").await.unwrap();
+    let mut rows = pin!(client.query_raw(LONG, NONE).await.unwrap());
+    rows.next().await.unwrap().unwrap();
+    let reloads = |what: &str| {
+        let is = |record: &&serde_json::Value| record["kind"] == "reload" && record["what"] == what && record["outcome"] == "replaced";
+        records(&world).iter().filter(is).count()
+    };
+    for times in 1..=2 {
+        process.hang_up();
+        eventually("all is read anew", async || (reloads("principals") == times && reloads("catalog") == times).then_some(())).await;
+    }
+    assert_eq!(reloads("policies"), 0, "they say what served before");
+    let log = std::fs::read_to_string(world.path("log")).unwrap();
+    assert_eq!(log.matches("asked to reload").count(), 2, "{log}");
+    let rest = rows.try_fold(0, async |count: usize, _: Row| Ok(count + 1)).await.unwrap();
+    assert!(rest + 1 == LONG_ROWS && process.is_alive());
+    login(process.address(), "analyst").await.unwrap();
+}
+
 /// Queries, each with a mark of its own, until the connection breaks; notes the marks of those that delivered a row.
 async fn read_until_the_end(address: SocketAddr, reader: usize, delivered: Arc<Mutex<BTreeSet<String>>>, count: Arc<AtomicUsize>) {
     let client = login(address, "analyst").await.unwrap();
