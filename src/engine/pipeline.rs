@@ -225,13 +225,12 @@ impl Pipeline {
         let running = Running {
             record,
             run: self.start_lineage(query, lineage),
-            deadline: self.deadline.filter(|_| self.hurried),
+            bounds: self.bounds_of_rows(),
             rows_max: self.shared.options.rows_max,
             query: query.clone(),
             clock: Arc::clone(&self.shared.options.clock),
             place: place.clone(),
             standing: Arc::clone(&standing),
-            stop_cause: Arc::clone(&self.stop_cause),
             trace: self.attempt.trace().go_on(),
         };
         let rows = RowStream::new(columns, verb, stream::bounded(Box::pin(batches), running))
@@ -247,11 +246,12 @@ impl Pipeline {
         if is_prompt(&plan) {
             let foreground = Arc::<Foreground>::default();
             let context = self.shared.context(self.told_to_sources(), Some(Arc::clone(&foreground)));
-            return Ok(executor.begin(planning::within(execute_stream(plan, context)?, self.bounds()), foreground));
+            return Ok(executor.begin(planning::within(execute_stream(plan, context)?, self.bounds_of_rows()), foreground));
         }
         // What an operator spawns as it starts belongs on the query threads, too.
         let _entered = executor.enter();
-        Ok(executor.stream(planning::within(execute_stream(plan, self.shared.context(self.told_to_sources(), None))?, self.bounds())))
+        let batches = execute_stream(plan, self.shared.context(self.told_to_sources(), None))?;
+        Ok(executor.stream(planning::within(batches, self.bounds_of_rows())))
     }
 
     /// What the client is told of a fault of the engine.
@@ -264,9 +264,14 @@ impl Pipeline {
         fault::told(ClientMessage::from(error), self.attempt.query_id(), error)
     }
 
-    /// The last look at a message: with a hint, without a word about a fault of ours.
+    /// The last look at a message: with a hint, without a word about a fault of ours. A statement that was to end while it was planned may have
+    /// failed of that, in whatever words the planner has for it; it is told that it was to end. A denial stands, for it is recorded as one.
     pub(super) fn told(&self, message: ClientMessage) -> ClientMessage {
-        fault::numbered(hints::with_hint(message, || self.facts()), self.attempt.query_id())
+        let message = match self.bounds().check() {
+            Err(ended) if message.sqlstate != SqlState::INSUFFICIENT_PRIVILEGE => ended,
+            _ => hints::with_hint(message, || self.facts()),
+        };
+        fault::numbered(message, self.attempt.query_id())
     }
 
     /// Starts the lineage events of a query that reads products.
@@ -289,6 +294,11 @@ impl Pipeline {
     /// What ends the planning of the statement.
     pub(super) fn bounds(&self) -> Bounds {
         Bounds { deadline: self.deadline, stop_cause: Arc::clone(&self.stop_cause) }
+    }
+
+    /// What ends its rows.
+    fn bounds_of_rows(&self) -> Bounds {
+        Bounds { deadline: self.deadline.filter(|_| self.hurried), ..self.bounds() }
     }
 
     /// Steps plan to verify of a query that is only explained: it takes a place among those that run for as long.

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use crate::error::{ClientMessage, SqlState};
 
-use super::stream::{self, StopCause};
+use super::stream::{self, Stop, StopCause};
 
 /// What ends planning.
 #[derive(Clone)]
@@ -25,13 +25,14 @@ pub(super) struct Bounds {
 }
 
 impl Bounds {
-    fn check(&self) -> Result<(), ClientMessage> {
+    /// Fails if it is to end.
+    pub(super) fn check(&self) -> Result<(), ClientMessage> {
         if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
             return Err(stream::timed_out());
         }
         match (self.stop_cause)() {
-            // Whoever stopped it says why.
-            Some(_) => Err(ClientMessage::new(SqlState::QUERY_CANCELED, "canceling statement due to user request")),
+            Some(Stop::Gone) => Err(ClientMessage::new(SqlState::ADMIN_SHUTDOWN, "terminating connection due to administrator command")),
+            Some(Stop::Cancelled) => Err(ClientMessage::new(SqlState::QUERY_CANCELED, "canceling statement due to user request")),
             None => Ok(()),
         }
     }
@@ -84,12 +85,17 @@ mod tests {
     use std::sync::Arc;
     use std::time::Duration;
 
-    use crate::engine::stream::Stop;
-
     use super::*;
 
     fn bounds(deadline: Option<Instant>, stop: Option<Stop>) -> Bounds {
         Bounds { deadline, stop_cause: Arc::new(move || stop) }
+    }
+
+    #[test]
+    fn who_is_gone_is_not_told_of_a_request() {
+        let code = |stop| bounds(None, stop).check().err().map(|message| message.sqlstate);
+        assert_eq!(code(Some(Stop::Gone)), Some(SqlState::ADMIN_SHUTDOWN));
+        assert_eq!((code(Some(Stop::Cancelled)), code(None)), (Some(SqlState::QUERY_CANCELED), None));
     }
 
     #[tokio::test]

@@ -11,7 +11,6 @@ use arrow::datatypes::DataType;
 use arrow::record_batch::RecordBatch;
 use datafusion::execution::SendableRecordBatchStream;
 use futures::{FutureExt, Stream, StreamExt};
-use tokio::time::Instant;
 
 use crate::audit::{Closing, OpenStatement};
 use crate::error::{ClientMessage, SqlState};
@@ -20,6 +19,7 @@ use crate::telemetry::{QueryTrace, Step};
 
 use super::lineage_run::LineageRun;
 use super::place::Place;
+use super::planning::Bounds;
 use super::sql::Query;
 use super::standing::Standing;
 use super::{Clock, fault};
@@ -30,8 +30,8 @@ pub(super) struct Running {
     pub(super) record: OpenStatement,
     /// The lineage run, if the query reads products.
     pub(super) run: Option<LineageRun>,
-    /// When it must have ended.
-    pub(super) deadline: Option<Instant>,
+    /// When it must have ended, and what tells why its rows were dropped.
+    pub(super) bounds: Bounds,
     /// Rows at most.
     pub(super) rows_max: Option<u64>,
     /// The statement, for the wording of its errors.
@@ -42,8 +42,6 @@ pub(super) struct Running {
     pub(super) place: Place,
     /// Whether what it was allowed still stands after a pause.
     pub(super) standing: Arc<Standing>,
-    /// Tells why the rows were dropped.
-    pub(super) stop_cause: StopCause,
     /// The steps of the statement in the log.
     pub(super) trace: QueryTrace,
 }
@@ -112,7 +110,7 @@ impl State {
         if let Err(message) = running.standing.fallen() {
             return Some(Err(message));
         }
-        let deadline = running.deadline;
+        let deadline = running.bounds.deadline;
         let expired = async move {
             match deadline {
                 Some(deadline) => tokio::time::sleep_until(deadline).await,
@@ -157,7 +155,11 @@ impl State {
 
     fn failed(&self, error: &datafusion::error::DataFusionError) -> ClientMessage {
         match &self.running {
-            Some(running) => fault::told(running.query.fault_of_rows(error), running.record.query_id(), error),
+            // Rows may have failed of that.
+            Some(running) => match running.bounds.check() {
+                Err(ended) => ended,
+                Ok(()) => fault::told(running.query.fault_of_rows(error), running.record.query_id(), error),
+            },
             None => fault::in_phase(fault::Phase::Running, error, ""),
         }
     }
@@ -191,7 +193,7 @@ impl State {
 impl Drop for State {
     fn drop(&mut self) {
         let Some((running, spent)) = self.ended() else { return };
-        if (running.stop_cause)() == Some(Stop::Cancelled) {
+        if (running.bounds.stop_cause)() == Some(Stop::Cancelled) {
             running.end(spent, "cancelled", Closing::failed(SqlState::QUERY_CANCELED), Ending::Abort);
         } else {
             running.end(spent, "aborted", Closing::aborted(), Ending::Abort);

@@ -6,9 +6,13 @@ mod repeats;
 mod whole_rows;
 mod world;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use crate::error::SqlState;
 
 use super::reply::TransactionStatus;
+use super::stream::Stop;
 use world::TestWorld;
 
 const NAMES: &str = "SELECT full_name FROM crm.people ORDER BY 1";
@@ -218,6 +222,32 @@ async fn statements_portals_and_cursors_have_limits() {
         guest.rows(&format!("DECLARE c{number} CURSOR FOR SELECT 1")).await.unwrap();
     }
     assert_eq!(guest.rows("DECLARE more CURSOR FOR SELECT 1").await.unwrap_err().sqlstate, SqlState::CONFIGURATION_LIMIT_EXCEEDED);
+}
+
+#[tokio::test]
+
+#[tokio::test]
+async fn a_statement_that_was_to_end_is_told_so_wherever_its_planning_is() {
+    let world = TestWorld::new();
+    let looks = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&looks);
+    let stop_cause =
+        move || counted.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_err().then_some(Stop::Cancelled);
+    let mut guest = world.session_until("guest", &[], Arc::new(stop_cause));
+    for statement in [
+        "SELECT to_char(a.id, '999'), a.id * b.id % 7 FROM crm.people a, crm.people b WHERE a.id * 2 <> 5",
+        "SELECT sum(id) OVER (ORDER BY id), lpad(tier, id::int), id BETWEEN 1 AND 2.5 FROM crm.people",
+        "SELECT '2 days'::interval * id, CASE WHEN id > 1 THEN id / 2.0 ELSE 1 END, tier || id, ARRAY[id, 2] FROM crm.people",
+    ] {
+        let mut enough = 0_usize;
+        loop {
+            looks.store(enough, Ordering::SeqCst);
+            let Err(message) = guest.rows(statement).await else { break };
+            assert_eq!(message.sqlstate, SqlState::QUERY_CANCELED, "{statement} after {enough} looks: {}", message.message);
+            enough += 1 + enough / 8;
+        }
+        assert!(enough > 3, "nobody looked");
+    }
 }
 
 #[tokio::test]

@@ -10,7 +10,9 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 use crate::audit::{AuditLog, MemoryLog};
-use crate::engine::{Engine, EngineOptions, Reply, RowStream, Session, SessionRequest, TextLimits, TransactionStatus, World, Worlds};
+use crate::engine::{
+    Engine, EngineOptions, Reply, RowStream, Session, SessionRequest, StopCause, TextLimits, TransactionStatus, World, Worlds,
+};
 use crate::error::ClientMessage;
 use crate::identity::Principal;
 use crate::lineage::{Emitter, Sink};
@@ -136,6 +138,11 @@ impl TestWorld {
     }
 
     pub(super) fn session(&self, name: &str, roles: &[&str]) -> TestSession {
+        self.session_until(name, roles, Arc::new(|| None))
+    }
+
+    /// A session that is stopped when that says so.
+    pub(super) fn session_until(&self, name: &str, roles: &[&str], stop_cause: StopCause) -> TestSession {
         let principal = Principal {
             product: None,
             name: name.to_owned(),
@@ -152,7 +159,7 @@ impl TestWorld {
             client_address: None,
             connection: Default::default(),
             process_id: 1,
-            stop_cause: Arc::new(|| None),
+            stop_cause,
             stopper: Arc::new(|_| {}),
             whoever: Arc::new(move || Some(Arc::clone(&now))),
             everyone: Arc::new(|name| (name == "guest").then(|| Arc::new(guest()))),
