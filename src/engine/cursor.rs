@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use crate::error::{ClientMessage, SqlState};
 
+use super::budget::Part;
 use super::column::Column;
 use super::reply::RowStream;
 use super::scroll::Scroll;
@@ -65,6 +66,8 @@ pub(super) struct Cursor {
     given: Arc<Given>,
     columns: Arc<[Column]>,
     options: Options,
+    /// What it takes of the session's budget.
+    _part: Arc<Part>,
     /// The transaction that declared it has committed.
     settled: bool,
     state: Arc<Mutex<State>>,
@@ -95,9 +98,9 @@ impl State {
 }
 
 impl Cursor {
-    pub(super) fn new(text: &str, query: Query, given: Given, columns: Arc<[Column]>, options: Options) -> Self {
+    pub(super) fn new(text: &str, query: Query, given: Given, columns: Arc<[Column]>, options: Options, part: Arc<Part>) -> Self {
         let state = Arc::new(Mutex::new(State::new(options.reach)));
-        Self { text: text.into(), query: Arc::new(query), given: Arc::new(given), columns, options, settled: false, state }
+        Self { text: text.into(), query: Arc::new(query), given: Arc::new(given), columns, options, _part: part, settled: false, state }
     }
 
     /// The statement that made it.

@@ -7,6 +7,7 @@ mod advisory;
 mod answers;
 mod attempt;
 mod bounded;
+mod budget;
 mod client_encoding;
 mod column;
 mod columns;

@@ -4,7 +4,6 @@
 //! a client sends changes either. A prepared statement keeps a tree, never a decision. Every statement that comes in, whatever becomes of
 //! it, is an `Attempt` and leaves its records.
 
-mod budget;
 mod cursors;
 mod explaining;
 mod held;
@@ -31,6 +30,7 @@ use crate::telemetry::{Step, stage};
 use super::advisory::AdvisorySession;
 use super::answers;
 use super::attempt::Attempt;
+use super::budget::{Budget, Part};
 use super::column::{Column, PgType};
 use super::cursor::Cursor;
 use super::engine::Shared;
@@ -46,7 +46,6 @@ use super::statement_facts::StatementFacts;
 use super::stream::StopCause;
 use super::transaction::{Savepoint, Transaction};
 use super::values::Given;
-use budget::{Budget, Part};
 use held::Held;
 use prepared::no_statement;
 use recorded::Recorded;
@@ -80,7 +79,7 @@ struct Bound {
     /// How many savepoints stood when it was bound.
     level: usize,
     /// What its values take of the session's budget.
-    _part: Arc<Part>,
+    part: Arc<Part>,
 }
 
 /// One client's session.

@@ -225,6 +225,25 @@ async fn statements_portals_and_cursors_have_limits() {
 }
 
 #[tokio::test]
+async fn what_cursors_keep_is_of_the_sessions_budget() {
+    let world = TestWorld::new();
+    let mut guest = world.session("guest", &[]);
+    // A third of the memory that there is.
+    let long = format!("SELECT 1 /* {} */", "a ".repeat(110_000));
+    guest.rows("BEGIN").await.unwrap();
+    for name in ["a", "b"] {
+        guest.rows(&format!("DECLARE {name} CURSOR WITH HOLD FOR {long}")).await.unwrap();
+    }
+    guest.rows("COMMIT; CLOSE a").await.unwrap();
+    for name in ["c", "d"] {
+        guest.rows(&format!("DECLARE {name} CURSOR WITH HOLD FOR {long}")).await.unwrap();
+        guest.rows(&format!("CLOSE {name}")).await.unwrap();
+    }
+    guest.rows(&format!("DECLARE e CURSOR WITH HOLD FOR {long}")).await.unwrap();
+    let refused = guest.rows(&format!("DECLARE f CURSOR WITH HOLD FOR {long}")).await.unwrap_err();
+    assert_eq!(refused.sqlstate, SqlState::OUT_OF_MEMORY);
+    assert_eq!(guest.rows("FETCH 1 FROM e").await.unwrap(), ["1"]);
+}
 
 #[tokio::test]
 async fn a_statement_that_was_to_end_is_told_so_wherever_its_planning_is() {

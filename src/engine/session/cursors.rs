@@ -1,8 +1,11 @@
 //! DECLARE, FETCH and MOVE.
 //!
 //! The query of a cursor is decided and recorded at its first FETCH, and as a statement of its own: its rows are counted there, over all
-//! fetches. A cursor that goes back to its start runs its query anew, decided anew.
+//! fetches. What a declared cursor keeps of its text is taken of the session's budget. A cursor that goes back to its start runs its query anew, decided anew.
 
+use std::sync::Arc;
+
+use crate::engine::budget;
 use crate::engine::cursor::{Cursor, Options, Reach};
 use crate::engine::reply::{Reply, TransactionStatus};
 use crate::engine::sql::{self, DeclareOptions, Query};
@@ -31,6 +34,8 @@ impl Session {
                 .with_hint("Close cursors that are no longer needed."));
         }
 
+        let bytes = budget::of_statement(text).saturating_add(budget::of_values(given.values()));
+        let part = Arc::new(self.budget.take(bytes, "cursors")?);
         let reach = match options.scroll {
             Some(true) => Reach::Far,
             Some(false) => Reach::Nowhere,
@@ -39,7 +44,7 @@ impl Session {
         let options =
             Options { hold: options.hold, reach, binary: options.binary, level: self.transaction.savepoints(), made: self.shared.now() };
         let (_, columns) = self.describe_query(query, &given.told()).await?;
-        self.cursors.insert(name.to_owned(), Cursor::new(text, query.clone(), given.clone(), columns, options));
+        self.cursors.insert(name.to_owned(), Cursor::new(text, query.clone(), given.clone(), columns, options, part));
         Ok(Reply::Done("DECLARE CURSOR".to_owned()))
     }
 

@@ -14,10 +14,10 @@ use crate::engine::parameter::{self, Parameter};
 use crate::engine::reply::Reply;
 use crate::engine::sql::{ExplainOptions, Kind, Query, Statement};
 use crate::engine::values::Given;
-use crate::engine::{answers, values};
+use crate::engine::{answers, budget, values};
 use crate::error::{ClientMessage, SqlState};
 
-use super::{Bound, INVALID, Made, Prepared, Session, budget, clipped, duplicate_cursor};
+use super::{Bound, INVALID, Made, Prepared, Session, clipped, duplicate_cursor};
 
 /// What a prepared statement takes and answers.
 pub struct Description {
@@ -126,7 +126,7 @@ impl Session {
         let part = Arc::new(self.budget.take(budget::of_values(&values), "values of portals")?);
         let given = Given::new(values, prepared.parameters.clone());
         let level = self.transaction.savepoints();
-        self.portals.insert(portal.to_owned(), Bound { prepared, given, level, _part: part });
+        self.portals.insert(portal.to_owned(), Bound { prepared, given, level, part });
         Ok(())
     }
 
@@ -160,7 +160,7 @@ impl Session {
         let statement = bound.prepared.statement.as_ref()?;
         let (query, columns) = (statement.query()?, bound.prepared.columns.clone()?);
         let options = Options { hold: false, reach: Reach::Near, binary: false, level: bound.level, made: self.shared.now() };
-        let cursor = Cursor::new(&statement.text, query.clone(), bound.given.clone(), columns, options);
+        let cursor = Cursor::new(&statement.text, query.clone(), bound.given.clone(), columns, options, Arc::clone(&bound.part));
         self.cursors.insert(portal.to_owned(), cursor.clone());
         Some(cursor)
     }

@@ -1,4 +1,4 @@
-//! What a session may keep of what its client has sent: prepared statements, and the values bound to portals.
+//! What a session may keep of what its client has sent: prepared statements, cursors, and the values bound to portals.
 //!
 //! INVARIANT: what is kept is counted before it is kept, and given back when the last that holds it is dropped. Large parts also count as memory
 //! of the gateway's statements; small ones are too many to ask for each.
@@ -82,8 +82,8 @@ fn detail(what: &str) -> String {
 
 fn too_much(what: &str) -> ClientMessage {
     ClientMessage::new(SqlState::CONFIGURATION_LIMIT_EXCEEDED, format!("{what} take too much memory"))
-        .with_detail("A session may keep 128 MiB of prepared statements and values of parameters.")
-        .with_hint("Close portals and prepared statements that are no longer needed.")
+        .with_detail("A session may keep 128 MiB of prepared statements, cursors and values of parameters.")
+        .with_hint("Close portals, cursors and prepared statements that are no longer needed.")
 }
 
 #[cfg(test)]
