@@ -26,6 +26,7 @@ mod in_order;
 mod inference;
 mod kept_types;
 mod lineage_run;
+mod moment;
 mod notices;
 mod offset;
 mod opener;

@@ -35,6 +35,7 @@ use super::engine::Shared;
 use super::executor::Begun;
 use super::in_force::InForce;
 use super::lineage_run::LineageRun;
+use super::moment::Moments;
 use super::notices::notices;
 use super::place::Place;
 use super::planner::Planner;
@@ -315,7 +316,8 @@ impl Pipeline {
 
     async fn verify_anew(&mut self, query: &Query, given: &Given) -> Result<(Verified, LogicalPlan), ClientMessage> {
         let planner = Planner::new(self)?.told(given.told());
-        let decided = self.plan_and_decide(&planner, query, given).await?;
+        let moments = Moments::default();
+        let decided = moments.watching(self.plan_and_decide(&planner, query, given)).await?;
         if let Some(denial) = self.denial(&decided.uses, &decided.decisions) {
             self.attempt.end(Closing::denied()).await;
             return Err(denial);
@@ -325,12 +327,12 @@ impl Pipeline {
         let accessed = Accessed::of(&uses).traced(&uses, &lineage);
         self.attempt.traced(&accessed);
         let shared = Arc::clone(&self.shared);
-        let (plan, logical) = shared.executor.within(self.govern_and_optimize(&planner.state, query, &decided)).await?;
+        let (plan, logical) = shared.executor.within(moments.watching(self.govern_and_optimize(&planner.state, query, &decided))).await?;
         let columns = self.columns(&decided.plan, &query.modifiers);
         let made = Made { written: &decided.written, analyzed: &decided.plan, optimized: &logical, physical: &plan };
         let located = planner.located().join(", ");
         let read = Read { uses: &uses, accessed: &accessed, columns: &columns, lineage: &lineage };
-        let known = Known::new(&made, &query.text, given.values(), &read, located);
+        let known = if moments.were_met() { None } else { Known::new(&made, given.values(), &read, located) };
         let run = known.as_ref().and_then(Known::row).map_or(Run::Plan(plan), Run::Row);
         if let Some(known) = known {
             let key = self.key(query, given.key());

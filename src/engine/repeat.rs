@@ -36,9 +36,6 @@ use super::in_order::InOrderExec;
 use super::offset::OffsetExec;
 use super::sql;
 
-/// Words that a text may hold and that stand for a moment.
-const MOMENTS: [&str; 4] = ["now", "today", "tomorrow", "yesterday"];
-
 /// A query whose plan is kept.
 #[derive(Debug)]
 pub(super) struct Known {
@@ -107,10 +104,10 @@ pub(super) enum Run {
 }
 
 impl Known {
-    /// The plan to keep, if it can be run again.
-    pub(super) fn new(made: &Made<'_>, text: &str, values: &[ScalarValue], read: &Read<'_>, located: String) -> Option<Self> {
+    /// The plan to keep, if it can be run again. Nothing in it was read as a moment that passes.
+    pub(super) fn new(made: &Made<'_>, values: &[ScalarValue], read: &Read<'_>, located: String) -> Option<Self> {
         let Read { uses, accessed, columns, lineage } = read;
-        if names_a_moment(text, values) || !is_timeless(made.analyzed) {
+        if !is_timeless(made.analyzed) {
             return None;
         }
         let shape = match scans(made.optimized).as_slice() {
@@ -210,20 +207,6 @@ fn constant(plan: &Arc<dyn ExecutionPlan>) -> Option<RecordBatch> {
     let projection = plan.downcast_ref::<ProjectionExec>().filter(|projection| projection.input().is::<PlaceholderRowExec>())?;
     let values = projection.expr().iter().map(|shown| shown.expr.downcast_ref::<Literal>()?.value().to_array().ok());
     RecordBatch::try_new(projection.schema(), values.collect::<Option<Vec<_>>>()?).ok()
-}
-
-/// Whether a text, or a value that is read as one, may stand for the moment at which it is read. What a constant with escapes (`E'…'`, `U&'…'`)
-/// spells is not looked into.
-fn names_a_moment(text: &str, values: &[ScalarValue]) -> bool {
-    let escapes = |pair: &[u8]| matches!(pair, [b'e' | b'E' | b'&', b'\'']);
-    if text.as_bytes().windows(2).any(escapes) {
-        return true;
-    }
-    let values = values.iter().filter_map(|value| value.try_as_str().flatten());
-    std::iter::once(text).chain(values).any(|text| {
-        let mut words = text.split(|letter: char| !letter.is_ascii_alphabetic());
-        words.any(|word| MOMENTS.iter().any(|moment| word.eq_ignore_ascii_case(moment)))
-    })
 }
 
 /// Whether a plan is the same for each run in its world: products with columns of the contract, and functions of nothing but their
@@ -420,22 +403,4 @@ fn in_place_of(constant: &Expr, value: &ScalarValue) -> Option<Expr> {
         _ => return None,
     };
     Some(Expr::Literal(value, metadata.clone()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_may_stand_for_a_moment_is_seen() {
-        for text in
-            ["select 'Now'::timestamptz", "select E'n\\x6fw'::timestamptz", "select U&'\\006eow'::date", "select e'2026-01-01'::date"]
-        {
-            assert!(names_a_moment(text, &[]), "{text}");
-        }
-        assert!(names_a_moment("select $1::date", &[ScalarValue::from("today")]));
-        for text in ["select knowledge from t where name = 'x'", "select note from t where a like 'E%'"] {
-            assert!(!names_a_moment(text, &[]), "{text}");
-        }
-    }
 }

@@ -4,6 +4,7 @@
 
 use chrono::{Datelike, Days, NaiveDate};
 
+use crate::engine::moment;
 use crate::engine::styles::DateOrder;
 
 use super::Facts;
@@ -152,6 +153,7 @@ impl Read {
             "bc" => self.before_christ = true,
             "ad" | "at" | "on" => {}
             "today" | "now" | "yesterday" | "tomorrow" => {
+                moment::meet();
                 let local = temporal::moment(temporal::local_micros(facts.now.timestamp_micros(), &facts.time_zone)).ok()?;
                 let today = local.date();
                 let date = match word {

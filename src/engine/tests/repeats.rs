@@ -101,6 +101,11 @@ async fn what_hangs_on_the_moment_or_the_session_is_planned_each_time() {
         "SELECT now()",
         "SELECT 'now'::timestamptz",
         "SELECT 'today'::date",
+        "SELECT 'n'\n'ow'::timestamptz",
+        "SELECT E'n\\x6fw'::timestamptz AS moment",
+        "SELECT U&'to\\0064ay'::date AS day",
+        "SELECT timestamp 'tomorrow' FROM crm.people",
+        "SELECT id FROM crm.people WHERE '2026-01-01'::date < 'yester'\n'day'",
         "SELECT random()",
         "SELECT current_setting('TimeZone')",
         "SELECT current_user FROM crm.people",
@@ -115,6 +120,16 @@ async fn what_hangs_on_the_moment_or_the_session_is_planned_each_time() {
     assert_eq!(reader.rows(zone).await.unwrap(), ["1"]);
     reader.rows("SET TimeZone = 'Asia/Tokyo'").await.unwrap();
     assert!(reader.rows(zone).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_word_that_is_no_moment_where_it_stands_is_known() {
+    let world = TestWorld::new();
+    let mut reader = world.session("reader", &["pii_authorized"]);
+    for query in ["SELECT 'now' AS today", "SELECT E'now'", "SELECT id FROM crm.people WHERE tier = 'today'", "SELECT '2026-01-01'::date"] {
+        reader.rows(query).await.unwrap();
+        assert!(world.knows(query), "{query}");
+    }
 }
 
 #[tokio::test]
