@@ -107,7 +107,7 @@ impl ScalarUDFImpl for Bounded {
         if (self.measure)(&args.args, rows).is_none_or(|bytes| bytes > self.bytes_max) {
             return Err(too_large());
         }
-        self.inner.invoke_with_args(args)
+        self.inner.invoke_with_args(size::from_nothing(self.name(), args)?)
     }
 }
 

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type, IntervalMonthDayNanoType, IntervalUnit, TimeUnit};
-use datafusion::logical_expr::ColumnarValue;
+use datafusion::common::ScalarValue;
+use datafusion::error::Result;
+use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs};
 
 /// From the arguments of a call and its number of rows to the bytes that it makes.
 pub(super) type Measure = fn(&[ColumnarValue], usize) -> Option<i64>;
@@ -31,6 +33,28 @@ pub(super) fn repeated(args: &[ColumnarValue], rows: usize) -> Option<i64> {
 pub(super) fn padded(args: &[ColumnarValue], rows: usize) -> Option<i64> {
     let counts = integers(args.get(1)?)?;
     total(rows, |row| counts.at(row).unwrap_or(0).max(0).checked_mul(LETTER_BYTES))
+}
+
+/// The same call, in which no text is filled up to less than nothing: the engine sums the lengths of a column as they are.
+pub(super) fn from_nothing(name: &str, mut args: ScalarFunctionArgs) -> Result<ScalarFunctionArgs> {
+    match args.args.get_mut(1) {
+        Some(count) if matches!(name, "lpad" | "rpad") => *count = clamped(count)?,
+        _ => {}
+    }
+    Ok(args)
+}
+
+fn clamped(counts: &ColumnarValue) -> Result<ColumnarValue> {
+    Ok(match counts {
+        ColumnarValue::Array(counts) => {
+            let whole = cast(counts, &DataType::Int64)?;
+            ColumnarValue::Array(Arc::new(whole.as_primitive::<Int64Type>().unary::<_, Int64Type>(|count| count.max(0))))
+        }
+        ColumnarValue::Scalar(count) => match count.cast_to(&DataType::Int64)? {
+            ScalarValue::Int64(Some(count)) => ColumnarValue::Scalar(ScalarValue::Int64(Some(count.max(0)))),
+            null => ColumnarValue::Scalar(null),
+        },
+    })
 }
 
 /// A text, a text in it, and what takes the place of that.
@@ -194,11 +218,9 @@ fn total(rows: usize, size: impl Fn(usize) -> Option<i64>) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use arrow::array::{Date32Array, IntervalMonthDayNanoArray, StringArray, TimestampMicrosecondArray};
     use arrow::datatypes::IntervalMonthDayNano;
-    use datafusion::common::ScalarValue;
-
-    use super::*;
 
     fn texts(texts: Vec<Option<&str>>) -> ColumnarValue {
         ColumnarValue::Array(Arc::new(StringArray::from(texts)))
@@ -215,6 +237,15 @@ mod tests {
         assert_eq!(repeated(&[texts(vec![Some("xy"); 3]), numbers(vec![Some(i64::MAX); 3])], 3), None);
         assert_eq!(padded(&[texts(vec![Some("a"), None]), numbers(vec![Some(3), None])], 2), Some(12));
         assert_eq!(padded(&[texts(vec![None]), numbers(vec![Some(i64::MAX)])], 1), None);
+    }
+
+    #[test]
+    fn nothing_is_filled_up_to_less_than_nothing() {
+        let counts = |value: &ColumnarValue| clamped(value).unwrap().into_array(2).unwrap().as_primitive::<Int64Type>().clone();
+        assert_eq!(counts(&numbers(vec![Some(-5), Some(3)])), Int64Array::from(vec![0, 3]));
+        assert_eq!(counts(&numbers(vec![None, Some(i64::MIN)])), Int64Array::from(vec![None, Some(0)]));
+        assert_eq!(counts(&ColumnarValue::Scalar(ScalarValue::Int64(Some(-1)))), Int64Array::from(vec![0, 0]));
+        assert_eq!(counts(&ColumnarValue::Scalar(ScalarValue::Int64(None))), Int64Array::from(vec![None, None]));
     }
 
     #[test]
