@@ -450,7 +450,8 @@ impl Pipeline {
             }
         };
         let plan = semantics::apply(plan, self.expression_facts()).map_err(shown)?;
-        state.analyzer().execute_and_check(plan, &Arc::clone(state.config_options()), |_, _| {}).map_err(shown)
+        let plan = state.analyzer().execute_and_check(plan, &Arc::clone(state.config_options()), |_, _| {}).map_err(shown)?;
+        semantics::nearest_floats(plan).map_err(shown)
     }
 
     /// What sources may know of the statement.

@@ -134,7 +134,7 @@ pub(super) fn convert(value: &ScalarValue, pg_type: PgType, time_zone: &TimeZone
     }
     let data_type = typed_null(pg_type)?.data_type();
     let value = &if data_type.is_integer() { whole(value).map_err(|error| fault::client_message(&error, ""))? } else { value.clone() };
-    value.cast_to(&data_type).map_err(|error| fault::client_message(&error, ""))
+    semantics::nearest(value, &data_type).map_err(|error| fault::client_message(&error, ""))
 }
 
 /// A number that becomes an integer is rounded as a cast rounds it.

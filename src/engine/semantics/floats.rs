@@ -7,7 +7,7 @@ use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::logical_expr::expr::{Between, BinaryExpr, InList};
 use datafusion::logical_expr::{Expr, ExprSchemable, Operator, cast};
 
-use super::{casts, typed};
+use super::{casts, nearest, typed};
 
 /// Digits that each floating-point number keeps apart.
 const DIGITS_KEPT: u8 = 15;
@@ -29,10 +29,7 @@ pub(super) fn beside(expr: Expr, schema: &DFSchema) -> Expr {
             let (value, high) = pair(*expr, *high, schema);
             Expr::Between(Between { expr: Box::new(value), negated, low: Box::new(low), high: Box::new(high) })
         }
-        Expr::InList(InList { expr, list, negated }) => {
-            let (value, list) = among(*expr, list, schema);
-            Expr::InList(InList { expr: Box::new(value), list, negated })
-        }
+        Expr::InList(InList { expr, list, negated }) => reals(*expr, list, negated, schema),
         Expr::ScalarFunction(mut call) if call.func.name() == "nullif" => {
             if let [value, other] = call.args.as_mut_slice()
                 && is_float(value, schema)
@@ -103,8 +100,45 @@ fn numeric_constant(float: &Expr, beside: &Expr, schema: &DFSchema) -> Option<Ex
     Some(Expr::Literal(ScalarValue::Decimal128(Some(value), DIGITS_KEPT.max(scale.unsigned_abs()), scale), None))
 }
 
+/// A list beside a real: two constants or more are one array for PostgreSQL, of reals unless a double is among them. What else stands there is
+/// compared one by one, as doubles.
+fn reals(value: Expr, list: Vec<Expr>, negated: bool, schema: &DFSchema) -> Expr {
+    let all = |value: Expr, list: Vec<Expr>| {
+        let (value, list) = among(value, list, schema);
+        Expr::InList(InList { expr: Box::new(value), list, negated })
+    };
+    if type_of(&value, schema) != DataType::Float32 {
+        return all(value, list);
+    }
+    let (varying, constant): (Vec<Expr>, Vec<Expr>) = list.into_iter().partition(Expr::any_column_refs);
+    let double = |item: &Expr| type_of(item, schema) == DataType::Float64;
+    if constant.len() < 2 || constant.iter().any(double) {
+        return all(value, constant.into_iter().chain(varying).collect());
+    }
+    let constant = constant.into_iter().map(|item| as_real(item, schema)).collect();
+    let known = Expr::InList(InList { expr: Box::new(value.clone()), list: constant, negated });
+    match (varying.is_empty(), negated) {
+        (true, _) => known,
+        (false, true) => known.and(all(value, varying)),
+        (false, false) => known.or(all(value, varying)),
+    }
+}
+
+/// An exact number as a real; any other value as it is.
+fn as_real(expr: Expr, schema: &DFSchema) -> Expr {
+    let exact = type_of(&expr, schema).is_integer() || type_of(&expr, schema).is_decimal();
+    match &expr {
+        Expr::Literal(number, _) if exact => match nearest::value(number, &DataType::Float32) {
+            Ok(real) => Expr::Literal(real, None),
+            Err(_) => cast(expr, DataType::Float32),
+        },
+        _ if exact => cast(expr, DataType::Float32),
+        _ => expr,
+    }
+}
+
 /// A value and those that it is looked for among: all are floating-point numbers if one of them is.
-fn among(value: Expr, list: Vec<Expr>, schema: &DFSchema) -> (Expr, Vec<Expr>) {
+pub(super) fn among(value: Expr, list: Vec<Expr>, schema: &DFSchema) -> (Expr, Vec<Expr>) {
     let floats = list.iter().any(|item| is_float(item, schema));
     if is_float(&value, schema) {
         // Integers among them the engine takes for floating-point numbers itself.
@@ -187,6 +221,18 @@ mod tests {
         assert_eq!(pair(lit(7_i32), lit(0.5_f32), &schema), (cast(lit(7_i32), DataType::Float64), lit(0.5_f32)));
         assert_eq!(pair(lit(7_i32), lit(0.5), &schema), (lit(7_i32), lit(0.5)));
         assert_eq!(pair(decimal(3, 1), decimal(4, 1), &schema), (decimal(3, 1), decimal(4, 1)));
+    }
+
+    #[test]
+    fn constants_beside_a_real_are_reals_if_there_are_several() {
+        let schema = DFSchema::empty();
+        let list = |items: Vec<Expr>| match reals(lit(0.5_f32), items, false, &schema) {
+            Expr::InList(list) => list.list,
+            other => panic!("{other}"),
+        };
+        assert_eq!(list(vec![decimal(1, 1), lit(7)]), [lit(0.1_f32), lit(7_f32)]);
+        assert_eq!(list(vec![decimal(1, 1)]), [lit(0.1)]);
+        assert_eq!(list(vec![decimal(1, 1), lit(0.5)]), [lit(0.1), lit(0.5)]);
     }
 
     #[test]

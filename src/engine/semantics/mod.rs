@@ -48,6 +48,7 @@ mod matching;
 mod meanings;
 mod membership;
 mod moments;
+mod nearest;
 mod number_text;
 mod numbers;
 mod numeric;
@@ -101,6 +102,7 @@ pub(super) use frame_counts::{bound as counted_frames, standing_for as frame_cou
 pub(super) use json_build::canonical;
 pub(super) use literals::bound;
 pub(super) use meanings::{Meaning, json_kind, json_member, list_of_text, matched, numeric_of, of_json, operator, timed};
+pub(super) use nearest::{floats as nearest_floats, value as nearest};
 pub(super) use numeric::{UNCONSTRAINED, UNCONSTRAINED_LIST};
 pub(super) use octets::{found, overlaid, parted};
 pub(super) use parse::{elements_of, interval_of};

@@ -22,7 +22,7 @@ use crate::error::SqlState;
 use super::alike::{self, Form};
 use super::expression::{beside, compared, constant};
 use super::function::{Function, Result, fault};
-use super::{Facts, casts, floats, json_build, matching, membership, moments, parse, typed};
+use super::{Facts, casts, floats, json_build, matching, membership, moments, nearest, parse, typed};
 
 /// The name of `value = ANY (array)`, with the array first, until the types are known.
 pub(in crate::engine) const ANY: &str = "meshgate_any";
@@ -85,7 +85,7 @@ fn of_floats(value: Expr, list: Vec<Expr>) -> (Expr, Vec<Expr>) {
 fn folded(item: Expr) -> Expr {
     let number = match &item {
         Expr::Cast(cast) if cast.field.data_type().is_floating() => match cast.expr.as_ref() {
-            Expr::Literal(value, _) => value.cast_to(cast.field.data_type()).ok(),
+            Expr::Literal(value, _) => nearest::value(value, cast.field.data_type()).ok(),
             _ => None,
         },
         _ => None,
@@ -131,11 +131,8 @@ pub(super) fn among(args: Vec<Expr>, schema: &DFSchema, facts: Facts) -> Result<
     let of_list = list.get_type(schema)?;
     let list = if matches!(&of_list, DataType::List(element) if element.data_type().is_nested()) { flatten(list) } else { list };
     if let Some(items) = elements(&list) {
-        let list = floats::beside(Expr::InList(InList { expr: Box::new(value), list: items, negated: false }), schema);
-        return match list {
-            Expr::InList(list) => listed(list, schema, facts),
-            other => Ok(other),
-        };
+        let (value, items) = floats::among(value, items, schema);
+        return listed(InList { expr: Box::new(value), list: items, negated: false }, schema, facts);
     }
     let value = match list.get_type(schema)? {
         DataType::List(element) => casts::literal_as(value, element.data_type(), facts),
@@ -183,7 +180,7 @@ fn as_type(value: Expr, target: &DataType, schema: &DFSchema) -> Result<Expr> {
     if value.get_type(schema)? == *target {
         return Ok(value);
     }
-    let known = if let Expr::Literal(known, _) = &value { known.cast_to(target).ok() } else { None };
+    let known = if let Expr::Literal(known, _) = &value { nearest::value(known, target).ok() } else { None };
     Ok(known.map_or_else(|| cast(value, target.clone()), |known| Expr::Literal(known, None)))
 }
 
