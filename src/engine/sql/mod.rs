@@ -28,6 +28,7 @@ mod merging;
 mod misplaced;
 mod modifiers;
 mod nested_joins;
+mod no_list;
 mod offsets;
 mod once;
 mod one_group;

@@ -18,6 +18,8 @@ use super::nested_joins;
 
 /// The tokens as the parser reads them.
 pub(super) fn respelled(tokens: &[TokenWithSpan]) -> Vec<TokenWithSpan> {
+    let with_row = super::no_list::with_row(tokens);
+    let tokens = with_row.as_deref().unwrap_or(tokens);
     let limited = limited(tokens);
     let tokens = limited.as_deref().unwrap_or(tokens);
     let nested = nested_joins::parenthesized(tokens);
