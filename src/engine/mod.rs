@@ -28,6 +28,7 @@ mod kept_types;
 mod lineage_run;
 mod moment;
 mod notices;
+mod objects;
 mod offset;
 mod opener;
 mod own_relations;

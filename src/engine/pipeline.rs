@@ -50,7 +50,7 @@ use super::standing::Standing;
 use super::statement_facts::StatementFacts;
 use super::stream::{self, Running, StopCause};
 use super::values::Given;
-use super::{World, columns, fault, hints, inference, planning, repeat, semantics};
+use super::{World, columns, fault, hints, inference, objects, planning, repeat, semantics};
 
 /// One statement on its way.
 pub(super) struct Pipeline {
@@ -211,10 +211,11 @@ impl Pipeline {
             // In a box of its own: what is known waits in less.
             None => Box::pin(self.verify_apart(query, given)).await?.0,
         };
+        let named = objects::are_named(&verified.columns).then(|| Arc::clone(self.facts()));
         let plan = match &verified.run {
             Run::Row(row) => {
                 guarded(self.attempt.answered(1), self.deadline).await?;
-                let rows = RowStream::new(Arc::clone(&verified.columns), verb, stream::ready(vec![row.clone()]));
+                let rows = RowStream::new(Arc::clone(&verified.columns), verb, stream::ready(vec![row.clone()])).naming(named);
                 return Ok(Started { rows, notices: Vec::new() });
             }
             Run::Plan(plan) => Arc::clone(plan),
@@ -237,7 +238,8 @@ impl Pipeline {
         let rows = RowStream::new(columns, verb, stream::bounded(Box::pin(batches), running))
             .in_place(place)
             .while_standing(standing)
-            .of_constants(constant);
+            .of_constants(constant)
+            .naming(named);
         Ok(Started { rows, notices })
     }
 

@@ -6,10 +6,13 @@ use std::sync::Arc;
 use arrow::record_batch::RecordBatch;
 use futures::{Stream, StreamExt};
 
+use crate::catalog::SessionFacts;
 use crate::error::{ClientMessage, SqlState};
 
 use super::Column;
 use super::client_encoding::ClientEncoding;
+use super::objects;
+use super::parameter::Format;
 use super::place::Place;
 use super::standing::Standing;
 
@@ -71,6 +74,8 @@ pub struct RowStream {
     part: bool,
     binary: bool,
     constant: bool,
+    /// What numbers the objects that it names.
+    objects: Option<Arc<SessionFacts>>,
 }
 
 impl RowStream {
@@ -80,7 +85,17 @@ impl RowStream {
         verb: &'static str,
         batches: impl Stream<Item = Result<RecordBatch, ClientMessage>> + Send + 'static,
     ) -> Self {
-        Self { columns, verb, batches: Box::pin(batches), place: None, standing: None, part: false, binary: false, constant: false }
+        Self {
+            columns,
+            verb,
+            batches: Box::pin(batches),
+            place: None,
+            standing: None,
+            part: false,
+            binary: false,
+            constant: false,
+            objects: None,
+        }
     }
 
     /// The same stream, whose query runs in that place.
@@ -101,6 +116,20 @@ impl RowStream {
     /// The same stream, of a query that reads no product if so.
     pub(super) fn of_constants(self, constant: bool) -> Self {
         Self { constant, ..self }
+    }
+
+    /// The same stream, which names objects that are known there.
+    pub(super) fn naming(self, objects: Option<Arc<SessionFacts>>) -> Self {
+        Self { objects, ..self }
+    }
+
+    /// A batch of it with the numbers of objects in place of their names, in columns that are sent in binary.
+    ///
+    /// # Errors
+    /// An object that is named is not there.
+    pub fn in_numbers(&self, batch: RecordBatch, format: impl Fn(usize) -> Format) -> Result<RecordBatch, ClientMessage> {
+        let Some(facts) = &self.objects else { return Ok(batch) };
+        objects::numbered(&batch, &self.columns, |at| format(at) == Format::Binary, facts)
     }
 
     /// Whether the query reads no product: PostgreSQL computes what is constant before it describes the rows.

@@ -16,6 +16,7 @@ use super::backend::Session;
 use super::conversation::{Conversation, Failure};
 use super::encode::{Layout, Pace};
 use super::frame::FrameWriter;
+use super::frontend::format_of;
 use super::recode::{self, Holds};
 
 /// A running result and what is left of its last batch.
@@ -129,7 +130,7 @@ impl<S: Session> Conversation<'_, S> {
             let Some(batch) = guard.race(rows.next_or_flush(writer), reader).await?? else {
                 return Ok(Sent { rows: sent, complete: true });
             };
-            let batch = batch?;
+            let batch = rows.stream.in_numbers(batch?, |at| format_of(formats, at))?;
             let taken = usize::try_from(room).unwrap_or(usize::MAX).min(batch.num_rows());
             if taken < batch.num_rows() {
                 rows.rest = Some(batch.slice(taken, batch.num_rows() - taken));

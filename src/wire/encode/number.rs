@@ -46,7 +46,16 @@ fn integer_form(target: Target) -> Option<IntegerForm> {
         return Some(IntegerForm::Text);
     }
     let oid = target.pg_type.oid;
-    let four_bytes = [PgType::OID, PgType::XID, PgType::REGPROC, PgType::REGCLASS, PgType::REGTYPE];
+    let four_bytes = [
+        PgType::OID,
+        PgType::XID,
+        PgType::REGPROC,
+        PgType::REGPROCEDURE,
+        PgType::REGCLASS,
+        PgType::REGTYPE,
+        PgType::REGNAMESPACE,
+        PgType::REGROLE,
+    ];
     Some(match oid {
         _ if oid == PgType::INT2.oid => IntegerForm::Int2,
         _ if oid == PgType::INT4.oid => IntegerForm::Int4,
