@@ -17,8 +17,8 @@ use super::fields::Field;
 use super::function::Result;
 use super::{
     Facts, aggregates, arithmetic, blanks, carried, casts, chosen, counts, fields, floats, function, infinite, json_build, json_edit,
-    literals, matching, meanings, number_text, numbers, numeric, octets, parse, regexes, regs, rounding, signatures, sought, spaced, spans,
-    temporal, text, truncation, typed, typed_rows,
+    literals, matching, meanings, number_text, numbers, numeric, octets, parse, regs, rounding, signatures, sought, spaced, spans, temporal,
+    text, truncation, typed, typed_rows,
 };
 
 pub(super) fn rewritten(expr: Expr, schema: &DFSchema, facts: Facts) -> Result<Expr> {
@@ -121,10 +121,6 @@ fn called(call: ScalarFunction, schema: &DFSchema, facts: Facts) -> Result<Expr>
         }
         "round" if call.args.len() == 1 && type_of(0).is_some_and(|found| found.is_floating()) => {
             Some(numeric::even().call(std::mem::take(&mut call.args)))
-        }
-        "regexp_match" | "regexp_like" => {
-            translate_pattern(&mut call.args)?;
-            None
         }
         // PostgreSQL counts them as integers; what has no elements has no length and no bounds.
         "cardinality" | "array_length" | "array_position" | "array_upper" | "array_lower" | "array_ndims"
@@ -392,14 +388,6 @@ fn mathematical(name: &str, types: &[DataType], args: &mut Vec<Expr>) -> Option<
         name => numbers::bounded(name)?,
     };
     Some(function.call(std::mem::take(args)))
-}
-
-/// The second argument is a pattern of PostgreSQL's.
-fn translate_pattern(args: &mut [Expr]) -> Result<()> {
-    if let Some(pattern) = args.get_mut(1) {
-        *pattern = regexes::pattern(std::mem::replace(pattern, Expr::Literal(ScalarValue::Null, None)))?;
-    }
-    Ok(())
 }
 
 /// `avg(x)` of its sum and its count.

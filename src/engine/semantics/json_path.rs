@@ -6,8 +6,8 @@ use regex::Regex;
 
 use crate::error::SqlState;
 
+use super::are;
 use super::function::{Result, fault};
-use super::regexes;
 
 /// A path with its mode.
 #[derive(Debug)]
@@ -318,7 +318,10 @@ impl Reader {
         if flags.chars().any(|flag| !matches!(flag, 'i' | 's')) {
             return Err(fault(SqlState::FEATURE_NOT_SUPPORTED, "this flag of like_regex is not supported"));
         }
-        regexes::single(&pattern, flags.contains('i'), flags.contains('s'))
+        are::searched(
+            &pattern,
+            are::Options { either_case: flags.contains('i'), within_lines: !flags.contains('s'), ..are::Options::default() },
+        )
     }
 
     fn sum(&mut self) -> Result<Found> {

@@ -182,12 +182,11 @@ fn matches() -> Function {
         for row in 0..rows {
             let flag = flags.map_or(Some(""), |flags| flags.is_valid(row).then(|| flags.value(row)));
             if let Some(flag) = flag.filter(|_| texts.is_valid(row) && patterns.is_valid(row)) {
-                let (regex, global) = compiled.flagged(patterns.value(row), flag)?;
+                let (pattern, global) = compiled.flagged(patterns.value(row), flag)?;
                 let most = if global { usize::MAX } else { 1 };
-                for found in regexes::every(regex, texts.value(row)).take(most) {
+                for found in pattern.every(texts.value(row), 0).take(most) {
                     let groups = lists.values();
-                    let skipped = usize::from(found.len() > 1);
-                    found.iter().skip(skipped).for_each(|group| groups.values().append_option(group.map(|group| group.as_str())));
+                    found?.parts().for_each(|part| groups.values().append_option(part));
                     groups.append(true);
                 }
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field};
 use datafusion::common::DFSchema;
 use datafusion::functions_nested::expr_fn::array_has_any;
-use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator, cast};
+use datafusion::logical_expr::{Expr, ExprSchemable, Operator, cast};
 
 use crate::engine::{PgType, TimeZone};
 use crate::error::SqlState;
@@ -73,10 +73,7 @@ pub(in crate::engine) fn operator(
         Meaning::WithoutPath if of_left.is_string() => Some(json_edit::without_all(true).call(vec![left, path(right)])),
         Meaning::PathExists if texts => Some(json_path_run::exists().call(vec![left, right])),
         Meaning::PathMatches if texts => Some(json_path_run::matches().call(vec![left, right])),
-        Meaning::Matches(op) if of_right.is_string() => {
-            let right = regexes::pattern(right)?;
-            Some(Expr::BinaryExpr(BinaryExpr { left: Box::new(left), op, right: Box::new(right) }))
-        }
+        Meaning::Matches(op) if of_right.is_string() => Some(regexes::matched(left, op, right)?),
         _ => None,
     })
 }

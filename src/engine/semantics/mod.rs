@@ -8,6 +8,7 @@ mod aggregates;
 mod alike;
 mod appended;
 mod arithmetic;
+mod are;
 mod arrays;
 mod beneath;
 mod bits;

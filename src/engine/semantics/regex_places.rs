@@ -8,7 +8,7 @@ use arrow::datatypes::DataType;
 use crate::error::SqlState;
 
 use super::function::{Function, Result, arg, fault};
-use super::regexes::{Compiled, every, from_letter, whole};
+use super::regexes::{Compiled, from_letter, whole};
 
 fn takes(wanted: &'static [DataType], least: usize) -> impl Fn(&[DataType]) -> Option<Vec<DataType>> {
     move |types| (least..=wanted.len()).contains(&types.len()).then(|| wanted.iter().take(types.len()).cloned().collect())
@@ -39,9 +39,13 @@ pub(super) fn count() -> Function {
             if texts.is_null(row) || patterns.is_null(row) {
                 return Ok(None);
             }
-            let regex = compiled.once(patterns.value(row), flags, "regexp_count")?;
-            let (_, text) = from_letter(texts.value(row), start);
-            Ok(Some(counted(every(regex, text).count())))
+            let pattern = compiled.once(patterns.value(row), flags, "regexp_count")?;
+            let mut count = 0_usize;
+            for found in from_letter(pattern, texts.value(row), start) {
+                found?;
+                count += 1;
+            }
+            Ok(Some(counted(count)))
         };
         Ok(Arc::new((0..rows).map(&mut one).collect::<Result<Int32Array>>()?) as ArrayRef)
     };
@@ -64,12 +68,12 @@ pub(super) fn place() -> Function {
             if end > 1 {
                 return Err(fault(SqlState::INVALID_PARAMETER_VALUE, "invalid value for parameter \"endoption\""));
             }
-            let regex = compiled.once(patterns.value(row), flags, "regexp_instr")?;
-            let (before, text) = from_letter(texts.value(row), start);
-            let found = every(regex, text).nth(usize::try_from(number - 1).unwrap_or(usize::MAX));
-            let found = found.and_then(|found| found.get(usize::try_from(group).unwrap_or(usize::MAX)));
-            let at = found.map(|found| if end == 1 { found.end() } else { found.start() });
-            let letters = at.and_then(|at| text.get(..at)).map(|passed| before.chars().count() + passed.chars().count() + 1);
+            let pattern = compiled.once(patterns.value(row), flags, "regexp_instr")?;
+            let text = texts.value(row);
+            let found = from_letter(pattern, text, start).nth(usize::try_from(number - 1).unwrap_or(usize::MAX)).transpose()?;
+            let found = found.and_then(|found| found.range(usize::try_from(group).unwrap_or(usize::MAX)));
+            let at = found.map(|found| if end == 1 { found.end } else { found.start });
+            let letters = at.and_then(|at| text.get(..at)).map(|passed| passed.chars().count() + 1);
             Ok(Some(letters.map_or(0, counted)))
         };
         Ok(Arc::new((0..rows).map(&mut one).collect::<Result<Int32Array>>()?) as ArrayRef)

@@ -1,218 +1,177 @@
-//! PostgreSQL's regular expressions in the engine's words.
+//! The functions and operators that take regular expressions.
 //!
-//! A constant pattern is translated when the query is planned; what has no equal is refused, for it would match something else.
+//! A constant pattern of `~` is translated when the query is planned; what has no equal is refused, for it would match something else.
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, Int64Array, ListBuilder, StringArray, StringBuilder};
+use arrow::array::{Array, ArrayRef, BooleanArray, Int64Array, ListBuilder, StringArray, StringBuilder};
 use arrow::datatypes::{DataType, Field};
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator, ScalarUDF};
-use regex::{Captures, Regex, RegexBuilder};
 
-use crate::error::SqlState;
+use crate::error::{ClientMessage, SqlState};
 
-use super::function::{Function, Result, arg, fault};
+use super::are::{self, Found, Pattern};
+use super::function::{Function, Result, arg, client, fault};
 use super::{casts, regex_places};
 
-/// Bytes that a compiled pattern may take.
-const COMPILED_MAX: usize = 1 << 20;
-
 pub(super) fn all() -> Vec<Arc<ScalarUDF>> {
-    vec![nth_match().udf(), replace().udf(), split().udf(), regex_places::count().udf(), regex_places::place().udf()]
+    vec![
+        first_match().udf(),
+        like().udf(),
+        nth_match().udf(),
+        replace().udf(),
+        split().udf(),
+        regex_places::count().udf(),
+        regex_places::place().udf(),
+    ]
 }
 
-/// A pattern as the engine reads it.
-pub(super) fn pattern(expr: Expr) -> Result<Expr> {
-    if let Some(text) = casts::text_of(&expr) {
-        let translated = translated(text)?;
-        return Ok(Expr::Literal(ScalarValue::Utf8(Some(translated)), None));
+/// `text ~ pattern`: a constant in the engine's words, so that the engine may look for plain texts instead; others row by row.
+pub(super) fn matched(text: Expr, op: Operator, pattern: Expr) -> Result<Expr> {
+    if let Some(constant) = casts::text_of(&pattern) {
+        let written = are::parse(constant, are::Options::default())?.with_options();
+        let right = Box::new(Expr::Literal(ScalarValue::Utf8(Some(written)), None));
+        return Ok(Expr::BinaryExpr(BinaryExpr { left: Box::new(text), op, right }));
     }
-    let prefix = Expr::Literal(ScalarValue::Utf8(Some("(?s)".to_owned())), None);
-    Ok(Expr::BinaryExpr(BinaryExpr { left: Box::new(prefix), op: Operator::StringConcat, right: Box::new(expr) }))
-}
-
-fn refused(what: &str) -> datafusion::error::DataFusionError {
-    fault(SqlState::FEATURE_NOT_SUPPORTED, &format!("{what} in regular expressions are not supported"))
-}
-
-/// The same pattern in the other words.
-fn translated(pattern: &str) -> Result<String> {
-    // A point matches the end of a line, too.
-    let mut out = String::from(if pattern.contains('.') { "(?s)" } else { "" });
-    let mut rest = pattern;
-    let mut in_class = false;
-    while let Some(letter) = rest.chars().next() {
-        for (bound, meaning) in [("[[:<:]]", r"\b{start}"), ("[[:>:]]", r"\b{end}")] {
-            if !in_class && rest.starts_with(bound) {
-                out.push_str(meaning);
-                rest = rest.get(bound.len()..).unwrap_or_default();
-            }
-        }
-        if rest.starts_with("(?=") || rest.starts_with("(?!") || rest.starts_with("(?<") {
-            return Err(refused("constraints that look around"));
-        }
-        let Some(letter) = rest.chars().next().filter(|found| *found == letter) else { continue };
-        let after = rest.get(letter.len_utf8()..).unwrap_or_default();
-        rest = after;
-        match letter {
-            '\\' => {
-                let Some(escaped) = after.chars().next() else {
-                    return Err(fault(SqlState::INVALID_REGULAR_EXPRESSION, "invalid regular expression"));
-                };
-                rest = after.get(escaped.len_utf8()..).unwrap_or_default();
-                match escaped {
-                    'm' => out.push_str(r"\b{start}"),
-                    'M' => out.push_str(r"\b{end}"),
-                    'y' => out.push_str(r"\b"),
-                    'Y' => out.push_str(r"\B"),
-                    'Z' => out.push_str(r"\z"),
-                    'b' => out.push_str(r"\x08"),
-                    'B' => out.push_str(r"\\"),
-                    'e' => out.push_str(r"\x1B"),
-                    '1'..='9' => return Err(refused("back references")),
-                    other => out.extend(['\\', other]),
-                }
-            }
-            '[' if !in_class => {
-                in_class = true;
-                out.push('[');
-                for first in ['^', ']'] {
-                    if let Some(after) = rest.strip_prefix(first) {
-                        out.push_str(if first == ']' { r"\]" } else { "^" });
-                        rest = after;
-                    }
-                }
-            }
-            '[' => match rest.split_once(":]").filter(|_| rest.starts_with(':')) {
-                Some((name, after)) => {
-                    out.push('[');
-                    out.push_str(name);
-                    out.push_str(":]");
-                    rest = after;
-                }
-                None => out.push_str(r"\["),
-            },
-            ']' if in_class => {
-                in_class = false;
-                out.push(']');
-            }
-            '&' | '~' if in_class => out.extend(['\\', letter]),
-            other => out.push(other),
-        }
-    }
-    Ok(out)
+    let (flags, negated) = match op {
+        Operator::RegexIMatch => ("i", false),
+        Operator::RegexNotMatch => ("", true),
+        Operator::RegexNotIMatch => ("i", true),
+        _ => ("", false),
+    };
+    let flags = Expr::Literal(ScalarValue::Utf8(Some(flags.to_owned())), None);
+    let found = like().call(vec![text, pattern, flags]);
+    Ok(if negated { Expr::Not(Box::new(found)) } else { found })
 }
 
 /// Compiles the patterns of a column, of which most are the same.
 #[derive(Default)]
 pub(super) struct Compiled {
-    last: Option<(String, String, Regex, bool)>,
+    last: Option<(String, String, Pattern, bool)>,
 }
 
 impl Compiled {
-    fn of(&mut self, pattern: &str) -> Result<&Regex> {
-        self.flagged(pattern, "").map(|(regex, _)| regex)
-    }
-
     /// The pattern under flags, and whether they ask for all matches.
-    pub(super) fn flagged(&mut self, pattern: &str, flags: &str) -> Result<(&Regex, bool)> {
+    pub(super) fn flagged(&mut self, pattern: &str, flags: &str) -> Result<(&Pattern, bool)> {
         if self.last.as_ref().is_none_or(|(known, with, ..)| known != pattern || with != flags) {
-            let (regex, global) = compiled(pattern, flags)?;
-            self.last = Some((pattern.to_owned(), flags.to_owned(), regex, global));
+            let (compiled, global) = compiled(pattern, flags)?;
+            self.last = Some((pattern.to_owned(), flags.to_owned(), compiled, global));
         }
         match &self.last {
-            Some((_, _, regex, global)) => Ok((regex, *global)),
+            Some((_, _, pattern, global)) => Ok((pattern, *global)),
             None => Err(fault(SqlState::INTERNAL_ERROR, "no pattern was compiled")),
         }
     }
-}
 
-impl Compiled {
     /// The pattern under flags, which do not ask for all matches.
-    pub(super) fn once(&mut self, pattern: &str, flags: &str, function: &str) -> Result<&Regex> {
+    pub(super) fn once(&mut self, pattern: &str, flags: &str, function: &str) -> Result<&Pattern> {
         match self.flagged(pattern, flags)? {
             (_, true) => {
                 let text = format!("{function}() does not support the \"global\" option");
                 Err(fault(SqlState::INVALID_PARAMETER_VALUE, &text))
             }
-            (regex, false) => Ok(regex),
+            (pattern, false) => Ok(pattern),
         }
     }
 }
 
-fn compiled(pattern: &str, flags: &str) -> Result<(Regex, bool)> {
-    let (mut global, mut literal, mut spaced, mut either_case) = (false, false, false, false);
-    // Whether `.` ends at a line, and whether `^` and `$` match at the ends of lines.
-    let (mut within_lines, mut at_lines) = (false, false);
+fn compiled(pattern: &str, flags: &str) -> Result<(Pattern, bool)> {
+    let (mut options, mut global) = (are::Options::default(), false);
     for flag in flags.chars() {
         match flag {
             'g' => global = true,
-            'i' => either_case = true,
-            'c' => either_case = false,
-            'x' => spaced = true,
-            'q' => literal = true,
-            'n' | 'm' => (within_lines, at_lines) = (true, true),
-            'p' => (within_lines, at_lines) = (true, false),
-            'w' => (within_lines, at_lines) = (false, true),
-            's' => (within_lines, at_lines) = (false, false),
-            't' | 'e' => {}
-            'b' => return Err(refused("these options")),
-            _ => return Err(fault(SqlState::INVALID_PARAMETER_VALUE, "invalid regular expression option")),
+            flag if options.flag(flag)? => {}
+            flag => {
+                let text = format!("invalid regular expression option: \"{flag}\"");
+                return Err(fault(SqlState::INVALID_PARAMETER_VALUE, &text));
+            }
         }
     }
-    let written = if literal { regex::escape(pattern) } else { translated(pattern)? };
-    let mut written = written.as_str();
-    if within_lines && !literal {
-        // What a class leaves out would match the end of a line.
-        if pattern.contains("[^") || ["\\W", "\\D", "\\S"].iter().any(|class| pattern.contains(class)) {
-            return Err(refused("classes that leave letters out, within lines,"));
-        }
-        written = written.strip_prefix("(?s)").unwrap_or(written);
+    Ok((Pattern::compile(pattern, options)?, global))
+}
+
+/// The texts, patterns and flags of a call; `None` where one of them is NULL.
+struct Asked<'a> {
+    texts: &'a StringArray,
+    patterns: &'a StringArray,
+    flags: Option<&'a StringArray>,
+}
+
+impl<'a> Asked<'a> {
+    fn of(args: &'a [ArrayRef], flags: usize) -> Result<Self> {
+        let flags = if args.len() > flags { Some(arg::<StringArray>(args, flags)?) } else { None };
+        Ok(Self { texts: arg::<StringArray>(args, 0)?, patterns: arg::<StringArray>(args, 1)?, flags })
     }
-    let mut builder = RegexBuilder::new(written);
-    builder.case_insensitive(either_case).ignore_whitespace(spaced && !literal).multi_line(at_lines);
-    let regex = builder.size_limit(COMPILED_MAX).build();
-    let regex = regex.map_err(|_| fault(SqlState::INVALID_REGULAR_EXPRESSION, "invalid regular expression"))?;
-    Ok((regex, global))
+
+    fn row(&self, row: usize) -> Option<(&'a str, &'a str, &'a str)> {
+        let flags = self.flags.map_or(Some(""), |flags| flags.is_valid(row).then(|| flags.value(row)))?;
+        (self.texts.is_valid(row) && self.patterns.is_valid(row)).then(|| (self.texts.value(row), self.patterns.value(row), flags))
+    }
 }
 
-/// One pattern, in which a point matches the end of a line only where that is asked for.
-pub(super) fn single(pattern: &str, either_case: bool, across_lines: bool) -> Result<Regex> {
-    let translated = translated(pattern)?;
-    let translated = if across_lines { &translated } else { translated.strip_prefix("(?s)").unwrap_or(&translated) };
-    let regex = RegexBuilder::new(translated).case_insensitive(either_case).size_limit(COMPILED_MAX).build();
-    regex.map_err(|_| fault(SqlState::INVALID_REGULAR_EXPRESSION, "invalid regular expression"))
-}
-
-/// The matches one after another, with their groups. Behind a match of something, one of nothing counts, too.
-pub(super) fn every<'a>(regex: &'a Regex, text: &'a str) -> impl Iterator<Item = Captures<'a>> + 'a {
-    let mut start = Some(0);
-    std::iter::from_fn(move || {
-        let found = regex.captures_at(text, start?)?;
-        let whole = found.get(0)?;
-        let behind = if whole.is_empty() { text.get(whole.end()..)?.chars().next().map(char::len_utf8) } else { Some(0) };
-        start = behind.map(|letter| whole.end() + letter);
-        Some(found)
-    })
+fn texts(least: usize, most: usize) -> impl Fn(&[DataType]) -> Option<Vec<DataType>> {
+    move |types| (least..=most).contains(&types.len()).then(|| vec![DataType::Utf8; types.len()])
 }
 
 /// `substring(text from pattern)`: the first group that the pattern has, else all that it matches.
 pub(super) fn substring() -> Function {
-    let computes = |args: &[ArrayRef], _rows: usize| {
-        let (texts, patterns) = (arg::<StringArray>(args, 0)?, arg::<StringArray>(args, 1)?);
+    let computes = |args: &[ArrayRef], rows: usize| {
+        let asked = Asked::of(args, 2)?;
         let mut compiled = Compiled::default();
-        let found = texts.iter().zip(patterns.iter()).map(|pair| match pair {
-            (Some(text), Some(pattern)) => {
-                let captures = compiled.of(pattern)?.captures(text);
-                Ok(captures.and_then(|captures| captures.get(usize::from(captures.len() > 1)).map(|found| found.as_str())))
-            }
-            _ => Ok(None),
-        });
-        Ok(Arc::new(found.collect::<Result<StringArray>>()?) as ArrayRef)
+        let mut one = |row: usize| {
+            let Some((text, pattern, flags)) = asked.row(row) else { return Ok(None) };
+            let found = compiled.flagged(pattern, flags)?.0.at(text, 0)?;
+            Ok(found.and_then(|found| found.parts().next().flatten().map(str::to_owned)))
+        };
+        Ok(Arc::new((0..rows).map(&mut one).collect::<Result<StringArray>>()?) as ArrayRef)
     };
-    let takes = |types: &[DataType]| (types.len() == 2).then(|| vec![DataType::Utf8; 2]);
-    Function::new("substring_match", takes, |_| Some(DataType::Utf8), computes)
+    Function::new("substring_match", texts(2, 2), |_| Some(DataType::Utf8), computes)
+}
+
+/// `regexp_like(text, pattern [, flags])`.
+fn like() -> Function {
+    let computes = |args: &[ArrayRef], rows: usize| {
+        let asked = Asked::of(args, 2)?;
+        let mut compiled = Compiled::default();
+        let mut one = |row: usize| {
+            let Some((text, pattern, flags)) = asked.row(row) else { return Ok(None) };
+            Ok(Some(compiled.once(pattern, flags, "regexp_like")?.is_match(text)))
+        };
+        Ok(Arc::new((0..rows).map(&mut one).collect::<Result<BooleanArray>>()?) as ArrayRef)
+    };
+    Function::new("regexp_like", texts(2, 3), |_| Some(DataType::Boolean), computes)
+}
+
+/// `regexp_match(text, pattern [, flags])`: the texts of the groups, or of the match.
+fn first_match() -> Function {
+    let computes = |args: &[ArrayRef], rows: usize| {
+        let asked = Asked::of(args, 2)?;
+        let mut compiled = Compiled::default();
+        let mut lists = ListBuilder::new(StringBuilder::new());
+        for row in 0..rows {
+            let Some((text, pattern, flags)) = asked.row(row) else {
+                lists.append(false);
+                continue;
+            };
+            let found = match compiled.flagged(pattern, flags)? {
+                (_, true) => return Err(global_match()),
+                (pattern, false) => pattern.at(text, 0)?,
+            };
+            if let Some(found) = &found {
+                found.parts().for_each(|part| lists.values().append_option(part));
+            }
+            lists.append(found.is_some());
+        }
+        Ok(Arc::new(lists.finish()) as ArrayRef)
+    };
+    let gives = |_: &[DataType]| Some(DataType::List(Arc::new(Field::new_list_field(DataType::Utf8, true))));
+    Function::new("regexp_match", texts(2, 3), gives, computes)
+}
+
+fn global_match() -> datafusion::error::DataFusionError {
+    let message = ClientMessage::new(SqlState::INVALID_PARAMETER_VALUE, "regexp_match() does not support the \"global\" option");
+    client(message.with_hint("Use the regexp_matches function instead."))
 }
 
 /// A whole number of a call, which has to be at least one.
@@ -231,33 +190,33 @@ pub(super) fn whole(args: &[ArrayRef], at: usize, row: usize, absent: i64, what:
     Ok(Some(value))
 }
 
-/// What stands from a letter on, and what stands before it.
-pub(super) fn from_letter(text: &str, start: i64) -> (&str, &str) {
-    let skipped = usize::try_from(start - 1).unwrap_or(usize::MAX);
-    let at = text.char_indices().nth(skipped).map_or(text.len(), |(at, _)| at);
-    text.split_at(at)
+/// The matches from a letter on, which is counted from one.
+pub(super) fn from_letter<'a>(pattern: &'a Pattern, text: &'a str, letter: i64) -> impl Iterator<Item = Result<Found<'a>>> {
+    let place = place_of(text, letter);
+    place.into_iter().flat_map(move |place| pattern.every(text, place))
+}
+
+/// Where a letter begins; none if the text ends before that.
+fn place_of(text: &str, letter: i64) -> Option<usize> {
+    let skipped = usize::try_from(letter - 1).ok()?;
+    text.char_indices().map(|(at, _)| at).chain([text.len()]).nth(skipped)
 }
 
 /// `regexp_substr(text, pattern [, start [, n [, flags [, subexpr]]]])`.
 fn nth_match() -> Function {
     let computes = |args: &[ArrayRef], rows: usize| {
-        let (texts, patterns) = (arg::<StringArray>(args, 0)?, arg::<StringArray>(args, 1)?);
-        let flags = if args.len() > 4 { Some(arg::<StringArray>(args, 4)?) } else { None };
+        let asked = Asked::of(args, 4)?;
         let mut compiled = Compiled::default();
         let mut one = |row: usize| {
             let start = whole(args, 2, row, 1, "start", 1)?;
             let number = whole(args, 3, row, 1, "n", 1)?;
             let group = whole(args, 5, row, 0, "subexpr", 0)?;
-            let flag = flags.map_or(Some(""), |flags| flags.is_valid(row).then(|| flags.value(row)));
-            let (Some(start), Some(number), Some(group), Some(flag)) = (start, number, group, flag) else { return Ok(None) };
-            if texts.is_null(row) || patterns.is_null(row) {
-                return Ok(None);
-            }
-            let (_, text) = from_letter(texts.value(row), start);
-            let regex = compiled.once(patterns.value(row), flag, "regexp_substr")?;
-            let found = every(regex, text).nth(usize::try_from(number - 1).unwrap_or(usize::MAX));
+            let (Some(start), Some(number), Some(group)) = (start, number, group) else { return Ok(None) };
+            let Some((text, pattern, flags)) = asked.row(row) else { return Ok(None) };
+            let pattern = compiled.once(pattern, flags, "regexp_substr")?;
+            let found = from_letter(pattern, text, start).nth(usize::try_from(number - 1).unwrap_or(usize::MAX)).transpose()?;
             let group = usize::try_from(group).unwrap_or(usize::MAX);
-            Ok(found.and_then(|found| found.get(group).map(|found| found.as_str().to_owned())))
+            Ok(found.and_then(|found| found.text(group).map(str::to_owned)))
         };
         Ok(Arc::new((0..rows).map(&mut one).collect::<Result<StringArray>>()?) as ArrayRef)
     };
@@ -274,22 +233,17 @@ const REPLACED_BYTES_MAX: usize = 128 << 20;
 /// `regexp_replace(text, pattern, new [, flags])`, `regexp_replace(text, pattern, new, start [, n [, flags]])`.
 fn replace() -> Function {
     let computes = |args: &[ArrayRef], rows: usize| {
-        let (texts, patterns) = (arg::<StringArray>(args, 0)?, arg::<StringArray>(args, 1)?);
         let news = arg::<StringArray>(args, 2)?;
         let counted = args.get(3).is_some_and(|found| found.data_type().is_integer());
-        let flags = if counted { args.get(5) } else { args.get(3) };
-        let flags = flags.and_then(|flags| flags.as_any().downcast_ref::<StringArray>());
+        let asked = Asked::of(args, if counted { 5 } else { 3 })?;
         let mut compiled = Compiled::default();
         let mut made = 0_usize;
         let mut one = |row: usize| {
             let start = if counted { whole(args, 3, row, 1, "start", 1)? } else { Some(1) };
             let number = if counted { whole(args, 4, row, -1, "n", 0)? } else { Some(-1) };
-            let flag = flags.map_or(Some(""), |flags| flags.is_valid(row).then(|| flags.value(row)));
-            let (Some(start), Some(number), Some(flag)) = (start, number, flag) else { return Ok(None) };
-            if texts.is_null(row) || patterns.is_null(row) || news.is_null(row) {
-                return Ok(None);
-            }
-            let (regex, global) = compiled.flagged(patterns.value(row), flag)?;
+            let (Some(start), Some(number)) = (start, number) else { return Ok(None) };
+            let Some((text, pattern, flags)) = asked.row(row).filter(|_| news.is_valid(row)) else { return Ok(None) };
+            let (pattern, global) = compiled.flagged(pattern, flags)?;
             // Without a number it is the first match, or all of them; a number of zero is all of them, too.
             let which = match number {
                 -1 if global => None,
@@ -297,10 +251,9 @@ fn replace() -> Function {
                 0 => None,
                 number => usize::try_from(number).ok(),
             };
-            let (before, text) = from_letter(texts.value(row), start);
-            let replaced = substituted(regex, text, news.value(row), which, REPLACED_BYTES_MAX - made)?;
-            made += replaced.len() + before.len();
-            if made > REPLACED_BYTES_MAX { Err(too_long()) } else { Ok(Some(format!("{before}{replaced}"))) }
+            let replaced = substituted(pattern, text, start, news.value(row), which, REPLACED_BYTES_MAX - made)?;
+            made += replaced.len();
+            if made > REPLACED_BYTES_MAX { Err(too_long()) } else { Ok(Some(replaced)) }
         };
         Ok(Arc::new((0..rows).map(&mut one).collect::<Result<StringArray>>()?) as ArrayRef)
     };
@@ -323,38 +276,17 @@ fn too_long() -> datafusion::error::DataFusionError {
 }
 
 /// The text with a match, or all of them, replaced: `\1` is the first group, `\&` the whole match.
-fn substituted(regex: &Regex, text: &str, new: &str, which: Option<usize>, bytes_max: usize) -> Result<String> {
+fn substituted(pattern: &Pattern, text: &str, start: i64, new: &str, which: Option<usize>, bytes_max: usize) -> Result<String> {
     let mut out = String::with_capacity(text.len());
     let mut last = 0;
-    for (number, found) in every(regex, text).enumerate() {
-        let Some(whole) = found.get(0) else { continue };
+    for (number, found) in from_letter(pattern, text, start).enumerate() {
+        let found = found?;
         if which.is_some_and(|which| number + 1 < which) {
             continue;
         }
-        out.push_str(text.get(last..whole.start()).unwrap_or_default());
-        let mut letters = new.chars();
-        while let Some(letter) = letters.next() {
-            let group = match letter {
-                '\\' => match letters.next() {
-                    Some('&') => found.get(0),
-                    Some(digit @ '1'..='9') => found.get(digit.to_digit(10).and_then(|digit| usize::try_from(digit).ok()).unwrap_or(0)),
-                    Some('\\') | None => {
-                        out.push('\\');
-                        continue;
-                    }
-                    Some(other) => {
-                        out.extend(['\\', other]);
-                        continue;
-                    }
-                },
-                other => {
-                    out.push(other);
-                    continue;
-                }
-            };
-            out.push_str(group.map_or("", |group| group.as_str()));
-        }
-        last = whole.end();
+        out.push_str(text.get(last..found.start()).unwrap_or_default());
+        put(new, &found, &mut out);
+        last = found.end();
         if out.len() > bytes_max {
             return Err(too_long());
         }
@@ -366,86 +298,100 @@ fn substituted(regex: &Regex, text: &str, new: &str, which: Option<usize>, bytes
     Ok(out)
 }
 
-/// `regexp_split_to_array(text, pattern)`.
+/// What is put in the place of a match.
+fn put(new: &str, found: &Found<'_>, out: &mut String) {
+    let mut letters = new.chars();
+    while let Some(letter) = letters.next() {
+        let escaped = if letter == '\\' {
+            letters.next().unwrap_or('\\')
+        } else {
+            out.push(letter);
+            continue;
+        };
+        let group = match escaped {
+            '&' => Some(0),
+            '1'..='9' => escaped.to_digit(10).and_then(|digit| usize::try_from(digit).ok()),
+            _ => None,
+        };
+        match group {
+            Some(group) => out.push_str(found.text(group).unwrap_or_default()),
+            None if escaped == '\\' => out.push('\\'),
+            None => out.extend(['\\', escaped]),
+        }
+    }
+}
+
+/// `regexp_split_to_array(text, pattern [, flags])`.
 fn split() -> Function {
-    let computes = |args: &[ArrayRef], _rows: usize| {
-        let (texts, patterns) = (arg::<StringArray>(args, 0)?, arg::<StringArray>(args, 1)?);
+    let computes = |args: &[ArrayRef], rows: usize| {
+        let asked = Asked::of(args, 2)?;
         let mut compiled = Compiled::default();
         let mut lists = ListBuilder::new(StringBuilder::new());
-        let flags = if args.len() > 2 { Some(arg::<StringArray>(args, 2)?) } else { None };
-        for (row, pair) in texts.iter().zip(patterns.iter()).enumerate() {
-            let (Some(text), Some(pattern)) = pair else {
+        for row in 0..rows {
+            let Some((text, pattern, flags)) = asked.row(row) else {
                 lists.append(false);
                 continue;
             };
-            let flag = flags.and_then(|flags| flags.is_valid(row).then(|| flags.value(row))).unwrap_or("");
-            let regex = compiled.once(pattern, flag, "regexp_split_to_array")?;
-            for part in parts(regex, text) {
+            let pattern = compiled.once(pattern, flags, "regexp_split_to_array")?;
+            for part in parts(pattern, text)? {
                 lists.values().append_value(part);
             }
             lists.append(true);
         }
         Ok(Arc::new(lists.finish()) as ArrayRef)
     };
-    let takes = |types: &[DataType]| matches!(types.len(), 2 | 3).then(|| vec![DataType::Utf8; types.len()]);
     let gives = |_: &[DataType]| Some(DataType::List(Arc::new(Field::new_list_field(DataType::Utf8, true))));
-    Function::new("regexp_split_to_array", takes, gives, computes)
+    Function::new("regexp_split_to_array", texts(2, 3), gives, computes)
 }
 
 /// What stands between the matches; a match of nothing at either end, or behind another match, splits nothing.
-fn parts<'a>(regex: &Regex, text: &'a str) -> Vec<&'a str> {
+fn parts<'a>(pattern: &Pattern, text: &'a str) -> Result<Vec<&'a str>> {
     let mut parts = Vec::new();
-    let mut start = 0;
-    for found in regex.find_iter(text) {
-        if found.is_empty() && (found.start() == start || found.start() == text.len()) {
-            continue;
+    let (mut start, mut passed) = (0, 0);
+    for found in pattern.every(text, 0) {
+        let found = found?;
+        if found.start() < text.len() && found.end() > passed {
+            parts.push(text.get(start..found.start()).unwrap_or_default());
+            start = found.end();
         }
-        parts.push(text.get(start..found.start()).unwrap_or_default());
-        start = found.end();
+        passed = found.end();
     }
     parts.push(text.get(start..).unwrap_or_default());
-    parts
+    Ok(parts)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn patterns_are_said_in_other_words() {
-        for (pattern, expected) in [
-            (r"\mfoo\M", r"\b{start}foo\b{end}"),
-            ("a.c", "(?s)a.c"),
-            (r"\y\d+\Z", r"\b\d+\z"),
-            ("[a&&b[]", r"[a\&\&b\[]"),
-            ("[[:alpha:]_]x", "[[:alpha:]_]x"),
-            ("[]a]", r"[\]a]"),
-            ("[[:<:]]x[[:>:]]", r"\b{start}x\b{end}"),
-            ("(a|b)*?", "(a|b)*?"),
-        ] {
-            assert_eq!(translated(pattern).unwrap(), expected, "{pattern}");
-            assert!(Regex::new(expected).is_ok(), "{expected}");
-        }
-        for pattern in [r"(a)\1", "(?=a)", "(?<!a)b", "a\\"] {
-            assert!(translated(pattern).is_err(), "{pattern}");
-        }
+    fn pattern(text: &str) -> Pattern {
+        Pattern::compile(text, are::Options::default()).unwrap()
     }
 
     #[test]
     fn matches_are_replaced_by_their_groups() {
-        let of =
-            |text: &str, pattern: &str, new: &str, which| substituted(&Regex::new(pattern).unwrap(), text, new, which, 1 << 20).unwrap();
+        let of = |text: &str, of: &str, new: &str, which| substituted(&pattern(of), text, 1, new, which, 1 << 20).unwrap();
         assert_eq!(of("abcabc", "b", r"[\&]", None), "a[b]ca[b]c");
         assert_eq!(of("foo bar", r"(\w+) (\w+)", r"\2 \1\\", Some(1)), r"bar foo\");
         assert_eq!(of("aXbXc", "X", "-", Some(2)), "aXb-c");
         assert_eq!(of("abc", "x*", "-", None), "-a-b-c-");
         assert_eq!(of("a1b", r"\d*", "-", None), "-a--b-");
+        assert_eq!(of("ab", "b", r"\", None), r"a\");
+    }
+
+    #[test]
+    fn what_stands_before_the_start_is_looked_at() {
+        let of = |of: &str, start| substituted(&pattern(of), "abcabc", start, "x", Some(1), 1 << 20).unwrap();
+        assert_eq!(of("^abc", 4), "abcabc");
+        assert_eq!(of("abc", 4), "abcx");
+        assert_eq!((of("$", 7), of("$", 8)), ("abcabcx".to_owned(), "abcabc".to_owned()));
     }
 
     #[test]
     fn splitting_leaves_out_matches_of_nothing_at_the_ends() {
-        assert_eq!(parts(&Regex::new(",").unwrap(), "a,b,,c"), ["a", "b", "", "c"]);
-        assert_eq!(parts(&Regex::new("").unwrap(), "abc"), ["a", "b", "c"]);
-        assert_eq!(parts(&Regex::new(r"\s*").unwrap(), "a b"), ["a", "b"]);
+        assert_eq!(parts(&pattern(","), "a,b,,c").unwrap(), ["a", "b", "", "c"]);
+        assert_eq!(parts(&pattern(""), "abc").unwrap(), ["a", "b", "c"]);
+        assert_eq!(parts(&pattern(r"\s*"), "a b").unwrap(), ["a", "b"]);
+        assert_eq!(parts(&pattern(",|,b"), "a,b").unwrap(), ["a", ""]);
     }
 }

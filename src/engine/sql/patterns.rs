@@ -92,8 +92,8 @@ fn similar(pattern: &str, escape: Option<char>) -> String {
             _ => {}
         }
         match letter {
-            '%' if !in_class => regex.push_str("(?s:.*)"),
-            '_' if !in_class => regex.push_str("(?s:.)"),
+            '%' if !in_class => regex.push_str(".*"),
+            '_' if !in_class => regex.push('.'),
             '.' | '^' | '$' | '\\' if !in_class => regex.extend(['\\', letter]),
             '\\' => regex.push_str("\\\\"),
             letter => regex.push(letter),
@@ -115,8 +115,8 @@ mod tests {
 
     #[test]
     fn similar_patterns_match_the_whole_text() {
-        assert_eq!(similar("(a|b)%", Some('\\')), "^(?:(a|b)(?s:.*))$");
-        assert_eq!(similar("a.c_", Some('\\')), "^(?:a\\.c(?s:.))$");
+        assert_eq!(similar("(a|b)%", Some('\\')), "^(?:(a|b).*)$");
+        assert_eq!(similar("a.c_", Some('\\')), "^(?:a\\.c.)$");
         assert_eq!(similar("100#%", Some('#')), "^(?:100\\%)$");
     }
 }
