@@ -35,6 +35,7 @@ mod framed;
 mod function;
 mod growth;
 mod infinite;
+mod guarded;
 mod joined_bytes;
 mod json;
 mod json_build;

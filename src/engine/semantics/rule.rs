@@ -19,14 +19,14 @@ use crate::error::SqlState;
 use super::function::{Result, fault};
 use super::numeric::{PRECISION_MAX, STEP_SCALE};
 use super::{
-    Facts, beneath, casts, correlated, counts, expression, growth, lateral, matching, numeric, regrouped, scales, sort_keys, sorted, steps,
-    truths, typed,
+    Facts, beneath, casts, correlated, counts, expression, growth, guarded, lateral, matching, numeric, regrouped, scales, sort_keys,
+    sorted, steps, truths, typed,
 };
 
 /// Rewrites the plan of a query that the planner has just made, before its types are coerced.
 pub(in crate::engine) fn apply(plan: LogicalPlan, facts: Facts) -> Result<LogicalPlan> {
     let facts = Facts { lenient: reads_system(&plan)?, ..facts };
-    let plan = correlated::joined(lateral::flattened(sort_keys::beside(beneath::columns(plan)?)?)?)?;
+    let plan = correlated::joined(lateral::flattened(sort_keys::beside(beneath::columns(guarded::conditions(plan)?)?)?)?)?;
     let plan = plan.transform_up_with_subqueries(|node| rewritten(node, facts).map(Transformed::yes))?.data;
     let plan = if facts.lenient { plan } else { scales::shown(scales::written(sorted::in_order(plan)?)?)? };
     growth::bounded(&plan)?;
