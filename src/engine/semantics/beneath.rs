@@ -1,4 +1,5 @@
-//! Subqueries within aggregates: `count(*) FILTER (WHERE EXISTS (…))`, `sum(CASE WHEN x IN (SELECT …) …)`.
+//! Subqueries within aggregates and among the keys of groups: `count(*) FILTER (WHERE EXISTS (…))`, `sum(CASE WHEN x IN (SELECT …) …)`,
+//! `GROUP BY EXISTS (…)`.
 //!
 //! The engine knows subqueries of rows, and none of groups. So what holds one is a column of a query beneath the groups.
 
@@ -16,7 +17,9 @@ use super::subquery;
 /// The plan whose aggregates take columns where they took subqueries.
 pub(super) fn columns(plan: LogicalPlan) -> Result<LogicalPlan> {
     let done = plan.transform_up_with_subqueries(|node| match node {
-        LogicalPlan::Aggregate(aggregate) if aggregate.aggr_expr.iter().any(holds_query) => of_columns(aggregate).map(Transformed::yes),
+        LogicalPlan::Aggregate(aggregate) if aggregate.aggr_expr.iter().chain(&aggregate.group_expr).any(holds_query) => {
+            of_columns(aggregate).map(Transformed::yes)
+        }
         node => Ok(Transformed::no(node)),
     })?;
     Ok(done.data)
@@ -33,6 +36,12 @@ fn of_columns(aggregate: Aggregate) -> Result<LogicalPlan> {
         exprs.push(value.alias(&name));
         Expr::Column(Column::from_name(name))
     };
+    let (schema, mut keys, mut moved) = (Arc::clone(&aggregate.schema), Vec::new(), false);
+    for key in aggregate.group_expr {
+        let holds = holds_query(&key) && !matches!(key, Expr::GroupingSet(_));
+        keys.push(if holds { column(key) } else { key });
+        moved |= holds;
+    }
     let mut one = |expr: Expr| {
         Ok(match expr {
             Expr::AggregateFunction(mut call) => {
@@ -54,5 +63,16 @@ fn of_columns(aggregate: Aggregate) -> Result<LogicalPlan> {
         calls.push(name.restore(call.transform_up(&mut one)?.data));
     }
     let input = LogicalPlanBuilder::from(aggregate.input.as_ref().clone()).project(exprs)?.build()?;
-    Ok(LogicalPlan::Aggregate(Aggregate::try_new(Arc::new(input), aggregate.group_expr, calls)?))
+    let plan = LogicalPlan::Aggregate(Aggregate::try_new(Arc::new(input), keys, calls)?);
+    if !moved {
+        return Ok(plan);
+    }
+    // To those above, a key goes by the name that it had.
+    let shown =
+        plan.schema().columns().into_iter().zip(schema.iter()).map(|(column, (qualifier, field))| match &column.name == field.name() {
+            true => Expr::Column(column),
+            false => Expr::Column(column).alias_qualified(qualifier.cloned(), field.name()),
+        });
+    let shown: Vec<Expr> = shown.collect();
+    LogicalPlanBuilder::from(plan).project(shown)?.build()
 }

@@ -6,6 +6,7 @@
 
 mod nested;
 mod shape;
+mod windowed;
 
 use std::sync::Arc;
 
@@ -49,7 +50,9 @@ fn lateral(join: &Join, number: usize) -> Result<Option<LogicalPlan>> {
         return Ok(None);
     }
     let mut beside = Beside::new(&join.left, number)?;
-    let Some(mut made) = beside.onto(&join.right)? else { return Ok(None) };
+    let Some(mut made) = beside.onto(&join.right)? else {
+        return if shape::windowed(&join.right) { Err(windowed::refused()) } else { Ok(None) };
+    };
     let conditions =
         join.on.iter().map(|(left, right)| left.clone().eq(right.clone())).chain(join.filter.clone().filter(|filter| *filter != lit(true)));
     if let Some(condition) = conditions.reduce(Expr::and) {
@@ -80,7 +83,7 @@ fn lateral(join: &Join, number: usize) -> Result<Option<LogicalPlan>> {
 
 /// A select list with such subqueries.
 fn projected(projection: &Projection, number: usize) -> Result<Option<LogicalPlan>> {
-    let Some((plan, exprs)) = valued(&projection.input, &projection.expr, number)? else { return Ok(None) };
+    let Some((plan, exprs)) = valued(&projection.input, &projection.expr, true, number)? else { return Ok(None) };
     let named = exprs.into_iter().zip(projection.schema.iter());
     let named = named.map(|(expr, (qualifier, field))| match expr {
         Expr::Column(column) if column.name == *field.name() && column.relation.as_ref() == qualifier => Expr::Column(column),
@@ -91,19 +94,21 @@ fn projected(projection: &Projection, number: usize) -> Result<Option<LogicalPla
 
 /// A condition with such subqueries.
 fn filtered(filter: &Filter, number: usize) -> Result<Option<LogicalPlan>> {
-    let Some((plan, mut exprs)) = valued(&filter.input, std::slice::from_ref(&filter.predicate), number)? else { return Ok(None) };
+    let Some((plan, mut exprs)) = valued(&filter.input, std::slice::from_ref(&filter.predicate), false, number)? else { return Ok(None) };
     let Some(predicate) = exprs.pop() else { return Ok(None) };
     let kept = filter.input.schema().columns().into_iter().map(Expr::Column);
     LogicalPlanBuilder::from(plan).filter(predicate)?.project(kept)?.build().map(Some)
 }
 
 /// The rows with the values of such subqueries beside them, and the expressions over those; `None` if there are none.
-fn valued(input: &LogicalPlan, exprs: &[Expr], number: usize) -> Result<Option<(LogicalPlan, Vec<Expr>)>> {
+fn valued(input: &LogicalPlan, exprs: &[Expr], shown: bool, number: usize) -> Result<Option<(LogicalPlan, Vec<Expr>)>> {
     let mut plan = input.clone();
-    let mut found = 0;
+    let (mut found, mut counted) = (0, false);
     let mut replaced = Vec::with_capacity(exprs.len());
     for expr in exprs {
-        let done = nested::counted(expr.clone())?.transform_up(|part| {
+        let values = nested::counted(expr.clone(), shown)?;
+        counted |= values.transformed;
+        let done = values.data.transform_up(|part| {
             let Expr::ScalarSubquery(subquery) = &part else { return Ok(Transformed::no(part)) };
             if !hard(&subquery.subquery) && !shape::several(&subquery.subquery) {
                 return Ok(Transformed::no(part));
@@ -118,7 +123,7 @@ fn valued(input: &LogicalPlan, exprs: &[Expr], number: usize) -> Result<Option<(
         })?;
         replaced.push(done.data);
     }
-    Ok((found > 0).then_some((plan, replaced)))
+    Ok((found > 0 || counted).then_some((plan, replaced)))
 }
 
 /// Whether the planner cannot make a join of it.
@@ -200,7 +205,9 @@ impl Beside {
                 let keys: Vec<Expr> = made.own.iter().cloned().map(Expr::Column).collect();
                 self.gathered(made, keys, Vec::new()).map(Some)
             }
+            LogicalPlan::Distinct(Distinct::On(first)) => self.first_of_each(first),
             LogicalPlan::Aggregate(aggregate) => self.aggregated(aggregate),
+            LogicalPlan::Window(window) => self.windowed(window),
             LogicalPlan::Unnest(unnest) => self.unnested(unnest),
             _ => Ok(None),
         }
@@ -278,7 +285,7 @@ impl Beside {
         let whole = moved.transform_up(|part| Ok(nested::replaced(part, &values)))?.data;
         self.names += 1;
         let number = self.number.saturating_mul(1_000).saturating_add(self.names);
-        Ok(Some(match valued(&made.plan, std::slice::from_ref(&whole), number)? {
+        Ok(Some(match valued(&made.plan, std::slice::from_ref(&whole), false, number)? {
             Some((plan, mut exprs)) => {
                 made.plan = plan;
                 exprs.pop().unwrap_or(whole)
@@ -318,18 +325,27 @@ impl Beside {
 
     fn computed(&mut self, projection: &Projection) -> Result<Option<Made>> {
         let Some(mut made) = self.onto(&projection.input)? else { return Ok(None) };
-        let real = Expr::Column(made.real.clone());
-        let (mut own, mut added) = (Vec::new(), vec![real.clone()]);
+        let mut exprs = Vec::new();
         for expr in &projection.expr {
             let Some(moved) = self.moved_whole(expr, projection.input.schema(), &mut made)? else { return Ok(None) };
-            let (name, value) = (self.name(), moved.unalias());
+            exprs.push(moved);
+        }
+        self.selected(made, exprs).map(Some)
+    }
+
+    /// The subquery's rows as these expressions, which are computed of real rows alone.
+    fn selected(&mut self, made: Made, exprs: Vec<Expr>) -> Result<Made> {
+        let real = Expr::Column(made.real.clone());
+        let (mut own, mut added) = (Vec::new(), vec![real.clone()]);
+        for expr in exprs {
+            let (name, value) = (self.name(), expr.unalias());
             let safe = made.alone || matches!(value, Expr::Column(_) | Expr::Literal(..));
             let value = if safe { value } else { when(real.clone().is_not_null(), value).end()? };
             added.push(value.alias(&name));
             own.push(Column::from_name(name));
         }
         let plan = self.with(made.plan, &[], &made.order, added)?;
-        Ok(Some(Made { plan, own, ..made }))
+        Ok(Made { plan, own, ..made })
     }
 
     /// Lists whose elements become rows; where there is none, a row stays that is not real.

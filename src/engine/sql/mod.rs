@@ -17,6 +17,7 @@ mod group_keys;
 mod grouping_sets;
 mod hypothetical;
 mod intervals;
+mod join_queries;
 mod labels;
 mod laterals;
 mod lexer;

@@ -54,6 +54,7 @@ impl VisitorMut for Spelling {
 
     fn pre_visit_select(&mut self, select: &mut ast::Select) -> Flow {
         super::windows::of_one(select);
+        super::join_queries::behind(select);
         for window in &mut select.named_window {
             if let ast::NamedWindowExpr::WindowSpec(window) = &mut window.1 {
                 super::frames::counted(window.window_frame.as_mut());

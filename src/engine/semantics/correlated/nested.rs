@@ -15,6 +15,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, lit};
 
 use super::super::function::Result;
 use super::super::subquery;
+use super::shape;
 
 /// Whether a subquery within the plan names columns of rows that are not the plan's own.
 pub(super) fn reaches(plan: &LogicalPlan) -> bool {
@@ -32,13 +33,14 @@ pub(super) fn reaches(plan: &LogicalPlan) -> bool {
     found || visited.is_err()
 }
 
-/// EXISTS as a value, of subqueries in which others reach further.
-pub(super) fn counted(expr: Expr) -> Result<Expr> {
-    let done = expr.transform_up(|part| match part {
-        Expr::Exists(exists) if reaches(&exists.subquery.subquery) => some(exists.subquery, exists.negated).map(Transformed::yes),
+/// EXISTS as a value: in a select list any, in a condition of subqueries in which others reach further, or that have windows of their own.
+pub(super) fn counted(expr: Expr, shown: bool) -> Result<Transformed<Expr>> {
+    expr.transform_up(|part| match part {
+        Expr::Exists(exists) if shown || reaches(&exists.subquery.subquery) || shape::windowed(&exists.subquery.subquery) => {
+            some(exists.subquery, exists.negated).map(Transformed::yes)
+        }
         part => Ok(Transformed::no(part)),
-    })?;
-    Ok(done.data)
+    })
 }
 
 /// Whether a subquery has rows.

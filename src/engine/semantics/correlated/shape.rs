@@ -2,7 +2,7 @@
 
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::logical_expr::expr::{BinaryExpr, Cast};
-use datafusion::logical_expr::logical_plan::SubqueryAlias;
+use datafusion::logical_expr::logical_plan::{Distinct, SubqueryAlias, Window};
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{Expr, LogicalPlan, Operator};
 
@@ -42,10 +42,15 @@ enum Above {
 
 /// Whether the planner cannot make a join of it.
 pub(super) fn hard(plan: &LogicalPlan) -> bool {
-    hard_below(plan, Above::Nothing)
+    match plan {
+        LogicalPlan::SubqueryAlias(alias) => hard(&alias.input),
+        LogicalPlan::Subquery(subquery) => hard(&subquery.subquery),
+        plan => hard_below(plan, Above::Nothing, false),
+    }
 }
 
-fn hard_below(plan: &LogicalPlan, above: Above) -> bool {
+/// `named`: the rows are those of a subquery in FROM, through whose name the planner does not see.
+fn hard_below(plan: &LogicalPlan, above: Above, named: bool) -> bool {
     let own = match plan {
         LogicalPlan::Filter(filter) => split_conjunction(&filter.predicate).into_iter().any(|condition| {
             condition.contains_outer()
@@ -58,12 +63,25 @@ fn hard_below(plan: &LogicalPlan, above: Above) -> bool {
         LogicalPlan::Subquery(_) => false,
         plan => plan.contains_outer_reference(),
     };
+    let named = named || matches!(plan, LogicalPlan::SubqueryAlias(_));
     let above = match plan {
-        LogicalPlan::Aggregate(_) | LogicalPlan::Distinct(_) if above == Above::Nothing => Above::Gathered,
-        LogicalPlan::Limit(_) | LogicalPlan::Window(_) => Above::Counted,
+        LogicalPlan::Aggregate(_) | LogicalPlan::Distinct(Distinct::All(_)) if named => Above::Counted,
+        LogicalPlan::Aggregate(_) | LogicalPlan::Distinct(Distinct::All(_)) if above == Above::Nothing => Above::Gathered,
+        LogicalPlan::Limit(_) | LogicalPlan::Window(_) | LogicalPlan::Distinct(Distinct::On(_)) => Above::Counted,
         _ => above,
     };
-    own || plan.inputs().into_iter().any(|input| hard_below(input, above))
+    own || plan.inputs().into_iter().any(|input| hard_below(input, above, named))
+}
+
+/// Whether a window is computed over rows that columns around choose.
+pub(super) fn windowed(plan: &LogicalPlan) -> bool {
+    let chosen = |window: &Window| correlated(&window.input);
+    let mut found = false;
+    let visited = plan.apply_with_subqueries(|node| {
+        found |= matches!(node, LogicalPlan::Window(window) if chosen(window));
+        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    });
+    found || visited.is_err()
 }
 
 /// Whether a correlated subquery may have several rows, of which the planner wants to know one.
