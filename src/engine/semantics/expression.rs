@@ -16,7 +16,7 @@ use super::exact::Kind;
 use super::fields::Field;
 use super::function::Result;
 use super::{
-    Facts, aggregates, arithmetic, blanks, carried, casts, chosen, counts, fields, floats, function, infinite, json_build, json_edit,
+    Facts, aggregates, apart, arithmetic, blanks, carried, casts, chosen, counts, fields, floats, function, infinite, json_build, json_edit,
     literals, matching, meanings, number_text, numbers, numeric, octets, parse, regs, rounding, signatures, sought, spaced, spans, temporal,
     text, truncation, typed, typed_rows,
 };
@@ -106,6 +106,9 @@ fn of_row(row: &Expr, null: bool) -> Option<Expr> {
 
 /// A function that PostgreSQL means otherwise, by its name and the types of its arguments.
 fn called(call: ScalarFunction, schema: &DFSchema, facts: Facts) -> Result<Expr> {
+    if let Some(value) = apart::value(&call) {
+        return Ok(value.clone());
+    }
     let call = of_jsonb(sought::searched(of_octets(call, schema, facts)?, schema, facts));
     signatures::check(&call, schema, facts)?;
     let mut call = match made(rounding::argued(call, schema, facts), schema, facts) {

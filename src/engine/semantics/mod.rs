@@ -6,6 +6,7 @@
 mod accrued;
 mod aggregates;
 mod alike;
+mod apart;
 mod appended;
 mod arithmetic;
 mod are;
@@ -95,6 +96,7 @@ use datafusion::logical_expr::ScalarUDF;
 use super::TimeZone;
 use super::styles::DateOrder;
 
+pub(super) use apart::NAME as APART;
 pub(super) use appended::beside as beside_list;
 pub use carried::{Carried, RangeParts, range_parts};
 pub(super) use casts::text_of;
@@ -157,6 +159,7 @@ pub(super) fn functions(facts: Facts) -> Vec<Arc<ScalarUDF>> {
     functions.extend(json_path_run::all());
     functions.extend(lists::all());
     functions.extend(ordered::all());
+    functions.push(apart::mark().udf());
     functions.extend(appended::all());
     functions.extend(arrays::all());
     functions.extend(octets::all());

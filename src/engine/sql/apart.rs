@@ -1,4 +1,5 @@
-//! Columns that stand beside a `*` of the same name: `SELECT upper(city) AS city, * FROM t`, `SELECT id, t.* FROM t`.
+//! Columns that stand beside a `*` of the same name: `SELECT upper(city) AS city, * FROM t`, `SELECT id, t.* FROM t`; and aggregates that
+//! differ in a cast alone: `SELECT max(x), max(x::text) FROM t`.
 //!
 //! The planner wants each name of a SELECT once, and only it knows what a `*` stands for. So a name that it found twice is numbered where it
 //! is written, and the statement is planned again; the client is shown the name without the number.
@@ -8,10 +9,13 @@ use std::ops::ControlFlow;
 use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
 use datafusion::sql::parser::Statement as Ast;
-use datafusion::sql::sqlparser::ast::{Expr, Ident, Select, SelectItem, VisitMut, VisitorMut};
+use datafusion::sql::sqlparser::ast::{Expr, Ident, Select, SelectItem, Value, VisitMut, VisitorMut};
 
 use crate::catalog::folded;
 use crate::catalog::system::numbered;
+use crate::engine::semantics::APART;
+
+use super::spelling::{call, last, literal, number};
 
 /// The statement in which the name that was found twice is written once; `None` if it does not stand beside a `*`.
 pub(in crate::engine) fn apart(ast: &Ast, error: &DataFusionError) -> Option<Ast> {
@@ -19,7 +23,55 @@ pub(in crate::engine) fn apart(ast: &Ast, error: &DataFusionError) -> Option<Ast
     let mut beside = Beside { name: doubled(error)?, found: false };
     let mut statement = statement.clone();
     let _ = statement.visit(&mut beside);
-    beside.found.then_some(Ast::Statement(statement))
+    if beside.found {
+        return Some(Ast::Statement(statement));
+    }
+    let mut casts = Casts::default();
+    let _ = statement.visit(&mut casts);
+    casts.told.then_some(Ast::Statement(statement))
+}
+
+/// Tells casts within functions apart, for a call's name leaves casts out.
+#[derive(Default)]
+struct Casts {
+    /// Functions around.
+    depth: usize,
+    known: Vec<String>,
+    told: bool,
+}
+
+impl VisitorMut for Casts {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if let Expr::Function(function) = expr {
+            if last(&function.name) == APART {
+                // They were told apart, and it did not help.
+                self.told = false;
+                return ControlFlow::Break(());
+            }
+            self.depth += 1;
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        match expr {
+            Expr::Function(_) => self.depth -= 1,
+            Expr::Cast { expr: value, .. } if self.depth > 0 && literal(value).is_none() => {
+                let text = expr.to_string();
+                let place = self.known.iter().position(|known| *known == text).unwrap_or_else(|| {
+                    self.known.push(text);
+                    self.known.len() - 1
+                });
+                let cast = std::mem::replace(expr, Expr::Value(Value::Null.into()));
+                *expr = call(APART, vec![number(&place.to_string()), cast]);
+                self.told = true;
+            }
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    }
 }
 
 /// The name that was found twice.
@@ -82,6 +134,18 @@ mod tests {
     fn written(sql: &str, error: &DataFusionError) -> Option<String> {
         let statement = Parser::parse_sql(&PostgreSqlDialect {}, sql).unwrap().remove(0);
         apart(&Ast::Statement(Box::new(statement)), error).map(|ast| ast.to_string())
+    }
+
+    #[test]
+    fn casts_within_functions_are_told_apart() {
+        let doubled = SchemaError::DuplicateUnqualifiedField { name: "max(t.x)".to_owned() };
+        let error = DataFusionError::SchemaError(Box::new(doubled), Box::new(None));
+        let sql = "SELECT max(x::TEXT), x::TEXT, max(x::DATE) FROM t HAVING max(x::TEXT) > ''";
+        let one = format!("max({APART}(0, x::TEXT))");
+        let expected = format!("SELECT {one}, x::TEXT, max({APART}(1, x::DATE)) FROM t HAVING {one} > ''");
+        assert_eq!(written(sql, &error).unwrap(), expected);
+        // Once is enough.
+        assert_eq!(written(&expected, &error), None);
     }
 
     #[test]
