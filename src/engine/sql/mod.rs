@@ -10,6 +10,7 @@ mod arguments;
 mod casting;
 mod ctes;
 mod dialect;
+mod distinct_order;
 mod foreign;
 mod frames;
 mod grammar;

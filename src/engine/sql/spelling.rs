@@ -42,7 +42,7 @@ impl VisitorMut for Spelling {
         super::limits::numbered(query)?;
         super::ties::united(query)?;
         super::ties::numbered(&mut query.body)?;
-        super::ties::distinct_order(query)?;
+        super::distinct_order::placed(query)?;
         super::spread_order::rewritten(query);
         super::steps::values(&mut query.body, &mut name_types);
         super::steps::mark(query);

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    self, BinaryOperator, Distinct, Expr, Function, FunctionArgumentList, FunctionArguments, Ident, LimitClause, ObjectName, OrderByExpr,
+    self, BinaryOperator, Expr, Function, FunctionArgumentList, FunctionArguments, Ident, LimitClause, ObjectName, OrderByExpr,
     OrderByKind, Query, SelectItem, SetExpr, SetOperator, SetQuantifier, TableAlias, TableFactor, TableSampleKind, TableSampleMethod,
     Value, VisitMut, VisitorMut, WindowSpec, WindowType,
 };
@@ -59,33 +59,6 @@ pub(super) fn united(query: &mut Query) -> Flow {
     }
     if let Some(whole) = whole {
         *query.body = whole;
-    }
-    ControlFlow::Continue(())
-}
-
-/// Refuses to sort distinct rows by what is not in them.
-pub(super) fn distinct_order(query: &Query) -> Flow {
-    let (SetExpr::Select(select), Some(OrderByKind::Expressions(keys))) =
-        (query.body.as_ref(), query.order_by.as_ref().map(|order| &order.kind))
-    else {
-        return ControlFlow::Continue(());
-    };
-    if !matches!(select.distinct, Some(Distinct::Distinct)) {
-        return ControlFlow::Continue(());
-    }
-    let shown = |expr: &Expr| expr.to_string().to_lowercase();
-    let mut columns = Vec::new();
-    for item in &select.projection {
-        match item {
-            SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => columns.push(shown(expr)),
-            // Which columns these are, only the planner knows.
-            _ => return ControlFlow::Continue(()),
-        }
-    }
-    let computed =
-        |key: &OrderByExpr| matches!(key.expr, Expr::Function(_) | Expr::BinaryOp { .. } | Expr::Cast { .. } | Expr::Case { .. });
-    if keys.iter().any(|key| computed(key) && !columns.contains(&shown(&key.expr))) {
-        return refused(SqlState::INVALID_COLUMN_REFERENCE, "for SELECT DISTINCT, ORDER BY expressions must appear in select list");
     }
     ControlFlow::Continue(())
 }
