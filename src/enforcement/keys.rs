@@ -8,8 +8,10 @@ use crate::product::{OutputPort, PortFormat, Product};
 
 use super::usage::ProductUse;
 
-/// Classifications whose values may be in another server's statements; any other word is as good as the strictest.
+/// Classifications of a column whose values may be in another server's statements; any other word is as good as the strictest.
 const OPEN: [&str; 2] = ["public", "internal"];
+/// The same of a product, for columns of which nothing is said: the numbers of orders are not confidential because their amounts are.
+const OPEN_PRODUCTS: [&str; 3] = ["public", "internal", "confidential"];
 
 /// Whether what joins find out in a statement that reads all of these is kept from the server of one of them.
 ///
@@ -35,13 +37,15 @@ fn compares_guarded(used: &ProductUse) -> bool {
     used.fields.iter().filter(compared).any(|field| is_guarded(&used.product, field))
 }
 
-/// Whether a column is personal, or classified as confidential or above.
+/// Whether a column is personal, or classified as confidential or above, or of a product that is more than confidential.
 fn is_guarded(product: &Product, field: &RequestedField) -> bool {
     let governance = &product.governance;
     let own = product.schema.iter().flat_map(|fields| fields.iter()).find(|known| known.name == field.name);
-    let own = own.and_then(|known| known.classification.as_deref());
-    let classification = own.unwrap_or(&governance.data_classification);
-    governance.pii_fields.contains(&field.name) || !OPEN.iter().any(|open| classification.eq_ignore_ascii_case(open))
+    let (classification, open) = match own.and_then(|known| known.classification.as_deref()) {
+        Some(own) => (own, &OPEN[..]),
+        None => (governance.data_classification.as_str(), &OPEN_PRODUCTS[..]),
+    };
+    governance.pii_fields.contains(&field.name) || !open.iter().any(|open| classification.eq_ignore_ascii_case(open))
 }
 
 #[cfg(test)]
@@ -51,7 +55,8 @@ mod tests {
     use super::super::testing::{Place, World};
     use super::super::usage::observe;
     use super::*;
-    use crate::product::{CredentialsRef, Field, FieldName, PortAccess, PortKind, PortName, ServerTls, Sla};
+    use crate::ports::tests::field;
+    use crate::product::{CredentialsRef, DataType, Field, FieldName, PortAccess, PortKind, PortName, ServerTls, Sla};
 
     fn port(name: PortName, server: &str) -> OutputPort {
         OutputPort {
@@ -114,12 +119,16 @@ mod tests {
     #[tokio::test]
     async fn classified_keys_stay_whatever_the_word() {
         let sql = "SELECT p.id FROM people p JOIN colleagues c ON p.id = c.id";
-        for (word, stays) in [("Confidential", true), ("restricted", true), ("top-secret", true), ("PUBLIC", false)] {
+        for (word, stays) in [("Confidential", false), ("Restricted", true), ("top-secret", true), ("PUBLIC", false)] {
             let mut uses = uses(sql, ["a", "b"]).await;
             let mut product = uses[0].product.as_ref().clone();
             product.governance.data_classification = word.to_owned();
-            uses[0].product = Arc::new(product);
+            uses[0].product = Arc::new(product.clone());
             assert_eq!(kept_from(&uses[1], &uses), stays, "{word}");
+            product.governance.data_classification = "internal".to_owned();
+            product.schema = Some(vec![Field { classification: Some(word.to_owned()), ..field("id", DataType::Int64) }].into());
+            uses[0].product = Arc::new(product);
+            assert_eq!(kept_from(&uses[1], &uses), word != "PUBLIC", "{word} of a column");
         }
     }
 
