@@ -16,9 +16,9 @@ use super::exact::Kind;
 use super::fields::Field;
 use super::function::Result;
 use super::{
-    Facts, aggregates, apart, arithmetic, blanks, carried, casts, chosen, counts, fields, floats, function, infinite, json_build, json_edit,
-    literals, matching, meanings, number_text, numbers, numeric, octets, parse, regs, rounding, signatures, sought, spaced, spans, temporal,
-    text, truncation, typed, typed_rows,
+    Facts, aggregates, apart, arithmetic, blanks, carried, casts, chosen, counts, fields, floats, function, infinite, json_build,
+    json_edit, literals, matching, meanings, number_text, numbers, numeric, octets, parse, regs, rounding, signatures, sought, spaced,
+    spans, temporal, text, truncation, typed, typed_rows,
 };
 
 pub(super) fn rewritten(expr: Expr, schema: &DFSchema, facts: Facts) -> Result<Expr> {
