@@ -60,10 +60,26 @@ impl VisitorMut for Casts {
             return ControlFlow::Continue(());
         }
         let as_name = if self.named { super::reg_names::rewritten(expr) } else { None };
-        if let Some(rewritten) = as_name.or_else(|| rewritten(expr)) {
+        // What a constant is beside a value, is told where the value's type is known.
+        let or_empty = if self.named { None } else { or_empty(expr) };
+        if let Some(rewritten) = as_name.or(or_empty).or_else(|| rewritten(expr)) {
             *expr = rewritten;
         }
         ControlFlow::Continue(())
+    }
+}
+
+/// `coalesce(array, '{}')`: which type the empty array has, the literal does not say.
+fn or_empty(expr: &Expr) -> Option<Expr> {
+    let Expr::Function(function) = expr else { return None };
+    let FunctionArguments::List(list) = &function.args else { return None };
+    match list.args.as_slice() {
+        [FunctionArg::Unnamed(FunctionArgExpr::Expr(array)), FunctionArg::Unnamed(FunctionArgExpr::Expr(other))]
+            if last_part(&function.name).as_deref() == Some("coalesce") =>
+        {
+            (literal(other)? == "{}").then(|| call("meshgate_array", vec![array.clone()]))
+        }
+        _ => None,
     }
 }
 
@@ -88,16 +104,6 @@ fn rewritten(expr: &mut Expr) -> Option<Expr> {
             function.name = ObjectName::from(vec![Ident::new("meshgate_expandarray")]);
             let pairs = std::mem::replace(expr, super::null());
             Some(call("unnest", vec![pairs]))
-        }
-        Expr::Function(function) if last_part(&function.name).as_deref() == Some("coalesce") => {
-            let FunctionArguments::List(list) = &function.args else { return None };
-            let [FunctionArg::Unnamed(FunctionArgExpr::Expr(array)), FunctionArg::Unnamed(FunctionArgExpr::Expr(other))] =
-                list.args.as_slice()
-            else {
-                return None;
-            };
-            // An array, or the empty one; which type it has, the literal does not say.
-            (literal(other)? == "{}").then(|| call("meshgate_array", vec![array.clone()]))
         }
         Expr::Function(function) if last_part(&function.name).is_some_and(|name| makes_rows(&name)) => {
             let array = std::mem::replace(expr, super::null());
