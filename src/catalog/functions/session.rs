@@ -95,13 +95,12 @@ fn server(facts: &Arc<SessionFacts>) -> Vec<Function> {
         functions.push(of_facts(facts, address, Utf8, shown).typed("inet"));
         functions.push(of_facts(facts, port, Int32, move |facts| side(facts).map(|side| i64::from(side.port())).into()));
     }
-    for name in ["txid_current_if_assigned", "pg_current_xact_id_if_assigned"] {
-        functions.push(of_facts(facts, name, Int64, |_| Value::Null));
-    }
-    for name in ["txid_current", "pg_current_xact_id"] {
-        // No transaction writes, so a number that moves with time is all that a client can want of it.
-        functions.push(of_facts(facts, name, Int64, |facts| facts.statement_started_micros.into()));
-    }
+    // No transaction writes, so a number that moves with time is all that a client can want of it.
+    let number = |facts: &SessionFacts| facts.statement_started_micros.into();
+    functions.push(of_facts(facts, "txid_current_if_assigned", Int64, |_| Value::Null));
+    functions.push(of_facts(facts, "pg_current_xact_id_if_assigned", Int64, |_| Value::Null).typed("xid8"));
+    functions.push(of_facts(facts, "txid_current", Int64, number));
+    functions.push(of_facts(facts, "pg_current_xact_id", Int64, number).typed("xid8"));
     functions
 }
 

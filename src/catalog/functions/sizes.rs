@@ -76,7 +76,7 @@ fn pretty(bytes: i64) -> String {
     for (position, unit) in ["bytes", "kB", "MB", "GB", "TB", "PB"].iter().enumerate() {
         let limit = if position == 0 { 10 * 1024 } else { 20 * 1024 - 1 };
         if size.unsigned_abs() < limit || *unit == "PB" {
-            let shown = if position == 0 { size } else { (size + i64::from(size >= 0)) / 2 };
+            let shown = if position == 0 { size } else { (size + size.signum()) / 2 };
             return format!("{shown} {unit}");
         }
         size /= if position == 0 { 512 } else { 1024 };

@@ -120,10 +120,13 @@ fn named(expr: &Expr) -> Option<Name> {
         Expr::Identifier(ident) => strong(folded(ident)),
         Expr::CompoundIdentifier(parts) => strong(parts.last().map(folded).unwrap_or_default()),
         Expr::Nested(inner) | Expr::Collate { expr: inner, .. } => named(inner),
-        Expr::CompoundFieldAccess { root, access_chain } => match access_chain.last() {
-            Some(AccessExpr::Dot(Expr::Identifier(field))) => strong(folded(field)),
-            _ => named(root),
-        },
+        Expr::CompoundFieldAccess { root, access_chain } => {
+            let field = access_chain.iter().rev().find_map(|access| match access {
+                AccessExpr::Dot(Expr::Identifier(field)) => Some(folded(field)),
+                _ => None,
+            });
+            field.map_or_else(|| named(root), strong)
+        }
         Expr::Function(function) => strong(function_label(function)),
         Expr::Cast { expr, data_type, .. } => inner_or(Some(expr), type_label(data_type)),
         Expr::TypedString(typed) => inner_or(None, type_label(&typed.data_type)),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, Int64Array, StringArray};
+use arrow::array::{Array, ArrayRef, Int16Array, Int32Array, Int64Array, StringArray};
 use arrow::datatypes::DataType;
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::ScalarUDF;
@@ -26,6 +26,20 @@ pub(super) fn all() -> Vec<Arc<ScalarUDF>> {
         _ => None,
     };
     vec![Function::new("meshgate_bits", takes, |_| Some(DataType::Int64), computes).udf()]
+}
+
+/// `smallint << n`, which keeps the bits that a smallint has.
+pub(super) fn shifted() -> Function {
+    let computes = |args: &[ArrayRef], _rows: usize| {
+        let (values, counts) = (arg::<Int16Array>(args, 0)?, arg::<Int32Array>(args, 1)?);
+        let one = |pair: (Option<i16>, Option<i32>)| {
+            let [low, high, ..] = i32::from(pair.0?).wrapping_shl(pair.1?.cast_unsigned()).to_le_bytes();
+            Some(i16::from_le_bytes([low, high]))
+        };
+        Ok(Arc::new(values.iter().zip(counts.iter()).map(one).collect::<Int16Array>()) as ArrayRef)
+    };
+    let takes = |types: &[DataType]| (types.len() == 2).then_some(vec![DataType::Int16, DataType::Int32]);
+    Function::new("int2shl", takes, |_| Some(DataType::Int16), computes)
 }
 
 fn invalid(kind: &str) -> DataFusionError {

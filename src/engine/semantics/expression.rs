@@ -16,7 +16,7 @@ use super::exact::Kind;
 use super::fields::Field;
 use super::function::Result;
 use super::{
-    Facts, aggregates, apart, arithmetic, blanks, carried, casts, chosen, counts, fields, floats, function, infinite, json_build,
+    Facts, aggregates, apart, arithmetic, bits, blanks, carried, casts, chosen, counts, fields, floats, function, infinite, json_build,
     json_edit, literals, matching, meanings, number_text, numbers, numeric, octets, parse, regs, rounding, signatures, sought, spaced,
     spans, temporal, text, truncation, typed, typed_rows,
 };
@@ -94,6 +94,13 @@ fn one(expr: Expr, schema: &DFSchema, facts: Facts) -> Result<Expr> {
 
 /// A row is NULL if all of its columns are, and is not if none of them is.
 fn of_row(row: &Expr, null: bool) -> Option<Expr> {
+    let row = match row {
+        // That of an outer join, which is NULL where all of its columns are.
+        Expr::Case(case) if case.expr.is_none() && case.when_then_expr.iter().all(|(_, then)| constant(then)) => {
+            case.else_expr.as_deref()?
+        }
+        row => row,
+    };
     let Expr::ScalarFunction(call) = row else { return None };
     let members: Vec<&Expr> = match call.func.name() {
         "struct" | "row" => call.args.iter().collect(),
@@ -468,7 +475,11 @@ pub(super) fn operator(binary: BinaryExpr, schema: &DFSchema, facts: Facts) -> R
     }
     Ok(match op {
         // Arrays and bytes are joined as they are.
-        Operator::StringConcat if [&left_type, &right_type].into_iter().any(|found| found.is_nested() || found.is_binary()) => {
+        Operator::StringConcat
+            if [&left_type, &right_type].into_iter().any(|found| found.is_nested())
+                || joins_bytes(&left, &left_type, &right_type)
+                || joins_bytes(&right, &right_type, &left_type) =>
+        {
             let bytes = |side: Expr, other: &DataType| if other.is_binary() { casts::literal_as(side, other, facts) } else { side };
             plain(bytes(left, &right_type), op, bytes(right, &left_type))
         }
@@ -479,8 +490,14 @@ pub(super) fn operator(binary: BinaryExpr, schema: &DFSchema, facts: Facts) -> R
         Operator::Plus | Operator::Minus | Operator::Multiply | Operator::Divide => {
             computed((left, left_type), op, (right, right_type), facts)
         }
+        Operator::BitwiseShiftLeft if left_type == DataType::Int16 => bits::shifted().call(vec![left, right]),
         op => plain(left, op, right),
     })
+}
+
+/// Whether a value is joined with bytes as bytes: it is bytes, or a constant; a text makes a text of them.
+fn joins_bytes(value: &Expr, found: &DataType, other: &DataType) -> bool {
+    other.is_binary() && (found.is_binary() || constant(value))
 }
 
 /// Whether it is a constant whose type nothing tells.

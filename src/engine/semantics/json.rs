@@ -157,12 +157,19 @@ pub(super) fn member(text: bool, binary: bool) -> Function {
                 return Ok(None);
             }
             check(values.value(row))?;
-            Ok(given(step(values.value(row), &way), text))
+            // A jsonb that is no array is the only element of one.
+            let scalar = binary && !values.value(row).trim_start().starts_with(['[', '{']);
+            let found = if scalar {
+                Some(values.value(row)).filter(|_| matches!(way, Step::Element(0 | -1)))
+            } else {
+                step(values.value(row), &way)
+            };
+            Ok(given(found, text))
         };
         Ok(Arc::new((0..rows).map(one).collect::<Result<StringArray>>()?) as ArrayRef)
     };
     let name = if text { "json_object_field_text" } else { "json_object_field" };
-    answering(Function::new(name, takes, |_| Some(DataType::Utf8), computes), text, binary)
+    answering(Function::new(name, takes, |_| Some(DataType::Utf8), computes), text, binary).variant(u64::from(binary))
 }
 
 /// A part of a JSON is a JSON, unless its text was asked for.

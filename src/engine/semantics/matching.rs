@@ -116,17 +116,22 @@ pub(super) fn aggregated(name: &str, args: &[Expr], schema: &DFSchema, facts: Fa
 pub(super) fn liked(like: &Like, schema: &DFSchema, facts: Facts) -> Result<()> {
     let texts = |side: &Option<(Family, String)>| side.as_ref().is_none_or(|(family, _)| *family == Family::Text);
     let (value, pattern) = (family(&like.expr, schema), family(&like.pattern, schema));
-    if facts.lenient || texts(&value) && texts(&pattern) {
+    let row = |side: &Expr| matches!(side.get_type(schema), Ok(DataType::Struct(_)));
+    if facts.lenient || texts(&value) && texts(&pattern) && !row(&like.expr) && !row(&like.pattern) {
         return Ok(());
     }
-    let name = |side: Option<(Family, String)>| side.map_or_else(|| "unknown".to_owned(), |(_, name)| name);
+    let name = |side: Option<(Family, String)>, expr: &Expr| match side {
+        Some((_, name)) => name,
+        None if row(expr) => "record".to_owned(),
+        None => "unknown".to_owned(),
+    };
     let op = match (like.negated, like.case_insensitive) {
         (false, false) => "~~",
         (true, false) => "!~~",
         (false, true) => "~~*",
         (true, true) => "!~~*",
     };
-    let text = format!("operator does not exist: {} {op} {}", name(value), name(pattern));
+    let text = format!("operator does not exist: {} {op} {}", name(value, &like.expr), name(pattern, &like.pattern));
     Err(fault(SqlState::UNDEFINED_FUNCTION, &text))
 }
 

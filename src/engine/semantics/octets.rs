@@ -27,7 +27,8 @@ pub(super) fn all() -> Vec<Arc<ScalarUDF>> {
         convert().udf(),
         Bytewise::udf(unicode::substr(), part("substr")),
         strpos(),
-        Bytewise::udf(string::octet_length(), length()),
+        Bytewise::udf(string::octet_length(), length("octet_length")),
+        Bytewise::udf(unicode::character_length(), length("length")),
         Bytewise::udf(linear::btrim(), trimmed("btrim", true, true)),
         Bytewise::udf(linear::ltrim(), trimmed("ltrim", true, false)),
         Bytewise::udf(linear::rtrim(), trimmed("rtrim", false, true)),
@@ -129,12 +130,12 @@ fn bit_count() -> Function {
     Function::new("bit_count", bytes_and([]), |_| Some(DataType::Int64), computes)
 }
 
-fn length() -> Function {
+fn length(name: &'static str) -> Function {
     let computes = |args: &[ArrayRef], _rows: usize| {
         let count = |bytes: &[u8]| i32::try_from(bytes.len()).unwrap_or(i32::MAX);
         Ok(Arc::new(arg::<BinaryArray>(args, 0)?.iter().map(|bytes| bytes.map(count)).collect::<Int32Array>()) as ArrayRef)
     };
-    Function::new("octet_length", bytes_and([]), |_| Some(DataType::Int32), computes)
+    Function::new(name, bytes_and([]), |_| Some(DataType::Int32), computes)
 }
 
 /// Encodings that texts are read and written in.

@@ -33,6 +33,11 @@ pub(in crate::engine) fn resolved(query: &Query, columns: Columns<'_>) -> Result
     }
 }
 
+/// The columns of a part of FROM, as far as they are known.
+pub(super) fn columns(factor: &TableFactor, columns: Columns<'_>) -> Option<Vec<String>> {
+    Merging { columns, defined: Vec::new(), found: false }.of_factor(factor)
+}
+
 struct Merging<'a> {
     columns: Columns<'a>,
     /// What WITH defines, with the columns as far as they are known.

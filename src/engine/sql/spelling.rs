@@ -164,13 +164,8 @@ impl VisitorMut for Spelling {
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> Flow {
         if let Expr::Value(value) = expr {
-            match &value.value {
-                Value::UnicodeStringLiteral(text) => value.value = Value::SingleQuotedString(text.clone()),
-                // The engine's numbers have 38 digits at the most.
-                Value::Number(text, _) if modifiers::digits(text).is_some_and(|(precision, _)| precision > 38) => {
-                    *expr = call("meshgate_numeric", vec![string(text)]);
-                }
-                _ => {}
+            if let Some(spelled) = constant(&mut value.value) {
+                *expr = spelled;
             }
             return ControlFlow::Continue(());
         }
@@ -184,6 +179,7 @@ impl VisitorMut for Spelling {
             array.elem.iter_mut().for_each(super::rows::name_row);
         }
         let respelled = match expr {
+            Expr::QualifiedWildcard(name, _) => name.0.last().and_then(|part| part.as_ident()).map(super::whole_rows::starred),
             Expr::CompoundFieldAccess { root, access_chain } => slices(root, access_chain),
             Expr::Array(array) if super::scalars::names_columns(&array.elem) => Some(call("make_array", array.elem.clone())),
             Expr::Extract { field, expr, .. } => Some(extract(&field.to_string(), expr)),
@@ -226,6 +222,21 @@ impl VisitorMut for Spelling {
             *expr = respelled;
         }
         ControlFlow::Continue(())
+    }
+}
+
+/// What stands for a constant that the planner does not have.
+fn constant(value: &mut Value) -> Option<Expr> {
+    match value {
+        Value::UnicodeStringLiteral(text) => {
+            *value = Value::SingleQuotedString(std::mem::take(text));
+            None
+        }
+        // The engine's numbers have 38 digits at the most.
+        Value::Number(text, _) if modifiers::digits(text).is_some_and(|(precision, _)| precision > 38) => {
+            Some(call("meshgate_numeric", vec![string(text)]))
+        }
+        _ => None,
     }
 }
 

@@ -32,6 +32,9 @@ fn each_respelled(tokens: &[TokenWithSpan]) -> Vec<TokenWithSpan> {
     let mut out: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len());
     let mut rest = tokens.iter().peekable();
     while let Some(token) = rest.next() {
+        if alone(token, &mut out, &rest) {
+            continue;
+        }
         let last = out.iter().rev().find(|token| !blank(token));
         let after = |word: &str| last.is_some_and(|last| is(&last.token, word));
         match &token.token {
@@ -59,9 +62,8 @@ fn each_respelled(tokens: &[TokenWithSpan]) -> Vec<TokenWithSpan> {
                     && ["row", "preceding", "following"].iter().any(|bound| after(bound))
                     && none_excluded(&mut rest) => {}
             found if is(found, "exclude") && ["row", "preceding", "following"].iter().any(|bound| after(bound)) => {
-                match excluded(&mut rest).filter(|mark| mark_frame(&mut out, mark, token.span)) {
-                    Some(_) => {}
-                    None => out.push(token.clone()),
+                if excluded(&mut rest).filter(|mark| mark_frame(&mut out, mark, token.span)).is_none() {
+                    out.push(token.clone());
                 }
             }
             // `'1 day'::interval PRECEDING`: the parser reads no cast there.
@@ -74,19 +76,17 @@ fn each_respelled(tokens: &[TokenWithSpan]) -> Vec<TokenWithSpan> {
             Token::Word(found) if named_constant(found, last, &mut rest) => cast_constant(token, &mut rest, &mut out),
             // No table here has others that inherit from it; the sets of GROUP BY stay as many as they are unless it says so.
             found if is(found, "only") && after("from") && !opens(&mut rest) || is(found, "all") && groups(&out) => {}
-            found if is(found, "operator") => match quantified(&mut rest) {
-                Some(operator) => out.push(placed(operator, token.span)),
-                None => out.push(token.clone()),
-            },
+            found if is(found, "operator") => {
+                out.push(quantified(&mut rest).map_or_else(|| token.clone(), |operator| placed(operator, token.span)));
+            }
             // `trim(trailing from x)` trims blanks.
             found if is(found, "from") && trims(&out) => {
                 out.push(placed(Token::SingleQuotedString(" ".to_owned()), token.span));
                 out.push(token.clone());
             }
-            found if is(found, "using") && sorts(&out) => match direction(&mut rest) {
-                Some(way) => out.push(placed(way, token.span)),
-                None => out.push(token.clone()),
-            },
+            found if is(found, "using") && sorts(&out) => {
+                out.push(direction(&mut rest).map_or_else(|| token.clone(), |way| placed(way, token.span)));
+            }
             // With its schema such a name is a function's like any other, and its arguments have commas between them.
             Token::Word(found) if has_grammar(found) && of_schema(&out) && opens(&mut rest) => {
                 let plain = Word { value: found.value.to_lowercase(), quote_style: Some('"'), keyword: Keyword::NoKeyword };
@@ -113,6 +113,59 @@ fn each_respelled(tokens: &[TokenWithSpan]) -> Vec<TokenWithSpan> {
 
 fn quoted(token: &TokenWithSpan) -> bool {
     matches!(token.token, Token::SingleQuotedString(_))
+}
+
+/// Puts other tokens in the place of one that a look at those around it tells; false if it is another.
+fn alone(token: &TokenWithSpan, out: &mut Vec<TokenWithSpan>, rest: &Peekable<Iter<'_, TokenWithSpan>>) -> bool {
+    match &token.token {
+        Token::NationalStringLiteral(text) => out.push(placed(Token::SingleQuotedString(text.clone()), token.span)),
+        // `t.* IS NULL` asks of a row, and is no list of columns.
+        Token::Mul if tests_a_row(out, rest) => {
+            let name = first_of_name(out);
+            out.insert(name, placed(Token::LParen, token.span));
+            out.extend([token.clone(), placed(Token::RParen, token.span)]);
+        }
+        // `x LIKE ALL (…)`, `x NOT LIKE ANY (…)`: the parser knows them by their operators.
+        found if is(found, "like") || is(found, "ilike") => {
+            let before = out.iter().rposition(|token| !blank(token));
+            let not = before.filter(|place| out.get(*place).is_some_and(|last| is(&last.token, "not")));
+            if !of_all(not.is_some(), rest) {
+                return false;
+            }
+            out.truncate(not.unwrap_or(out.len()));
+            let operator = match (is(found, "ilike"), not.is_some()) {
+                (false, false) => Token::DoubleTilde,
+                (false, true) => Token::ExclamationMarkDoubleTilde,
+                (true, false) => Token::DoubleTildeAsterisk,
+                (true, true) => Token::ExclamationMarkDoubleTildeAsterisk,
+            };
+            out.push(placed(operator, token.span));
+        }
+        _ => return false,
+    }
+    true
+}
+
+/// Whether ALL and a parenthesis stand behind; behind NOT, also ANY or SOME.
+fn of_all(negated: bool, rest: &Peekable<Iter<'_, TokenWithSpan>>) -> bool {
+    let mut ahead = rest.clone().filter(|token| !blank(token));
+    let words: &[&str] = if negated { &["all", "any", "some"] } else { &["all"] };
+    let quantifier = ahead.next().is_some_and(|token| words.iter().any(|word| is(&token.token, word)));
+    quantifier && ahead.next().is_some_and(|token| token.token == Token::LParen)
+}
+
+/// Whether a name and a point stand before, and IS behind.
+fn tests_a_row(out: &[TokenWithSpan], rest: &Peekable<Iter<'_, TokenWithSpan>>) -> bool {
+    let named = matches!(out, [.., name, point] if matches!(name.token, Token::Word(_)) && point.token == Token::Period);
+    named && rest.clone().find(|token| !blank(token)).is_some_and(|token| is(&token.token, "is"))
+}
+
+/// Where the name begins of which the last tokens are a part and a point.
+fn first_of_name(out: &[TokenWithSpan]) -> usize {
+    let mut parts = out
+        .rchunks(2)
+        .take_while(|part| matches!(part, [name, point] if matches!(name.token, Token::Word(_)) && point.token == Token::Period));
+    out.len() - 2 * parts.by_ref().count()
 }
 
 /// Puts `INTERVAL` before the constant that is the last token.
@@ -535,6 +588,9 @@ mod tests {
         assert_eq!(spelled("'a'\n'b'"), "'ab'");
         assert_eq!(spelled("interval(2) '1 day', x::interval(2)"), "'1 day'::interval(2), x::interval(2)");
         assert_eq!(spelled("f(a := 1)"), "f(a => 1)");
+        assert_eq!(spelled("select s.t.* is null, t.*, t.* from n'x'"), "select (s.t.*) is null, t.*, t.* from 'x'");
+        assert_eq!(spelled("a not like any (b) and a like all (c)"), "a !~~ any (b) and a ~~ all (c)");
+        assert_eq!(spelled("a not ilike some (b) or a like any (c)"), "a !~~* some (b) or a like any (c)");
         assert_eq!(spelled("select name 'a', \"char\" 'b', t.name"), "select 'a'::name, 'b'::\"char\", t.name");
         assert_eq!(spelled("a operator(pg_catalog.=) any (b)"), "a = any (b)");
         assert_eq!(spelled("a operator(pg_catalog.=) b"), "a operator(pg_catalog.=) b");

@@ -10,8 +10,8 @@ use datafusion::error::DataFusionError;
 use datafusion::sql::parser::Statement as Ast;
 use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
 use datafusion::sql::sqlparser::ast::{
-    self, BinaryOperator, CaseWhen, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, JoinOperator, ObjectName,
-    Query, Select, SelectItem, SetExpr, TableFactor, Value, VisitMut, VisitorMut,
+    self, BinaryOperator, CaseWhen, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
+    FunctionArguments, Ident, JoinOperator, ObjectName, Query, Select, SelectItem, SetExpr, TableFactor, Value, VisitMut, VisitorMut,
 };
 
 use crate::catalog::folded;
@@ -35,16 +35,17 @@ pub(in crate::engine) fn expanded(ast: &Ast, error: &DataFusionError, columns: C
     let mut statement = statement.clone();
     if found.is_empty() {
         // The table of a row that a LATERAL part of FROM takes is not among what the planner has looked at.
-        let mut tables = Tables { name: &name, columns, found: Vec::new() };
+        let table = table_of(&name);
+        let mut tables = Tables { name: table, columns, found: Vec::new() };
         let _ = statement.visit(&mut tables);
-        found = tables.found.into_iter().map(|column| Column::new(Some(name.as_str()), column)).collect();
+        found = tables.found.into_iter().map(|column| Column::new(Some(table), column)).collect();
     }
     let columns = found;
     if columns.is_empty() {
         return None;
     }
     let _ = statement.visit(&mut outer);
-    let row = row(&name, &columns, outer.0)?;
+    let row = row(table_of(&name), &columns, outer.0)?;
     let mut rows = Rows { name, row, width: columns.len(), left: COLUMNS_MAX, found: false };
     let _ = statement.visit(&mut rows);
     rows.found.then_some(Ast::Statement(statement))
@@ -58,7 +59,8 @@ fn missing(error: &DataFusionError) -> Option<(String, Vec<Column>)> {
         DataFusionError::Collection(errors) => errors.first().and_then(missing),
         DataFusionError::SchemaError(inner, _) => match inner.as_ref() {
             SchemaError::FieldNotFound { field, valid_fields } if field.relation.is_none() => {
-                let of_table = |column: &&Column| column.relation.as_ref().is_some_and(|relation| relation.table() == field.name);
+                let of_table =
+                    |column: &&Column| column.relation.as_ref().is_some_and(|relation| relation.table() == table_of(&field.name));
                 let mut columns: Vec<Column> = Vec::new();
                 for column in valid_fields.iter().filter(of_table) {
                     if !columns.contains(column) {
@@ -71,6 +73,18 @@ fn missing(error: &DataFusionError) -> Option<(String, Vec<Column>)> {
         },
         _ => None,
     }
+}
+
+/// `t.*` as a value, by a name that no column has.
+pub(super) fn starred(table: &Ident) -> Expr {
+    Expr::Identifier(Ident { value: format!("{}{STAR}", folded(table)), quote_style: Some('"'), span: table.span })
+}
+
+/// What stands behind the name of a table whose row is meant, whatever columns there are.
+const STAR: &str = ".*";
+
+fn table_of(name: &str) -> &str {
+    name.strip_suffix(STAR).unwrap_or(name)
 }
 
 /// `named_struct('a', t.a, …)`; NULL where an outer join has found no row.
@@ -104,6 +118,12 @@ impl VisitorMut for Tables<'_> {
     type Break = ();
 
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
+        if let TableFactor::Derived { alias: Some(alias), .. } = factor {
+            return match folded(&alias.name) == self.name {
+                true => self.is(super::merging::columns(factor, self.columns).unwrap_or_default()),
+                false => ControlFlow::Continue(()),
+            };
+        }
         let TableFactor::Table { name: ObjectName(parts), alias, args: None, .. } = factor else { return ControlFlow::Continue(()) };
         let mut parts = parts.iter().rev().filter_map(|part| part.as_ident()).map(folded);
         let (Some(table), schema) = (parts.next(), parts.next()) else { return ControlFlow::Continue(()) };
@@ -111,12 +131,18 @@ impl VisitorMut for Tables<'_> {
         if known != self.name || alias.as_ref().is_some_and(|alias| !alias.columns.is_empty()) {
             return ControlFlow::Continue(());
         }
+        self.is((self.columns)(schema.as_deref(), &table).unwrap_or_default())
+    }
+}
+
+impl Tables<'_> {
+    fn is(&mut self, columns: Vec<String>) -> ControlFlow<()> {
         if !self.found.is_empty() {
             // Nobody knows which is meant.
             self.found.clear();
             return ControlFlow::Break(());
         }
-        self.found = (self.columns)(schema.as_deref(), &table).unwrap_or_default();
+        self.found = columns;
         ControlFlow::Continue(())
     }
 }
@@ -183,7 +209,8 @@ impl VisitorMut for Rows {
 
 /// `f(t.*)` is `f(t)`. The rows of t are all counted as they are, without a look at their columns, unless some may be missing.
 pub(super) fn named(function: &mut Function) {
-    if last(&function.name) != "count" {
+    let distinct = |list: &FunctionArgumentList| list.duplicate_treatment == Some(DuplicateTreatment::Distinct);
+    if last(&function.name) != "count" || matches!(&function.args, FunctionArguments::List(list) if distinct(list)) {
         name(function);
     }
 }
@@ -222,7 +249,7 @@ fn name(function: &mut Function) {
             && let FunctionArgExpr::QualifiedWildcard(name) = &*value
             && let Some(table) = name.0.last().and_then(|part| part.as_ident()).cloned()
         {
-            *value = FunctionArgExpr::Expr(Expr::Identifier(table));
+            *value = FunctionArgExpr::Expr(starred(&table));
         }
     }
 }
