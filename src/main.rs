@@ -1,6 +1,5 @@
 //! The command line.
 
-use std::ffi::{c_int, c_long};
 use std::io::{IsTerminal as _, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -19,21 +18,6 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 /// slow at, and does not give back.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-/// For how long the allocator keeps pages that nothing lies in before it gives them back to the system.
-///
-/// Its own second is longer than a large result takes, so results in a row hold the pages of those before: 94 MiB more than when idle, where the
-/// first million rows of `lineitem` takes 44. After 10 ms, twelve of them in a row hold 60 MiB at most. What comes back sooner is faulted in
-/// anew: 10,000 pages more for each million rows, three hundredths of their processor time.
-const PURGE_DELAY_MS: c_long = 10;
-
-/// `mi_option_purge_delay` of mimalloc 3.
-const PURGE_DELAY: c_int = 15;
-
-#[expect(unsafe_code, reason = "the allocator's options are set in C alone")]
-unsafe extern "C" {
-    safe fn mi_option_set_default(option: c_int, value: c_long);
-}
 
 /// One Postgres endpoint over the data products of a mesh, with policies enforced in process.
 #[derive(Parser)]
@@ -254,8 +238,6 @@ enum AuditCommand {
 const STACK_BYTES: usize = 256 << 20;
 
 fn main() -> ExitCode {
-    // `MIMALLOC_PURGE_DELAY` in the environment goes before it.
-    mi_option_set_default(PURGE_DELAY, PURGE_DELAY_MS);
     let arguments = Arguments::parse();
     let fault_code = fault_code(&arguments.command);
     match run(arguments.command) {
