@@ -14,6 +14,7 @@ behind each other one equally often. Every answer must be the same.
 
 import argparse
 import decimal
+import importlib.util
 import os
 import pathlib
 import statistics
@@ -91,6 +92,11 @@ def duckdb_over(options):
     parts = urllib.parse.urlsplit(options.postgres)
     user, _, password = os.environ["TPCH_POSTGRES"].partition(":")
     duck = duckdb.connect(config={"threads": 2})
+    # The wheel brings the extension's file; DuckDB itself would fetch one from its own server.
+    wheel = importlib.util.find_spec("duckdb_extension_postgres_scanner")
+    for folder in wheel.submodule_search_locations if wheel else []:
+        for file in pathlib.Path(folder).glob(f"extensions/v{duckdb.__version__}/*.duckdb_extension"):
+            duck.execute(f"INSTALL '{file}'")
     duck.execute("LOAD postgres_scanner")
     login = f"host={parts.hostname} port={parts.port or 5432} dbname={parts.path.lstrip('/')} user={user} password={password}"
     duck.execute(f"ATTACH '{login}' AS pg (TYPE postgres, SCHEMA 'mesh', READ_ONLY)")
