@@ -37,13 +37,13 @@ SELECT a.attname::pg_catalog.text, \
        c.heaps, c.relhassubclass, \
        EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid AND i.indkey[0] = a.attnum), \
        COALESCE(d.typtype, e.typtype) = 'e' IS TRUE, a.attcollation::pg_catalog.int8, \
-       c.relkind IN ('v', 'f') OR pg_catalog.row_security_active(c.oid) OR COALESCE(pg_catalog.to_jsonb(a) ->> 'attgenerated' = 'v', false) \
-         OR (c.relhassubclass AND EXISTS \
-           (WITH RECURSIVE heirs AS (SELECT c.oid UNION SELECT i.inhrelid FROM heirs h JOIN pg_catalog.pg_inherits i ON i.inhparent = h.oid) \
-            SELECT FROM heirs h JOIN pg_catalog.pg_class heir ON heir.oid = h.oid \
-            WHERE heir.relkind = 'f' OR EXISTS (SELECT FROM pg_catalog.pg_attribute own \
-                                                WHERE own.attrelid = h.oid AND pg_catalog.to_jsonb(own) ->> 'attgenerated' = 'v'))) \
-FROM (SELECT c.oid, c.relkind, c.relhassubclass, \
+       c.computed OR COALESCE(pg_catalog.to_jsonb(a) ->> 'attgenerated' = 'v', false) \
+FROM (SELECT c.oid, c.relhassubclass, \
+             c.relkind IN ('v', 'f') OR pg_catalog.row_security_active(c.oid) OR (c.relhassubclass AND EXISTS \
+               (WITH RECURSIVE heirs AS (SELECT c.oid UNION SELECT i.inhrelid FROM heirs h JOIN pg_catalog.pg_inherits i ON i.inhparent = h.oid) \
+                SELECT FROM heirs h JOIN pg_catalog.pg_class heir ON heir.oid = h.oid \
+                WHERE heir.relkind = 'f' OR EXISTS (SELECT FROM pg_catalog.pg_attribute own \
+                                                    WHERE own.attrelid = h.oid AND pg_catalog.to_jsonb(own) ->> 'attgenerated' = 'v'))) AS computed, \
              CASE WHEN c.relkind = 'p' THEN parts.tuples ELSE c.reltuples END AS tuples, \
              CASE WHEN pg_catalog.current_setting('server_version_num')::pg_catalog.int4 < 140000 THEN NULL \
                   WHEN c.relkind = 'p' THEN parts.heaps \
