@@ -93,14 +93,7 @@ fn what_is_no_value_is_refused_with_its_code() {
 #[test]
 fn what_a_client_binds_may_be_written_as_constants_are() {
     let now = chrono::DateTime::from_timestamp(1_779_000_000, 0).unwrap();
-    let facts = || Facts {
-        now,
-        time_zone: TimeZone::default(),
-        date_order: Default::default(),
-        styled: Default::default(),
-        float_digits: 1,
-        lenient: false,
-    };
+    let facts = || Facts { now, ..Facts::plain() };
     let bound = |value: &[u8], format, pg_type| {
         let parameter = Parameter { format, value: Some(Bytes::copy_from_slice(value)) };
         super::bound(&parameter, pg_type, &TimeZone::default(), facts)

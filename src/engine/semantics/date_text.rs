@@ -307,15 +307,8 @@ mod tests {
 
     fn of(text: &str, date_order: DateOrder) -> Option<String> {
         let now = Utc.with_ymd_and_hms(2026, 5, 17, 23, 30, 0).unwrap();
-        let facts = Facts {
-            now,
-            time_zone: crate::engine::TimeZone::parse("+02").unwrap(),
-            date_order,
-            styled: Default::default(),
-            float_digits: 1,
-            lenient: false,
-        };
-        normalized(text, facts)
+        let time_zone = crate::engine::TimeZone::parse("+02").unwrap();
+        normalized(text, Facts { now, time_zone, date_order, ..Facts::plain() })
     }
 
     #[test]

@@ -207,15 +207,7 @@ mod tests {
     fn each_row_has_the_template_of_its_own() {
         let values: ArrayRef = Arc::new(TimestampMicrosecondArray::from(vec![Some(0), Some(86_400_000_000), None, Some(1)]));
         let templates = StringArray::from(vec![Some("YYYY"), Some("MM-DD"), Some("YYYY"), Some("")]);
-        let facts = Facts {
-            now: chrono::DateTime::default(),
-            time_zone: crate::engine::TimeZone::default(),
-            date_order: crate::engine::DateOrder::default(),
-            styled: (false, false, false),
-            float_digits: 1,
-            lenient: false,
-        };
-        let texts = shown(&values, &templates, facts).unwrap();
+        let texts = shown(&values, &templates, Facts::plain()).unwrap();
         let texts: Vec<_> = texts.as_any().downcast_ref::<StringArray>().unwrap().iter().map(|text| text.map(str::to_owned)).collect();
         assert_eq!(texts, [Some("1970".to_owned()), Some("01-02".to_owned()), None, None]);
     }

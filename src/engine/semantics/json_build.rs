@@ -326,20 +326,9 @@ mod tests {
 
     use super::*;
 
-    fn facts() -> Facts {
-        Facts {
-            now: chrono::Utc::now(),
-            time_zone: Default::default(),
-            date_order: Default::default(),
-            styled: Default::default(),
-            float_digits: 1,
-            lenient: false,
-        }
-    }
-
     #[test]
     fn values_are_written_as_json() {
-        let of = |array: ArrayRef| values(&array, None, facts()).unwrap();
+        let of = |array: ArrayRef| values(&array, None, Facts::plain()).unwrap();
         assert_eq!(of(Arc::new(Int32Array::from(vec![Some(1), None]))), ["1", "null"]);
         assert_eq!(of(Arc::new(StringArray::from(vec!["a\"\n"]))), [r#""a\"\n""#]);
         assert_eq!(of(Arc::new(Float64Array::from(vec![1.5, f64::NAN, f64::NEG_INFINITY]))), ["1.5", r#""NaN""#, r#""-Infinity""#]);

@@ -132,6 +132,21 @@ pub(super) struct Facts {
     pub(super) lenient: bool,
 }
 
+#[cfg(test)]
+impl Facts {
+    /// Those of a session that has set nothing, at the beginning of 1970.
+    pub(super) fn plain() -> Self {
+        Self {
+            now: DateTime::UNIX_EPOCH,
+            time_zone: TimeZone::default(),
+            date_order: DateOrder::default(),
+            styled: (false, false, false),
+            float_digits: 1,
+            lenient: false,
+        }
+    }
+}
+
 /// The functions that are the same for all statements, and for views of our own.
 pub(super) fn always() -> Vec<Arc<ScalarUDF>> {
     let mut functions = vec![sought::any_of_array(), sought::nullif(), counts::percentage().udf()];

@@ -278,16 +278,8 @@ mod tests {
 
     #[test]
     fn a_fault_does_not_show_the_text() {
-        let facts = Facts {
-            now: chrono::Utc::now(),
-            time_zone: Default::default(),
-            date_order: Default::default(),
-            styled: Default::default(),
-            float_digits: 1,
-            lenient: false,
-        };
         for text in ["secret", "2024-13-01", "infinity"] {
-            let fault = dates(&StringArray::from(vec![text]), facts).unwrap_err();
+            let fault = dates(&StringArray::from(vec![text]), Facts::plain()).unwrap_err();
             assert!(!fault.to_string().contains(text), "{fault}");
         }
     }

@@ -348,17 +348,6 @@ fn laid_out(scientific: &str, digits_max: i32) -> String {
 mod tests {
     use super::*;
 
-    fn facts() -> Facts {
-        Facts {
-            now: chrono::Utc::now(),
-            time_zone: Default::default(),
-            date_order: Default::default(),
-            styled: Default::default(),
-            float_digits: 1,
-            lenient: false,
-        }
-    }
-
     #[test]
     fn floats_are_laid_out_as_postgres_does() {
         for (value, expected) in
@@ -372,17 +361,17 @@ mod tests {
     fn floats_have_the_digits_that_the_session_wants() {
         let sum = 0.1_f64 + 0.2;
         for (float_digits, double, single) in [(1, "0.30000000000000004", "1.5"), (0, "0.3", "1.5"), (-5, "0.3", "2"), (-15, "0.3", "2")] {
-            let facts = Facts { float_digits, ..facts() };
+            let facts = Facts { float_digits, ..Facts::plain() };
             assert_eq!((float(sum, 15, facts).as_str(), float(1.5_f32, 6, facts).as_str()), (double, single), "{float_digits}");
         }
-        let facts = Facts { float_digits: -3, ..facts() };
+        let facts = Facts { float_digits: -3, ..Facts::plain() };
         assert_eq!(float(123_456_789.0_f32, 6, facts), "1.23e+08");
         assert_eq!([f64::NAN, f64::NEG_INFINITY, 1e300].map(|value| float(value, 15, facts)), ["NaN", "-Infinity", "1e+300"]);
     }
 
     #[test]
     fn arrays_are_laid_out_as_postgres_does() {
-        let facts = facts();
+        let facts = Facts::plain();
         let words: ArrayRef = Arc::new(StringArray::from(vec![Some("a"), None, Some("b c"), Some(""), Some("nuLL"), Some("q\"\\")]));
         assert_eq!(braced(&words, facts).unwrap(), r#"{a,NULL,"b c","","nuLL","q\"\\"}"#);
         assert_eq!(braced(&(Arc::new(BooleanArray::from(vec![true, false])) as ArrayRef), facts).unwrap(), "{t,f}");
@@ -393,7 +382,7 @@ mod tests {
 
     #[test]
     fn rows_are_laid_out_as_postgres_does() {
-        let facts = facts();
+        let facts = Facts::plain();
         let field = |name: &str, data_type: DataType| Arc::new(Field::new(name, data_type, true));
         let columns: Vec<(FieldRef, ArrayRef)> = vec![
             (field("f1", DataType::Utf8), Arc::new(StringArray::from(vec![Some("a b"), None, Some("q\"\\")]))),

@@ -312,14 +312,7 @@ mod tests {
 
     #[test]
     fn a_day_is_added_by_the_zone_s_calendar() {
-        let facts = Facts {
-            now: chrono::Utc::now(),
-            time_zone: crate::engine::TimeZone::parse("Europe/Paris").unwrap(),
-            date_order: Default::default(),
-            styled: Default::default(),
-            float_digits: 1,
-            lenient: false,
-        };
+        let facts = Facts { time_zone: crate::engine::TimeZone::parse("Europe/Paris").unwrap(), ..Facts::plain() };
         // On the 29th of March 2026 the clocks of Paris go forward: the day has 23 hours.
         let noon = 1_774_695_600 * SECOND;
         let day = IntervalMonthDayNano::new(0, 1, 0);
