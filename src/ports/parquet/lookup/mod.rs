@@ -15,7 +15,7 @@ mod search;
 mod tests;
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arrow::array::{ArrayRef, Scalar};
 use arrow::datatypes::{DataType, Field as ArrowField, FieldRef, Fields, Schema, SchemaRef};
@@ -26,6 +26,7 @@ use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
 use datafusion::parquet::arrow::arrow_reader::RowSelection;
 use datafusion::parquet::arrow::arrow_reader::statistics::StatisticsConverter;
 use datafusion::parquet::arrow::{FieldLevels, ProjectionMask, parquet_to_arrow_field_levels};
+use datafusion::parquet::errors::ParquetError;
 use datafusion::parquet::file::metadata::ParquetMetaData;
 use object_store::path::Path as ObjectPath;
 
@@ -83,11 +84,11 @@ struct SearchedFile {
     /// Its fields as they are read.
     fields: Fields,
     /// Each column of the key alone.
-    keys: Vec<FieldLevels>,
-    /// The others, if there are any.
-    others: Option<FieldLevels>,
-    /// Which columns of the file these are.
+    keys: Arc<[FieldLevels]>,
+    /// The others, of the file.
     leaves: Vec<usize>,
+    /// How these are read; known when the first of them is, for a scan may still be narrowed before.
+    others: OnceLock<FieldLevels>,
     /// For each column that is delivered, where it comes from.
     columns: Vec<Origin>,
 }
@@ -186,7 +187,6 @@ impl SearchedFile {
         let leaves = converters.iter().map(StatisticsConverter::parquet_column_index).collect::<Option<Vec<usize>>>()?;
         let wanted = || keys.iter().map(|key| key.column).chain(indices.iter().copied());
         let fields = read_as(table, layout, &file.schema, wanted())?;
-        let levels = |leaves: &[usize]| levels(&metadata, &fields, leaves);
         let leaf = |index: &usize| converter(*index)?.parquet_column_index();
         let shown = indices.iter().map(leaf).collect::<Option<Vec<usize>>>()?;
         // The decoder delivers columns in the order of the file.
@@ -196,10 +196,9 @@ impl SearchedFile {
             None => others.binary_search(leaf).ok().map(Origin::Read),
         };
         let columns = shown.iter().map(origin).collect::<Option<Vec<_>>>()?;
-        let keys = leaves.iter().map(|leaf| levels(&[*leaf])).collect::<Option<Vec<_>>>()?;
-        let (leaves, others) = (others.clone(), if others.is_empty() { None } else { Some(levels(&others)?) });
-        let (name, metadata) = (file.meta.location.clone(), Arc::clone(&metadata));
-        Some((Self { name, path, version, metadata, fields, keys, others, leaves, columns }, places))
+        let keys = leaves.iter().map(|leaf| levels(&metadata, &fields, &[*leaf]).ok()).collect::<Option<Arc<[_]>>>()?;
+        let name = file.meta.location.clone();
+        Some((Self { name, path, version, metadata, fields, keys, leaves: others, others: OnceLock::new(), columns }, places))
     }
 
     /// The same file, of which only so many of the columns are delivered.
@@ -215,15 +214,25 @@ impl SearchedFile {
             Origin::Read(place) => leaves.binary_search(self.leaves.get(*place)?).ok().map(Origin::Read),
         };
         let columns = columns.iter().map(moved).collect::<Option<Vec<_>>>()?;
-        let others = if leaves.is_empty() { None } else { Some(levels(&self.metadata, &self.fields, &leaves)?) };
-        Some(Self { others, leaves, columns, ..self.clone() })
+        Some(Self { leaves, others: OnceLock::new(), columns, ..self.clone() })
+    }
+
+    /// How the columns beside the key are decoded, if any are wanted.
+    fn others(&self) -> Option<Result<&FieldLevels, ParquetError>> {
+        if self.leaves.is_empty() {
+            return None;
+        }
+        if let Some(known) = self.others.get() {
+            return Some(Ok(known));
+        }
+        Some(levels(&self.metadata, &self.fields, &self.leaves).map(|levels| self.others.get_or_init(|| levels)))
     }
 }
 
 /// How these columns of a file are decoded.
-fn levels(metadata: &ParquetMetaData, fields: &Fields, leaves: &[usize]) -> Option<FieldLevels> {
+fn levels(metadata: &ParquetMetaData, fields: &Fields, leaves: &[usize]) -> Result<FieldLevels, ParquetError> {
     let descriptor = metadata.file_metadata().schema_descr();
-    parquet_to_arrow_field_levels(descriptor, ProjectionMask::leaves(descriptor, leaves.iter().copied()), Some(fields)).ok()
+    parquet_to_arrow_field_levels(descriptor, ProjectionMask::leaves(descriptor, leaves.iter().copied()), Some(fields))
 }
 
 /// Columns in the order of the file, each once.

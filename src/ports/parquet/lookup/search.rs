@@ -111,7 +111,7 @@ impl Spot {
         let (version, metadata) = (&self.file.version, self.file.metadata.as_ref());
         let group = Group { file: open.clone(), version, metadata, group: self.group, dictionaries: &look_up.dictionaries };
         let mut rows = self.rows.clone();
-        for (key, levels) in look_up.keys.iter().zip(&self.file.keys) {
+        for (key, levels) in look_up.keys.iter().zip(self.file.keys.iter()) {
             let selected = Some(rows.clone());
             let batches = ParquetRecordBatchReader::try_new_with_row_groups(levels, &group, KEYS_AT_ONCE, selected)?;
             let mut hits = Vec::new();
@@ -129,9 +129,9 @@ impl Spot {
         }
         let left = rows.row_count();
         let numbers = if look_up.numbered { Some(self.numbers(&rows).ok_or_else(short)?) } else { None };
-        let others = self.file.others.as_ref().map(|others| {
+        let others = self.file.others().map(|others| {
             let at_once = rows_max.min(left);
-            ParquetRecordBatchReader::try_new_with_row_groups(others, &group, at_once, Some(rows))
+            ParquetRecordBatchReader::try_new_with_row_groups(others?, &group, at_once, Some(rows))
         });
         Ok(Some(Found { others: others.transpose()?, numbers, left }))
     }
