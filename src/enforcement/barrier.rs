@@ -311,7 +311,7 @@ impl ExecutionPlan for GovernedExec {
         // Nothing of the parent's is promised to be evaluated. What the source may use it gets as a hint of the barrier's own.
         let mut hints: Vec<Arc<dyn PhysicalExpr>> = parent_filters.iter().filter_map(|filter| self.admitted(filter)).collect();
         if matches!(phase, FilterPushdownPhase::Pre) {
-            hints.extend(self.terms.row_filter.iter().cloned());
+            hints.extend(self.terms.row_test.condition().cloned());
             hints.extend(self.terms.hints.iter().cloned());
         }
         let child = ChildFilterDescription::all_unsupported(&parent_filters).with_self_filters(hints);

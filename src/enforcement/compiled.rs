@@ -21,6 +21,8 @@ pub(super) struct CompiledDecision {
     decision: Arc<Decision>,
     covered: Vec<bool>,
     row_filter: Option<Expr>,
+    /// The columns that it reads, in the order of the table.
+    filtered_by: Vec<usize>,
     exclusion: Option<(usize, SubjectProbe)>,
     subject: Option<FieldName>,
     masks: Vec<Option<ColumnMask>>,
@@ -41,6 +43,9 @@ impl CompiledDecision {
             filter if filter.is_true() => None,
             filter => Some(row_filter::compile(filter, schema).map_err(|cause| refuse(&cause.0, Obligation::RowFilter))?),
         };
+        let read = row_filter.iter().flat_map(Expr::column_refs);
+        let mut filtered_by: Vec<usize> = read.filter_map(|column| schema.index_of(&column.name).ok()).collect();
+        filtered_by.sort_unstable();
         let exclusion = match &obligations.exclusion {
             None => None,
             Some(exclusion) => {
@@ -53,7 +58,7 @@ impl CompiledDecision {
             schema.fields().iter().map(|field| decision.fields.iter().any(|name| name.as_str() == field.name())).collect::<Vec<bool>>();
         let masks = compile_masks(obligations, &covered, schema).map_err(|field| refuse(&field, Obligation::Mask))?;
         let subject = obligations.exclusion.as_ref().map(|exclusion| exclusion.column.clone());
-        Ok(Self { decision, covered, row_filter, exclusion, subject, masks })
+        Ok(Self { decision, covered, row_filter, filtered_by, exclusion, subject, masks })
     }
 
     pub(super) fn decision(&self) -> &Arc<Decision> {
@@ -87,17 +92,22 @@ impl CompiledDecision {
         self.masks.get(index)?.as_ref()
     }
 
+    /// The columns whose values hide rows.
+    pub(super) fn hiding(&self) -> impl Iterator<Item = usize> {
+        self.filtered_by.iter().copied().chain(self.exclusion.as_ref().map(|(subject, _)| *subject))
+    }
+
     /// What hides rows by the values of a column.
-    pub(super) fn hides_by(&self, index: usize, name: &str) -> Option<Obligation> {
-        if self.row_filter.iter().flat_map(Expr::column_refs).any(|column| column.name == name) {
+    pub(super) fn hides_by(&self, index: usize) -> Option<Obligation> {
+        if self.filtered_by.contains(&index) {
             return Some(Obligation::RowFilter);
         }
         self.exclusion.as_ref().is_some_and(|(subject, _)| *subject == index).then_some(Obligation::Exclusion)
     }
 
     /// What hangs on the values of a column, but for its own mask.
-    pub(super) fn tests(&self, index: usize, name: &str) -> Option<Obligation> {
-        if let Some(hides) = self.hides_by(index, name) {
+    pub(super) fn tests(&self, index: usize) -> Option<Obligation> {
+        if let Some(hides) = self.hides_by(index) {
             return Some(hides);
         }
         let mut others = self.masks.iter().enumerate().filter(|(masked, _)| *masked != index);

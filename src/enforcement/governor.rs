@@ -18,7 +18,7 @@ use super::Error;
 use super::error::PortCause;
 use super::mask::Memo;
 use super::recall::Recorder;
-use super::terms::{Shown, Terms, reads};
+use super::terms::{RowTest, Shown, Terms, reads};
 
 /// So many runs of visible rows of one batch are copied as they lie.
 const RUNS_MAX: usize = 32;
@@ -207,8 +207,11 @@ impl Governor {
     /// The same, by testing the columns.
     fn tested(&self, batch: &RecordBatch) -> Result<Option<BooleanArray>> {
         let mut remaining = None;
-        if let Some(filter) = &self.terms.row_filter {
-            remaining = Some(truth(filter, batch)?);
+        match &self.terms.row_test {
+            RowTest::Absent => {}
+            RowTest::Condition(condition) => remaining = Some(truth(condition, batch)?),
+            // INVARIANT: a row of which nothing is remembered is shown by nobody's word.
+            RowTest::Remembered => return Err(Error::Internal { invariant: "rows that must be tested come with the test" }.into()),
         }
         for (position, probe) in &self.terms.exclusions {
             let subjects = batch.columns().get(*position).ok_or(Error::Internal { invariant: "the subject column is read" })?;

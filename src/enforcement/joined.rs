@@ -25,7 +25,7 @@ use crate::product::ProductRef;
 
 use super::barrier::GovernedExec;
 use super::size::is_large;
-use super::terms::{Shown, Terms};
+use super::terms::{RowTest, Shown, Terms};
 
 /// More products are joined here.
 const PRODUCTS_MAX: usize = 8;
@@ -290,12 +290,17 @@ pub(super) fn is_worth_it(barriers: &[&GovernedExec], absorbing: &GovernedExec) 
 
 /// What one product's barrier tests, over columns that lie elsewhere.
 fn test_again(terms: &mut Terms, of: &Terms, place: impl Fn(usize) -> Option<usize>) -> Option<()> {
-    if let Some(filter) = &of.row_filter {
-        let filter = moved(filter, &place)?;
-        terms.row_filter = Some(match terms.row_filter.take() {
-            None => filter,
-            Some(before) => Arc::new(BinaryExpr::new(before, Operator::And, filter)),
-        });
+    match &of.row_test {
+        RowTest::Absent => {}
+        // What is remembered is of rows of files; a server joins others.
+        RowTest::Remembered => return None,
+        RowTest::Condition(condition) => {
+            let condition = moved(condition, &place)?;
+            terms.row_test = RowTest::Condition(match terms.row_test.condition() {
+                None => condition,
+                Some(before) => Arc::new(BinaryExpr::new(Arc::clone(before), Operator::And, condition)),
+            });
+        }
     }
     for (column, probe) in &of.exclusions {
         terms.exclusions.push((place(*column)?, probe.clone()));

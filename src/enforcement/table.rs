@@ -29,7 +29,7 @@ use super::leakproof::is_leakproof;
 use super::mask::ColumnMask;
 use super::placement::offered;
 use super::recall::{Asked, Recalled, Study, recalled};
-use super::terms::{Shown, Terms};
+use super::terms::{RowTest, Shown, Terms};
 
 /// Predicates of one statement that the source is offered; the barrier tests all of them.
 const PREDICATES_PUSHED_MAX: usize = 32;
@@ -94,7 +94,7 @@ impl GovernedTable {
     fn require_told(&self, decision: &CompiledDecision) -> Result<(), Error> {
         let (Some(fields), Some(port)) = (self.product.schema.as_deref(), self.product.output_port(&self.port)) else { return Ok(()) };
         for (index, field) in fields.iter().enumerate().filter(|(_, field)| self.product.reads_as_null(&port.format, field)) {
-            if let Some(obligation) = decision.tests(index, field.name.as_str()) {
+            if let Some(obligation) = decision.tests(index) {
                 return Err(Error::Untold { product: self.product.reference.clone(), field: field.name.clone(), obligation });
             }
         }
@@ -141,15 +141,9 @@ impl GovernedTable {
             }
         }
         let kept = columns.len();
-        let named = |exprs: &mut dyn Iterator<Item = &Expr>| -> Vec<usize> {
-            exprs.flat_map(Expr::column_refs).filter_map(|column| self.schema.index_of(&column.name).ok()).collect()
-        };
-        append(&mut columns, named(&mut leakproof.iter()));
+        append(&mut columns, leakproof.iter().flat_map(Expr::column_refs).filter_map(|column| self.schema.index_of(&column.name).ok()));
         let asked = columns.len();
-        append(
-            &mut columns,
-            named(&mut decision.row_filter().into_iter()).into_iter().chain(decision.exclusion().map(|(index, _)| *index)),
-        );
+        append(&mut columns, decision.hiding());
         Columns { read: columns, kept, asked }
     }
 
@@ -215,15 +209,19 @@ impl GovernedTable {
                 (input, None)
             }
         };
-        let input = coarsened(input, &coarse(decision, shown, &columns, &self.schema));
-        let hiding = || (0..columns.len()).filter(|at| columns.get(*at).is_some_and(|index| hides_by(decision, *index, &self.schema)));
+        let input = coarsened(input, &coarse(decision, shown, &columns));
+        let hiding = || (0..columns.len()).filter(|at| columns.get(*at).is_some_and(|index| decision.hides_by(*index).is_some()));
         let marking = if decision.hides_rows() { marking(&input, hiding) } else { None };
         let input = marking.clone().unwrap_or(input);
         self.require_delivered(&columns, &input.schema())?;
 
         let read_schema = DFSchema::try_from(input.schema())?;
         let physical = |expr: &Expr| state.create_physical_expr(unqualified(expr)?, &read_schema);
-        let row_filter = decision.row_filter().map(physical).transpose()?;
+        let row_test = match decision.row_filter() {
+            None => RowTest::Absent,
+            Some(_) if recall.as_ref().is_some_and(|recall| recall.is_complete()) => RowTest::Remembered,
+            Some(filter) => RowTest::Condition(physical(filter)?),
+        };
         let predicates = filters.iter().map(physical).collect::<Result<Vec<Arc<dyn PhysicalExpr>>>>()?;
         let exclusions = decision.exclusion().into_iter().map(|(index, probe)| {
             let position = columns.iter().position(|column| column == index);
@@ -234,7 +232,7 @@ impl GovernedTable {
             product: self.product.reference.clone(),
             decision: decision.decision().id,
             beside: Vec::new(),
-            row_filter,
+            row_test,
             exclusions,
             recall,
             kept,
@@ -321,20 +319,15 @@ struct Columns {
     asked: usize,
 }
 
-/// Whether the policy hides rows by what is in the column.
-fn hides_by(decision: &CompiledDecision, index: usize, schema: &Schema) -> bool {
-    schema.fields().get(index).is_some_and(|field| decision.hides_by(index, field.name()).is_some())
-}
-
 /// Of the columns that are read, those that nothing needs finer than their masks leave them, each with what that is.
-fn coarse(decision: &CompiledDecision, shown: &[usize], read: &[usize], schema: &Schema) -> Vec<(usize, Coarsening)> {
+fn coarse(decision: &CompiledDecision, shown: &[usize], read: &[usize]) -> Vec<(usize, Coarsening)> {
     let used = |index: usize| {
         let others = shown.iter().filter(|other| **other != index).filter_map(|other| decision.mask(*other));
         others.flat_map(ColumnMask::reads).any(|input| *input == index)
     };
     let columns = read.iter().enumerate().filter_map(|(position, index)| {
         let to = decision.mask(*index)?.coarsening()?;
-        (shown.contains(index) && !hides_by(decision, *index, schema) && !used(*index)).then_some((position, to))
+        (shown.contains(index) && decision.hides_by(*index).is_none() && !used(*index)).then_some((position, to))
     });
     columns.collect()
 }

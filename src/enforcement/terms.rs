@@ -26,6 +26,27 @@ pub(super) enum Shown {
     },
 }
 
+/// How rows are held to the policy's condition.
+#[derive(Debug, Clone)]
+pub(super) enum RowTest {
+    /// There is none.
+    Absent,
+    /// Rows for which it is not true are hidden.
+    Condition(Arc<dyn PhysicalExpr>),
+    /// It is remembered of every row that is read what the condition said of it.
+    Remembered,
+}
+
+impl RowTest {
+    /// What is tested of each row.
+    pub(super) fn condition(&self) -> Option<&Arc<dyn PhysicalExpr>> {
+        match self {
+            Self::Condition(condition) => Some(condition),
+            Self::Absent | Self::Remembered => None,
+        }
+    }
+}
+
 /// What the barrier does to the rows of its input. Positions are those of the input's columns.
 #[derive(Debug, Clone)]
 pub(super) struct Terms {
@@ -33,8 +54,7 @@ pub(super) struct Terms {
     pub(super) decision: DecisionId,
     /// Further products whose rows are in the input, if its source joins them, and the decisions on these.
     pub(super) beside: Vec<(ProductRef, DecisionId)>,
-    /// Rows for which it is not true are hidden.
-    pub(super) row_filter: Option<Arc<dyn PhysicalExpr>>,
+    pub(super) row_test: RowTest,
     /// Rows of which a subject is erased are hidden.
     pub(super) exclusions: Vec<(usize, SubjectProbe)>,
     /// For which rows it is known already whether these two hide them, and who takes down what is found out about the others.
@@ -59,13 +79,17 @@ pub(super) struct Terms {
 
 impl Terms {
     pub(super) fn hide_rows(&self) -> bool {
-        self.row_filter.is_some() || !self.exclusions.is_empty()
+        !matches!(self.row_test, RowTest::Absent) || !self.exclusions.is_empty()
     }
 
     /// Whether a row is hidden or shown by what is in the column.
     pub(super) fn tests(&self, position: usize) -> bool {
-        self.row_filter.as_ref().is_some_and(|filter| reads(filter, position))
-            || self.exclusions.iter().any(|(excluded, _)| *excluded == position)
+        let tests = match &self.row_test {
+            RowTest::Absent => false,
+            RowTest::Condition(condition) => reads(condition, position),
+            RowTest::Remembered => true,
+        };
+        tests || self.exclusions.iter().any(|(excluded, _)| *excluded == position)
     }
 
     /// Whether the column itself is shown, or compared by the statement; masks are neither.
@@ -80,7 +104,7 @@ impl Terms {
             product: self.product.clone(),
             decision: self.decision,
             beside: self.beside.clone(),
-            row_filter: None,
+            row_test: RowTest::Absent,
             exclusions: Vec::new(),
             recall: None,
             kept: columns,

@@ -1,6 +1,7 @@
 //! Holds what was found out about row groups, within so many bytes; what was of no use for the longest time goes first.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::ports::FileVersion;
@@ -18,6 +19,9 @@ const GROUP_BYTES: usize = 128;
 pub struct Selections {
     bytes_max: usize,
     state: Mutex<State>,
+    /// Row groups that were asked for and known, and those that were not.
+    found: AtomicU64,
+    missed: AtomicU64,
     look_ups: Mutex<LookUps>,
 }
 
@@ -60,28 +64,32 @@ struct Entry {
 impl Selections {
     /// Nothing is known yet. With no bytes, nothing ever is.
     pub fn new(bytes_max: usize) -> Self {
-        Self { bytes_max, state: Mutex::default(), look_ups: Mutex::default() }
+        Self { bytes_max, state: Mutex::default(), found: AtomicU64::new(0), missed: AtomicU64::new(0), look_ups: Mutex::default() }
     }
 
     /// How much is held.
     pub fn used(&self) -> SelectionsUsed {
         let state = self.lock();
-        SelectionsUsed { entries: state.entries.len(), ..state.used }
+        let (found, missed) = (self.found.load(Ordering::Relaxed), self.missed.load(Ordering::Relaxed));
+        SelectionsUsed { entries: state.entries.len(), found, missed, ..state.used }
     }
 
     pub(super) fn is_on(&self) -> bool {
         self.bytes_max > 0
     }
 
-    /// For each row group of a file the rows that the rule lets through now, as far as it is known.
-    pub(super) fn find(&self, version: &FileVersion, rule: &Rule) -> Option<Vec<Option<Kept>>> {
-        let groups = self.lock().touch(&(version.clone(), Arc::clone(&rule.key)))?;
-        let known: Vec<Option<Kept>> = groups.iter().map(|group| group.as_ref()?.at(&rule.bounds)).collect();
+    /// For each row group of a file the rows that the rule lets through now, as far as it is known; `None` for those that nobody asks for.
+    pub(super) fn find(&self, version: &FileVersion, rule: &Rule, is_asked: impl Fn(usize) -> bool) -> Option<Vec<Option<Kept>>> {
+        let asked = |(at, group): (usize, &Option<Arc<Group>>)| is_asked(at).then(|| group.clone());
+        let groups: Vec<Option<Option<Arc<Group>>>> = {
+            let mut state = self.lock();
+            state.touch(&(version.clone(), Arc::clone(&rule.key)))?.iter().enumerate().map(asked).collect()
+        };
+        let known: Vec<Option<Kept>> = groups.iter().map(|group| group.as_ref()?.as_ref()?.at(&rule.bounds)).collect();
         let found = u64::try_from(known.iter().flatten().count()).unwrap_or(0);
-        let all = u64::try_from(known.len()).unwrap_or(0);
-        let used = &mut self.lock().used;
-        used.found = used.found.saturating_add(found);
-        used.missed = used.missed.saturating_add(all.saturating_sub(found));
+        let all = u64::try_from(groups.iter().flatten().count()).unwrap_or(0);
+        self.found.fetch_add(found, Ordering::Relaxed);
+        self.missed.fetch_add(all.saturating_sub(found), Ordering::Relaxed);
         Some(known)
     }
 
@@ -114,14 +122,16 @@ impl Selections {
 
 impl State {
     /// The row groups of an entry, which is then the last to go.
-    fn touch(&mut self, key: &Key) -> Option<Vec<Option<Arc<Group>>>> {
+    fn touch(&mut self, key: &Key) -> Option<&[Option<Arc<Group>>]> {
         let entry = self.entries.get_mut(key)?;
-        self.uses = self.uses.saturating_add(1);
-        if let Some(key) = self.order.remove(&entry.last_use) {
-            self.order.insert(self.uses, key);
+        if entry.last_use != self.uses {
+            self.uses = self.uses.saturating_add(1);
+            if let Some(key) = self.order.remove(&entry.last_use) {
+                self.order.insert(self.uses, key);
+            }
+            entry.last_use = self.uses;
         }
-        entry.last_use = self.uses;
-        Some(entry.groups.clone())
+        Some(&entry.groups)
     }
 
     fn insert(&mut self, key: Key, groups: usize) {

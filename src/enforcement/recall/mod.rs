@@ -25,7 +25,7 @@ use datafusion::error::Result;
 use datafusion::logical_expr::Expr;
 use datafusion::physical_plan::ExecutionPlan;
 
-use crate::ports::{FileVersion, NumberedScan, Reading};
+use crate::ports::{FileVersion, NumberedFile, NumberedScan, Reading};
 
 use super::Error;
 use super::compiled::CompiledDecision;
@@ -42,6 +42,7 @@ pub(super) struct Recall {
     memory: Arc<Selections>,
     rule: Rule,
     files: Vec<RecalledFile>,
+    complete: bool,
 }
 
 #[derive(Debug)]
@@ -81,42 +82,46 @@ pub(super) fn recalled(
     let memory = session.config().get_extension::<Selections>().filter(|memory| memory.is_on());
     let (Some(memory), Some(scan)) = (memory, NumberedScan::of(scan)) else { return Ok(Recalled::AsItIs) };
     let Some(files) = scan.files().filter(|files| files.iter().any(|file| file.version.is_some())) else { return Ok(Recalled::AsItIs) };
-    let Some(rule) = Rule::of(decision, &scan.columns()) else { return Ok(Recalled::AsItIs) };
-    let files: Vec<RecalledFile> = files
-        .iter()
-        .map(|file| {
-            let mut starts = vec![0];
-            starts.extend(file.rows().scan(0_usize, |row, rows| {
-                *row = row.saturating_add(rows);
-                Some(*row)
-            }));
-            let groups = starts.len().saturating_sub(1);
-            let known = file.version.as_ref().and_then(|version| memory.find(version, &rule));
-            RecalledFile { version: file.version.clone(), starts, known: known.unwrap_or_else(|| vec![None; groups]) }
-        })
-        .collect();
-    let known = files.iter().flat_map(|file| &file.known);
-    let (used, product) = (memory.used(), &decision.decision().product);
-    let (row_groups, remembered) = (known.clone().count(), known.flatten().count());
-    tracing::debug!(target: "meshgate::remembered", %product, row_groups, remembered, ?used, "what is remembered of rows");
+    let Some(rule) = Rule::of(decision, |name| scan.column(name)) else { return Ok(Recalled::AsItIs) };
+    let looked_through = scan.row_groups_looked_through();
+    // They come in order.
+    let is_read = |at: usize, group: usize| looked_through.as_ref().is_none_or(|groups| groups.binary_search(&(at, group)).is_ok());
+    let recalled = |(at, file): (usize, &NumberedFile)| RecalledFile::new(file, &memory, &rule, |group| is_read(at, group));
+    let files: Vec<RecalledFile> = files.iter().enumerate().map(recalled).collect();
+    let known = || files.iter().flat_map(|file| &file.known).map(Option::is_some);
+    let is_known = |(file, group): &(usize, usize)| files.get(*file).is_some_and(|file| matches!(file.known.get(*group), Some(Some(_))));
+    let complete = looked_through.as_ref().map_or_else(|| known().all(|known| known), |groups| groups.iter().all(is_known));
     // Whoever looks for a few rows reads no row group whole: there would be nothing to remember.
-    let is_known = |(file, group): (usize, usize)| files.get(file).is_some_and(|file| matches!(file.known.get(group), Some(Some(_))));
-    let of_use = match scan.row_groups_looked_through() {
-        Some(looked_through) => looked_through.into_iter().all(is_known),
-        None => files.iter().any(|file| file.known.iter().any(Option::is_some)),
-    };
+    let of_use = complete || (looked_through.is_none() && known().any(|known| known));
+    let recall = Recall { memory, rule, files, complete };
+    tracing::debug!(
+        target: "meshgate::remembered",
+        product = %decision.decision().product,
+        row_groups = recall.files.iter().map(|file| file.known.len()).sum::<usize>(),
+        remembered = recall.files.iter().flat_map(|file| &file.known).flatten().count(),
+        used = ?recall.memory.used(),
+        "what is remembered of rows"
+    );
     if !of_use && scan.asks_for_few() {
-        let rows = files.iter().filter_map(|file| file.starts.last()).sum();
-        let first = files.iter().find_map(|file| file.version.clone());
-        let due = first.is_some_and(|version| memory.look_ups().count((version, Arc::clone(&rule.key)), rows));
-        return Ok(if due { Recalled::AsItIsAndStudied(Study::new(memory)) } else { Recalled::AsItIs });
+        return Ok(if recall.is_study_due() { Recalled::AsItIsAndStudied(Study::new(recall.memory)) } else { Recalled::AsItIs });
     }
-    let recall = Recall { memory, rule, files };
     let read = scan.read_as(session, asked.first, asked.filters, |file, group| recall.reading(file, group))?;
     Ok(Recalled::Less(read, Arc::new(recall)))
 }
 
 impl Recall {
+    /// Counts a look-up that nothing was remembered for; whether it is time to study the files.
+    fn is_study_due(&self) -> bool {
+        let rows = self.files.iter().filter_map(|file| file.starts.last()).sum();
+        let first = self.files.iter().find_map(|file| file.version.clone());
+        first.is_some_and(|version| self.memory.look_ups().count((version, Arc::clone(&self.rule.key)), rows))
+    }
+
+    /// Whether it is known of every row that is read: none has to be tested.
+    pub(super) fn is_complete(&self) -> bool {
+        self.complete
+    }
+
     fn known(&self, file: usize, group: usize) -> Option<&Kept> {
         self.files.get(file)?.known.get(group)?.as_ref()
     }
@@ -150,6 +155,18 @@ impl Recall {
 }
 
 impl RecalledFile {
+    /// What is remembered of the row groups that are read.
+    fn new(file: &NumberedFile, memory: &Selections, rule: &Rule, is_read: impl Fn(usize) -> bool) -> Self {
+        let mut starts = vec![0];
+        starts.extend(file.rows().scan(0_usize, |row, rows| {
+            *row = row.saturating_add(rows);
+            Some(*row)
+        }));
+        let known = file.version.as_ref().and_then(|version| memory.find(version, rule, is_read));
+        let known = known.unwrap_or_else(|| vec![None; starts.len().saturating_sub(1)]);
+        Self { version: file.version.clone(), starts, known }
+    }
+
     /// The row group of a row: its position, its first row and the one behind its last.
     fn group_of(&self, row: usize) -> Option<(usize, usize, usize)> {
         let group = self.starts.partition_point(|start| *start <= row).checked_sub(1)?;

@@ -71,19 +71,18 @@ impl Hash for RuleKey {
 }
 
 impl Rule {
-    /// The rule of a decision over a scan of these columns; `None` if what it lets through cannot be remembered, or is everything.
-    pub(super) fn of(decision: &CompiledDecision, scanned: &[SourceColumn]) -> Option<Self> {
-        let find = |name: &str| scanned.iter().position(|column| column.field.name() == name);
+    /// The rule of a decision over a scan, of which columns are found by their names, each with its position; `None` if what it lets through
+    /// cannot be remembered, or is everything.
+    pub(super) fn of(decision: &CompiledDecision, find: impl Fn(&str) -> Option<(usize, SourceColumn)>) -> Option<Self> {
         let (mut bounds, mut positions, mut bounded, mut conditions) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for condition in decision.row_filter().map(split_conjunction).unwrap_or_default() {
             if !is_lasting(condition) {
                 return None;
             }
             let bound = lower_bound(condition).and_then(|(column, value, least)| {
-                let position = find(column)?;
                 // A constant of another type would be compared otherwise than by its count.
-                let column = scanned.get(position).filter(|column| column.field.data_type() == &value.data_type())?;
-                Some((position, column.clone(), least))
+                let (position, column) = find(column).filter(|(_, column)| column.field.data_type() == &value.data_type())?;
+                Some((position, column, least))
             });
             match bound {
                 Some((position, column, least)) => {
@@ -97,10 +96,10 @@ impl Rule {
         let mut names: Vec<&str> = conditions.iter().flat_map(Expr::column_refs).map(|column| column.name.as_str()).collect();
         names.sort_unstable();
         names.dedup();
-        let columns = names.into_iter().map(|name| scanned.get(find(name)?).cloned()).collect::<Option<Vec<SourceColumn>>>()?;
+        let columns = names.into_iter().map(|name| find(name).map(|(_, column)| column)).collect::<Option<Vec<SourceColumn>>>()?;
         let exclusion = match decision.excluded() {
             None => None,
-            Some((name, probe)) => Some((scanned.get(find(name)?)?.clone(), probe.subjects())),
+            Some((name, probe)) => Some((find(name)?.1, probe.subjects())),
         };
         if bounded.is_empty() && conditions.is_empty() && exclusion.is_none() {
             return None;

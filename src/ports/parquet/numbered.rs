@@ -157,15 +157,13 @@ impl NumberedScan {
         &self.inputs
     }
 
-    /// What the columns of the scan are made of.
-    pub fn columns(&self) -> Vec<SourceColumn> {
+    /// The column of the scan by that name: its position, and what it is made of.
+    pub fn column(&self, name: &str) -> Option<(usize, SourceColumn)> {
         let (shape, layout) = (&self.recipe.table.shape, &self.recipe.layout);
-        let source = |index: &usize| layout.fields().nth(*layout.positions.get(*index)?);
-        let column = |index: &usize| {
-            let field = Arc::clone(shape.schema.fields().get(*index)?);
-            Some(SourceColumn { field, source: source(index)?.name().clone() })
-        };
-        self.recipe.indices.iter().filter_map(column).collect()
+        let fields = || self.recipe.indices.iter().map(|index| (*index, shape.schema.fields().get(*index)));
+        let (position, (index, field)) = fields().enumerate().find(|(_, (_, field))| field.is_some_and(|field| field.name() == name))?;
+        let source = layout.fields().nth(*layout.positions.get(index)?)?.name().clone();
+        Some((position, SourceColumn { field: Arc::clone(field?), source }))
     }
 
     /// Whether it reads nothing but the pages that can hold a few rows of a key.
