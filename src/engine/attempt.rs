@@ -19,6 +19,8 @@ use crate::policy::Decision;
 use crate::telemetry::{QueryTrace, Step};
 
 use super::engine::Shared;
+use super::outcome::{self, RowsOutcome};
+use super::reply::{Reply, RowStream};
 use super::stream::{Stop, StopCause};
 use super::{Clock, World, fault};
 
@@ -58,6 +60,8 @@ pub(super) struct Attempt {
     trace: QueryTrace,
     /// What is still to be recorded.
     pending: Option<Pending>,
+    /// What is recorded and still to be closed, of a statement that answers with rows of its own.
+    open: Option<OpenStatement>,
 }
 
 struct Pending {
@@ -78,6 +82,7 @@ impl Attempt {
             world,
             trace: QueryTrace::start(query_id, session_id),
             pending: Some(Pending { opened, decisions: Vec::new() }),
+            open: None,
         }
     }
 
@@ -90,6 +95,11 @@ impl Attempt {
     /// The statement's id.
     pub(super) fn query_id(&self) -> Uuid {
         self.query_id
+    }
+
+    /// Its text, until it is recorded.
+    pub(super) fn text(&self) -> &str {
+        self.pending.as_ref().and_then(|pending| pending.opened.sql.as_deref()).unwrap_or_default()
     }
 
     /// When it began.
@@ -151,21 +161,51 @@ impl Attempt {
         Ok(record)
     }
 
-    /// The statement was answered with rows that hold nothing of anybody, and so without waiting for the disk; with an error if the log
+    /// The statement is answered with rows that hold nothing of anybody, and so without waiting for the disk; with an error if the log
     /// cannot be written.
-    pub(super) async fn answered(&mut self, rows: u64) -> Result<(), ClientMessage> {
-        let reserved = self.audit.reserve().await.map_err(|error| ClientMessage::from(&error))?;
-        self.note(Some(reserved), Closing::completed(), rows);
-        Ok(())
+    pub(super) async fn ensure_writable(&self) -> Result<(), ClientMessage> {
+        self.audit.reserve().await.map(drop).map_err(|error| ClientMessage::from(&error))
+    }
+
+    /// The statement goes on behind its opening record, which is closed as the attempt ends.
+    pub(super) fn keep_open(&mut self, record: OpenStatement) {
+        self.open = Some(record);
     }
 
     /// The statement ended without a row. Waits for room in the log, not for the disk. Does nothing if it is recorded already.
     pub(super) async fn end(&mut self, closing: Closing) {
-        if self.pending.is_none() {
-            return;
+        self.end_after(0, closing).await;
+    }
+
+    /// As `end`, after so many rows.
+    pub(super) async fn end_after(&mut self, rows: u64, closing: Closing) {
+        if self.pending.is_some() {
+            let reserved = self.audit.reserve().await.ok();
+            self.note(reserved, closing, rows);
         }
-        let reserved = self.audit.reserve().await.ok();
-        self.note(reserved, closing, 0);
+        self.close(closing);
+    }
+
+    /// The statement's rows are dropped after so many. Waits for nothing.
+    pub(super) fn left(mut self, outcome: &RowsOutcome, rows: u64) {
+        let (closing, _) = outcome.left(&self.stop_cause, rows, 0);
+        self.note(None, closing, rows);
+        self.close(closing);
+    }
+
+    /// The statement is answered with these rows, and ends with them.
+    pub(super) async fn answer_with(mut self, rows: Result<RowStream, ClientMessage>) -> Result<Reply, ClientMessage> {
+        match rows {
+            Ok(rows) => Ok(Reply::Rows(rows.recorded_by(self))),
+            Err(message) => self.end_with(Err(message)).await,
+        }
+    }
+
+    /// Closes the opening record that it went on behind. Its answer is none of the products' rows.
+    fn close(&mut self, closing: Closing) {
+        let Some(record) = self.open.take() else { return };
+        record.close((self.clock)(), closing);
+        self.trace.done(Step::Close, outcome::word(closing));
     }
 
     fn note(&mut self, reserved: Option<Reserved>, closing: Closing, rows: u64) {
@@ -173,7 +213,7 @@ impl Attempt {
         let stages = self.trace.end(Step::Run);
         let note = StatementNote { at: self.at, opened, decisions, ended: (self.clock)(), closing, rows, stages };
         self.audit.note_statement(reserved, note);
-        self.trace.done(Step::Close, closing.sqlstate.map_or("completed", |sqlstate| sqlstate.as_str()));
+        self.trace.done(Step::Close, outcome::word(closing));
     }
 
     /// As `end`, for what came of a statement. A fault of ours leaves with its number only.
@@ -186,17 +226,12 @@ impl Attempt {
 
 impl Drop for Attempt {
     fn drop(&mut self) {
-        let Some(Pending { opened, decisions }) = self.pending.take() else { return };
-        let closing = stopped(&self.stop_cause);
-        let stages = self.trace.end(Step::Run);
-        let note = StatementNote { at: self.at, opened, decisions, ended: (self.clock)(), closing, rows: 0, stages };
-        self.audit.note_statement(None, note);
-        self.trace.done(Step::Close, if closing.sqlstate.is_some() { "cancelled" } else { "aborted" });
+        self.note(None, stopped(&self.stop_cause), 0);
     }
 }
 
 /// How a statement ended that was stopped from outside.
-fn stopped(stop_cause: &StopCause) -> Closing {
+pub(super) fn stopped(stop_cause: &StopCause) -> Closing {
     match stop_cause() {
         Some(Stop::Cancelled) => Closing::failed(SqlState::QUERY_CANCELED),
         Some(Stop::Gone) | None => Closing::aborted(),

@@ -15,6 +15,7 @@ use crate::error::{ClientMessage, SqlState};
 
 use super::budget::Part;
 use super::column::Column;
+use super::outcome::RowsOutcome;
 use super::reply::RowStream;
 use super::scroll::Scroll;
 use super::sql::{Direction, Query};
@@ -120,6 +121,9 @@ impl Cursor {
             && state.fallen.is_none()
         {
             let message = format!("portal \"{name}\" cannot be run");
+            if let Some(rows) = &state.rows {
+                rows.outcome().go_on();
+            }
             state.fall(ClientMessage::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message));
         }
     }
@@ -146,10 +150,8 @@ impl Cursor {
 
     /// Nobody fetches from it now.
     pub(super) fn pause(&self) {
-        if let Ok(state) = self.state.try_lock()
-            && let Some(rows) = &state.rows
-        {
-            rows.pause();
+        if let Ok(state) = self.state.try_lock() {
+            state.pause();
         }
     }
 
@@ -220,7 +222,8 @@ impl Cursor {
         state.read_on(direction, deadline).await?;
         let span = state.kept.span(direction);
         let batches = state.kept.taken(span)?;
-        Ok(RowStream::new(self.columns(), verb, futures::stream::iter(batches.into_iter().map(Ok))).in_binary(self.options.binary))
+        let rows = RowStream::new(self.columns(), verb, futures::stream::iter(batches.into_iter().map(Ok)));
+        Ok(rows.in_binary(self.options.binary).with_outcome(state.outcome()))
     }
 
     /// How many rows a MOVE of such a request passes.
@@ -234,24 +237,25 @@ impl Cursor {
     /// The next rows: at most `rows_max`, or all that are left.
     pub(super) fn fetch(self, rows_max: Option<u64>, verb: &'static str, deadline: Option<Instant>) -> RowStream {
         let (columns, binary) = (self.columns(), self.options.binary);
-        let state = (Arc::clone(&self.state), rows_max);
-        let batches = futures::stream::try_unfold(state, move |(cursor, left)| async move {
+        // Nobody else holds it: a session does one thing after another.
+        let outcome = self.state.try_lock().map(|state| state.outcome()).unwrap_or_default();
+        let state = (Arc::clone(&self.state), rows_max, outcome.clone());
+        let batches = futures::stream::try_unfold(state, move |(cursor, left, outcome)| async move {
             if left == Some(0) {
-                if let Some(rows) = &cursor.lock().await.rows {
-                    rows.pause();
-                }
+                cursor.lock().await.pause();
                 return Ok(None);
             }
             let next = async { cursor.lock().await.next(left).await };
-            let batch = match deadline {
-                Some(deadline) => tokio::time::timeout_at(deadline, next).await.map_err(|_| stream::timed_out())?,
-                None => next.await,
-            };
-            let Some(batch) = batch? else { return Ok(None) };
+            let Some(batch) = in_time(next, deadline, &outcome).await? else { return Ok(None) };
             let taken = u64::try_from(batch.num_rows()).unwrap_or(u64::MAX);
-            Ok(Some((batch, (cursor, left.map(|left| left.saturating_sub(taken))))))
+            let left = left.map(|left| left.saturating_sub(taken));
+            // Who has all that it asked for does not always ask whether there is more.
+            if left == Some(0) {
+                cursor.lock().await.pause();
+            }
+            Ok(Some((batch, (cursor, left, outcome))))
         });
-        RowStream::new(columns, verb, batches).in_binary(binary)
+        RowStream::new(columns, verb, batches).in_binary(binary).with_outcome(outcome)
     }
 }
 
@@ -259,21 +263,27 @@ impl State {
     /// Reads as far as the request leads.
     async fn read_on(&mut self, direction: Direction, deadline: Option<Instant>) -> Result<(), ClientMessage> {
         let wanted = self.kept.wanted(direction);
+        let outcome = self.outcome();
         while !self.kept.has(wanted) {
-            let next = self.take(None);
-            let batch = match deadline {
-                Some(deadline) => tokio::time::timeout_at(deadline, next).await.map_err(|_| stream::timed_out())?,
-                None => next.await,
-            };
-            match batch? {
+            match in_time(self.take(None), deadline, &outcome).await? {
                 Some(batch) => self.kept.push(batch),
                 None => self.kept.end(),
             }
         }
+        self.pause();
+        Ok(())
+    }
+
+    /// Nobody fetches now.
+    fn pause(&self) {
         if let Some(rows) = &self.rows {
             rows.pause();
         }
-        Ok(())
+    }
+
+    /// What the client hears of the rows.
+    fn outcome(&self) -> RowsOutcome {
+        self.rows.as_ref().map(|rows| rows.outcome().clone()).unwrap_or_default()
     }
 
     /// The next batch, cut to `left` rows; what is cut off stays for the next FETCH.
@@ -314,4 +324,18 @@ impl State {
         self.rest = Some(batch.slice(most, batch.num_rows() - most));
         Ok(Some(batch.slice(0, most)))
     }
+}
+
+/// A step of a request, unless it takes too long.
+async fn in_time<T>(
+    step: impl Future<Output = Result<T, ClientMessage>>,
+    deadline: Option<Instant>,
+    outcome: &RowsOutcome,
+) -> Result<T, ClientMessage> {
+    let Some(deadline) = deadline else { return step.await };
+    tokio::time::timeout_at(deadline, step).await.unwrap_or_else(|_| {
+        let message = stream::timed_out();
+        outcome.fail(&message);
+        Err(message)
+    })
 }

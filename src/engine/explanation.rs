@@ -7,15 +7,13 @@ use std::sync::Arc;
 
 use datafusion::catalog::TableProvider;
 
-use crate::audit::Closing;
 use crate::enforcement::{self, ProductUse};
 use crate::error::ClientMessage;
 use crate::identity::Principal;
 use crate::policy::{Clause, Decision, Effect, Outcome};
 use crate::product::OutputPort;
-use crate::telemetry::Step;
 
-use super::attempt::Accessed;
+use super::attempt::{Accessed, Attempt};
 use super::pipeline::{Observed, Pipeline, guarded, planned};
 use super::place::Place;
 use super::planner::Planner;
@@ -49,13 +47,13 @@ pub(super) struct PolicyLine {
 const ENGINE: &str = "engine";
 
 impl Pipeline {
-    /// Explains a query as it would be decided for `judged`. The names in it are the caller's.
+    /// Explains a query as it would be decided for `judged`. The names in it are the caller's. The attempt is to be ended by whoever answers with it.
     pub(super) async fn explain_policy(
         mut self,
         query: &Query,
         given: &Given,
         judged: &Arc<Principal>,
-    ) -> Result<Vec<PolicyLine>, ClientMessage> {
+    ) -> Result<(Vec<PolicyLine>, Attempt), ClientMessage> {
         let (deadline, bounds) = (self.deadline, self.bounds());
         let explained = async {
             let _place = guarded(Place::take(Arc::clone(&self.shared.queries)), deadline).await?;
@@ -66,15 +64,16 @@ impl Pipeline {
             Ok(lines) => guarded(self.attempt.open(), deadline).await.map(|record| (record, lines)),
             Err(message) => Err(message),
         };
-        let lines = match recorded {
+        match recorded {
             Ok((record, lines)) => {
-                record.close(self.shared.now(), Closing::completed());
-                self.attempt.trace().done(Step::Close, "explained");
-                Ok(lines)
+                self.attempt.keep_open(record);
+                Ok((lines, self.attempt))
             }
-            Err(message) => Err(self.told(message)),
-        };
-        self.attempt.end_with(lines).await
+            Err(message) => {
+                let message = self.told(message);
+                self.attempt.end_with(Err(message)).await
+            }
+        }
     }
 
     async fn policy_lines(&mut self, query: &Query, given: &Given, judged: &Arc<Principal>) -> Result<Vec<PolicyLine>, ClientMessage> {

@@ -32,6 +32,7 @@ mod objects;
 mod offset;
 mod opener;
 mod own_relations;
+mod outcome;
 mod parameter;
 mod pipeline;
 mod place;

@@ -37,6 +37,7 @@ use super::in_force::InForce;
 use super::lineage_run::LineageRun;
 use super::moment::Moments;
 use super::notices::notices;
+use super::outcome::RowsOutcome;
 use super::place::Place;
 use super::planner::Planner;
 use super::planning::Bounds;
@@ -115,6 +116,8 @@ struct Prepared {
 pub(super) struct Started {
     pub(super) rows: RowStream,
     pub(super) notices: Vec<Notice>,
+    /// Whether its opening record is made; else both are made when it ends.
+    recorded: bool,
 }
 
 impl Pipeline {
@@ -167,11 +170,15 @@ impl Pipeline {
 
     /// Runs a query.
     pub(super) async fn run(mut self, query: &Query, given: &Given, verb: &'static str) -> Result<Started, ClientMessage> {
-        let started = self.start(query, given, verb).await.map_err(|message| self.told(message));
-        if let Err(message) = &started {
-            self.attempt.end(Closing::failed(message.sqlstate)).await;
+        match self.start(query, given, verb).await {
+            Ok(Started { rows, notices, recorded: false }) => Ok(Started { rows: rows.recorded_by(self.attempt), notices, recorded: true }),
+            Ok(started) => Ok(started),
+            Err(message) => {
+                let message = self.told(message);
+                self.attempt.end(Closing::failed(message.sqlstate)).await;
+                Err(message)
+            }
         }
-        started
     }
 
     /// Runs a query that is fetched from over many statements: the deadline bounds its start, and then each fetch.
@@ -181,7 +188,8 @@ impl Pipeline {
     }
 
     /// The plan of a query as its caller may see it: what stands above the barrier, and that a barrier stands there.
-    pub(super) async fn explain(mut self, query: &Query, given: &Given) -> Result<ShownPlan, ClientMessage> {
+    /// The attempt is to be ended by whoever answers with it.
+    pub(super) async fn explain(mut self, query: &Query, given: &Given) -> Result<(ShownPlan, Attempt), ClientMessage> {
         let prepared = match self.verify_in_place(query, given).await {
             Ok((verified, logical)) => {
                 let taken_over = match &verified.run {
@@ -193,15 +201,16 @@ impl Pipeline {
             }
             Err(message) => Err(message),
         };
-        let lines = match prepared {
+        match prepared {
             Ok((prepared, shown)) => {
-                prepared.record.close(self.shared.now(), Closing::completed());
-                self.attempt.trace().done(Step::Close, "explained");
-                Ok(shown)
+                self.attempt.keep_open(prepared.record);
+                Ok((shown, self.attempt))
             }
-            Err(message) => Err(self.told(message)),
-        };
-        self.attempt.end_with(lines).await
+            Err(message) => {
+                let message = self.told(message);
+                self.attempt.end_with(Err(message)).await
+            }
+        }
     }
 
     async fn start(&mut self, query: &Query, given: &Given, verb: &'static str) -> Result<Started, ClientMessage> {
@@ -214,9 +223,9 @@ impl Pipeline {
         let named = objects::are_named(&verified.columns).then(|| Arc::clone(self.facts()));
         let plan = match &verified.run {
             Run::Row(row) => {
-                guarded(self.attempt.answered(1), self.deadline).await?;
+                guarded(self.attempt.ensure_writable(), self.deadline).await?;
                 let rows = RowStream::new(Arc::clone(&verified.columns), verb, stream::ready(vec![row.clone()])).naming(named);
-                return Ok(Started { rows, notices: Vec::new() });
+                return Ok(Started { rows, notices: Vec::new(), recorded: false });
             }
             Run::Plan(plan) => Arc::clone(plan),
         };
@@ -224,6 +233,7 @@ impl Pipeline {
         let constant = verified.uses.is_empty();
         let mut batches = self.batches(plan).map_err(|error| self.shown(query, &error))?;
         let Prepared { columns, lineage, standing, record, notices } = batches.meanwhile(self.record(verified)).await?;
+        let outcome = RowsOutcome::default();
         let running = Running {
             record,
             run: self.start_lineage(query, lineage),
@@ -233,14 +243,16 @@ impl Pipeline {
             clock: Arc::clone(&self.shared.options.clock),
             place: place.clone(),
             standing: Arc::clone(&standing),
+            outcome: outcome.clone(),
             trace: self.attempt.trace().go_on(),
         };
         let rows = RowStream::new(columns, verb, stream::bounded(Box::pin(batches), running))
             .in_place(place)
             .while_standing(standing)
             .of_constants(constant)
-            .naming(named);
-        Ok(Started { rows, notices })
+            .naming(named)
+            .with_outcome(outcome);
+        Ok(Started { rows, notices, recorded: true })
     }
 
     /// Starts to run.

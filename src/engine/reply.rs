@@ -10,8 +10,10 @@ use crate::catalog::SessionFacts;
 use crate::error::{ClientMessage, SqlState};
 
 use super::Column;
+use super::attempt::Attempt;
 use super::client_encoding::ClientEncoding;
 use super::objects;
+use super::outcome::{self, RowsOutcome};
 use super::parameter::Format;
 use super::place::Place;
 use super::standing::Standing;
@@ -76,6 +78,8 @@ pub struct RowStream {
     constant: bool,
     /// What numbers the objects that it names.
     objects: Option<Arc<SessionFacts>>,
+    /// What the client hears of it.
+    outcome: RowsOutcome,
 }
 
 impl RowStream {
@@ -95,12 +99,34 @@ impl RowStream {
             binary: false,
             constant: false,
             objects: None,
+            outcome: RowsOutcome::default(),
         }
     }
 
     /// The same stream, whose query runs in that place.
     pub(super) fn in_place(self, place: Place) -> Self {
         Self { place: Some(place), ..self }
+    }
+
+    /// The same stream; what the client hears of it is that.
+    pub(super) fn with_outcome(self, outcome: RowsOutcome) -> Self {
+        Self { outcome, ..self }
+    }
+
+    /// The same stream, with whose end that statement ends.
+    pub(super) fn recorded_by(self, attempt: Attempt) -> Self {
+        let batches = outcome::recorded(self.batches, attempt, self.outcome.clone());
+        Self { batches: Box::pin(batches), ..self }
+    }
+
+    /// What the client hears of it.
+    pub(super) fn outcome(&self) -> &RowsOutcome {
+        &self.outcome
+    }
+
+    /// The client is told of an error in place of what is left of it.
+    pub fn failed(&self, message: &ClientMessage) {
+        self.outcome.fail(message);
     }
 
     /// The same stream, as a part of more rows that the session keeps.
@@ -173,6 +199,7 @@ impl RowStream {
 
     /// The client takes a pause between two fetches: meanwhile others may run. `next` waits for a place again.
     pub fn pause(&self) {
+        self.outcome.pause();
         if let Some(place) = &self.place {
             place.let_go();
         }
@@ -190,6 +217,7 @@ impl RowStream {
 
     /// The next batch; `None` when the result is complete. Never called again after an error.
     pub async fn next(&mut self) -> Option<Result<RecordBatch, ClientMessage>> {
+        self.outcome.go_on();
         self.batches.next().await
     }
 

@@ -372,10 +372,10 @@ impl Session {
             Kind::Explain { options, query } => Box::pin(self.explain(*options, query, given, attempt)).await,
             Kind::ExplainPolicy { user, query } => Box::pin(self.explain_policy(user.as_deref(), query, given, attempt)).await,
             Kind::Copy { query, options } => Box::pin(self.copy(query, options, given, attempt)).await,
-            _ => {
-                let outcome = Box::pin(self.perform(statement, given)).await;
-                attempt.end_with(outcome).await
-            }
+            _ => match Box::pin(self.perform(statement, given)).await {
+                Ok(Reply::Rows(rows)) => Ok(Reply::Rows(rows.recorded_by(attempt))),
+                outcome => attempt.end_with(outcome).await,
+            },
         }
     }
 
@@ -413,9 +413,15 @@ impl Session {
         given: &Given,
         attempt: Attempt,
     ) -> Result<Reply, ClientMessage> {
-        let plan = self.pipeline(attempt).explain(query, given).await?;
-        let spent = if options.analyze { Some(self.time_of(query, given).await?) } else { None };
-        Ok(Reply::Rows(answers::explain(&plan, spent, options)?))
+        let (plan, mut attempt) = self.pipeline(attempt).explain(query, given).await?;
+        let mut spent = None;
+        if options.analyze {
+            match self.time_of(query, given).await {
+                Ok(took) => spent = Some(took),
+                Err(message) => return attempt.end_with(Err(message)).await,
+            }
+        }
+        attempt.answer_with(answers::explain(&plan, spent, options)).await
     }
 
     /// Runs the query and drops its rows: only what any caller could measure is told, the time it took.
@@ -433,7 +439,7 @@ impl Session {
         self.tell(&started.notices);
         let mut format = options.format.clone();
         if let CopyFormat::Csv { force_quote, .. } = &mut format {
-            *force_quote = forced(&options.force_quote, &started.rows.columns)?;
+            *force_quote = forced(&options.force_quote, &started.rows.columns).inspect_err(|message| started.rows.failed(message))?;
         }
         Ok(Reply::Copy(CopyOut { rows: started.rows, format, encoding: options.encoding }))
     }

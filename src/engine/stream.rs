@@ -18,6 +18,7 @@ use crate::lineage::Ending;
 use crate::telemetry::{QueryTrace, Step};
 
 use super::lineage_run::LineageRun;
+use super::outcome::{self, RowsOutcome};
 use super::place::Place;
 use super::planning::Bounds;
 use super::sql::Query;
@@ -42,6 +43,8 @@ pub(super) struct Running {
     pub(super) place: Place,
     /// Whether what it was allowed still stands after a pause.
     pub(super) standing: Arc<Standing>,
+    /// What the client hears of its rows.
+    pub(super) outcome: RowsOutcome,
     /// The steps of the statement in the log.
     pub(super) trace: QueryTrace,
 }
@@ -180,24 +183,21 @@ impl State {
     fn complete(&mut self) {
         let Some((running, spent)) = self.ended() else { return };
         let ending = Ending::Complete { rows: spent.rows, bytes: spent.bytes };
-        running.end(spent, "completed", Closing::completed(), ending);
+        running.end(spent, Closing::completed(), ending);
     }
 
     fn close(&mut self, message: &ClientMessage) {
         let Some((running, spent)) = self.ended() else { return };
         let ending = Ending::Fail { message: message.message.clone() };
-        running.end(spent, message.sqlstate.as_str(), Closing::failed(message.sqlstate), ending);
+        running.end(spent, Closing::failed(message.sqlstate), ending);
     }
 }
 
 impl Drop for State {
     fn drop(&mut self) {
         let Some((running, spent)) = self.ended() else { return };
-        if (running.bounds.stop_cause)() == Some(Stop::Cancelled) {
-            running.end(spent, "cancelled", Closing::failed(SqlState::QUERY_CANCELED), Ending::Abort);
-        } else {
-            running.end(spent, "aborted", Closing::aborted(), Ending::Abort);
-        }
+        let (closing, ending) = running.outcome.left(&running.bounds.stop_cause, spent.rows, spent.bytes);
+        running.end(spent, closing, ending);
     }
 }
 
@@ -210,7 +210,7 @@ struct Spent {
 }
 
 impl Running {
-    fn end(mut self, spent: Spent, how: &str, mut closing: Closing, ending: Ending) {
+    fn end(mut self, spent: Spent, mut closing: Closing, ending: Ending) {
         self.trace.spent(Step::Run, spent.inside, format_args!("{} rows", spent.rows));
         self.trace.spent(Step::Encode, spent.outside, format_args!("{} bytes of columns", spent.bytes));
         self.record.add_duration(Step::Run.as_str(), spent.inside);
@@ -221,7 +221,7 @@ impl Running {
             run.end(now, ending);
         }
         self.record.close(now, closing);
-        self.trace.done(Step::Close, how);
+        self.trace.done(Step::Close, outcome::word(closing));
     }
 }
 

@@ -104,6 +104,13 @@ impl<'a, S: Session> Conversation<'a, S> {
 
     /// Talks until the end; the message is what the client must still be told.
     pub(super) async fn run(mut self) -> Option<ClientMessage> {
+        let last_words = self.talk().await;
+        // What the session still holds of rows was not read to its end.
+        self.registration.interrupt.stopped(InterruptCause::ClientGone);
+        last_words
+    }
+
+    async fn talk(&mut self) -> Option<ClientMessage> {
         if let Err(failure) = self.ready().await {
             return last_words(failure);
         }

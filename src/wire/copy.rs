@@ -3,7 +3,7 @@
 use bytes::{BufMut, BytesMut};
 use pgwire::messages::copy::{CopyDone, CopyOutResponse};
 
-use crate::engine::{Column, CopyFormat, CopyOut, Format};
+use crate::engine::{ClientEncoding, Column, CopyFormat, CopyOut, Format};
 
 use super::backend::Session;
 use super::conversation::{Conversation, Failure};
@@ -22,18 +22,26 @@ impl<S: Session> Conversation<'_, S> {
     pub(super) async fn copy_out(&mut self, copy: CopyOut) -> Result<(), Failure> {
         let CopyOut { rows: stream, format, encoding } = copy;
         let mut rows = Rows::new(stream);
+        let sent = self.copy_rows(&mut rows, &format, encoding).await.inspect_err(|failure| rows.failed(failure))?;
+        self.writer.put(&CopyDone::new());
+        self.complete(rows.tag(sent));
+        Ok(())
+    }
+
+    /// Sends the head, the rows and the end; answers how many rows there were.
+    async fn copy_rows(&mut self, rows: &mut Rows, format: &CopyFormat, encoding: Option<ClientEncoding>) -> Result<u64, Failure> {
         let columns = rows.columns();
         let settings = self.session.encode_settings();
         let encoding = encoding.unwrap_or(settings.client_encoding);
-        let cell_format = if format == CopyFormat::Binary { Format::Binary } else { Format::Text };
+        let cell_format = if *format == CopyFormat::Binary { Format::Binary } else { Format::Text };
         self.writer.put(&copy_out_response(&columns, cell_format)?);
-        let lines = Lines::of(&format);
+        let lines = Lines::of(format);
         let before = self.writer.buffer.len();
-        put_header(&format, lines.as_ref(), &columns, &mut self.writer.buffer)?;
+        put_header(format, lines.as_ref(), &columns, &mut self.writer.buffer)?;
         recode::recode_values(&mut self.writer.buffer, before, encoding, Holds::Lines)?;
         let contents = recode::contents(&columns, &[cell_format]);
         // Readers of the binary format expect the header in one message with what follows it.
-        let mut lead = if format == CopyFormat::Binary { BINARY_HEADER } else { &[] };
+        let mut lead = if *format == CopyFormat::Binary { BINARY_HEADER } else { &[] };
         let mut sent = 0u64;
         loop {
             let (guard, reader, writer, session, encoder) = self.guarded();
@@ -61,15 +69,13 @@ impl<S: Session> Conversation<'_, S> {
             }
             sent += u64::try_from(batch.num_rows()).unwrap_or(u64::MAX);
         }
-        if format == CopyFormat::Binary {
+        if *format == CopyFormat::Binary {
             put_data(&mut self.writer.buffer, |out| {
                 out.put_slice(lead);
                 out.put_slice(BINARY_TRAILER);
             })?;
         }
-        self.writer.put(&CopyDone::new());
-        self.complete(rows.tag(sent));
-        Ok(())
+        Ok(sent)
     }
 }
 

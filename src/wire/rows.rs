@@ -63,6 +63,13 @@ impl Rows {
         self.stream.is_part()
     }
 
+    /// Whoever answers with them has failed: their record says so, whether the rows could not be computed or not be sent.
+    pub(super) fn failed(&self, failure: &Failure) {
+        if let Failure::Error(message) = failure {
+            self.stream.failed(message);
+        }
+    }
+
     /// The client asked for no more, for now.
     pub(super) fn pause(&self) {
         self.stream.pause();
@@ -116,6 +123,11 @@ impl Rows {
 impl<S: Session> Conversation<'_, S> {
     /// Sends rows up to a limit.
     pub(super) async fn send_rows(&mut self, rows: &mut Rows, formats: &[Format], limit: Option<u64>) -> Result<Sent, Failure> {
+        let sent = self.try_send_rows(rows, formats, limit).await;
+        sent.inspect_err(|failure| rows.failed(failure))
+    }
+
+    async fn try_send_rows(&mut self, rows: &mut Rows, formats: &[Format], limit: Option<u64>) -> Result<Sent, Failure> {
         let columns = rows.columns();
         let settings = self.session.encode_settings();
         let contents = recode::contents(&columns, formats);

@@ -44,6 +44,8 @@ mod notices;
 #[cfg(test)]
 mod outage;
 #[cfg(test)]
+mod outcomes;
+#[cfg(test)]
 mod policy_tools;
 #[cfg(test)]
 mod postgres;

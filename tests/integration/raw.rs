@@ -34,6 +34,22 @@ impl Message {
     }
 }
 
+/// A message with its length.
+pub(crate) fn framed(kind: u8, body: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(body.len() + 4).unwrap();
+    [&[kind][..], &length.to_be_bytes(), body].concat()
+}
+
+/// The messages but for notices in short: their kinds, with the code of an error and the state of the transaction.
+pub(crate) fn in_short(messages: &[Message]) -> String {
+    let short = |message: &Message| match message.kind {
+        b'E' => format!("E{}", message.field(b'C').unwrap_or_default()),
+        b'Z' => format!("Z{}", char::from(message.body[0])),
+        kind => char::from(kind).to_string(),
+    };
+    messages.iter().filter(|message| message.kind != b'N').map(short).collect::<Vec<_>>().join(" ")
+}
+
 /// How a statement is sent by the extended protocol.
 pub(crate) struct Extended {
     /// The parameters, as texts.
@@ -69,6 +85,19 @@ impl Raw {
         (raw, told)
     }
 
+    /// Sends bytes as they are, whatever they say.
+    pub(crate) async fn send_bytes(&mut self, bytes: &[u8]) {
+        self.socket.write_all(bytes).await.unwrap();
+    }
+
+    /// What comes up to the end of the connection.
+    pub(crate) async fn last_words(&mut self) -> Vec<u8> {
+        let mut rest = self.read.split().to_vec();
+        // Whoever is refused in the middle of what it sends may find the connection reset.
+        tokio::time::timeout(DEADLINE, self.socket.read_to_end(&mut rest)).await.expect("the connection stays").ok();
+        rest
+    }
+
     async fn send(&mut self, write: impl FnOnce(&mut BytesMut) -> std::io::Result<()>) {
         let mut out = BytesMut::new();
         write(&mut out).unwrap();
@@ -89,14 +118,14 @@ impl Raw {
         }
     }
 
-    async fn message(&mut self, kind: u8) -> Message {
+    pub(crate) async fn message(&mut self, kind: u8) -> Message {
         let message = self.next().await;
         assert_eq!(message.kind, kind, "{message}");
         message
     }
 
     /// Everything up to ReadyForQuery, that included.
-    async fn answer(&mut self) -> Vec<Message> {
+    pub(crate) async fn answer(&mut self) -> Vec<Message> {
         let all = async {
             let mut messages = Vec::new();
             loop {

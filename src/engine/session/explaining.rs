@@ -26,8 +26,8 @@ impl Session {
             Ok(judged) => judged,
             Err(refusal) => return attempt.end_with(Err(refusal)).await,
         };
-        let lines = self.pipeline(attempt).explain_policy(query, given, &judged).await?;
-        Ok(Reply::Rows(answers::policy(&lines)?))
+        let (lines, attempt) = self.pipeline(attempt).explain_policy(query, given, &judged).await?;
+        attempt.answer_with(answers::policy(&lines)).await
     }
 
     /// For whom a query is explained.

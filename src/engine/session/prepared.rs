@@ -347,8 +347,10 @@ fn as_described(reply: Reply, described: Option<&[Column]>) -> Result<Reply, Cli
         let same = rows.columns.len() == described.len()
             && rows.columns.iter().zip(described).all(|(now, then)| now.name == then.name && now.pg_type.oid == then.pg_type.oid);
         if !same {
-            return Err(ClientMessage::new(SqlState::FEATURE_NOT_SUPPORTED, "cached plan must not change result type")
-                .with_hint("The data product has changed; prepare the statement again."));
+            let message = ClientMessage::new(SqlState::FEATURE_NOT_SUPPORTED, "cached plan must not change result type")
+                .with_hint("The data product has changed; prepare the statement again.");
+            rows.failed(&message);
+            return Err(message);
         }
     }
     Ok(reply)
