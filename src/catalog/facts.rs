@@ -142,6 +142,8 @@ pub struct SessionFacts {
     pub session_started_micros: i64,
     /// When the statement started.
     pub statement_started_micros: i64,
+    /// Its text, or the beginning of it.
+    pub statement: String,
     /// The client's address.
     pub client_address: Option<SocketAddr>,
     /// What the session's connection is.

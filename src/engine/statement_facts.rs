@@ -53,6 +53,7 @@ impl StatementFacts {
             server_started_micros: pipeline.shared.started.timestamp_micros(),
             session_started_micros: self.session_started.timestamp_micros(),
             statement_started_micros: pipeline.attempt.at().timestamp_micros(),
+            statement: shown(pipeline.attempt.text()).to_owned(),
             client_address: pipeline.client_address,
             connection: Arc::clone(&self.connection),
             settings: Arc::new(SharedSettings::new(Arc::clone(&self.settings))),
@@ -60,6 +61,11 @@ impl StatementFacts {
             view: OnceLock::new(),
         }
     }
+}
+
+/// So much of a text as PostgreSQL shows of it.
+fn shown(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(1_023)).unwrap_or_default()
 }
 
 impl Pipeline {

@@ -198,7 +198,7 @@ fn activity(facts: &SessionFacts) -> Row {
         ("query_start", Value::Instant(facts.statement_started_micros)),
         ("state_change", Value::Instant(facts.statement_started_micros)),
         ("state", "active".into()),
-        ("query", "".into()),
+        ("query", (&facts.statement).into()),
         ("backend_type", "client backend".into()),
     ]
 }

@@ -162,6 +162,7 @@ pub(crate) fn facts() -> Arc<SessionFacts> {
         backend_pid: 42,
         server_version: "15.8".into(),
         server_started_micros: 1,
+        statement: "SELECT 1".to_owned(),
         session_started_micros: 2,
         statement_started_micros: 3,
         client_address: None,
