@@ -139,7 +139,7 @@ fn shown(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("0x{byte:02x}")).collect::<Vec<_>>().join(" ")
 }
 
-fn invalid(name: &str, bytes: &[u8]) -> ClientMessage {
+pub(super) fn invalid(name: &str, bytes: &[u8]) -> ClientMessage {
     let message = format!("invalid byte sequence for encoding \"{name}\": {}", shown(bytes));
     ClientMessage::new(SqlState::CHARACTER_NOT_IN_REPERTOIRE, message)
 }
@@ -151,7 +151,7 @@ fn missing(letter: char, name: &str) -> ClientMessage {
 }
 
 /// Text that is UTF-8; the error shows the bytes that are not.
-fn utf8(bytes: &[u8]) -> Result<&str, ClientMessage> {
+pub(super) fn utf8(bytes: &[u8]) -> Result<&str, ClientMessage> {
     std::str::from_utf8(bytes).map_err(|error| {
         let start = error.valid_up_to();
         let end = error.error_len().map_or(bytes.len(), |length| start + length);

@@ -23,6 +23,7 @@ use crate::ports::{self, Ports};
 use super::advisory::AdvisoryLocks;
 use super::bounded::bound_functions;
 use super::executor::Executor;
+use super::memory::Memory;
 use super::plans::Plans;
 use super::serial::SerialPlans;
 use super::session::Session;
@@ -115,6 +116,11 @@ impl Engine {
         let advisory = Arc::new(AdvisoryLocks::new(options.queries_max));
         let shared = Shared { options, worlds, ports, audit, lineage, template, plans, executor, queries, started, sessions, advisory };
         Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Memory for what clients send, of the same budget as their statements.
+    pub fn memory(&self) -> Memory {
+        Memory::of(&self.shared.template.runtime_env().memory_pool)
     }
 
     /// Whether a plan is kept whose text contains this.

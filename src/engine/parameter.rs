@@ -17,7 +17,7 @@ use uuid::Uuid;
 use crate::error::{ClientMessage, SqlState};
 
 use super::semantics::{self, Facts};
-use super::{PgType, TimeZone};
+use super::{PgType, TimeZone, client_encoding};
 
 pub(super) use interval::{Field as IntervalField, Fields as IntervalFields, read as read_interval};
 pub(super) use number::{float4, float8};
@@ -239,8 +239,8 @@ pub(super) fn bound(
 
 /// Text in the only encoding there is.
 fn text(value: &[u8]) -> Result<&str, ClientMessage> {
-    let valid = std::str::from_utf8(value).ok().filter(|text| !text.contains('\0'));
-    valid.ok_or_else(|| ClientMessage::new(SqlState::CHARACTER_NOT_IN_REPERTOIRE, "invalid byte sequence for encoding \"UTF8\""))
+    let text = client_encoding::utf8(value)?;
+    if text.contains('\0') { Err(client_encoding::invalid("UTF8", b"\0")) } else { Ok(text) }
 }
 
 /// Reads a value as its type's input function does.

@@ -13,7 +13,7 @@ mod savepoints;
 
 pub use prepared::Description;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -101,6 +101,8 @@ pub struct Session {
     statements: Arc<HashMap<String, Prepared>>,
     portals: HashMap<String, Bound>,
     cursors: HashMap<String, Cursor>,
+    /// The portals and cursors that ended with the failure of their transaction, until that is over.
+    fallen: HashSet<String>,
     notices: Vec<Notice>,
     deadline: Option<Instant>,
     /// When the transaction began, the implicit one of a lone statement too.
@@ -150,6 +152,7 @@ impl Session {
             statements: Arc::default(),
             portals: HashMap::new(),
             cursors: HashMap::new(),
+            fallen: HashSet::new(),
             notices: Vec::new(),
             deadline: None,
             transaction_started: None,
@@ -192,8 +195,11 @@ impl Session {
             cursor.break_off(&name);
         }
         if self.transaction.fail() {
+            let made: Vec<String> = self.portals.keys().chain(self.cursors.keys()).cloned().collect();
             // What was made before the last savepoint may be gone back to.
             self.abandon_behind(self.transaction.savepoints());
+            let fallen: Vec<String> = made.into_iter().filter(|name| !self.has_portal(name)).collect();
+            self.fallen.extend(fallen);
         }
         self.cursors.values().for_each(Cursor::pause);
     }
@@ -218,6 +224,7 @@ impl Session {
             self.cursors.retain(|_, cursor| cursor.settled());
         }
         self.portals.clear();
+        self.fallen.clear();
         self.advisory.end_transaction(0);
         self.transaction_started = None;
         self.queried = false;
@@ -312,13 +319,16 @@ impl Session {
         if self.login_gone {
             return Err(login_gone(&self.principal));
         }
-        if self.transaction.status() == TransactionStatus::Failed && !statement.ends_transaction() {
-            return Err(ClientMessage::new(
-                SqlState::IN_FAILED_SQL_TRANSACTION,
-                "current transaction is aborted, commands ignored until end of transaction block",
-            ));
+        if statement.ends_transaction() { Ok(()) } else { self.check_unfailed() }
+    }
+
+    /// Refuses what a failed transaction does no longer do.
+    fn check_unfailed(&self) -> Result<(), ClientMessage> {
+        if self.transaction.status() != TransactionStatus::Failed {
+            return Ok(());
         }
-        Ok(())
+        let message = "current transaction is aborted, commands ignored until end of transaction block";
+        Err(ClientMessage::new(SqlState::IN_FAILED_SQL_TRANSACTION, message))
     }
 
     /// A statement begins, on the world of this moment.
@@ -544,6 +554,7 @@ impl Session {
             Some(Savepoint::RolledBack(savepoint)) => {
                 self.with_settings(|settings| settings.roll_back_to(savepoint));
                 self.abandon_behind(savepoint + 1);
+                self.fallen.clear();
             }
             None => {}
         }

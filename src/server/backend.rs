@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::audit::{AuditLog, ConnectionClosed, ConnectionOpened, Event, LoginFailed};
 use crate::engine::{
-    self, Clock, Column, Engine, Everyone, Format, Notice, Parameter, Reply, Statement, Stop, Stopping, TransactionStatus, Whoever,
+    self, Clock, Column, Engine, Everyone, Format, Memory, Notice, Parameter, Reply, Statement, Stop, Stopping, TransactionStatus, Whoever,
 };
 use crate::error::ClientMessage;
 use crate::identity::token::TokenIdentity;
@@ -116,6 +116,10 @@ impl wire::Backend for Gateway {
 
     fn database_exists(&self, database: &str) -> bool {
         database == self.engine.database()
+    }
+
+    fn memory(&self) -> Memory {
+        self.engine.memory()
     }
 
     fn login_refused(&self, refused: &LoginRefused) {
@@ -274,6 +278,10 @@ impl wire::Session for GatewaySession {
 
     fn has_cursor(&self, name: &str) -> bool {
         self.session.has_cursor(name)
+    }
+
+    fn check_portal(&self, portal: &str) -> Result<(), ClientMessage> {
+        self.session.check_portal(portal)
     }
 
     fn close_statement(&mut self, name: &str) {

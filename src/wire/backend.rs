@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::time::Instant;
 
-use crate::engine::{Column, Connection, Format, Notice, Parameter, PgType, Reply, TransactionStatus};
+use crate::engine::{Column, Connection, Format, Memory, Notice, Parameter, PgType, Reply, TransactionStatus};
 use crate::error::{ClientMessage, SqlState};
 use crate::identity::{Caller, Principal, ScramServer};
 
@@ -72,6 +72,9 @@ pub trait Backend: Send + Sync + 'static {
     /// Whether there is such a database.
     fn database_exists(&self, database: &str) -> bool;
 
+    /// Where long messages of sessions are held.
+    fn memory(&self) -> Memory;
+
     /// Told of every login that is refused.
     fn login_refused(&self, refused: &LoginRefused);
 
@@ -127,6 +130,11 @@ pub trait Session: Send + 'static {
     /// Whether there is a cursor of this name that a statement has declared.
     fn has_cursor(&self, _name: &str) -> bool {
         false
+    }
+
+    /// Whether a portal may be executed now: 34000 if there is none, 25P02 in a failed transaction, of a portal that failed with it, too.
+    fn check_portal(&self, _portal: &str) -> Result<(), ClientMessage> {
+        Ok(())
     }
 
     /// Forgets a prepared statement; an unknown name is no error.

@@ -126,7 +126,7 @@ pub(super) async fn serve<B: Backend>(
     let ended = match login {
         Err(ended) => Some(ended),
         Ok(ready) => {
-            reader.allow(shared.options.frame_bytes_max);
+            reader.begin_session(shared.options.frame_bytes_max, shared.backend.memory());
             let ended = Conversation::new(ready, &mut reader, &mut writer, shared.shutdown.child_token(), &shared.kill).run().await;
             ended.map(Ended::Refused)
         }

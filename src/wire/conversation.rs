@@ -156,12 +156,14 @@ impl<'a, S: Session> Conversation<'a, S> {
         self.idle = false;
         frame.map_err(|error| match error {
             FrameError::Closed => Failure::Gone,
-            FrameError::Kind(_) | FrameError::Length => Failure::Fatal(violation(error.to_string())),
+            FrameError::Kind(_) | FrameError::NoProof(_) | FrameError::Length => Failure::Fatal(violation(error.to_string())),
         })
     }
 
-    async fn answer(&mut self, frame: Frame) -> Result<Next, Failure> {
+    async fn answer(&mut self, mut frame: Frame) -> Result<Next, Failure> {
         let kind = frame.kind;
+        // A copy of it is there for as long as it is answered.
+        let _held = frame.held.take();
         if kind == b'X' {
             return Ok(Next::End);
         }
@@ -211,6 +213,10 @@ impl<'a, S: Session> Conversation<'a, S> {
             Request::Sync => {
                 self.skipping = false;
                 self.ready().await
+            }
+            Request::FunctionCall if self.session.transaction_status() == TransactionStatus::Failed => {
+                let message = "current transaction is aborted, commands ignored until end of transaction block";
+                Err(ClientMessage::new(SqlState::IN_FAILED_SQL_TRANSACTION, message).into())
             }
             Request::FunctionCall => {
                 Err(ClientMessage::new(SqlState::FEATURE_NOT_SUPPORTED, "function calls of the protocol are not supported").into())

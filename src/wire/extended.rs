@@ -7,7 +7,7 @@ use pgwire::messages::data::NoData;
 use pgwire::messages::extendedquery::{BindComplete, CloseComplete, ParseComplete, PortalSuspended};
 use pgwire::messages::response::EmptyQueryResponse;
 
-use crate::engine::{Format, Reply};
+use crate::engine::{Format, Reply, TransactionStatus};
 use crate::error::{ClientMessage, SqlState};
 
 use super::backend::Session;
@@ -48,7 +48,7 @@ impl<S: Session> Conversation<'_, S> {
         self.begin();
         if bind.portal.is_empty() {
             self.drop_portal("");
-        } else if self.has_portal(&bind.portal) {
+        } else if self.has_portal(&bind.portal) && self.session.transaction_status() != TransactionStatus::Failed {
             return Err(ClientMessage::new(SqlState::DUPLICATE_CURSOR, format!("cursor \"{}\" already exists", bind.portal)).into());
         }
         let (guard, reader, _, session, _) = self.guarded();
@@ -59,9 +59,12 @@ impl<S: Session> Conversation<'_, S> {
                 format!("bind message supplies {given} parameters, but prepared statement \"{}\" requires {needed}", bind.statement);
             return Err(violation(message).into());
         }
-        let columns = described.columns.map_or(0, |columns| columns.len());
         let formats = bind.result_formats.len();
-        if formats > 1 && formats != columns {
+        // What answers no rows has use for none.
+        if let Some(columns) = described.columns.map(|columns| columns.len())
+            && formats > 1
+            && formats != columns
+        {
             return Err(violation(format!("bind message has {formats} result formats but query has {columns} columns")).into());
         }
         let bound = session.bind(&bind.portal, &bind.statement, bind.parameters, &bind.result_formats);
@@ -115,6 +118,7 @@ impl<S: Session> Conversation<'_, S> {
     pub(super) async fn execute(&mut self, name: &str, rows_max: i32) -> Result<(), Failure> {
         self.begin();
         self.has_portal(name);
+        self.session.check_portal(name)?;
         // The portal is out of the table while it runs: if this future is dropped or fails, its rows are dropped with it.
         let bound = self.portals.remove(name);
         // A cursor that DECLARE made can be executed like a portal, and stays the session's.

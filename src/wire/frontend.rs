@@ -32,9 +32,12 @@ pub(super) enum Request {
     Sync,
     Terminate,
     FunctionCall,
-    /// CopyData, CopyDone or CopyFail when no copy runs.
+    /// CopyDone or CopyFail; what they would end does not run.
     StrayCopy,
 }
+
+/// What counts of a name.
+const NAME_BYTES_MAX: usize = 63;
 
 /// What Describe and Close name.
 #[derive(Debug, PartialEq, Eq)]
@@ -54,19 +57,23 @@ pub(super) struct Bind {
 
 /// Reads a frame. The error leaves the stream of frames intact.
 pub(super) fn read(frame: Frame, encoding: ClientEncoding) -> Result<Request, ClientMessage> {
-    let mut body = Cursor { bytes: frame.body, encoding };
-    let request = match frame.kind {
+    let kind = frame.kind;
+    match kind {
+        b'X' => return Ok(Request::Terminate),
+        b'F' => return Ok(Request::FunctionCall),
+        b'c' | b'f' => return Ok(Request::StrayCopy),
+        _ => {}
+    }
+    let mut body = Cursor { bytes: frame.body.ok_or_else(too_long)?, encoding };
+    let request = match kind {
         b'Q' => Request::Query(body.text()?),
-        b'P' => Request::Parse { name: body.text()?, text: body.text()?, parameter_oids: body.oids()? },
+        b'P' => Request::Parse { name: body.name()?, text: body.text()?, parameter_oids: body.oids()? },
         b'B' => Request::Bind(bind(&mut body)?),
         b'D' => Request::Describe(named(&mut body, "DESCRIBE")?),
         b'C' => Request::Close(named(&mut body, "CLOSE")?),
-        b'E' => Request::Execute { portal: body.text()?, rows_max: body.int4()? },
+        b'E' => Request::Execute { portal: body.name()?, rows_max: body.int4()? },
         b'H' => Request::Flush,
         b'S' => Request::Sync,
-        b'X' => return Ok(Request::Terminate),
-        b'F' => return Ok(Request::FunctionCall),
-        b'd' | b'c' | b'f' => return Ok(Request::StrayCopy),
         other => return Err(violation(format!("invalid frontend message type {other}"))),
     };
     body.end()?;
@@ -75,15 +82,15 @@ pub(super) fn read(frame: Frame, encoding: ClientEncoding) -> Result<Request, Cl
 
 fn named(body: &mut Cursor, message: &str) -> Result<Named, ClientMessage> {
     match body.byte()? {
-        b'S' => Ok(Named::Statement(body.text()?)),
-        b'P' => Ok(Named::Portal(body.text()?)),
+        b'S' => Ok(Named::Statement(body.name()?)),
+        b'P' => Ok(Named::Portal(body.name()?)),
         other => Err(violation(format!("invalid {message} message subtype {other}"))),
     }
 }
 
 fn bind(body: &mut Cursor) -> Result<Bind, ClientMessage> {
-    let portal = body.text()?;
-    let statement = body.text()?;
+    let portal = body.name()?;
+    let statement = body.name()?;
     let formats = body.formats()?;
     let count = usize::from(body.count(4)?);
     if formats.len() > 1 && formats.len() != count {
@@ -123,7 +130,7 @@ impl Cursor {
     }
 
     pub(super) fn byte(&mut self) -> Result<u8, ClientMessage> {
-        self.bytes.try_get_u8().map_err(|_| short())
+        self.bytes.try_get_u8().map_err(|_| violation("no data left in message"))
     }
 
     pub(super) fn int4(&mut self) -> Result<i32, ClientMessage> {
@@ -136,6 +143,13 @@ impl Cursor {
         let text = self.bytes.split_to(end);
         self.bytes.advance(1);
         self.encoding.decode(&text).map(Cow::into_owned)
+    }
+
+    /// The name of a statement or portal, of which so much counts as of any name.
+    fn name(&mut self) -> Result<String, ClientMessage> {
+        let mut name = self.text()?;
+        name.truncate(name.floor_char_boundary(NAME_BYTES_MAX));
+        Ok(name)
     }
 
     /// So many bytes.
@@ -182,6 +196,10 @@ impl Cursor {
     }
 }
 
+fn too_long() -> ClientMessage {
+    ClientMessage::new(SqlState::OUT_OF_MEMORY, "out of memory").with_detail("There is not enough for a message of this length.")
+}
+
 fn short() -> ClientMessage {
     violation("insufficient data left in message")
 }
@@ -192,7 +210,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn frame(kind: u8, body: &[u8]) -> Result<Request, ClientMessage> {
-        read(Frame { kind, body: Bytes::copy_from_slice(body) }, ClientEncoding::default())
+        read(Frame { kind, body: Some(Bytes::copy_from_slice(body)), held: None }, ClientEncoding::default())
     }
 
     #[test]

@@ -28,7 +28,7 @@ use super::proof::{Exchange, Unproved};
 use super::respond;
 use super::tls::{self, HandshakeError, Side, Tls};
 
-/// The longest packet of a client that has not proved itself.
+/// The longest packet of a client that has not proved itself, beside its length.
 pub(super) const PACKET_BYTES_MAX: usize = 10_000;
 const SSL_REQUEST: u32 = 80_877_103;
 const GSS_REQUEST: u32 = 80_877_104;
@@ -70,7 +70,7 @@ impl From<FrameError> for Ended {
     fn from(error: FrameError) -> Self {
         match error {
             FrameError::Closed => Self::Quietly,
-            FrameError::Kind(_) | FrameError::Length => Self::Refused(violation(error.to_string())),
+            FrameError::Kind(_) | FrameError::NoProof(_) | FrameError::Length => Self::Refused(violation(error.to_string())),
         }
     }
 }
@@ -129,7 +129,13 @@ pub(super) async fn open(mut stream: impl Socket + 'static, tls: Option<&Tls>) -
             SSL_REQUEST if !asked_for_tls => {
                 asked_for_tls = true;
                 match tls.map(Tls::side) {
-                    None => stream.write_all(&[response::SslResponse::BYTE_REFUSE]).await?,
+                    None => {
+                        let ahead = sends_ahead(&mut stream).await;
+                        stream.write_all(&[response::SslResponse::BYTE_REFUSE]).await?;
+                        if ahead {
+                            return refused_ahead(stream, "SSL request");
+                        }
+                    }
                     Some(tls) => {
                         stream.write_all(&[response::SslResponse::BYTE_ACCEPT]).await?;
                         return over_tls(tls::accept(stream, &tls).await?, &tls).await;
@@ -138,7 +144,11 @@ pub(super) async fn open(mut stream: impl Socket + 'static, tls: Option<&Tls>) -
             }
             GSS_REQUEST if !asked_for_gss => {
                 asked_for_gss = true;
+                let ahead = sends_ahead(&mut stream).await;
                 stream.write_all(&[response::GssEncResponse::BYTE_REFUSE]).await?;
+                if ahead {
+                    return refused_ahead(stream, "GSSAPI encryption request");
+                }
             }
             _ => {
                 let packet = packet(code, body);
@@ -147,6 +157,19 @@ pub(super) async fn open(mut stream: impl Socket + 'static, tls: Option<&Tls>) -
         }
         (code, body) = read_packet(&mut stream, None).await?;
     }
+}
+
+/// Whether a client that has asked for encryption does not wait for the answer: somebody on the way may have put in what follows. To be asked before
+/// the answer is on its way, for who has it may go on at once.
+async fn sends_ahead(stream: &mut impl Socket) -> bool {
+    futures::poll!(std::pin::pin!(stream.read_u8())).is_ready()
+}
+
+fn refused_ahead(stream: impl Socket + 'static, request: &str) -> Result<Opened, Ended> {
+    let message = violation(format!("received unencrypted data after {request}"))
+        .with_detail("This could be either a client-software bug or evidence of an attempted man-in-the-middle attack.");
+    let packet = Packet::StartUp(Err(message));
+    Ok(Opened { packet, socket: Box::new(stream), encryption: None, certificate_hash: None, certificate: None })
 }
 
 async fn over_tls<S: Socket + 'static>(mut socket: TlsStream<S>, side: &Side) -> Result<Opened, Ended> {
@@ -165,7 +188,7 @@ async fn read_packet(socket: &mut impl Socket, first: Option<u8>) -> Result<(u32
     let mut rest = [0; 3];
     socket.read_exact(&mut rest).await?;
     let length = rest.iter().fold(usize::from(first), |length, byte| length << 8 | usize::from(*byte));
-    if !(8..=PACKET_BYTES_MAX).contains(&length) {
+    if !(8..=PACKET_BYTES_MAX + 4).contains(&length) {
         return Err(Ended::Quietly);
     }
     let code = socket.read_u32().await?;

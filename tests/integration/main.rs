@@ -79,3 +79,5 @@ mod under_load;
 mod unfit;
 #[cfg(test)]
 mod web;
+#[cfg(test)]
+mod wire;

@@ -98,8 +98,9 @@ impl Session {
     }
 
     fn bound(&mut self, portal: &str, name: &str, prepared: Prepared, parameters: &[Parameter]) -> Result<(), ClientMessage> {
-        if let Some(statement) = &prepared.statement {
-            self.check_runnable(statement)?;
+        match &prepared.statement {
+            Some(statement) => self.check_runnable(statement)?,
+            None => self.check_unfailed()?,
         }
         let (given, needed) = (parameters.len(), prepared.parameters.len());
         if given != needed {
@@ -132,10 +133,34 @@ impl Session {
 
     /// The columns of a portal; of a declared cursor, too.
     pub fn describe_portal(&self, portal: &str) -> Result<Option<Arc<[Column]>>, ClientMessage> {
-        if let Some(cursor) = self.cursors.get(portal) {
-            return Ok(Some(cursor.columns()));
+        let columns = match (self.cursors.get(portal), self.portals.get(portal)) {
+            (Some(cursor), _) => Some(cursor.columns()),
+            (None, Some(bound)) => bound.prepared.columns.clone(),
+            (None, None) => return Err(self.no_portal(portal)),
+        };
+        if columns.is_some() {
+            self.check_unfailed()?;
         }
-        self.portals.get(portal).map(|bound| bound.prepared.columns.clone()).ok_or_else(|| no_portal(portal))
+        Ok(columns)
+    }
+
+    /// Whether a portal, or a declared cursor, may be executed now.
+    pub fn check_portal(&self, portal: &str) -> Result<(), ClientMessage> {
+        match (self.cursors.get(portal), self.portals.get(portal)) {
+            (None, None) => Err(self.no_portal(portal)),
+            (_, Some(bound)) => match &bound.prepared.statement {
+                Some(statement) if statement.ends_transaction() => Ok(()),
+                Some(_) => self.check_unfailed(),
+                None => Ok(()),
+            },
+            (Some(_), None) => self.check_unfailed(),
+        }
+    }
+
+    /// There is none, or it failed with its transaction, which is not over yet.
+    fn no_portal(&self, portal: &str) -> ClientMessage {
+        let failed = if self.fallen.contains(portal) { self.check_unfailed() } else { Ok(()) };
+        failed.err().unwrap_or_else(|| no_portal(portal))
     }
 
     /// Execute of a portal. What a portal with a name has still to give stays here, where FETCH and MOVE find it, too.
@@ -145,7 +170,7 @@ impl Session {
             self.fetching = Some(portal.to_owned());
             return self.execute_cursor(portal, cursor, limit).await;
         }
-        let bound = self.portals.get(portal).cloned().ok_or_else(|| no_portal(portal))?;
+        let bound = self.portals.get(portal).cloned().ok_or_else(|| self.no_portal(portal))?;
         let Some(statement) = &bound.prepared.statement else { return Ok(Reply::Empty) };
         let reply = self.execute(statement, &bound.given).await?;
         as_described(reply, bound.prepared.columns.as_deref())

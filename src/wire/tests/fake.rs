@@ -13,7 +13,7 @@ use datafusion::common::ScalarValue;
 use futures::{StreamExt as _, stream};
 
 use crate::engine::{
-    Column, CopyFormat, CopyOut, Format, Notice, Parameter, PgType, Reply, RowStream, TimeZone, TransactionStatus, decode_parameter,
+    Column, CopyFormat, CopyOut, Format, Memory, Notice, Parameter, PgType, Reply, RowStream, TimeZone, TransactionStatus, decode_parameter,
 };
 use crate::error::{ClientMessage, SqlState};
 use crate::identity::{Caller, Principal, Proof, ScramServer, ScramVerifier};
@@ -75,6 +75,10 @@ impl Backend for FakeBackend {
 
     fn database_exists(&self, database: &str) -> bool {
         database == "mesh"
+    }
+
+    fn memory(&self) -> Memory {
+        Memory::for_tests(8 << 20)
     }
 
     fn login_refused(&self, refused: &LoginRefused) {

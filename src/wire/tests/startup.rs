@@ -266,6 +266,13 @@ async fn encryption_is_asked_for_once_of_each_kind_in_any_order() {
         stream.write_all(&request).await.unwrap();
         Raw::over(Box::new(stream)).ends_with("0A000").await;
     }
+    for request in [tls, gss] {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        let start_up = Raw::start_up_packet(0x0003_0000, &[("user", "alice"), ("database", "mesh")]);
+        stream.write_all(&[&request[..], &start_up].concat()).await.unwrap();
+        assert_eq!(stream.read_u8().await.unwrap(), b'N');
+        Raw::over(Box::new(stream)).ends_with("08P01").await;
+    }
 }
 
 #[tokio::test]
