@@ -41,6 +41,11 @@ pub fn is_postgres_aggregate(name: &str) -> bool {
     statics::is_aggregate(name)
 }
 
+/// Whether a word of PostgreSQL's grammar is never a name, nor any other text, without quotes.
+pub fn is_reserved(word: &str) -> bool {
+    content::functions::is_reserved(word)
+}
+
 /// Whether such an aggregate is told of a row that is not there: `rank(2) WITHIN GROUP (ORDER BY x)`. Without the order, its name is that of a
 /// window.
 pub fn is_hypothetical(name: &str) -> bool {

@@ -7,9 +7,11 @@
 mod cursors;
 mod explaining;
 mod held;
+mod locks;
 mod prepared;
 mod recorded;
 mod savepoints;
+mod two_phase;
 
 pub use prepared::Description;
 
@@ -398,6 +400,7 @@ impl Session {
             Kind::Declare { name, options, query } => self.declare(name, &statement.text, *options, query, given).await,
             Kind::Fetch { name, direction, skip } => self.fetch(name, *direction, *skip).await,
             Kind::Show(name) => self.show(name.as_deref()),
+            Kind::LockShared(tables) => self.lock_shared(tables).await,
             Kind::Refused(message) => Err(message.clone()),
             other => self.change(other),
         }
@@ -474,6 +477,7 @@ impl Session {
             }
             Kind::SetTransaction(modes) => {
                 self.check_modes(modes)?;
+                self.check_snapshot(modes)?;
                 self.set_transaction(modes)?;
                 "SET".to_owned()
             }
@@ -481,7 +485,6 @@ impl Session {
                 self.with_settings(|settings| settings.reset(name.as_deref()))?;
                 "RESET".to_owned()
             }
-            Kind::SetIdentity => "SET".to_owned(),
             Kind::Deallocate(Some(name)) => {
                 Arc::make_mut(&mut self.statements).remove(name).ok_or_else(|| no_statement(name))?;
                 "DEALLOCATE".to_owned()
@@ -505,12 +508,8 @@ impl Session {
             Kind::Discard(what) => self.discard(what)?,
             Kind::Listen => "LISTEN".to_owned(),
             Kind::Unlisten => "UNLISTEN".to_owned(),
-            Kind::LockShared => {
-                if !self.several && self.transaction.status() == TransactionStatus::Idle {
-                    return Err(ClientMessage::new(SqlState::NO_ACTIVE_TRANSACTION, "LOCK TABLE can only be used in transaction blocks"));
-                }
-                "LOCK TABLE".to_owned()
-            }
+            Kind::PrepareTransaction => self.prepare_transaction()?,
+            Kind::FinishPrepared { verb, name } => return Err(self.no_prepared_transaction(verb, name)),
             other => self.change_transaction(other)?,
         };
         Ok(Reply::Done(tag))
@@ -595,6 +594,21 @@ impl Session {
             return Err(ClientMessage::new(SqlState::ACTIVE_TRANSACTION, text));
         }
         Ok(())
+    }
+
+    /// Nobody exports a snapshot, so none can be imported.
+    fn check_snapshot(&mut self, modes: &TransactionModes) -> Result<(), ClientMessage> {
+        let Some(snapshot) = &modes.snapshot else { return Ok(()) };
+        if self.queried {
+            let text = "SET TRANSACTION SNAPSHOT must be called before any query";
+            return Err(ClientMessage::new(SqlState::ACTIVE_TRANSACTION, text));
+        }
+        let isolation = self.with_settings(|settings| settings.show("transaction_isolation"))?;
+        if !matches!(isolation.as_str(), "serializable" | "repeatable read") {
+            let text = "a snapshot-importing transaction must have isolation level SERIALIZABLE or REPEATABLE READ";
+            return Err(ClientMessage::new(SqlState::FEATURE_NOT_SUPPORTED, text));
+        }
+        Err(ClientMessage::new(SqlState::INVALID_PARAMETER_VALUE, format!("invalid snapshot identifier: \"{snapshot}\"")))
     }
 
     fn set_transaction(&mut self, modes: &TransactionModes) -> Result<(), ClientMessage> {

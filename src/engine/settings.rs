@@ -3,6 +3,7 @@
 //! INVARIANT: no setting changes who the principal is or what a policy decides; `meshgate.purpose` is a claim and is recorded as one.
 
 mod definitions;
+mod numbers;
 mod room;
 mod units;
 
@@ -94,7 +95,10 @@ impl Settings {
         }
         let definition = definition(name)?;
         room::check_value(value.unwrap_or_default())?;
+        // One may become whom one is: what pools and drivers send when they hand a connection on.
+        let own = matches!(name, "role" | "session_authorization") && value == self.base.get("session_authorization").map(String::as_str);
         let value = match value {
+            Some(value) if own => value.to_owned(),
             Some(value) => canonical(definition, value, self.value(definition.name))?,
             None if matches!(definition.shape, Shape::Fixed) && !matches!(name, "role" | "session_authorization") => fixed(definition, "")?,
             None => self.base.get(definition.name).cloned().unwrap_or_else(|| definition.default.to_owned()),
@@ -114,7 +118,6 @@ impl Settings {
     /// RESET. `None` is ALL.
     pub fn reset(&mut self, name: Option<&str>) -> Result<(), ClientMessage> {
         match name {
-            Some("role" | "session_authorization") => Ok(()),
             Some(name) => self.set(name, None, false),
             None => {
                 self.in_force = OnceLock::new();
@@ -334,14 +337,6 @@ fn canonical(definition: &Definition, value: &str, before: &str) -> Result<Strin
         Shape::Path => Ok(value.to_owned()),
         Shape::Fixed => fixed(definition, trimmed),
         Shape::Privileged => Err(denied(name)),
-        Shape::Size(unit, least, most) => {
-            let size = parse_size(trimmed, unit).ok_or_else(|| invalid(name, trimmed))?;
-            if !(least..=most).contains(&size) {
-                let text = format!("{size} is outside the valid range for parameter \"{name}\" ({least} .. {most})");
-                return Err(ClientMessage::new(SqlState::INVALID_PARAMETER_VALUE, text));
-            }
-            Ok(size.to_string())
-        }
         Shape::Bool => {
             let on = parse_bool(trimmed).ok_or_else(|| {
                 ClientMessage::new(SqlState::INVALID_PARAMETER_VALUE, format!("parameter \"{name}\" requires a Boolean value"))
@@ -358,16 +353,8 @@ fn canonical(definition: &Definition, value: &str, before: &str) -> Result<Strin
                 (_, on) => Ok(if on { "on" } else { "off" }.to_owned()),
             }
         }
-        Shape::Int(least, most) => match trimmed.parse::<i64>() {
-            Ok(number) if (least..=most).contains(&number) => Ok(number.to_string()),
-            Ok(number) => Err(ClientMessage::new(
-                SqlState::INVALID_PARAMETER_VALUE,
-                format!("{number} is outside the valid range for parameter \"{name}\" ({least} .. {most})"),
-            )),
-            Err(_) => Err(invalid(name, trimmed)),
-        },
+        Shape::Int(..) | Shape::Size(..) | Shape::Millis => definition.whole(value).map(|number| number.to_string()),
         Shape::Float => trimmed.parse::<f64>().map(|_| trimmed.to_owned()).map_err(|_| invalid(name, trimmed)),
-        Shape::Millis => parse_millis(trimmed).map(|millis| millis.to_string()).ok_or_else(|| invalid(name, trimmed)),
         Shape::Enum(words) => {
             let lower = trimmed.to_ascii_lowercase();
             words
@@ -379,7 +366,7 @@ fn canonical(definition: &Definition, value: &str, before: &str) -> Result<Strin
         Shape::TimeZone => time_zone::canonical(trimmed).ok_or_else(|| invalid(name, trimmed)),
         Shape::DateStyle => {
             let before = DateStyle::parse(before, DateStyle::default()).unwrap_or_default();
-            DateStyle::parse(trimmed, before).map(DateStyle::to_text).ok_or_else(|| invalid(name, trimmed))
+            DateStyle::read(trimmed, before).map(DateStyle::to_text).map_err(|detail| invalid(name, trimmed).with_detail(detail))
         }
         Shape::Encoding => match ClientEncoding::named(trimmed)? {
             Some((_, shown)) => Ok(shown.to_owned()),
@@ -393,8 +380,15 @@ fn fixed(definition: &Definition, value: &str) -> Result<String, ClientMessage> 
     if name == "role" && value.eq_ignore_ascii_case("none") {
         return Ok(definition.default.to_owned());
     }
-    if matches!(name, "role" | "session_authorization" | "is_superuser") {
-        return Err(denied(name));
+    let identity = match name {
+        "role" => format!("permission denied to set role \"{value}\""),
+        "session_authorization" => "permission denied to set session authorization".to_owned(),
+        "is_superuser" => return Err(denied(name)),
+        _ => String::new(),
+    };
+    if !identity.is_empty() {
+        return Err(ClientMessage::new(SqlState::INSUFFICIENT_PRIVILEGE, identity)
+            .with_hint("Log in as the principal whose rights you want to use."));
     }
     let why = match definition.context {
         "postmaster" => " without restarting the server",
@@ -408,49 +402,16 @@ fn denied(name: &str) -> ClientMessage {
     ClientMessage::new(SqlState::INSUFFICIENT_PRIVILEGE, format!("permission denied to set parameter \"{name}\""))
 }
 
-/// So many units, from a number of them or of bytes with a unit.
-fn parse_size(text: &str, unit: i64) -> Option<i64> {
-    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '-').unwrap_or(text.len());
-    let (number, suffix) = text.split_at(digits);
-    let number: i64 = number.parse().ok()?;
-    let bytes = match suffix.trim() {
-        "" => return Some(number),
-        "B" => 1,
-        "kB" => 1 << 10,
-        "MB" => 1 << 20,
-        "GB" => 1 << 30,
-        "TB" => 1 << 40,
-        _ => return None,
-    };
-    number.checked_mul(bytes).map(|bytes| bytes / unit)
-}
-
 fn parse_bool(text: &str) -> Option<bool> {
     match text.to_ascii_lowercase().as_str() {
-        "on" | "true" | "yes" | "1" | "t" | "y" => Some(true),
-        "off" | "false" | "no" | "0" | "f" | "n" => Some(false),
+        "on" | "1" => Some(true),
+        "of" | "off" | "0" => Some(false),
+        // The beginning of a word is enough where it is that of one alone.
+        "" => None,
+        word if "true".starts_with(word) || "yes".starts_with(word) => Some(true),
+        word if "false".starts_with(word) || "no".starts_with(word) => Some(false),
         _ => None,
     }
-}
-
-fn parse_millis(text: &str) -> Option<u64> {
-    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let number: f64 = number.parse().ok()?;
-    let factor = match unit.trim() {
-        "" | "ms" => 1.0,
-        "us" => 0.001,
-        "s" => 1_000.0,
-        "min" => 60_000.0,
-        "h" => 3_600_000.0,
-        "d" => 86_400_000.0,
-        _ => return None,
-    };
-    let millis = (number * factor).round();
-    if !(0.0..=2_147_483_647.0).contains(&millis) {
-        return None;
-    }
-    format!("{millis:.0}").parse().ok()
 }
 
 /// The names of a search path; none of a text that is no list of names.
@@ -548,6 +509,32 @@ mod tests {
             settings.roll_back_to(0);
             assert_eq!(settings.in_force().time_zone_name, "UTC");
         }
+    }
+
+    #[test]
+    fn one_may_become_whom_one_is_and_nobody_else() {
+        let mut settings = settings();
+        for (name, value, shown) in [
+            ("role", Some("analyst"), "analyst"),
+            ("role", Some("none"), "none"),
+            ("role", Some("analyst"), "analyst"),
+            ("role", None, "none"),
+            ("session_authorization", Some("analyst"), "analyst"),
+            ("session_authorization", None, "analyst"),
+        ] {
+            settings.set(name, value, false).unwrap();
+            assert_eq!(settings.show(name).unwrap(), shown);
+        }
+        for name in ["role", "session_authorization"] {
+            assert_eq!(settings.set(name, Some("steward"), false).unwrap_err().sqlstate, SqlState::INSUFFICIENT_PRIVILEGE);
+        }
+        settings.set("role", Some("analyst"), false).unwrap();
+        settings.reset(Some("role")).unwrap();
+        assert_eq!(settings.show("role").unwrap(), "none");
+        let asked = ("role".to_owned(), "steward".to_owned());
+        let own = [("session_authorization", "analyst".to_owned())];
+        assert!(Settings::new(&own, &[asked]).is_err());
+        assert!(Settings::new(&own, &[("role".to_owned(), "analyst".to_owned())]).is_ok());
     }
 
     #[test]

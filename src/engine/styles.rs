@@ -62,28 +62,31 @@ pub enum ByteaOutput {
 impl DateStyle {
     /// Reads words separated by commas; what they leave open stays as it was.
     pub fn parse(text: &str, before: Self) -> Option<Self> {
-        let mut style = before;
-        let mut ordered = false;
+        Self::read(text, before).ok()
+    }
+
+    /// The same; the error says what is wrong with the words.
+    pub(super) fn read(text: &str, before: Self) -> Result<Self, String> {
+        let (mut format, mut order) = (None, None);
+        let mut kept = before;
         for word in text.split(',').map(|word| word.trim().to_ascii_lowercase()) {
             match word.as_str() {
                 "" => {}
-                "default" => style = Self::default(),
-                "iso" => style.format = DateFormat::Iso,
-                "sql" => style.format = DateFormat::Sql,
-                "postgres" => style.format = DateFormat::Postgres,
+                "default" => kept = Self::default(),
+                "iso" => only(&mut format, DateFormat::Iso)?,
+                "sql" => only(&mut format, DateFormat::Sql)?,
+                "postgres" => only(&mut format, DateFormat::Postgres)?,
                 "german" => {
-                    style.format = DateFormat::German;
-                    if !ordered {
-                        style.order = DateOrder::Dmy;
-                    }
+                    only(&mut format, DateFormat::German)?;
+                    kept.order = DateOrder::Dmy;
                 }
                 word => {
-                    style.order = DateOrder::parse(word)?;
-                    ordered = true;
+                    let named = DateOrder::parse(word).ok_or_else(|| format!("Unrecognized key word: \"{word}\"."))?;
+                    only(&mut order, named)?;
                 }
             }
         }
-        Some(style)
+        Ok(Self { format: format.unwrap_or(kept.format), order: order.unwrap_or(kept.order) })
     }
 
     /// As `SHOW` writes it.
@@ -101,6 +104,15 @@ impl DateStyle {
         };
         format!("{format}, {order}")
     }
+}
+
+/// A thing that may be said twice, but not in two ways.
+fn only<T: PartialEq>(said: &mut Option<T>, now: T) -> Result<(), String> {
+    if said.as_ref().is_some_and(|before| *before != now) {
+        return Err("Conflicting \"datestyle\" specifications.".to_owned());
+    }
+    *said = Some(now);
+    Ok(())
 }
 
 impl DateOrder {
@@ -143,6 +155,16 @@ impl ByteaOutput {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_date_style_does_not_contradict_itself() {
+        let read = |text: &str| DateStyle::read(text, DateStyle::default()).map(DateStyle::to_text);
+        assert_eq!(read("ISO, ISO, DMY, European").as_deref(), Ok("ISO, DMY"));
+        for text in ["ISO, German", "German, ISO", "DMY, MDY"] {
+            assert_eq!(read(text).unwrap_err(), "Conflicting \"datestyle\" specifications.", "{text}");
+        }
+        assert_eq!(read("iso, x").unwrap_err(), "Unrecognized key word: \"x\".");
+    }
 
     #[test]
     fn a_date_style_keeps_what_its_words_leave_open() {

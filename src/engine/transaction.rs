@@ -63,6 +63,11 @@ impl Transaction {
         open
     }
 
+    /// It is over, and nothing of it stays.
+    pub(super) fn abort(&mut self) {
+        *self = Self::default();
+    }
+
     /// BEGIN, COMMIT, ROLLBACK and the savepoints.
     pub(super) fn apply(&mut self, kind: &Kind) -> Result<Applied, ClientMessage> {
         match kind {

@@ -115,6 +115,8 @@ codes! {
     SERIALIZATION_FAILURE = "40001";
     /// Sessions wait for each other in a circle.
     DEADLOCK_DETECTED = "40P01";
+    /// A cursor is declared as what cannot be together.
+    INVALID_CURSOR_DEFINITION = "42P11";
     /// No such savepoint.
     INVALID_SAVEPOINT_SPECIFICATION = "3B001";
     /// No such database.

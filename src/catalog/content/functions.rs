@@ -4,6 +4,8 @@ use crate::catalog::facts::SessionFacts;
 
 use super::{Row, server, time_zones};
 
+const KEYWORDS: &str = include_str!("../keywords.tsv");
+
 pub(super) fn rows(function: &str, facts: &SessionFacts) -> Option<Vec<Row>> {
     match function {
         "pg_get_keywords" => Some(keywords()),
@@ -13,9 +15,15 @@ pub(super) fn rows(function: &str, facts: &SessionFacts) -> Option<Vec<Row>> {
     }
 }
 
+/// Whether a word is never a name, nor any other text, without quotes.
+pub(in crate::catalog) fn is_reserved(word: &str) -> bool {
+    let reserved = |line: &str| line.split('\t').nth(1) == Some("R");
+    KEYWORDS.lines().any(|line| line.split('\t').next() == Some(word) && reserved(line))
+}
+
 /// PostgreSQL's words: a line of `keywords.tsv` is a word, its category, and whether it may stand as a label without AS.
 fn keywords() -> Vec<Row> {
-    include_str!("../keywords.tsv").lines().filter_map(keyword).collect()
+    KEYWORDS.lines().filter_map(keyword).collect()
 }
 
 fn keyword(line: &'static str) -> Option<Row> {

@@ -4,7 +4,7 @@
 //! of that kind.
 
 pub(crate) mod comments;
-mod functions;
+pub(super) mod functions;
 mod information;
 pub(crate) mod keys;
 pub(crate) mod objects;

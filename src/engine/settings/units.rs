@@ -70,9 +70,9 @@ impl Definition {
 }
 
 /// Units of time in microseconds, and of memory in bytes, the largest first.
-const TIMES: [(&str, i64); 6] =
+pub(super) const TIMES: [(&str, i64); 6] =
     [("d", 86_400_000_000), ("h", 3_600_000_000), ("min", 60_000_000), ("s", 1_000_000), ("ms", 1_000), ("us", 1)];
-const SIZES: [(&str, i64); 5] = [("TB", 1 << 40), ("GB", 1 << 30), ("MB", 1 << 20), ("kB", 1 << 10), ("B", 1)];
+pub(super) const SIZES: [(&str, i64); 5] = [("TB", 1 << 40), ("GB", 1 << 30), ("MB", 1 << 20), ("kB", 1 << 10), ("B", 1)];
 
 /// The number with the largest unit that divides it. What is 0 or less means something else than a length, and has none.
 fn with_unit(value: &str, unit: &str) -> String {
@@ -88,7 +88,7 @@ fn with_unit(value: &str, unit: &str) -> String {
     largest.map_or_else(|| value.to_owned(), |(name, size)| format!("{}{name}", count / size))
 }
 
-fn size_of_unit(units: &[(&str, i64)], unit: &str) -> Option<i64> {
+pub(super) fn size_of_unit(units: &[(&str, i64)], unit: &str) -> Option<i64> {
     units.iter().find(|(name, _)| *name == unit).map(|(_, size)| *size)
 }
 

@@ -1,7 +1,10 @@
 //! Classifies one statement by its first words and reads the small grammars of session statements.
 
 mod copy;
+mod cursors;
 mod explain;
+mod locks;
+mod prepared;
 
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
@@ -9,7 +12,7 @@ use crate::catalog;
 use crate::error::{ClientMessage, SqlState};
 
 use super::lexer::Piece;
-use super::{DeclareOptions, Direction, Kind, Query, Statement, TextLimits, TransactionModes, query};
+use super::{Kind, Query, Statement, TextLimits, TransactionModes, query};
 
 /// Reads tokens one by one.
 struct Cursor<'a> {
@@ -104,27 +107,19 @@ impl Cursor<'_> {
         }
         if self.take_word("transaction") {
             if self.take_word("snapshot") {
-                // Like an isolation level: accepted, though each statement sees its sources as they are.
-                self.one_value()?;
+                let snapshot = self.expect_text()?;
                 self.expect_end()?;
-                return Ok(Kind::SetTransaction(TransactionModes::default()));
+                return Ok(Kind::SetTransaction(TransactionModes { snapshot: Some(snapshot), ..TransactionModes::default() }));
             }
             return Ok(Kind::SetTransaction(self.transaction_modes()?));
         }
         if self.take_word("constraints") {
             return Ok(Kind::Refused(ClientMessage::new(SqlState::FEATURE_NOT_SUPPORTED, "SET CONSTRAINTS is not supported")));
         }
-        let authorization = session && self.take_word("authorization");
-        if authorization || self.word_at(self.at).as_deref() == Some("role") {
-            // What pools send when they hand a connection on: nothing was set, so nothing changes.
-            let own = self.word_at(if authorization { self.at } else { self.at + 1 });
-            if own.as_deref() == Some(if authorization { "default" } else { "none" }) {
-                return Ok(Kind::SetIdentity);
-            }
-            return Ok(Kind::Refused(
-                ClientMessage::new(SqlState::INSUFFICIENT_PRIVILEGE, "permission denied to set role")
-                    .with_hint("Log in as the principal whose rights you want to use."),
-            ));
+        if let Some(name) = self.identity(session) {
+            let value = if self.take_word("default") { None } else { Some(self.one_value()?) };
+            self.expect_end()?;
+            return Ok(Kind::Set { name: name.to_owned(), value, local });
         }
         let name = if self.take_word("time") {
             self.expect_keyword("zone")?;
@@ -148,6 +143,26 @@ impl Cursor<'_> {
         match values.map(|values| listed(&name, values)).transpose() {
             Ok(value) => Ok(Kind::Set { name, value, local }),
             Err(refusal) => Ok(Kind::Refused(refusal)),
+        }
+    }
+
+    /// The setting of `ROLE name` and `SESSION AUTHORIZATION name`, whose `SESSION` may be read already; as a setting among others it is
+    /// read like these.
+    fn identity(&mut self, session: bool) -> Option<&'static str> {
+        if session && self.take_word("authorization") {
+            return Some("session_authorization");
+        }
+        let two = [self.word_at(self.at), self.word_at(self.at + 1)].map(Option::unwrap_or_default);
+        match [two[0].as_str(), two[1].as_str()] {
+            ["session", "authorization"] => {
+                self.at += 2;
+                Some("session_authorization")
+            }
+            ["role", next] if next != "to" && self.token_at(self.at + 1) != Some(&Token::Eq) => {
+                self.at += 1;
+                Some("role")
+            }
+            _ => None,
         }
     }
 
@@ -186,6 +201,9 @@ impl Cursor<'_> {
     /// A value; an unquoted word is folded to lower case.
     fn one_value(&mut self) -> Result<String, ClientMessage> {
         let word = self.word_at(self.at);
+        if word.as_deref().is_some_and(|word| catalog::is_reserved(word) && !matches!(word, "true" | "false" | "on")) {
+            return Err(self.syntax_error(self.at));
+        }
         self.option_value().map(|value| word.unwrap_or(value)).ok_or_else(|| self.syntax_error(self.at))
     }
 
@@ -204,7 +222,6 @@ impl Cursor<'_> {
             Kind::Reset(None)
         } else if self.take_word("session") || self.word_at(self.at).as_deref() == Some("role") {
             self.at += 1;
-            // There is one principal for the whole session, so there is nothing to go back to.
             Kind::Reset(Some("role".to_owned()))
         } else if self.take_word("time") {
             self.expect_keyword("zone")?;
@@ -254,8 +271,10 @@ impl Cursor<'_> {
                 Kind::Release(self.expect_identifier()?)
             }
             verb => {
-                if self.take_word("prepared") {
-                    return Ok(Kind::Refused(ClientMessage::new(SqlState::FEATURE_NOT_SUPPORTED, "two-phase commit is not supported")));
+                if matches!(verb, "commit" | "rollback") && self.take_word("prepared") {
+                    let name = self.expect_text()?;
+                    self.expect_end()?;
+                    return Ok(Kind::FinishPrepared { verb: if verb == "commit" { "COMMIT PREPARED" } else { "ROLLBACK PREPARED" }, name });
                 }
                 let _ = self.take_word("work") || self.take_word("transaction");
                 if verb == "rollback" && self.take_word("to") {
@@ -307,69 +326,6 @@ impl Cursor<'_> {
         Ok(modes)
     }
 
-    fn prepare(&mut self) -> Result<Kind, ClientMessage> {
-        self.at = 1;
-        if self.take_word("transaction") {
-            return Ok(Kind::Refused(ClientMessage::new(SqlState::FEATURE_NOT_SUPPORTED, "two-phase commit is not supported")));
-        }
-        let name = self.expect_identifier()?;
-        let mut types = Vec::new();
-        if self.take_symbol(&Token::LParen) {
-            let mut depth = 0usize;
-            let mut from = self.at;
-            loop {
-                match self.token_at(self.at) {
-                    Some(Token::LParen) => depth += 1,
-                    Some(Token::RParen) if depth > 0 => depth -= 1,
-                    Some(Token::Comma) if depth == 0 => {
-                        types.push(self.piece.text_from(from, Some(self.at)).to_owned());
-                        from = self.at + 1;
-                    }
-                    Some(Token::RParen) => break,
-                    Some(_) => {}
-                    None => return Err(self.syntax_error(self.at)),
-                }
-                self.at += 1;
-            }
-            types.push(self.piece.text_from(from, Some(self.at)).to_owned());
-            self.at += 1;
-        }
-        self.expect_keyword("as")?;
-        let first = self.word_at(self.at).unwrap_or_default();
-        if !matches!(first.as_str(), "select" | "with" | "values" | "table" | "") {
-            let inner = Cursor { piece: self.piece, limits: self.limits, at: self.at };
-            return inner.refused(&first);
-        }
-        Ok(self.query_from(self.at)?.map_or_else(Kind::Refused, |query| Kind::Prepare { name, types, query }))
-    }
-
-    fn execute(&mut self) -> Result<Kind, ClientMessage> {
-        self.at = 1;
-        Ok(self.executed()?.map_or_else(Kind::Refused, |(name, arguments)| Kind::Execute { name, arguments }))
-    }
-
-    /// The name and the arguments of EXECUTE; the inner error is a refusal by class.
-    fn executed(&mut self) -> Result<Result<(String, Option<Query>), ClientMessage>, ClientMessage> {
-        let name = self.expect_identifier()?;
-        let arguments = if self.at < self.piece.tokens.len() {
-            let text = self.piece.text_from(self.at, None);
-            let Some(inner) = text.strip_prefix('(').and_then(|rest| rest.strip_suffix(')')) else {
-                return Err(self.syntax_error(self.at));
-            };
-            if inner.trim().is_empty() {
-                None
-            } else {
-                match query::parse_text(&format!("SELECT {inner}"), self.limits)? {
-                    Ok(query) => Some(query),
-                    Err(refusal) => return Ok(Err(refusal)),
-                }
-            }
-        } else {
-            None
-        };
-        Ok(Ok((name, arguments)))
-    }
-
     /// One channel, or of UNLISTEN all of them.
     fn listen(&mut self, verb: &str) -> Result<Kind, ClientMessage> {
         self.at = 1;
@@ -379,115 +335,6 @@ impl Cursor<'_> {
         }
         self.expect_end()?;
         Ok(if listens { Kind::Listen } else { Kind::Unlisten })
-    }
-
-    fn deallocate(&mut self) -> Result<Kind, ClientMessage> {
-        self.at = 1;
-        self.take_word("prepare");
-        let kind = if self.take_word("all") { Kind::Deallocate(None) } else { Kind::Deallocate(Some(self.expect_identifier()?)) };
-        self.expect_end()?;
-        Ok(kind)
-    }
-
-    fn declare(&mut self) -> Result<Kind, ClientMessage> {
-        self.at = 1;
-        let name = self.expect_identifier()?;
-        let mut options = DeclareOptions::default();
-        loop {
-            if self.take_word("binary") {
-                options.binary = true;
-            } else if self.take_word("no") {
-                self.expect_keyword("scroll")?;
-                options.scroll = Some(false);
-            } else if self.take_word("scroll") {
-                options.scroll = Some(true);
-            } else if !(self.take_word("insensitive") || self.take_word("asensitive")) {
-                break;
-            }
-        }
-        self.expect_keyword("cursor")?;
-        if self.take_word("with") {
-            self.expect_keyword("hold")?;
-            options.hold = true;
-        } else if self.take_word("without") {
-            self.expect_keyword("hold")?;
-        }
-        self.expect_keyword("for")?;
-        Ok(self.query_from(self.at)?.map_or_else(Kind::Refused, |query| Kind::Declare { name, options, query }))
-    }
-
-    fn fetch(&mut self, verb: &str) -> Result<Kind, ClientMessage> {
-        self.at = 1;
-        let direction = self.direction(verb == "move")?;
-        let _ = self.take_word("from") || self.take_word("in");
-        let name = self.expect_identifier()?;
-        self.expect_end()?;
-        Ok(Kind::Fetch { name, direction, skip: verb == "move" })
-    }
-
-    fn direction(&mut self, moves: bool) -> Result<Direction, ClientMessage> {
-        if self.take_word("next") {
-            return Ok(Direction::Forward(1));
-        }
-        if self.take_word("all") {
-            return Ok(Direction::All);
-        }
-        for (word, direction) in
-            [("prior", Direction::Backward(Some(1))), ("first", Direction::Absolute(1)), ("last", Direction::Absolute(-1))]
-        {
-            if self.take_word(word) {
-                return Ok(direction);
-            }
-        }
-        if self.take_word("absolute") {
-            return Ok(Direction::Absolute(self.expect_count()?));
-        }
-        if self.take_word("relative") {
-            return Ok(Direction::Relative(self.expect_count()?));
-        }
-        if self.take_word("backward") {
-            if self.take_word("all") {
-                // To fetch backward is to see the rows again, last first; to move there is to begin again.
-                return Ok(if moves { Direction::Start } else { Direction::Backward(None) });
-            }
-            return Ok(self.count().map_or(Direction::Backward(Some(1)), |count| forward(-count)));
-        }
-        if self.take_word("forward") {
-            if self.take_word("all") {
-                return Ok(Direction::All);
-            }
-            return Ok(self.count().map_or(Direction::Forward(1), forward));
-        }
-        Ok(self.count().map_or(Direction::Forward(1), forward))
-    }
-
-    fn expect_count(&mut self) -> Result<i64, ClientMessage> {
-        match self.count() {
-            Some(count) => Ok(count),
-            None => Err(self.syntax_error(self.at)),
-        }
-    }
-
-    /// A signed whole number.
-    fn count(&mut self) -> Option<i64> {
-        let negative = self.take_symbol(&Token::Minus);
-        let Some(Token::Number(digits, _)) = self.token_at(self.at) else { return None };
-        let number: i64 = digits.parse().ok()?;
-        self.at += 1;
-        Some(if negative { -number } else { number })
-    }
-
-    fn close(&mut self) -> Result<Kind, ClientMessage> {
-        self.at = 1;
-        let kind = if self.take_word("all") { Kind::Close(None) } else { Kind::Close(Some(self.expect_identifier()?)) };
-        self.expect_end()?;
-        Ok(kind)
-    }
-
-    /// The one lock that a reader takes keeps others from dropping the table, which nobody does here.
-    fn lock(&mut self) -> Result<Kind, ClientMessage> {
-        let words: Vec<String> = (0..self.piece.tokens.len()).filter_map(|at| self.word_at(at)).filter(|word| word != "nowait").collect();
-        if words.ends_with(&["in", "access", "share", "mode"].map(str::to_owned)) { Ok(Kind::LockShared) } else { self.refused("lock") }
     }
 
     fn discard(&mut self) -> Result<Kind, ClientMessage> {
@@ -563,6 +410,14 @@ impl Cursor<'_> {
         Ok(name)
     }
 
+    /// A text in quotes.
+    fn expect_text(&mut self) -> Result<String, ClientMessage> {
+        match self.token_at(self.at) {
+            Some(Token::SingleQuotedString(_) | Token::EscapedStringLiteral(_) | Token::DollarQuotedString(_)) => self.one_value(),
+            _ => Err(self.syntax_error(self.at)),
+        }
+    }
+
     /// A word, text or (signed) number as an option's value; `None` if there is none.
     fn option_value(&mut self) -> Option<String> {
         let sign = if self.take_symbol(&Token::Minus) {
@@ -603,10 +458,6 @@ fn listed(name: &str, values: Vec<String>) -> Result<String, ClientMessage> {
         ("datestyle", _) | (_, [_]) => Ok(values.join(", ")),
         _ => Err(ClientMessage::new(SqlState::INVALID_PARAMETER_VALUE, format!("SET {name} takes only one argument"))),
     }
-}
-
-fn forward(count: i64) -> Direction {
-    u64::try_from(count).map_or(Direction::Backward(Some(count.unsigned_abs())), Direction::Forward)
 }
 
 /// PostgreSQL's syntax error at a token, or at the end.

@@ -153,8 +153,6 @@ pub enum Kind {
     },
     /// SET TRANSACTION …, SET SESSION CHARACTERISTICS …: accepted when it asks for what we are (read only).
     SetTransaction(TransactionModes),
-    /// SET ROLE NONE and SET SESSION AUTHORIZATION DEFAULT, which change nothing.
-    SetIdentity,
     /// RESET name; `None` is ALL.
     Reset(Option<String>),
     /// SHOW name; `None` is ALL.
@@ -230,8 +228,17 @@ pub enum Kind {
     Listen,
     /// UNLISTEN, which for the same reason ends nothing.
     Unlisten,
-    /// LOCK TABLE … IN ACCESS SHARE MODE.
-    LockShared,
+    /// LOCK TABLE … IN ACCESS SHARE MODE: a query of each of the tables.
+    LockShared(Vec<Query>),
+    /// PREPARE TRANSACTION.
+    PrepareTransaction,
+    /// COMMIT PREPARED, ROLLBACK PREPARED.
+    FinishPrepared {
+        /// The statement.
+        verb: &'static str,
+        /// The transaction, of which there is none.
+        name: String,
+    },
     /// Known and not done here.
     Refused(ClientMessage),
 }
@@ -359,6 +366,8 @@ pub struct TransactionModes {
     pub session: bool,
     /// Written as START TRANSACTION, which the command's tag repeats.
     pub start: bool,
+    /// The snapshot that is to be imported.
+    pub snapshot: Option<String>,
 }
 
 impl Statement {
@@ -369,14 +378,19 @@ impl Statement {
             Kind::Explain { .. } | Kind::ExplainExecute { .. } => "explain",
             Kind::ExplainPolicy { .. } => "explain_policy",
             Kind::Copy { .. } => "copy_out",
-            Kind::Set { .. } | Kind::SetTransaction(_) | Kind::SetIdentity | Kind::Reset(_) | Kind::Show(_) | Kind::Discard(_) => "setting",
-            Kind::Begin(_) | Kind::Commit { .. } | Kind::Rollback { .. } | Kind::Savepoint(_) | Kind::Release(_) | Kind::RollbackTo(_) => {
-                "transaction"
-            }
+            Kind::Set { .. } | Kind::SetTransaction(_) | Kind::Reset(_) | Kind::Show(_) | Kind::Discard(_) => "setting",
+            Kind::Begin(_)
+            | Kind::Commit { .. }
+            | Kind::Rollback { .. }
+            | Kind::Savepoint(_)
+            | Kind::Release(_)
+            | Kind::RollbackTo(_)
+            | Kind::PrepareTransaction
+            | Kind::FinishPrepared { .. } => "transaction",
             Kind::Prepare { .. } | Kind::Execute { .. } | Kind::Deallocate(_) => "prepared",
             Kind::Declare { .. } | Kind::Fetch { .. } | Kind::Close(_) => "cursor",
             Kind::Listen | Kind::Unlisten => "notification",
-            Kind::LockShared => "lock",
+            Kind::LockShared(_) => "lock",
             Kind::Refused(_) => "refused",
         }
     }
@@ -391,7 +405,7 @@ impl Statement {
 
     /// Whether it is accepted in a failed transaction.
     pub fn ends_transaction(&self) -> bool {
-        matches!(self.kind, Kind::Commit { .. } | Kind::Rollback { .. } | Kind::RollbackTo(_))
+        matches!(self.kind, Kind::Commit { .. } | Kind::Rollback { .. } | Kind::RollbackTo(_) | Kind::PrepareTransaction)
     }
 }
 

@@ -46,8 +46,6 @@ fn writes_are_refused_by_class() {
     }
     assert_eq!(refusal("COPY t TO '/tmp/x'"), SqlState::FEATURE_NOT_SUPPORTED);
     assert_eq!(refusal("COPY (SELECT 1) TO PROGRAM 'cat'"), SqlState::FEATURE_NOT_SUPPORTED);
-    assert_eq!(refusal("SET ROLE steward"), SqlState::INSUFFICIENT_PRIVILEGE);
-    assert_eq!(refusal("set session authorization steward"), SqlState::INSUFFICIENT_PRIVILEGE);
 }
 
 #[test]
@@ -144,4 +142,45 @@ fn what_is_written_twice_does_not_grow_with_its_depth() {
         // Whether it is refused does not matter here.
         let _ = parse(&format!("select {}", nested(form)), &TextLimits::default());
     }
+}
+
+#[test]
+fn what_postgres_does_not_read_is_an_error_where_it_stands() {
+    for (text, position) in [
+        ("FETCH 2147483648 FROM c", 7),
+        ("FETCH -2147483648 FROM c", 8),
+        ("FETCH ABSOLUTE 9999999999 c", 16),
+        ("FETCH + FROM c", 9),
+        ("DECLARE c CURSOR FOR INSERT INTO t VALUES (1)", 22),
+        ("SET statement_timeout = NULL", 25),
+        ("SET datestyle = iso, DEFAULT", 22),
+        ("SET TRANSACTION SNAPSHOT x", 26),
+        ("COMMIT PREPARED x", 17),
+        ("LOCK t IN NOPE MODE", 11),
+        ("EXECUTE p(1 FROM t)", 13),
+        ("EXECUTE p(1 ORDER BY 1)", 13),
+        ("EXECUTE p(1) WHERE true", 14),
+        ("EXECUTE p(*)", 11),
+        ("EXECUTE p()", 11),
+        ("EXECUTE p(1", 12),
+    ] {
+        let message = fault(text);
+        assert_eq!((message.sqlstate, message.position), (SqlState::SYNTAX_ERROR, Some(position)), "{text}");
+    }
+    for text in
+        ["FETCH +2 FROM c", "FETCH 2147483647 c", "EXECUTE p(extract(year FROM now()), x IS NOT DISTINCT FROM 1, array_agg(a ORDER BY b))"]
+    {
+        assert!(!matches!(one(text).kind, Kind::Refused(_)), "{text}");
+    }
+}
+
+#[test]
+fn what_cannot_be_is_refused() {
+    assert_eq!(refusal("DECLARE c SCROLL NO SCROLL CURSOR FOR SELECT 1").as_str(), "42P11");
+    assert_eq!(refusal("DECLARE c INSENSITIVE ASENSITIVE CURSOR FOR SELECT 1").as_str(), "42P11");
+    assert_eq!(refusal("LOCK t"), SqlState::READ_ONLY_SQL_TRANSACTION);
+    let subquery = |text: &str| parse(text, &TextLimits::default()).unwrap_err();
+    assert_eq!(subquery("EXECUTE p((SELECT a FROM t))").message, "cannot use subquery in EXECUTE parameter");
+    assert_eq!(subquery("EXECUTE p(EXISTS (SELECT 1))").position, Some(11));
+    assert!(matches!(one("LOCK TABLE ONLY a, b.c * IN ACCESS SHARE MODE NOWAIT").kind, Kind::LockShared(tables) if tables.len() == 2));
 }
