@@ -19,6 +19,12 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+#[expect(unsafe_code, reason = "the allocator is asked in C alone")]
+unsafe extern "C" {
+    /// Gives back every page that nothing lies in, whichever thread left it.
+    safe fn mi_collect(force: bool);
+}
+
 /// One Postgres endpoint over the data products of a mesh, with policies enforced in process.
 #[derive(Parser)]
 #[command(name = "meshgate", version)]
@@ -272,7 +278,8 @@ fn run(command: Command) -> anyhow::Result<u8> {
             let listen = (!listen.is_empty()).then_some(listen);
             let clock = now.map(server::clock_standing_at);
             let runtime = runtime()?;
-            let served = runtime.block_on(serve(config, StartOptions { listen, clock, allow_lowered_protection }));
+            let served = runtime
+                .block_on(serve(config, StartOptions { listen, clock, allow_lowered_protection, give_back: Some(|| mi_collect(true)) }));
             // A thread may still compute what nobody waits for any more.
             runtime.shutdown_background();
             served.map(code)

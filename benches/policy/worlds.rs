@@ -195,6 +195,7 @@ impl Gateway {
             notices: true,
             lineage_namespace: "bench".to_owned(),
             sql_in_records: true,
+            give_back: None,
         };
         let engine = Engine::new(options, Arc::new(worlds), ports(folder), audit, None).map_err(|error| anyhow::anyhow!("{error:?}"))?;
         let principal = analyst();

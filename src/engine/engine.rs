@@ -23,6 +23,7 @@ use crate::ports::{self, Ports};
 use super::advisory::AdvisoryLocks;
 use super::bounded::bound_functions;
 use super::executor::Executor;
+use super::leftovers::Leftovers;
 use super::memory::Memory;
 use super::plans::Plans;
 use super::serial::SerialPlans;
@@ -71,6 +72,8 @@ pub struct EngineOptions {
     pub lineage_namespace: String,
     /// Whether statements' texts are kept in records, or their fingerprints only.
     pub sql_in_records: bool,
+    /// Gives memory that nothing lies in back to the system: called when a large result has ended. `None`: the allocator does so in its own time.
+    pub give_back: Option<fn()>,
 }
 
 /// What all sessions share.
@@ -87,6 +90,7 @@ pub(super) struct Shared {
     pub(super) started: DateTime<Utc>,
     pub(super) sessions: Arc<Sessions>,
     pub(super) advisory: Arc<AdvisoryLocks>,
+    pub(super) leftovers: Leftovers,
 }
 
 /// The engine.
@@ -114,7 +118,9 @@ impl Engine {
         let plans = Plans::default();
         let sessions = Arc::default();
         let advisory = Arc::new(AdvisoryLocks::new(options.queries_max));
-        let shared = Shared { options, worlds, ports, audit, lineage, template, plans, executor, queries, started, sessions, advisory };
+        let leftovers = Leftovers::new(options.give_back);
+        let shared =
+            Shared { options, worlds, ports, audit, lineage, template, plans, executor, queries, started, sessions, advisory, leftovers };
         Ok(Self { shared: Arc::new(shared) })
     }
 

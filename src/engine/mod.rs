@@ -25,6 +25,7 @@ mod in_force;
 mod in_order;
 mod inference;
 mod kept_types;
+mod leftovers;
 mod lineage_run;
 mod memory;
 mod moment;

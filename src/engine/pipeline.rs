@@ -244,6 +244,7 @@ impl Pipeline {
             place: place.clone(),
             standing: Arc::clone(&standing),
             outcome: outcome.clone(),
+            leftovers: self.shared.leftovers.clone(),
             trace: self.attempt.trace().go_on(),
         };
         let rows = RowStream::new(columns, verb, stream::bounded(Box::pin(batches), running))

@@ -17,6 +17,7 @@ use crate::error::{ClientMessage, SqlState};
 use crate::lineage::Ending;
 use crate::telemetry::{QueryTrace, Step};
 
+use super::leftovers::Leftovers;
 use super::lineage_run::LineageRun;
 use super::outcome::{self, RowsOutcome};
 use super::place::Place;
@@ -45,6 +46,8 @@ pub(super) struct Running {
     pub(super) standing: Arc<Standing>,
     /// What the client hears of its rows.
     pub(super) outcome: RowsOutcome,
+    /// What it leaves behind in memory.
+    pub(super) leftovers: Leftovers,
     /// The steps of the statement in the log.
     pub(super) trace: QueryTrace,
 }
@@ -221,6 +224,7 @@ impl Running {
             run.end(now, ending);
         }
         self.record.close(now, closing);
+        self.leftovers.after(spent.bytes);
         self.trace.done(Step::Close, outcome::word(closing));
     }
 }

@@ -32,7 +32,7 @@ use tokio_util::sync::CancellationToken;
 use crate::audit::{AuditLog, Event, Reload};
 use crate::catalog::mesh::Copier;
 use crate::config::Config;
-use crate::engine::{Clock, Engine, Worlds};
+use crate::engine::{Clock, Engine, EngineOptions, Worlds};
 use crate::lineage::Emitter;
 use crate::ports::Ports;
 use crate::wire::{self, Served, WireOptions};
@@ -55,6 +55,8 @@ pub struct StartOptions {
     pub allow_lowered_protection: bool,
     /// Another clock than the machine's, for tests and reproductions.
     pub clock: Option<Clock>,
+    /// Gives memory that nothing lies in back to the system. What does so belongs to the program's allocator.
+    pub give_back: Option<fn()>,
 }
 
 /// A clock that always shows this moment.
@@ -149,7 +151,8 @@ pub async fn start(config: Config, start: StartOptions) -> anyhow::Result<Runnin
     let heads = config.audit.heads.as_ref().map(Heads::new).transpose()?.map(Arc::new);
     let emitter = options::emitter(&config)?;
     let ports = Arc::new(Ports::new(options::ports(&config)));
-    let engine = Engine::new(options::engine(&config, &clock), Arc::clone(&worlds), ports, Arc::clone(&audit), emitter.clone())?;
+    let engine = EngineOptions { give_back: start.give_back, ..options::engine(&config, &clock) };
+    let engine = Engine::new(engine, Arc::clone(&worlds), ports, Arc::clone(&audit), emitter.clone())?;
     let shutdown = CancellationToken::new();
     let issuers = issuers(&config, &audit, &clock)?;
     if let Some(issuers) = &issuers {

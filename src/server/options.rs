@@ -112,6 +112,7 @@ pub(super) fn engine(config: &Config, clock: &Clock) -> EngineOptions {
         notices: config.notices,
         lineage_namespace: config.lineage.namespace.clone(),
         sql_in_records: config.audit.sql_text == config::SqlText::Full,
+        give_back: None,
     }
 }
 

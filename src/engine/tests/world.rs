@@ -258,6 +258,7 @@ fn options(now: &Arc<Mutex<DateTime<Utc>>>) -> EngineOptions {
         notices: true,
         lineage_namespace: "test".to_owned(),
         sql_in_records: true,
+        give_back: None,
     }
 }
 
